@@ -1,0 +1,310 @@
+/* wire/message.h -- everything that scheduler and node say to each other: the treaty of the two towers.
+ *
+ * A message is a frame (wire/frame.h): a fixed header and a body that is one msgpack map from small
+ * integer keys to values. Receivers skip keys that they do not know, so fields can be added without a new
+ * version; a field is never given another meaning. The keys stand in wire/message.def and the golden
+ * bytes of every message in tests/data/wire/.
+ *
+ *      node                                   scheduler
+ *       | ---- HELLO (models, digests) ---------> |      the node dials
+ *       | <--- WELCOME (other schedulers) ------- |
+ *       | <--- PACK_WANT (digest) --------------- |      once a digest, if it is not known yet
+ *       | ---- PACK_PART … PACK_PART -----------> |
+ *       | <--- SUBMIT (ids, sampling) ----------- |      within the credits of HELLO
+ *       | ---- BUSY | RESULT … RESULT, DONE ----> |      exactly one BUSY or DONE ends an attempt
+ *       | <--- CANCEL / DRAIN / EVICT ----------- |
+ *       | ---- LOAD, CACHE_DELTA ---------------> |
+ *       | <--- HEARTBEAT (both, 100 ms) --------> |
+ *
+ * Numbers only: no text of a user, no user id crosses this wire. The vocabulary crosses once, as the
+ * text pack.
+ *
+ * Ownership: a decoded message borrows its arrays from a struct arena or from the frame's bytes, as
+ * message_decode() says; an encoder copies all that it is given. Thread: pure functions, any thread. */
+#ifndef WIRE_MESSAGE_H
+#define WIRE_MESSAGE_H
+
+#include "base/digest.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct buf;
+
+enum {
+    WIRE_PROTOCOL = 1,
+    WIRE_NAME_MAX = 128, // bytes of a name or label
+    WIRE_URL_MAX = 256,
+    WIRE_MODELS_MAX = 64,       // of one node
+    WIRE_PEERS_MAX = 64,        // schedulers in a WELCOME
+    WIRE_IDS_MAX = 1 << 20,     // ids of one submit (the context bounds it further)
+    WIRE_RESULT_IDS_MAX = 4096, // ids of one result
+    WIRE_LOGIT_BIAS_MAX = 1024,
+    WIRE_STOP_IDS_MAX = 32,
+    WIRE_TOP_LOGPROBS_MAX = 20,
+    WIRE_SALTS_MAX = 16,
+    WIRE_GRAMMAR_MAX = 64 << 10,
+    WIRE_DELTA_MAX = 4096,     // block hashes of one cache delta
+    WIRE_PART_MAX = 256 << 10, // bytes of one fragment
+    WIRE_VECTOR_MAX = 16384,   // floats of one result
+    WIRE_NOTE_MAX = 400
+};
+
+enum wire_type {
+    WIRE_HELLO = 1,
+    WIRE_WELCOME,
+    WIRE_HEARTBEAT,
+    WIRE_PACK_WANT,
+    WIRE_PACK_PART,
+    WIRE_LOAD,
+    WIRE_SUBMIT,
+    WIRE_RESULT,
+    WIRE_DONE,
+    WIRE_BUSY,
+    WIRE_CANCEL,
+    WIRE_DRAIN,
+    WIRE_EVICT,
+    WIRE_CACHE_DELTA,
+    WIRE_TYPE_COUNT
+};
+
+/* What is asked of a node. Only WIRE_GENERATE has an engine behind it so far; a node answers the
+ * others with DONE and ERR_UNSUPPORTED. */
+enum wire_kind {
+    WIRE_GENERATE = 1,
+    WIRE_EMBED,
+    WIRE_SCORE,
+    WIRE_RECOMMEND,
+    WIRE_SCAN
+};
+
+enum wire_priority {
+    WIRE_INTERACTIVE,
+    WIRE_DEFAULT,
+    WIRE_BATCH
+};
+
+enum wire_finish {
+    WIRE_FINISH_NONE,   // a DONE with an error
+    WIRE_FINISH_STOP,   // an end id was sampled
+    WIRE_FINISH_LENGTH, // max_tokens or the context is spent
+    WIRE_FINISH_CANCELED
+};
+
+/* Lends text: not NUL-terminated. */
+struct wire_text {
+    const char *text;
+    size_t size;
+};
+
+struct wire_model {
+    struct wire_text name;
+    uint32_t kinds;          // bit 1 << enum wire_kind
+    struct digest pack;      // of the text pack's bytes
+    struct digest model;     // of the weights file
+    struct digest adapter;   // zero: none
+    struct digest numerics;  // contract version, and --float-gemm blas if it gives promise 1 up
+    uint32_t context_length; // most ids of prompt and answer together, on this node
+    uint32_t vocab_size;
+};
+
+struct wire_hello {
+    uint32_t protocol;
+    struct wire_text node;   // its name, chosen by its operator, unique in the cluster
+    uint64_t instance;       // random at each start: a restarted node is another instance
+    struct wire_text region; // label for residency; may be empty
+    const struct wire_model *models;
+    size_t model_count;
+    uint32_t credits;      // most submits of this link that the node holds, waiting or running
+    uint32_t block_tokens; // ids of one KV block
+    uint32_t kv_blocks;    // the whole pool
+    uint32_t threads;
+};
+
+struct wire_welcome {
+    uint32_t protocol;
+    uint64_t instance;             // of the scheduler
+    const struct wire_text *peers; // link URLs of the other schedulers
+    size_t peer_count;
+};
+
+struct wire_heartbeat {
+    uint64_t count;
+    uint32_t step_age_ms; // how long the node's current step has run; 0 between steps
+    bool draining;
+};
+
+struct wire_pack_want {
+    struct digest pack;
+};
+
+struct wire_pack_part {
+    struct digest pack;
+    uint64_t total; // bytes of the whole pack
+    uint64_t offset;
+    const uint8_t *bytes;
+    size_t size; // at most WIRE_PART_MAX
+};
+
+/* Pushed when a step changed it, at most 20 a second. */
+struct wire_load {
+    uint32_t running;        // sequences in the batch
+    uint32_t waiting;        // admitted, not started
+    uint64_t waiting_tokens; // prompt tokens not yet prefilled, over all sequences
+    uint32_t kv_blocks_used;
+    uint32_t kv_blocks;
+    uint32_t step_us;   // smoothed duration of a step
+    float prefill_rate; // smoothed tokens/s
+    float decode_rate;  // smoothed tokens/s over the batch
+};
+
+/* Which attempt at which choice of which request: every message about it carries the three.
+ * `request` is unique within one scheduler instance. */
+struct wire_key {
+    uint64_t request;
+    uint32_t choice;
+    uint32_t attempt;
+};
+
+struct wire_bias {
+    int32_t id;
+    float bias;
+};
+
+struct wire_sampling {
+    float temperature;        // 0: greedy
+    float top_p;              // 0: greedy; 1: all
+    float min_p;              // 0: off
+    uint32_t top_k;           // 0: all
+    float repetition_penalty; // 1: off
+    float frequency_penalty;
+    float presence_penalty;
+    uint64_t seed; // always resolved: the scheduler drew one if the user gave none
+    const struct wire_bias *bias;
+    size_t bias_count;
+    bool logprobs;
+    uint32_t top_logprobs;
+};
+
+struct wire_salt {
+    uint32_t first_block; // from this block of the prompt on…
+    uint64_t salt;        // …cached blocks are found under this salt only
+};
+
+struct wire_submit {
+    uint32_t protocol;
+    enum wire_kind kind;
+    struct wire_key key;
+    uint8_t trace[16];
+    struct digest model, adapter, numerics;
+    const int32_t *ids; // prompt, then ids that an earlier attempt has emitted
+    size_t id_count;
+    uint32_t prompt_length;  // of `ids`: penalties, limits and positions of draws need it
+    uint32_t next_position;  // the position of the first id to sample; = id_count
+    uint32_t max_tokens;     // ids to emit, counted from prompt_length (earlier attempts' included)
+    const int32_t *stop_ids; // sampling one of these ends the answer (it is emitted as the last id)
+    size_t stop_id_count;
+    struct wire_sampling sampling;
+    const uint8_t *grammar;
+    size_t grammar_size;
+    struct digest grammar_digest; // zero: none
+    uint64_t tenant;              // opaque tag
+    uint32_t tenant_weight;
+    enum wire_priority priority;
+    uint32_t deadline_ms; // from receipt; 0: none
+    const struct wire_salt *salts;
+    size_t salt_count;
+    uint64_t gate_epoch;
+};
+
+struct wire_top {
+    int32_t id;
+    float logprob;
+};
+
+/* Consecutive ids of one attempt. Vectors, scores and top-k results of the other kinds use `vector`,
+ * and `tops`. */
+struct wire_result {
+    struct wire_key key;
+    uint32_t position; // of ids[0] in the sequence (prompt counted)
+    const int32_t *ids;
+    size_t id_count;
+    const float *logprobs;       // [id_count] or NULL
+    const struct wire_top *tops; // [id_count][top_count] or NULL
+    size_t top_count;            // per id
+    const float *vector;
+    size_t vector_size;
+};
+
+struct wire_done {
+    struct wire_key key;
+    enum wire_finish finish;
+    enum err err;          // ERR_OK, or why it ended
+    struct wire_text note; // for people
+    uint32_t prompt_tokens;
+    uint32_t cached_tokens;     // of the prompt, found in the prefix cache
+    uint32_t completion_tokens; // emitted in all attempts
+};
+
+struct wire_busy {
+    struct wire_key key;
+    uint32_t retry_ms; // when a place may be free
+};
+
+struct wire_cancel {
+    struct wire_key key;
+};
+
+struct wire_drain {
+    bool on; // false: take requests again
+};
+
+struct wire_evict {
+    uint64_t salt; // forget every cached block under it
+};
+
+struct wire_cache_delta {
+    uint64_t sequence; // of deltas on this link
+    bool reset;        // forget all that was known before
+    const uint64_t *added;
+    size_t added_count;
+    const uint64_t *removed;
+    size_t removed_count;
+};
+
+struct wire_message {
+    enum wire_type type;
+
+    union {
+        struct wire_hello hello;
+        struct wire_welcome welcome;
+        struct wire_heartbeat heartbeat;
+        struct wire_pack_want pack_want;
+        struct wire_pack_part pack_part;
+        struct wire_load load;
+        struct wire_submit submit;
+        struct wire_result result;
+        struct wire_done done;
+        struct wire_busy busy;
+        struct wire_cancel cancel;
+        struct wire_drain drain;
+        struct wire_evict evict;
+        struct wire_cache_delta cache_delta;
+    };
+};
+
+/* Append the body of `message` to `out`. Our own messages are within the limits: must(). */
+void message_encode(const struct wire_message *message, struct buf *out);
+
+/* Read a body that a stranger sent. Arrays are taken from `arena`; texts and byte strings point into
+ * `body`; so the message lives as long as both. ERR_FORMAT names the message, the field and what is
+ * wrong with it (missing, wrong type, out of its limit); ERR_NO_MEMORY: the arena is full. */
+enum err message_decode(struct wire_message *out, enum wire_type type, const uint8_t *body,
+                        size_t size, struct arena *arena);
+
+const char *wire_type_name(enum wire_type type);
+
+#endif
