@@ -1,0 +1,42 @@
+# The front door. Every verb installs what it misses (Debian 12), then builds.
+MAKEFLAGS += --no-print-directory
+PRESET ?= release
+ROOM ?= gguf
+SECONDS ?= 120
+
+.PHONY: build test check tsan fmt fuzz clean
+
+build: ## release programs into build/bin/
+	@deploy/install build
+	@cmake --preset release -G Ninja >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build build/release
+	@ln -sfn release/bin build/bin
+build: | build/
+
+test: build ## everything that must hold, in release and under ASan+UBSan
+	@deploy/install run test
+	@tests/run
+
+check: | build/ ## the units under ASan+UBSan
+	@deploy/install build
+	@cmake --preset dev -G Ninja >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build build/dev
+	@ctest --preset dev
+
+tsan: | build/ ## the units under TSan
+	@deploy/install build
+	@cmake --preset tsan -G Ninja >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build build/tsan
+	@ctest --preset tsan
+
+fuzz: ## make fuzz ROOM=gguf SECONDS=120
+	@tests/fuzz/run.sh $(ROOM) $(SECONDS)
+
+fmt: ## format every C file
+	@git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+
+clean:
+	@rm -rf build
+
+build/:
+	@mkdir -p build
