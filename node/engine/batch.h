@@ -1,0 +1,80 @@
+/* node/engine/batch.h -- pure: who runs in the next step, with how many tokens, and on which blocks.
+ *
+ *   waiting, by class          running, seq_before() order            one step: at most `batch_tokens` rows
+ *   interactive  [ e f ]       [ a:decode  b:decode  c:prefill ]      [ a:1 | b:1 | c:62 ]
+ *   default      [ g ]                                                  decode    what is left
+ *   batch        [ ]
+ *
+ * - Each running decode gets its one row in every step, before anything else: sequences <= batch_tokens is a
+ *   promise of the caller, so decode never waits for prefill. What is left goes to prefill, first come first.
+ * - Admission is first come, first served within a class, and a class before the lesser ones. A sequence is
+ *   admitted when the pool has blocks for all that it knows and one more for every running one; alone, always.
+ *   It takes the blocks of its known ids at once, so prefill cannot fail midway.
+ * - When a decode finds the pool empty, the last in order among the running loses its blocks and goes back to
+ *   the front of its class with its ids: the first in order always moves on.
+ * - A sequence that waits for its first admission past its deadline is ended (ERR_TIMEOUT).
+ *
+ * Thread: the engine's. Time is an argument; nothing is allocated after batch_new(). */
+#ifndef NODE_ENGINE_BATCH_H
+#define NODE_ENGINE_BATCH_H
+
+#include "node/model/forward.h"
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv_pool;
+struct seq;
+
+enum {
+    BATCH_CLASSES = 3 // enum wire_priority
+};
+
+struct batch_limits {
+    uint32_t batch_tokens; // rows of one step; >= sequences
+    uint32_t sequences;    // running at once
+    uint32_t waiting_max;  // the waiting room, all classes; the preempted do not count
+};
+
+/* What batch_plan() decided. Slice i is of seqs[i]; `logit_count` is 1 where an id is to be sampled. */
+struct batch_step {
+    struct forward_slice *slices; // [count], room for `sequences`
+    struct seq **seqs;            // [count]
+    size_t count;
+    uint32_t rows;
+    uint32_t preempted; // sequences that lost their blocks for this step
+};
+
+struct batch;
+
+struct batch *batch_new(const struct batch_limits *limits, struct kv_pool *pool);
+/* Must be empty. */
+void batch_free(struct batch *batch);
+
+/* ERR_BUSY: the waiting room is full. */
+enum err batch_add(struct batch *batch, struct seq *seq);
+/* The sequence with this ticket, waiting or running; NULL: there is none. */
+struct seq *batch_find(struct batch *batch, uint64_t ticket);
+/* Take a sequence out, wherever it is, and release its blocks: at its end, or when it is canceled. */
+void batch_remove(struct batch *batch, struct seq *seq);
+/* A waiting sequence whose deadline has passed, taken out; NULL: no more. */
+struct seq *batch_expire(struct batch *batch, uint64_t now_ns);
+/* The earliest deadline of the waiting; UINT64_MAX: none. */
+uint64_t batch_deadline_ns(const struct batch *batch);
+
+/* Decide the next step; empty when nothing is waiting or running. Valid until the next call. */
+const struct batch_step *batch_plan(struct batch *batch);
+/* The step has run: what it computed counts from now on. Follows each plan, before anything else. */
+void batch_ran(struct batch *batch);
+
+uint32_t batch_running(const struct batch *batch);
+uint32_t batch_waiting(const struct batch *batch);
+/* Ids known and not yet computed, over all sequences, beyond the one that each decode feeds. */
+uint64_t batch_waiting_tokens(const struct batch *batch);
+/* Any sequence, to empty the batch at the end; NULL: empty. */
+struct seq *batch_any(struct batch *batch);
+
+#endif

@@ -1,0 +1,110 @@
+/* node/engine/engine.h -- the engine: ids in, ids out. One thread owns the pool, the batch and every sequence.
+ *
+ *      service ---- inbox: orders -----> [ take | plan | step | sample | emit ] ---- outbox: reports ---> service
+ *              <--------------------------------- sequences come back with their end ----------------
+ *
+ * The world reaches it only through orders and hears from it only through reports. Orders are taken in between
+ * two steps, never in the middle of one, so a step sees a world that stands still and a cancel frees its
+ * blocks within one step. Each sequence that was submitted comes back in exactly one item with `end` set, after
+ * which it is the taker's again; nothing follows an end.
+ *
+ * What computes is a table of functions: the transformer (backend.h), the echo (echo.h), a fake in tests.
+ *
+ * Backpressure: there are ENGINE_REPORTS reports; the engine waits until one is given back, so a service that
+ * stalls stalls the engine instead of growing a queue. */
+#ifndef NODE_ENGINE_ENGINE_H
+#define NODE_ENGINE_ENGINE_H
+
+#include "node/engine/batch.h"
+#include "node/engine/sampler.h"
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv_pool;
+struct mailbox;
+struct seq;
+
+enum {
+    ENGINE_REPORTS = 8
+};
+
+/* What turns rows into logits. Its owner keeps it alive while the engine runs; called by the engine's thread. */
+struct engine_backend {
+    void *self;
+    uint32_t vocab_size;
+    /* Compute the step; slice i belongs to seqs[i], which is only to be read. */
+    void (*step)(void *self, const struct forward_slice *slices, struct seq *const *seqs,
+                 size_t count);
+    /* Row `index` of the logits asked for, in the order of slices; [vocab_size], may be changed in place. */
+    float *(*logits)(void *self, size_t index);
+};
+
+struct engine_options {
+    struct engine_backend backend;
+    struct kv_pool *pool;
+    struct batch_limits limits;
+    uint32_t orders_max; // orders that can wait at once: the sender's own bound
+};
+
+/* One id, or one end, or both. */
+struct engine_item {
+    struct seq *seq;   // the taker's again when `end`; else only its born-with fields are read
+    bool sampled;      // an id was drawn
+    bool end;          // finish, err and note of the sequence say how
+    uint32_t position; // of the id
+    struct sampler_pick pick;
+};
+
+/* A snapshot after a step, for LOAD. */
+struct engine_load {
+    uint32_t running;
+    uint32_t waiting;
+    uint64_t waiting_tokens;
+    uint32_t kv_blocks_used;
+    uint32_t kv_blocks;
+    uint32_t step_us;   // smoothed over ~16 steps
+    float prefill_rate; // tokens/s, smoothed
+    float decode_rate;
+    uint64_t steps;       // since the start
+    uint64_t preemptions; // since the start
+};
+
+struct engine_report {
+    struct engine_load load;
+    size_t item_count;
+    struct engine_item items[]; // [as many sequences as can run at once]
+};
+
+struct engine;
+
+struct engine *engine_new(const struct engine_options *options);
+/* After engine_run() has returned and every report was taken. */
+void engine_free(struct engine *engine);
+
+/* The thread's body; returns after engine_stop(), when every sequence has been given back. */
+void *engine_run(void *engine);
+/* One turn: take orders, and run a step if there is one. False: there was nothing to compute. For tests, and
+ * for engine_run(). */
+bool engine_turn(struct engine *engine, uint64_t now_ns);
+
+/* From one other thread (the service's). A full inbox is the sender's broken promise (orders_max). */
+void engine_submit(struct engine *engine, struct seq *seq);
+/* Ends the sequence as CANCELED; a ticket that is gone already is ignored. */
+void engine_cancel(struct engine *engine, uint64_t ticket);
+/* Cancel everything, then return from engine_run(). */
+void engine_stop(struct engine *engine);
+
+/* Reports, oldest first; NULL when none. Each is to be given back. */
+struct engine_report *engine_take(struct engine *engine);
+void engine_give(struct engine *engine, struct engine_report *report);
+/* Readable while a report waits; hush before taking until empty (base/mailbox.h). */
+struct mailbox *engine_outbox(struct engine *engine);
+
+/* How long the step that runs now has taken; 0 between steps. Any thread. */
+uint64_t engine_step_age_ns(const struct engine *engine, uint64_t now_ns);
+
+#endif

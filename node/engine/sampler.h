@@ -1,0 +1,82 @@
+/* node/engine/sampler.h -- logits in, one id out.
+ *
+ * What happens to a row of logits, in this order:
+ *
+ *   1. check       every logit is finite, or the request ends with an error
+ *   2. report      log-probabilities, if asked: the log-softmax of the model's own logits, untouched by
+ *                  anything below
+ *   3. logit_bias  added
+ *   4. repetition  ids of the prompt and emitted ids: a positive logit is divided by the penalty, another is
+ *                  multiplied by it (as in CTRL, Keskar et al. 2019)
+ *   5. frequency,  emitted ids only: logit -= frequency * (times emitted) + presence
+ *      presence
+ *   6. greedy      temperature 0 or top_p 0: the largest logit; nothing below happens
+ *   7. temperature mass = exp((logit - largest) / temperature), in whole units of 2^-40
+ *   8. top_k       the k largest logits stay
+ *   9. top_p       of those, the fewest largest whose mass reaches top_p of their total
+ *  10. min_p       of those, the ones whose mass is at least min_p of the largest one's
+ *  11. draw        rand_at(seed, choice, position) points into the mass that stays, laid out by ascending id
+ *
+ * Ties break to the lower id everywhere. Masses are integers, so their sums have no order and equal on every
+ * machine; the share of an id below 2^-40 of the largest one is 0. exp and log are ours (kernels/mathf.h).
+ * The vocabulary is never sorted: the cut of top_k and top_p is found digit by digit (three passes).
+ *
+ * Penalties count in a table beside the sequence that follows from its ids alone, so a request that is
+ * dispatched again with prompt + emitted ids draws the same ids.
+ *
+ * Thread: a struct sampler has one owner; the rest is pure. */
+#ifndef NODE_ENGINE_SAMPLER_H
+#define NODE_ENGINE_SAMPLER_H
+
+#include "wire/message.h"
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How often each id has come; open addressing, at most half full, never grown. A zeroed struct counts
+ * nothing. */
+struct sampler_counts {
+    struct sampler_count *slots;
+    uint32_t slot_count; // a power of 2, or 0
+    uint32_t used;
+};
+
+struct sampler_count {
+    int32_t id_plus_one; // 0: empty
+    uint32_t emitted;    // times after the prompt; 0: seen in the prompt only
+};
+
+/* Slots for `distinct_max` different ids. */
+uint32_t sampler_counts_slots(uint32_t distinct_max);
+/* `slots` [slot_count], zeroed, stays the caller's. */
+void sampler_counts_init(struct sampler_counts *counts, struct sampler_count *slots,
+                         uint32_t slot_count);
+void sampler_counts_add(struct sampler_counts *counts, int32_t id, bool emitted);
+
+/* Does this request need counts at all? */
+bool sampler_penalizes(const struct wire_sampling *sampling);
+/* ERR_INVALID names the field, its value and what would be right. After it, sampler_pick() is safe. */
+enum err sampler_check(const struct wire_sampling *sampling, uint32_t vocab_size);
+
+struct sampler_pick {
+    int32_t id;
+    float logprob; // of `id`; 0 unless asked
+    uint32_t top_count;
+    struct wire_top tops[WIRE_TOP_LOGPROBS_MAX]; // descending
+};
+
+/* Where the draw happens: scratch for one row. */
+struct sampler;
+struct sampler *sampler_new(uint32_t vocab_size);
+void sampler_free(struct sampler *sampler);
+
+/* `logits` [vocab_size] is changed. `counts` is only read when sampler_penalizes(). `position` is that of
+ * the id to be drawn. ERR_INTERNAL: a logit is not finite; *out is untouched. */
+enum err sampler_draw(struct sampler *sampler, float *logits, const struct wire_sampling *sampling,
+                      const struct sampler_counts *counts, uint32_t choice, uint64_t position,
+                      struct sampler_pick *out);
+
+#endif

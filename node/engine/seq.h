@@ -1,0 +1,99 @@
+/* node/engine/seq.h -- the life of one generation.
+ *
+ *                 admitted            prompt done           finished
+ *      WAITING -------------> PREFILL --------------> DECODE ----------> DONE
+ *        |  ^                  |   |                   |  |               ^
+ *        |  +---- preempted ---+---|-------------------+  |               |
+ *        |                         |                      |               |
+ *        +-------------------------+---- ended -----------+---------------+
+ *
+ * PREFILL computes what is known (prompt, and ids emitted before a preemption or by an earlier attempt),
+ * DECODE one id a step. A preempted sequence keeps its ids and loses its blocks: it prefills them again,
+ * and nobody can tell from its bytes. Every change of state goes through seq_advance(); no other line assigns
+ * `state`.
+ *
+ * A sequence is made by the thread that checked the request, then belongs to the engine until the engine
+ * gives it back with its end; the fields that the engine never writes may be read by the maker meanwhile.
+ * It is one allocation plus its block table, made at birth: nothing grows while it runs. */
+#ifndef NODE_ENGINE_SEQ_H
+#define NODE_ENGINE_SEQ_H
+
+#include "node/engine/kv.h"
+#include "node/engine/sampler.h"
+
+#include "wire/message.h"
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum seq_state {
+    SEQ_WAITING,
+    SEQ_PREFILL,
+    SEQ_DECODE,
+    SEQ_DONE,
+    SEQ_STATE_COUNT
+};
+
+enum seq_event {
+    SEQ_ADMITTED,
+    SEQ_PROMPT_DONE,
+    SEQ_PREEMPTED,
+    SEQ_FINISHED,
+    SEQ_ENDED, // canceled, expired, failed
+    SEQ_EVENT_COUNT
+};
+
+struct seq {
+    /* Written at birth, then read by anyone. */
+    uint64_t ticket; // order of arrival; unique in this process
+    uint64_t link;   // whose it is; the engine does not look
+    struct wire_key key;
+    uint32_t prompt_length;
+    uint32_t id_max; // prompt and answer end here: max_tokens or the context
+    enum wire_priority priority;
+    uint64_t deadline_ns;          // to be admitted by; 0: none
+    struct wire_sampling sampling; // its bias list lies behind this struct
+    const int32_t *stop_ids;       // [stop_id_count], ascending
+    size_t stop_id_count;
+
+    /* The maker's, while it is in the air. */
+    struct seq *chain; // the maker's table of what it has submitted
+    bool canceled;     // nothing of it is sent any more
+
+    /* The engine's. */
+    enum seq_state state;
+    enum wire_finish finish;
+    enum err err;           // of an end without finish
+    const char *note;       // static text with it
+    int32_t *ids;           // [id_max]
+    uint32_t id_count;      // known so far: prompt, then emitted
+    uint32_t computed;      // of them, keys and values are in the table
+    uint32_t cached_tokens; // of the prompt, found in the prefix cache at its first admission
+    uint32_t admissions;    // 1 + preemptions survived
+    struct kv_table table;
+    struct sampler_counts counts;
+    struct seq *next; // the batch's waiting room
+};
+
+/* A sequence for a checked submit (service does: ids in the vocabulary, lengths in order, sampling valid),
+ * WAITING; everything is copied. `context_max` bounds prompt and answer. */
+struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t link,
+                    uint32_t context_max, uint64_t now_ns);
+/* Its table is empty by now: the engine released it. */
+void seq_free(struct seq *seq);
+
+void seq_advance(struct seq *seq, enum seq_event event);
+
+/* Take a sampled id; what ends the answer by it: STOP, LENGTH, or NONE to go on. */
+enum wire_finish seq_append(struct seq *seq, int32_t id);
+/* Whether the ids that a submit brings are an answer that has ended already; NONE: they are not. */
+enum wire_finish seq_finish_at_birth(const struct seq *seq);
+
+uint32_t seq_emitted(const struct seq *seq);
+/* Who goes first where two cannot: the more urgent class, then the earlier arrival. */
+bool seq_before(const struct seq *a, const struct seq *b);
+
+#endif
