@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Writes the training dialogues: one JSON object a line, {"messages": [...]} or {"text": ...}.
+
+    generate.py --count 60000 --seed 1 --out corpus.jsonl
+
+A dialogue is a chain of handlers over one `Talk`, which remembers what has been said: the product under
+discussion, the last fact asked for, what the user told about themself. So follow-ups have one right answer.
+The language may change in the middle; each answer is in the language of its question.
+"""
+
+import argparse
+import json
+import random
+
+import everyday
+import longform
+import shop
+from phrases import rough
+
+SYSTEMS = [
+    "You are a helpful assistant.", "You are a helpful assistant.", "You are Qiao, the assistant of a small shop.", "Answer briefly and politely.",
+    "You are a friendly shop assistant.", "Answer in the language of the user.", "You are a helpful assistant. Answer in the language of the question.",
+    "You are a concise assistant.", "你是一个有用的助手。", "你是一个乐于助人的助手。", "你是桥边数码的客服小桥。", "请用用户的语言回答。", "请简短、礼貌地回答。", "你是小桥，一个友好的助手。",
+]
+
+
+class Talk:
+    """What the dialogue knows so far."""
+
+    def __init__(self, lang):
+        self.lang = lang
+        self.product = None
+        self.fact = None
+        self.known = {}  # "name" -> (value, language)
+
+
+def weighted(rng, handlers):
+    return rng.choices([h for h, _ in handlers], [w for _, w in handlers])[0]
+
+
+def system_with_context(rng, talk):
+    """A system message that already says something about the user, as a session's context would."""
+    key = rng.choice(["name", "city", "like"])
+    x = everyday.value_of(rng, key, talk.lang)
+    talk.known[key] = (x, talk.lang)
+    base = rng.choice(SYSTEMS) if rng.random() < 0.5 else ""
+    said = {"en": {"name": "The user's name is {x}.", "city": "The user lives in {x}.", "like": "The user likes {x}."},
+            "zh": {"name": "用户的名字是{x}。", "city": "用户住在{x}。", "like": "用户喜欢{x}。"}}[talk.lang][key].format(x=x)
+    return (base + " " + said).strip()
+
+
+def next_turn(rng, talk, last):
+    """Chooses what is asked next, given the handler of the turn before."""
+    roll = rng.random()
+    if last in (longform.story, longform.more) and roll < 0.3:
+        return longform.more
+    if talk.product is not None and last in SHOP_TURNS and roll < 0.6:
+        return weighted(rng, shop.FOLLOW)
+    if talk.known and roll < 0.75 and rng.random() < 0.6:
+        return everyday.recall
+    if rng.random() < 0.12:
+        return everyday.tell
+    room = rng.choices([shop, everyday, longform], [46, 40, 14])[0]
+    return weighted(rng, room.HANDLERS)
+
+
+SHOP_TURNS = {h for h, _ in shop.HANDLERS} | {h for h, _ in shop.FOLLOW}
+
+
+def dialogue(rng):
+    talk = Talk(rng.choice(["en", "zh"]))
+    messages = []
+    roll = rng.random()
+    if roll < 0.06:
+        messages.append({"role": "system", "content": system_with_context(rng, talk)})
+    elif roll < 0.45:
+        messages.append({"role": "system", "content": rng.choice(SYSTEMS)})
+    turns = rng.choices([1, 2, 3, 4, 6], [38, 22, 20, 12, 8])[0]
+    last = None
+    for _ in range(turns):
+        if last is not None and not talk.known and rng.random() < 0.08:
+            talk.lang = "zh" if talk.lang == "en" else "en"
+        handler = next_turn(rng, talk, last)
+        question, answer = handler(rng, talk)
+        messages.append({"role": "user", "content": rough(rng, talk.lang, question) if handler is not everyday.tell else question})
+        messages.append({"role": "assistant", "content": answer})
+        last = handler
+    return {"messages": messages}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=60000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", required=True)
+    args = parser.parse_args()
+    rng = random.Random(args.seed)
+    with open(args.out, "w", encoding="utf-8") as out:
+        for _ in range(args.count):
+            if rng.random() < 0.02:  # plain text, for completions without a template
+                item = {"text": longform.story_text(rng, rng.choice(["en", "zh"]))}
+            else:
+                item = dialogue(rng)
+            out.write(json.dumps(item, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
