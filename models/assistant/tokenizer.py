@@ -130,11 +130,11 @@ class Tokenizer:
         """ChatML ids, and for each whether it belongs to an answer (its closing <|im_end|> included)."""
         ids, answer = [], []
         for message in messages:
-            body = self.encode(message["content"])
             head = [self.start] + self.encode(message["role"] + "\n")
+            whole = [self.start] + self.encode(message["role"] + "\n" + message["content"])  # as a renderer would
             mine = message["role"] == "assistant"
-            ids += head + body + [self.stop] + self.encode("\n")
-            answer += [False] * len(head) + [mine] * (len(body) + 1) + [False]
+            ids += whole + [self.stop] + self.encode("\n")
+            answer += [False] * len(head) + [mine] * (len(whole) - len(head) + 1) + [False]
         if prompt:
             head = [self.start] + self.encode("assistant\n")
             ids += head
