@@ -1,0 +1,54 @@
+/* kernels/attention.h -- keys and values in blocks, and what attention over them is given.
+ *
+ * One kv head of one layer holds ATTENTION_BLOCK = 32 positions of a sequence in one area of
+ * attention_area_size(head_dim) bytes (64-byte aligned), all values f16:
+ *
+ *      K  [head_dim][32 positions]     a position is a lane when q . k is taken
+ *      V  [32 positions][head_dim]     a dimension is a lane when the values are mixed
+ *
+ * Nothing is padded: head_dim is a multiple of 8 from 8 to ATTENTION_DIM_MAX. Keys and values are rounded to f16
+ * (nearest even) when they are written, before any use, their own chunk's included.
+ *
+ * How it is computed (every rung, the same bits; fixed for ever by docs/numerics.md):
+ *
+ *      positions are cut at absolute multiples of ATTENTION_TILE = 128; tiles ascend
+ *      score[i]  = (chain over d ascending: acc = fma(q[d], k[d][i], acc), from 0) * scale
+ *      top       = the largest of `top so far` (-inf at first) and the tile's scores
+ *      keep      = exp(top so far - top)
+ *      p[i]      = exp(score[i] - top)
+ *      sum       = fma(sum so far, keep, 16-lane sum of the tile's p)        (docs/numerics.md, "sums")
+ *      mix[d]    = mix so far * keep, then for i ascending: mix = fma(p[i], v[i][d], mix)
+ *      at the end  out[d] = mix[d] / sum
+ *
+ * Positions at and beyond `positions` are not read and take no part. */
+#ifndef KERNELS_ATTENTION_H
+#define KERNELS_ATTENTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    ATTENTION_BLOCK = 32,
+    ATTENTION_TILE = 128,
+    ATTENTION_DIM_MAX = 256
+};
+
+/* One token, one kv head, and the query heads that share it. */
+struct attention {
+    const float *q;            // [heads][head_dim], rotated; no alignment asked
+    float *out;                // [heads][head_dim]; not q
+    const void *const *blocks; // [ceil(positions / 32)]: block of positions 32 * i and on
+    size_t offset;             // bytes from a block's start to this layer's and head's area
+    size_t heads;              // > 0
+    size_t head_dim;
+    size_t positions; // visible ones, > 0: the token's own is the last
+    float scale;      // of a score, usually 1 / sqrt(head_dim)
+};
+
+/* Bytes of one layer's one kv head in a block: 128 * head_dim. */
+static inline size_t attention_area_size(size_t head_dim)
+{
+    return 2 * sizeof(uint16_t) * ATTENTION_BLOCK * head_dim;
+}
+
+#endif
