@@ -1,0 +1,730 @@
+#include "base/gguf.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    VERSION_LEAST = 2,
+    VERSION_MOST = 3,
+    ALIGNMENT_DEFAULT = 32,
+    ALIGNMENT_MAX = 1 << 16,
+    NOTE_NAME_MAX = 96 // bytes of a stranger's name that a note repeats
+};
+
+/* One metadata pair. `start` and `end` bound its bytes in the image, key included. */
+struct pair {
+    struct gguf_string key;
+    uint32_t type;    // enum gguf_value_type
+    uint32_t element; // of an array
+    uint64_t count;   // of an array; 1 otherwise
+    size_t value;     // offset of the value, or of an array's first element
+    size_t start, end;
+};
+
+/* Names to indices by open addressing; a slot holds index + 1. */
+struct names {
+    uint32_t *slots;
+    size_t mask;
+};
+
+struct gguf {
+    const uint8_t *bytes;
+    size_t size;
+    bool mapped;
+    uint64_t alignment;
+    struct pair *pairs;
+    size_t pair_count;
+    struct gguf_tensor *tensors;
+    size_t tensor_count;
+    struct names pair_names;
+    struct names tensor_names;
+};
+
+/* A place in the image. Every read checks what is left first. */
+struct cursor {
+    const uint8_t *bytes;
+    size_t size;
+    size_t at;
+};
+
+/* Blocks of a tensor type: `elements` values in `bytes` bytes. */
+struct type_row {
+    uint32_t type;
+    const char *name;
+    uint32_t elements;
+    uint32_t bytes;
+};
+
+static const struct type_row type_rows[] = {
+    {GGUF_TENSOR_F32, "F32", 1, 4},       {GGUF_TENSOR_F16, "F16", 1, 2},
+    {GGUF_TENSOR_Q4_0, "Q4_0", 32, 18},   {GGUF_TENSOR_Q4_1, "Q4_1", 32, 20},
+    {GGUF_TENSOR_Q5_0, "Q5_0", 32, 22},   {GGUF_TENSOR_Q5_1, "Q5_1", 32, 24},
+    {GGUF_TENSOR_Q8_0, "Q8_0", 32, 34},   {GGUF_TENSOR_Q8_1, "Q8_1", 32, 36},
+    {GGUF_TENSOR_Q2_K, "Q2_K", 256, 84},  {GGUF_TENSOR_Q3_K, "Q3_K", 256, 110},
+    {GGUF_TENSOR_Q4_K, "Q4_K", 256, 144}, {GGUF_TENSOR_Q5_K, "Q5_K", 256, 176},
+    {GGUF_TENSOR_Q6_K, "Q6_K", 256, 210}, {GGUF_TENSOR_Q8_K, "Q8_K", 256, 292},
+    {GGUF_TENSOR_BF16, "BF16", 1, 2},
+};
+
+/* Bytes of one value of each metadata type; 0 for strings and arrays. */
+static const size_t value_sizes[] = {
+    [GGUF_U8] = 1,  [GGUF_I8] = 1,  [GGUF_U16] = 2,  [GGUF_I16] = 2,    [GGUF_U32] = 4,
+    [GGUF_I32] = 4, [GGUF_F32] = 4, [GGUF_BOOL] = 1, [GGUF_STRING] = 0, [GGUF_ARRAY] = 0,
+    [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8,
+};
+
+enum {
+    VALUE_TYPE_COUNT = sizeof value_sizes / sizeof *value_sizes
+};
+
+static const struct type_row *find_type(uint32_t type)
+{
+    for (size_t i = 0; i < sizeof type_rows / sizeof *type_rows; i++)
+        if (type_rows[i].type == type) return &type_rows[i];
+    return NULL;
+}
+
+const char *gguf_tensor_type_name(uint32_t type)
+{
+    static _Thread_local char unknown[24];
+    const struct type_row *row = find_type(type);
+    if (row) return row->name;
+    snprintf(unknown, sizeof unknown, "type %" PRIu32, type);
+    return unknown;
+}
+
+/* A stranger's name for a note: cut, and with unprintable bytes as '?'. */
+static const char *shown(struct gguf_string name)
+{
+    static _Thread_local char text[NOTE_NAME_MAX + 1];
+    size_t size = name.size < NOTE_NAME_MAX ? name.size : NOTE_NAME_MAX;
+    for (size_t i = 0; i < size; i++)
+        text[i] = (name.text[i] >= 0x20 && name.text[i] < 0x7F) ? name.text[i] : '?';
+    text[size] = '\0';
+    return text;
+}
+
+// ---- names -------------------------------------------------------------------------------------
+
+static uint64_t hash_name(const char *text, size_t size)
+{
+    uint64_t hash = UINT64_C(0xCBF29CE484222325); // FNV-1a
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001B3);
+    return hash ^ (hash >> 29);
+}
+
+static void names_init(struct names *names, size_t count)
+{
+    size_t capacity = 16;
+    while (capacity < count * 2)
+        capacity *= 2;
+    names->slots = mem_new(capacity, sizeof *names->slots);
+    names->mask = capacity - 1;
+}
+
+static bool same_name(struct gguf_string a, const char *text, size_t size)
+{
+    return a.size == size && memcmp(a.text, text, size) == 0;
+}
+
+static struct gguf_string name_at(const struct gguf *gguf, const struct names *names, uint32_t slot)
+{
+    return names == &gguf->pair_names ? gguf->pairs[slot - 1].key : gguf->tensors[slot - 1].name;
+}
+
+/* The slot that holds the name, or the free one where it would go. */
+static uint32_t *names_slot(const struct gguf *gguf, const struct names *names, const char *text,
+                            size_t size)
+{
+    size_t at = hash_name(text, size) & names->mask;
+    while (names->slots[at] && !same_name(name_at(gguf, names, names->slots[at]), text, size))
+        at = (at + 1) & names->mask;
+    return &names->slots[at];
+}
+
+// ---- cursor ------------------------------------------------------------------------------------
+
+static enum err take(struct cursor *cursor, const char *field, size_t size, const uint8_t **out)
+{
+    if (size > cursor->size - cursor->at)
+        return err_note(ERR_FORMAT,
+                        "gguf: %s at byte %zu needs %zu bytes, but the file ends after %zu", field,
+                        cursor->at, size, cursor->size);
+    *out = cursor->bytes + cursor->at;
+    cursor->at += size;
+    return ERR_OK;
+}
+
+static enum err take_u32(struct cursor *cursor, const char *field, uint32_t *out)
+{
+    const uint8_t *bytes;
+    TRY(take(cursor, field, sizeof *out, &bytes));
+    memcpy(out, bytes, sizeof *out); // GGUF is little-endian, and so are the machines we run on
+    return ERR_OK;
+}
+
+static enum err take_u64(struct cursor *cursor, const char *field, uint64_t *out)
+{
+    const uint8_t *bytes;
+    TRY(take(cursor, field, sizeof *out, &bytes));
+    memcpy(out, bytes, sizeof *out);
+    return ERR_OK;
+}
+
+static enum err take_string(struct cursor *cursor, const char *field, struct gguf_string *out)
+{
+    uint64_t size;
+    const uint8_t *bytes;
+    TRY(take_u64(cursor, field, &size));
+    if (size > cursor->size - cursor->at)
+        return err_note(ERR_FORMAT,
+                        "gguf: %s at byte %zu has length %" PRIu64 ", but only %zu bytes are left",
+                        field, cursor->at - 8, size, cursor->size - cursor->at);
+    TRY(take(cursor, field, (size_t)size, &bytes));
+    *out = (struct gguf_string){.text = (const char *)bytes, .size = (size_t)size};
+    return ERR_OK;
+}
+
+static enum err take_name(struct cursor *cursor, const char *field, struct gguf_string *out)
+{
+    TRY(take_string(cursor, field, out));
+    if (out->size == 0 || out->size > GGUF_NAME_MAX)
+        return err_note(ERR_FORMAT, "gguf: %s at byte %zu has %zu bytes, must have 1 to %d", field,
+                        cursor->at - out->size, out->size, GGUF_NAME_MAX);
+    return ERR_OK;
+}
+
+// ---- pairs -------------------------------------------------------------------------------------
+
+static enum err skip_array(struct cursor *cursor, struct pair *pair)
+{
+    TRY(take_u32(cursor, "an array's element type", &pair->element));
+    TRY(take_u64(cursor, "an array's count", &pair->count));
+    if (pair->element >= VALUE_TYPE_COUNT || pair->element == GGUF_ARRAY)
+        return err_note(ERR_FORMAT,
+                        "gguf: key '%s': element type %" PRIu32 " is not one of 0 to 12 "
+                        "but 9 (arrays of arrays are not read)",
+                        shown(pair->key), pair->element);
+    if (pair->count > GGUF_ARRAY_MAX)
+        return err_note(ERR_FORMAT, "gguf: key '%s': an array of %" PRIu64 " elements, at most %d",
+                        shown(pair->key), pair->count, GGUF_ARRAY_MAX);
+    pair->value = cursor->at;
+    if (pair->element == GGUF_STRING) {
+        struct gguf_string ignored;
+        for (uint64_t i = 0; i < pair->count; i++)
+            TRY(take_string(cursor, shown(pair->key), &ignored));
+        return ERR_OK;
+    }
+    const uint8_t *elements;
+    size_t size = (size_t)pair->count * value_sizes[pair->element];
+    return take(cursor, shown(pair->key), size, &elements);
+}
+
+static enum err take_pair(struct cursor *cursor, struct pair *pair)
+{
+    pair->start = cursor->at;
+    TRY(take_name(cursor, "a metadata key", &pair->key));
+    TRY(take_u32(cursor, "a value's type", &pair->type));
+    if (pair->type >= VALUE_TYPE_COUNT)
+        return err_note(ERR_FORMAT, "gguf: key '%s': value type %" PRIu32 " is not one of 0 to 12",
+                        shown(pair->key), pair->type);
+    pair->count = 1;
+    pair->value = cursor->at;
+    if (pair->type == GGUF_ARRAY) {
+        TRY(skip_array(cursor, pair));
+    } else if (pair->type == GGUF_STRING) {
+        struct gguf_string ignored;
+        TRY(take_string(cursor, shown(pair->key), &ignored));
+    } else {
+        const uint8_t *value;
+        TRY(take(cursor, shown(pair->key), value_sizes[pair->type], &value));
+        if (pair->type == GGUF_BOOL && *value > 1)
+            return err_note(ERR_FORMAT, "gguf: key '%s': the boolean %d is not 0 or 1",
+                            shown(pair->key), *value);
+    }
+    pair->end = cursor->at;
+    return ERR_OK;
+}
+
+static enum err take_pairs(struct gguf *gguf, struct cursor *cursor)
+{
+    names_init(&gguf->pair_names, gguf->pair_count);
+    gguf->pairs = mem_new(gguf->pair_count, sizeof *gguf->pairs);
+    for (size_t i = 0; i < gguf->pair_count; i++) {
+        struct pair *pair = &gguf->pairs[i];
+        TRY(take_pair(cursor, pair));
+        uint32_t *slot = names_slot(gguf, &gguf->pair_names, pair->key.text, pair->key.size);
+        if (*slot) return err_note(ERR_FORMAT, "gguf: key '%s' stands twice", shown(pair->key));
+        *slot = (uint32_t)i + 1;
+    }
+    return ERR_OK;
+}
+
+// ---- tensors -----------------------------------------------------------------------------------
+
+/* The bytes of a tensor, with every product checked. */
+static enum err size_tensor(struct gguf_tensor *tensor)
+{
+    uint64_t elements = 1;
+    for (uint32_t d = 0; d < tensor->dim_count; d++) {
+        uint64_t dim = tensor->dims[d];
+        if (dim == 0 || dim > INT64_MAX / elements)
+            return err_note(ERR_FORMAT,
+                            "gguf: tensor '%s': dimension %" PRIu32 " is %" PRIu64
+                            ", which makes it empty or too large",
+                            shown(tensor->name), d, dim);
+        elements *= dim;
+    }
+    const struct type_row *row = find_type(tensor->type);
+    if (!row) return ERR_OK; // size 0: nobody can read it, and the reader of the model says so
+    if (tensor->dims[0] % row->elements != 0)
+        return err_note(ERR_FORMAT,
+                        "gguf: tensor '%s': rows of %" PRIu64
+                        " values are no multiple of %s's blocks of %" PRIu32,
+                        shown(tensor->name), tensor->dims[0], row->name, row->elements);
+    uint64_t blocks = elements / row->elements;
+    if (blocks > INT64_MAX / row->bytes)
+        return err_note(ERR_FORMAT, "gguf: tensor '%s': %" PRIu64 " blocks are too many",
+                        shown(tensor->name), blocks);
+    tensor->size = blocks * row->bytes;
+    return ERR_OK;
+}
+
+/* One row of the directory; the offset is kept in *offset until the data's start is known. */
+static enum err take_tensor(struct cursor *cursor, struct gguf_tensor *tensor, uint64_t *offset)
+{
+    TRY(take_name(cursor, "a tensor's name", &tensor->name));
+    TRY(take_u32(cursor, "a tensor's dimension count", &tensor->dim_count));
+    if (tensor->dim_count == 0 || tensor->dim_count > GGUF_DIMS_MAX)
+        return err_note(ERR_FORMAT, "gguf: tensor '%s': %" PRIu32 " dimensions, must be 1 to %d",
+                        shown(tensor->name), tensor->dim_count, GGUF_DIMS_MAX);
+    for (uint32_t d = 0; d < GGUF_DIMS_MAX; d++)
+        tensor->dims[d] = 1;
+    for (uint32_t d = 0; d < tensor->dim_count; d++)
+        TRY(take_u64(cursor, "a tensor's dimension", &tensor->dims[d]));
+    TRY(take_u32(cursor, "a tensor's type", &tensor->type));
+    TRY(take_u64(cursor, "a tensor's offset", offset));
+    return size_tensor(tensor);
+}
+
+static enum err place_tensor(const struct gguf *gguf, struct gguf_tensor *tensor, uint64_t start,
+                             uint64_t offset)
+{
+    if (offset % gguf->alignment != 0)
+        return err_note(ERR_FORMAT,
+                        "gguf: tensor '%s': offset %" PRIu64
+                        " is no multiple of the alignment %" PRIu64,
+                        shown(tensor->name), offset, gguf->alignment);
+    uint64_t room = start <= gguf->size ? gguf->size - start : 0;
+    if (offset > room || tensor->size > room - offset)
+        return err_note(ERR_FORMAT,
+                        "gguf: tensor '%s': offset %" PRIu64 " + %" PRIu64
+                        " bytes is past the end of the file (%" PRIu64 " bytes of tensors)",
+                        shown(tensor->name), offset, tensor->size, room);
+    if (tensor->size) tensor->data = gguf->bytes + start + offset;
+    return ERR_OK;
+}
+
+static enum err take_tensors(struct gguf *gguf, struct cursor *cursor)
+{
+    names_init(&gguf->tensor_names, gguf->tensor_count);
+    gguf->tensors = mem_new(gguf->tensor_count, sizeof *gguf->tensors);
+    uint64_t *offsets = mem_new(gguf->tensor_count, sizeof *offsets);
+    enum err err = ERR_OK;
+    for (size_t i = 0; i < gguf->tensor_count && !err; i++) {
+        struct gguf_tensor *tensor = &gguf->tensors[i];
+        err = take_tensor(cursor, tensor, &offsets[i]);
+        if (err) break;
+        uint32_t *slot =
+            names_slot(gguf, &gguf->tensor_names, tensor->name.text, tensor->name.size);
+        if (*slot) {
+            err = err_note(ERR_FORMAT, "gguf: tensor '%s' stands twice", shown(tensor->name));
+        }
+        *slot = (uint32_t)i + 1;
+    }
+    uint64_t start = (cursor->at + gguf->alignment - 1) / gguf->alignment * gguf->alignment;
+    for (size_t i = 0; i < gguf->tensor_count && !err; i++)
+        err = place_tensor(gguf, &gguf->tensors[i], start, offsets[i]);
+    mem_free(offsets);
+    return err;
+}
+
+// ---- the whole image ---------------------------------------------------------------------------
+
+static enum err take_head(struct gguf *gguf, struct cursor *cursor)
+{
+    const uint8_t *magic;
+    uint32_t version;
+    uint64_t tensors, pairs;
+    TRY(take(cursor, "the magic", 4, &magic));
+    if (memcmp(magic, "GGUF", 4) != 0)
+        return err_note(ERR_FORMAT,
+                        "gguf: the file begins with %02x %02x %02x %02x, not with "
+                        "'GGUF'",
+                        magic[0], magic[1], magic[2], magic[3]);
+    TRY(take_u32(cursor, "the version", &version));
+    if (version < VERSION_LEAST || version > VERSION_MOST)
+        return err_note(ERR_FORMAT, "gguf: version %" PRIu32 ", must be %d or %d", version,
+                        VERSION_LEAST, VERSION_MOST);
+    TRY(take_u64(cursor, "the tensor count", &tensors));
+    TRY(take_u64(cursor, "the pair count", &pairs));
+    if (tensors > GGUF_TENSORS_MAX)
+        return err_note(ERR_FORMAT, "gguf: %" PRIu64 " tensors, at most %d", tensors,
+                        GGUF_TENSORS_MAX);
+    if (pairs > GGUF_PAIRS_MAX)
+        return err_note(ERR_FORMAT, "gguf: %" PRIu64 " metadata pairs, at most %d", pairs,
+                        GGUF_PAIRS_MAX);
+    gguf->tensor_count = (size_t)tensors;
+    gguf->pair_count = (size_t)pairs;
+    return ERR_OK;
+}
+
+static enum err read_alignment(struct gguf *gguf)
+{
+    uint32_t alignment = ALIGNMENT_DEFAULT;
+    if (gguf_has(gguf, "general.alignment"))
+        TRY(gguf_get_u32(gguf, "general.alignment", &alignment));
+    if (alignment == 0 || alignment > ALIGNMENT_MAX || (alignment & (alignment - 1)) != 0)
+        return err_note(ERR_FORMAT,
+                        "gguf: general.alignment is %" PRIu32 ", must be a power of two up to %d",
+                        alignment, ALIGNMENT_MAX);
+    gguf->alignment = alignment;
+    return ERR_OK;
+}
+
+static enum err read_image(struct gguf *gguf)
+{
+    struct cursor cursor = {.bytes = gguf->bytes, .size = gguf->size};
+    TRY(take_head(gguf, &cursor));
+    TRY(take_pairs(gguf, &cursor));
+    TRY(read_alignment(gguf));
+    return take_tensors(gguf, &cursor);
+}
+
+static enum err finish_open(struct gguf **out, struct gguf *gguf)
+{
+    enum err err = read_image(gguf);
+    if (err) {
+        gguf_close(gguf);
+        return err;
+    }
+    *out = gguf;
+    return ERR_OK;
+}
+
+enum err gguf_parse(struct gguf **out, const void *bytes, size_t size)
+{
+    struct gguf *gguf = mem_new(1, sizeof *gguf);
+    gguf->bytes = bytes;
+    gguf->size = size;
+    return finish_open(out, gguf);
+}
+
+static enum err map_file(struct gguf *gguf, int file, const char *path)
+{
+    struct stat status;
+    if (fstat(file, &status) != 0)
+        return err_note(ERR_IO, "%s: cannot be examined: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode)) return err_note(ERR_IO, "%s: not a regular file", path);
+    if (status.st_size == 0) return err_note(ERR_FORMAT, "%s: the file is empty", path);
+    gguf->size = (size_t)status.st_size;
+    void *bytes = mmap(NULL, gguf->size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (bytes == MAP_FAILED)
+        return err_note(ERR_IO, "%s: cannot be mapped: %s", path, strerror(errno));
+    gguf->bytes = bytes;
+    gguf->mapped = true;
+    return ERR_OK;
+}
+
+enum err gguf_open(struct gguf **out, const char *path)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return err_note(ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    struct gguf *gguf = mem_new(1, sizeof *gguf);
+    enum err err = map_file(gguf, file, path);
+    close(file); // the mapping stays
+    if (err) {
+        gguf_close(gguf);
+        return err;
+    }
+    return finish_open(out, gguf);
+}
+
+void gguf_close(struct gguf *gguf)
+{
+    if (!gguf) return;
+    if (gguf->mapped) munmap((void *)(uintptr_t)gguf->bytes, gguf->size);
+    mem_free(gguf->pairs);
+    mem_free(gguf->tensors);
+    mem_free(gguf->pair_names.slots);
+    mem_free(gguf->tensor_names.slots);
+    mem_free(gguf);
+}
+
+const void *gguf_bytes(const struct gguf *gguf, size_t *size)
+{
+    *size = gguf->size;
+    return gguf->bytes;
+}
+
+size_t gguf_tensor_count(const struct gguf *gguf)
+{
+    return gguf->tensor_count;
+}
+
+const struct gguf_tensor *gguf_tensor_at(const struct gguf *gguf, size_t index)
+{
+    must(index < gguf->tensor_count);
+    return &gguf->tensors[index];
+}
+
+const struct gguf_tensor *gguf_find_tensor(const struct gguf *gguf, const char *name)
+{
+    uint32_t slot = *names_slot(gguf, &gguf->tensor_names, name, strlen(name));
+    return slot ? &gguf->tensors[slot - 1] : NULL;
+}
+
+// ---- getters -----------------------------------------------------------------------------------
+
+static const struct pair *find_pair(const struct gguf *gguf, const char *key)
+{
+    uint32_t slot = *names_slot(gguf, &gguf->pair_names, key, strlen(key));
+    return slot ? &gguf->pairs[slot - 1] : NULL;
+}
+
+bool gguf_has(const struct gguf *gguf, const char *key)
+{
+    return find_pair(gguf, key) != NULL;
+}
+
+static enum err need_pair(const struct gguf *gguf, const char *key, const struct pair **out)
+{
+    const struct pair *pair = find_pair(gguf, key);
+    if (!pair) return err_note(ERR_NOT_FOUND, "gguf: key '%s' is missing", key);
+    *out = pair;
+    return ERR_OK;
+}
+
+static bool is_integer(uint32_t type)
+{
+    return type <= GGUF_I32 || type == GGUF_U64 || type == GGUF_I64;
+}
+
+/* An integer of any width. One above INT64_MAX is answered as INT64_MAX: it fits nothing we ask for. */
+static int64_t integer_at(const uint8_t *bytes, uint32_t type)
+{
+    uint64_t raw = 0;
+    memcpy(&raw, bytes, value_sizes[type]);
+    switch (type) {
+    case GGUF_I8: return (int8_t)raw;
+    case GGUF_I16: return (int16_t)raw;
+    case GGUF_I32: return (int32_t)raw;
+    case GGUF_I64: return (int64_t)raw;
+    default: return raw > INT64_MAX ? INT64_MAX : (int64_t)raw;
+    }
+}
+
+static float float_at(const uint8_t *bytes, uint32_t type)
+{
+    if (type == GGUF_F32) {
+        float value;
+        memcpy(&value, bytes, sizeof value);
+        return value;
+    }
+    double value;
+    memcpy(&value, bytes, sizeof value);
+    return (float)value;
+}
+
+enum err gguf_get_u32(const struct gguf *gguf, const char *key, uint32_t *out)
+{
+    const struct pair *pair;
+    TRY(need_pair(gguf, key, &pair));
+    if (!is_integer(pair->type))
+        return err_note(ERR_FORMAT, "gguf: key '%s' is not an integer", key);
+    int64_t value = integer_at(gguf->bytes + pair->value, pair->type);
+    if (value < 0 || value > UINT32_MAX)
+        return err_note(ERR_FORMAT, "gguf: key '%s' is %" PRId64 ", must be 0 to %" PRIu32, key,
+                        value, UINT32_MAX);
+    *out = (uint32_t)value;
+    return ERR_OK;
+}
+
+enum err gguf_get_f32(const struct gguf *gguf, const char *key, float *out)
+{
+    const struct pair *pair;
+    TRY(need_pair(gguf, key, &pair));
+    if (pair->type != GGUF_F32 && pair->type != GGUF_F64)
+        return err_note(ERR_FORMAT, "gguf: key '%s' is not a float", key);
+    float value = float_at(gguf->bytes + pair->value, pair->type);
+    if (!isfinite(value)) return err_note(ERR_FORMAT, "gguf: key '%s' is not finite", key);
+    *out = value;
+    return ERR_OK;
+}
+
+enum err gguf_get_bool(const struct gguf *gguf, const char *key, bool *out)
+{
+    const struct pair *pair;
+    TRY(need_pair(gguf, key, &pair));
+    if (pair->type != GGUF_BOOL)
+        return err_note(ERR_FORMAT, "gguf: key '%s' is not a boolean", key);
+    *out = gguf->bytes[pair->value] != 0;
+    return ERR_OK;
+}
+
+/* The string at `*at`, which was checked when the image was read; moves `*at` behind it. */
+static struct gguf_string string_at(const struct gguf *gguf, size_t *at)
+{
+    uint64_t size;
+    memcpy(&size, gguf->bytes + *at, sizeof size);
+    const char *text = (const char *)gguf->bytes + *at + sizeof size;
+    *at += sizeof size + (size_t)size;
+    return (struct gguf_string){.text = text, .size = (size_t)size};
+}
+
+enum err gguf_get_string(const struct gguf *gguf, const char *key, struct gguf_string *out)
+{
+    const struct pair *pair;
+    TRY(need_pair(gguf, key, &pair));
+    if (pair->type != GGUF_STRING)
+        return err_note(ERR_FORMAT, "gguf: key '%s' is not a string", key);
+    size_t at = pair->value;
+    *out = string_at(gguf, &at);
+    return ERR_OK;
+}
+
+static enum err need_array(const struct gguf *gguf, const char *key, const struct pair **out)
+{
+    TRY(need_pair(gguf, key, out));
+    if ((*out)->type != GGUF_ARRAY)
+        return err_note(ERR_FORMAT, "gguf: key '%s' is not an array", key);
+    return ERR_OK;
+}
+
+enum err gguf_get_array(const struct gguf *gguf, const char *key, enum gguf_value_type *type,
+                        size_t *count)
+{
+    const struct pair *pair;
+    TRY(need_array(gguf, key, &pair));
+    *type = (enum gguf_value_type)pair->element;
+    *count = (size_t)pair->count;
+    return ERR_OK;
+}
+
+enum err gguf_get_strings(const struct gguf *gguf, const char *key, struct gguf_string *out,
+                          size_t count)
+{
+    const struct pair *pair;
+    TRY(need_array(gguf, key, &pair));
+    if (pair->element != GGUF_STRING)
+        return err_note(ERR_FORMAT, "gguf: key '%s' is not an array of strings", key);
+    must(count == pair->count);
+    size_t at = pair->value;
+    for (size_t i = 0; i < count; i++)
+        out[i] = string_at(gguf, &at);
+    return ERR_OK;
+}
+
+enum err gguf_get_ints(const struct gguf *gguf, const char *key, int32_t *out, size_t count)
+{
+    const struct pair *pair;
+    TRY(need_array(gguf, key, &pair));
+    if (!is_integer(pair->element))
+        return err_note(ERR_FORMAT, "gguf: key '%s' is not an array of integers", key);
+    must(count == pair->count);
+    size_t step = value_sizes[pair->element];
+    for (size_t i = 0; i < count; i++) {
+        int64_t value = integer_at(gguf->bytes + pair->value + i * step, pair->element);
+        if (value < INT32_MIN || value > INT32_MAX)
+            return err_note(ERR_FORMAT,
+                            "gguf: key '%s': element %zu is %" PRId64
+                            ", which does not fit 32 bits",
+                            key, i, value);
+        out[i] = (int32_t)value;
+    }
+    return ERR_OK;
+}
+
+enum err gguf_get_floats(const struct gguf *gguf, const char *key, float *out, size_t count)
+{
+    const struct pair *pair;
+    TRY(need_array(gguf, key, &pair));
+    if (pair->element != GGUF_F32 && pair->element != GGUF_F64)
+        return err_note(ERR_FORMAT, "gguf: key '%s' is not an array of floats", key);
+    must(count == pair->count);
+    size_t step = value_sizes[pair->element];
+    for (size_t i = 0; i < count; i++)
+        out[i] = float_at(gguf->bytes + pair->value + i * step, pair->element);
+    return ERR_OK;
+}
+
+// ---- the text pack -----------------------------------------------------------------------------
+
+static bool has_prefix(struct gguf_string key, const char *prefix)
+{
+    size_t size = strlen(prefix);
+    return key.size >= size && memcmp(key.text, prefix, size) == 0;
+}
+
+/* Is `key` "<architecture>.<one of the shape keys that text needs>"? */
+static bool is_shape_key(struct gguf_string key, struct gguf_string architecture)
+{
+    static const char *const tails[] = {".context_length", ".vocab_size", ".embedding_length",
+                                        ".block_count"};
+    if (key.size <= architecture.size) return false;
+    if (memcmp(key.text, architecture.text, architecture.size) != 0) return false;
+    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++)
+        if (same_name(
+                (struct gguf_string){key.text + architecture.size, key.size - architecture.size},
+                tails[i], strlen(tails[i])))
+            return true;
+    return false;
+}
+
+enum err gguf_write_pack(const struct gguf *gguf, struct buf *out)
+{
+    struct gguf_string architecture = {.text = "", .size = 0};
+    if (gguf_has(gguf, "general.architecture"))
+        TRY(gguf_get_string(gguf, "general.architecture", &architecture));
+
+    uint64_t kept = 0, size = 24;
+    for (size_t pass = 0; pass < 2; pass++) {
+        if (pass == 1) {
+            const uint32_t version = VERSION_MOST;
+            const uint64_t tensors = 0;
+            if (size > GGUF_PACK_MAX)
+                return err_note(ERR_TOO_LARGE,
+                                "gguf: the text pack has %" PRIu64 " bytes, at most %d", size,
+                                GGUF_PACK_MAX);
+            buf_add(out, "GGUF", 4);
+            buf_add(out, &version, sizeof version);
+            buf_add(out, &tensors, sizeof tensors);
+            buf_add(out, &kept, sizeof kept);
+        }
+        for (size_t i = 0; i < gguf->pair_count; i++) {
+            const struct pair *pair = &gguf->pairs[i];
+            if (!has_prefix(pair->key, "tokenizer.") && !has_prefix(pair->key, "general.") &&
+                !is_shape_key(pair->key, architecture))
+                continue;
+            if (pass == 0) {
+                kept++;
+                size += pair->end - pair->start;
+            } else {
+                buf_add(out, gguf->bytes + pair->start, pair->end - pair->start);
+            }
+        }
+    }
+    return ERR_OK;
+}
