@@ -1,0 +1,109 @@
+/* scheduler/core/fleet.h -- the nodes that this scheduler knows, and which of them takes a request.
+ *
+ *      LINKED --hello--> READY <--drain/undrain--> DRAINING        any --down or silence--> gone
+ *
+ * A node is known by its link. What it said in HELLO is fixed for the life of the link; load and heartbeats are
+ * soft state. A model is a name with four digests (pack, model, adapter, numerics): the first set that is seen under
+ * a name is the current one, and nodes that serve the name with another set get no requests for it until
+ * fleet_promote() makes theirs current. When the last node of a current set is gone for FLEET_FORGET_NS,
+ * another set may take its place.
+ *
+ * Choice: among READY nodes that serve the model's current digests, have credit left and are not excluded, the one with
+ * the least (waiting tokens + tokens that we sent and that it has not reported yet, then requests in the air); near-equal ones
+ * are chosen at random, so that many schedulers do not herd.
+ *
+ * Pure: time and chance are arguments; no I/O. Thread: the loop's. */
+#ifndef SCHEDULER_CORE_FLEET_H
+#define SCHEDULER_CORE_FLEET_H
+
+#include "wire/message.h"
+
+#include "base/digest.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    FLEET_NODES_MAX = 1024,
+    FLEET_MODELS_MAX = 64
+};
+
+#define FLEET_FORGET_NS (UINT64_C(30) * 1000000000)
+
+enum fleet_state {
+    FLEET_READY,
+    FLEET_DRAINING
+};
+
+struct fleet_model {
+    char name[WIRE_NAME_MAX + 1];
+    struct digest pack, model, adapter, numerics;
+    uint32_t kinds;
+    uint32_t context_length; // the least of the nodes that serve it
+    uint32_t vocab_size;
+    uint32_t node_count; // READY nodes that serve these digests now
+    bool current;        // false: another set under this name is the one that is routed to
+};
+
+struct fleet_node {
+    uint64_t link;
+    char name[WIRE_NAME_MAX + 1];
+    char region[WIRE_NAME_MAX + 1];
+    uint64_t instance;
+    enum fleet_state state;
+    struct wire_load load;
+    uint32_t step_age_ms;
+    uint32_t credits;       // what HELLO gave
+    uint32_t in_air;        // our requests there, not ended
+    uint64_t in_air_tokens; // prompt tokens of those that have not given an id yet
+    uint32_t threads;
+    uint64_t since_ns; // of the HELLO
+    uint64_t heard_ns; // of the last message
+    uint32_t model_count;
+};
+
+struct fleet;
+
+struct fleet *fleet_new(uint64_t seed);
+void fleet_free(struct fleet *fleet);
+
+/* A node introduced itself. ERR_INVALID: another protocol, or nothing to serve; ERR_CONFLICT: a live node has
+ * this name; ERR_NO_MEMORY: FLEET_NODES_MAX. The caller then closes the link with the note. */
+enum err fleet_hello(struct fleet *fleet, uint64_t link, const struct wire_hello *hello,
+                     uint64_t now_ns);
+void fleet_load(struct fleet *fleet, uint64_t link, const struct wire_load *load, uint64_t now_ns);
+void fleet_heartbeat(struct fleet *fleet, uint64_t link, const struct wire_heartbeat *beat,
+                     uint64_t now_ns);
+/* Forget the node. */
+void fleet_down(struct fleet *fleet, uint64_t link, uint64_t now_ns);
+/* Take it out of (or back into) the choice; ERR_NOT_FOUND names it. The caller sends WIRE_DRAIN. */
+enum err fleet_drain(struct fleet *fleet, const char *node, bool on, uint64_t *link);
+enum err fleet_promote(struct fleet *fleet, const char *model, const struct digest *digest);
+
+/* The current set under a name; NULL when no such model was seen. Borrowed until the next change. */
+const struct fleet_model *fleet_find_model(const struct fleet *fleet, const char *name,
+                                           size_t size);
+size_t fleet_model_count(const struct fleet *fleet);
+const struct fleet_model *fleet_model_at(const struct fleet *fleet, size_t index);
+size_t fleet_node_count(const struct fleet *fleet);
+const struct fleet_node *fleet_node_at(const struct fleet *fleet, size_t index);
+const struct fleet_node *fleet_find_node(const struct fleet *fleet, uint64_t link);
+
+/* What a request needs of a node. */
+struct fleet_need {
+    struct digest model, adapter, numerics;
+    uint32_t tokens;          // prompt tokens to prefill
+    const uint64_t *excluded; // links that were tried
+    size_t excluded_count;
+};
+
+/* Choose a node. ERR_UNAVAILABLE: no live node serves it; ERR_BUSY: those that do are out of credit. */
+enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need, uint64_t *link);
+/* Charged at dispatch, given back when the first id comes (tokens) and when the attempt ends (the place). */
+void fleet_charge(struct fleet *fleet, uint64_t link, uint32_t tokens);
+void fleet_first_id(struct fleet *fleet, uint64_t link, uint32_t tokens);
+void fleet_release(struct fleet *fleet, uint64_t link, uint32_t tokens, bool had_id);
+
+#endif

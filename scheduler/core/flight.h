@@ -1,0 +1,117 @@
+/* scheduler/core/flight.h -- every request in the air, from dispatch to its one end.
+ *
+ *      start --> DISPATCHED --first result--> STREAMING --done--> ended (exactly one end event)
+ *                  |   ^                          |
+ *                  |   +---- busy, node lost -----+   attempt + 1 on another node with equal digests:
+ *                  |                                  prompt + ids that were delivered go along
+ *                  +-- cancel, deadline, no node left --> ended
+ *
+ * Ids are delivered in order of position, each position once: the first arrival wins, a duplicate that is equal is
+ * dropped, a duplicate that differs is counted (flights_stats) and its node is reported through `quarantine`.
+ * An attempt that answers about another attempt's number is ignored.
+ *
+ * Pure: sends through a function given at birth, time and chance are arguments. Thread: the loop's. */
+#ifndef SCHEDULER_CORE_FLIGHT_H
+#define SCHEDULER_CORE_FLIGHT_H
+
+#include "wire/message.h"
+
+#include "base/digest.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fleet;
+
+enum {
+    FLIGHT_ATTEMPTS_MAX = 4 // dispatches of one choice, the first included
+};
+
+/* What is asked. Arrays are copied by flight_start(). */
+struct flight_order {
+    struct digest model, adapter, numerics;
+    const int32_t *ids; // the prompt
+    size_t id_count;
+    uint32_t choice;
+    uint32_t max_tokens;
+    const int32_t *stop_ids;
+    size_t stop_id_count;
+    struct wire_sampling sampling; // its seed is resolved
+    uint8_t trace[16];
+    uint64_t tenant;
+    uint32_t tenant_weight;
+    enum wire_priority priority;
+    uint64_t salt;        // of cached blocks
+    uint64_t deadline_ns; // absolute; 0: none
+};
+
+/* Newly delivered ids, consecutive. */
+struct flight_ids {
+    const int32_t *ids;
+    size_t count;
+    uint32_t position;           // of ids[0], prompt counted
+    const float *logprobs;       // [count] or NULL
+    const struct wire_top *tops; // [count][top_count] or NULL
+    size_t top_count;
+};
+
+struct flight_end {
+    enum wire_finish finish;
+    enum err err;     // ERR_OK, or why it failed
+    const char *note; // for people, when err is set
+    uint32_t prompt_tokens, cached_tokens, completion_tokens;
+    uint32_t retry_ms; // with ERR_BUSY: when to come again
+    uint32_t attempts;
+};
+
+struct flight_events {
+    void (*ids)(void *argument, const struct flight_ids *ids);
+    /* The last call about this flight. The flight's id is dead when it returns. */
+    void (*end)(void *argument, const struct flight_end *end);
+};
+
+struct flights_seams {
+    void *owner;
+    /* Send to a node; ERR_* when it cannot take it (the flight then tries another). */
+    enum err (*send)(void *owner, uint64_t link, const struct wire_message *message, bool urgent);
+    /* A node contradicted delivered bytes. */
+    void (*quarantine)(void *owner, uint64_t link);
+};
+
+struct flights_stats {
+    uint64_t started, ended, retried, busy, duplicates, contradictions, lost_nodes;
+};
+
+struct flights;
+
+struct flights *flights_new(struct fleet *fleet, const struct flights_seams *seams,
+                            size_t capacity);
+/* Every flight must have ended. */
+void flights_free(struct flights *flights);
+
+/* Dispatch. On success events follow, and never from inside this call. ERR_BUSY (our table or every node is full),
+ * ERR_UNAVAILABLE, ERR_TIMEOUT (the deadline has passed): nothing was started. */
+enum err flight_start(struct flights *flights, const struct flight_order *order,
+                      const struct flight_events *events, void *argument, uint64_t now_ns,
+                      uint64_t *flight);
+/* The caller lost interest: the node is told, no event follows. An unknown id is ignored. */
+void flight_cancel(struct flights *flights, uint64_t flight);
+
+/* What came from nodes. */
+void flights_result(struct flights *flights, uint64_t link, const struct wire_result *result,
+                    uint64_t now_ns);
+void flights_done(struct flights *flights, uint64_t link, const struct wire_done *done,
+                  uint64_t now_ns);
+void flights_busy(struct flights *flights, uint64_t link, const struct wire_busy *busy,
+                  uint64_t now_ns);
+/* The link went down (call fleet_down() first): its flights go elsewhere or end. */
+void flights_node_lost(struct flights *flights, uint64_t link, uint64_t now_ns);
+/* Deadlines; call it every 100 ms or so. */
+void flights_tick(struct flights *flights, uint64_t now_ns);
+
+size_t flights_count(const struct flights *flights);
+const struct flights_stats *flights_stats(const struct flights *flights);
+
+#endif
