@@ -1,15 +1,21 @@
 /* wire/link.h -- the connection between one node and one scheduler.
  *
- * The node's side dials and keeps dialing (with jitter, 50 ms to 1 s); the scheduler's side listens. Both get the
- * same events, as heap messages in a mailbox: NNG's threads do nothing else (docs/adr). A link is
- * up, delivers whole frames in order, and goes down; it never drops a frame silently: a gap in the
- * sequence numbers, a frame that is too large or malformed, a full send queue, or silence for longer than
- * `silence_ms` closes it, and the reason is in the DOWN event.
+ * The node's side dials and keeps dialing (with jitter, 50 ms to 1 s); the scheduler's side listens. Both
+ * get the same events, as heap messages in a mailbox: NNG's threads move bytes and do nothing else
+ * (docs/adr/0002-links-are-nng-streams.md). A link comes up, delivers whole frames in order, and goes
+ * down; it never drops a frame silently: a gap in the sequence numbers, a malformed or too large frame, a
+ * full send queue, or silence of the peer closes it, and the reason is in the DOWN event.
  *
- * Heartbeats (100 ms) are sent by the link's owner through link_send() as urgent frames: they overtake
- * queued fragments of a text pack, and are never queued behind more than one of them.
+ * What is queued leaves in three lanes, each in its own order:
  *
- * Thread: link_* functions may be called from one owning thread per set; events come through the mailbox. */
+ *      urgent    heartbeats: they overtake everything that is queued
+ *      ordinary  every other message, so a CANCEL stays behind its SUBMIT
+ *      bulk      PACK_PART: only while nothing else waits
+ *
+ * At most one frame that has begun is ahead of an urgent one.
+ *
+ * Thread: link_* and links_* are called from the one thread that owns the set, which is also the inbox's
+ * reader; events come through the mailbox. */
 #ifndef WIRE_LINK_H
 #define WIRE_LINK_H
 
@@ -27,9 +33,10 @@ enum {
     LINK_HEARTBEAT_MS = 100,
     LINK_SILENCE_MS = 800,          // a peer this silent is out (within 1 s, promised)
     LINK_QUEUE_BYTES_MAX = 8 << 20, // unsent bytes of one link
-    LINK_FRAME_MAX =
-        (4 << 20) + (1 << 16), // body of the largest frame: a submit of WIRE_IDS_MAX ids
-    LINK_LINKS_MAX = 4096      // of one set
+    LINK_FRAME_MAX = WIRE_BODY_MAX, // body of the largest frame
+    LINK_LINKS_MAX = 4096,          // of one set
+    LINK_DIALERS_MAX = 256,
+    LINK_LISTENERS_MAX = 8
 };
 
 enum link_event_kind {
@@ -51,8 +58,8 @@ struct link_event {
 
 struct links; // a set of links with one mailbox
 
-/* Events go to `inbox`, which outlives the set. `handed over` is never refused: when the inbox is full,
- * the reading of that link pauses (backpressure) until link_resume() is called after taking. */
+/* Events go to `inbox`, which outlives the set. An event is never lost: when the inbox is full, the link
+ * keeps it and stops reading (backpressure, down to the peer's queue) until links_resume(). */
 enum err links_new(struct links **out, struct mailbox *inbox);
 /* Closes every link, waits for NNG to let go; no event is put after it returns. */
 void links_free(struct links *links);
@@ -63,15 +70,22 @@ enum err links_listen(struct links *links, const char *url, char bound_url[WIRE_
 /* Keep a link to `url` up, for ever; *dialer gets its number. */
 enum err links_dial(struct links *links, const char *url, size_t *dialer);
 
-/* Queue a message. ERR_BUSY: the queue is full, and the link is being closed; ERR_NOT_FOUND: no such link (any more).
- * `urgent` overtakes what is queued (heartbeats, cancels). */
+/* Queue a message; it is encoded before this returns. ERR_BUSY: the queue is full, and the link is being
+ * closed; ERR_NOT_FOUND: no such link (any more); ERR_TOO_LARGE: above LINK_FRAME_MAX. `urgent` is for
+ * heartbeats; a cancel is not urgent, since it must not overtake its submit. */
 enum err link_send(struct links *links, uint64_t link, const struct wire_message *message,
                    bool urgent);
 /* Unsent bytes: a sender of many fragments waits while this is high. */
 size_t link_backlog(struct links *links, uint64_t link);
+/* Close it; the DOWN event carries `reason`. Nothing happens when it is down already. */
 void link_close(struct links *links, uint64_t link, const char *reason);
-/* Close links that have been silent for LINK_SILENCE_MS; call it every ~100 ms with now. A caller whose own
- * loop stalled for longer than LINK_SILENCE_MS / 2 must drain its inbox before it calls this. */
+
+/* Hand over what a full inbox refused and read on. Call it whenever the inbox was emptied; it costs
+ * nothing when nothing is held. */
+void links_resume(struct links *links);
+/* Close links that have been silent for LINK_SILENCE_MS, and free those that are down; call it every ~100 ms
+ * with now (clock_now_ns()), the inbox drained. A call that comes more than LINK_SILENCE_MS / 2 after the
+ * one before judges nobody: the silence may have been our own. Calls links_resume(). */
 void links_check(struct links *links, uint64_t now_ns);
 
 void link_event_free(struct link_event *event);

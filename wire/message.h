@@ -50,7 +50,9 @@ enum {
     WIRE_DELTA_MAX = 4096,     // block hashes of one cache delta
     WIRE_PART_MAX = 256 << 10, // bytes of one fragment
     WIRE_VECTOR_MAX = 16384,   // floats of one result
-    WIRE_NOTE_MAX = 400
+    WIRE_NOTE_MAX = 400,
+    WIRE_BODY_MAX =
+        (4 << 20) + (128 << 10) // bytes of the largest body: a submit of WIRE_IDS_MAX ids
 };
 
 enum wire_type {
@@ -296,7 +298,8 @@ struct wire_message {
     };
 };
 
-/* Append the body of `message` to `out`. Our own messages are within the limits: must(). */
+/* Append the body of `message` to `out`. Our own messages are within the limits: must(). Only a DONE's
+ * note is cut to WIRE_NOTE_MAX, since err_text() may be longer. */
 void message_encode(const struct wire_message *message, struct buf *out);
 
 /* Read a body that a stranger sent. Arrays are taken from `arena`; texts and byte strings point into
@@ -305,6 +308,9 @@ void message_encode(const struct wire_message *message, struct buf *out);
 enum err message_decode(struct wire_message *out, enum wire_type type, const uint8_t *body,
                         size_t size, struct arena *arena);
 
+/* "SUBMIT"; "UNKNOWN" for a number that is none. */
 const char *wire_type_name(enum wire_type type);
+/* The most bytes that a body of this type may have; 0 for a number that is none. */
+size_t wire_body_max(enum wire_type type);
 
 #endif
