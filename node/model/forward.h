@@ -21,6 +21,10 @@ struct kv_table;
 struct model;
 struct team;
 
+enum {
+    FORWARD_ROWS_MAX = 1 << 16 // of one step
+};
+
 struct forward_slice {
     const int32_t *ids; // [count], each in [0, vocab_size): the caller has checked
     uint32_t count;     // > 0
@@ -32,8 +36,8 @@ struct forward_slice {
 struct forward;
 
 struct forward_limits {
-    uint32_t rows_max;    // tokens of one step
-    uint32_t logits_max;  // logit rows of one step
+    uint32_t rows_max;    // tokens of one step, at most FORWARD_ROWS_MAX
+    uint32_t logits_max;  // logit rows of one step, at most rows_max
     uint32_t context_max; // largest position + 1 (sizes the rope tables and score scratch)
 };
 

@@ -25,7 +25,7 @@ struct model_shape {
     char architecture[16];
     char name[128]; // general.name, or the file's stem
     uint32_t layer_count;
-    uint32_t context_length; // as trained
+    uint32_t context_length; // as trained, or less by model_options.context_max
     uint32_t vocab_size;
     uint32_t dim; // embedding_length
     uint32_t ffn_dim;
@@ -52,6 +52,7 @@ struct model_options {
     const struct ops *ops; // the rung; outlives the model
     struct team *team;     // for packing in parallel
     enum model_float_gemm float_gemm;
+    uint32_t context_max; // limits shape.context_length; 0: as trained
 };
 
 /* ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED, ERR_NO_MEMORY, each with the field, tensor or size by name. */
