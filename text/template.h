@@ -41,7 +41,7 @@ struct template
     bool dated;        // Llama-3.1 and later: the system header carries dates
     bool dated_today;  // ... today's date; otherwise the fixed one
     bool strips_think; // Qwen3: reasoning of earlier turns is dropped from the history
-    bool opens_think;  // QwQ: the answer begins with "<think>\n"
+    bool opens_bos;    // ChatML: the BOS stands before the first turn (the Llamas always have it)
     char system
         [TEMPLATE_SYSTEM_MAX]; // ChatML: stands in where no system message comes first; "" none
 };
@@ -61,7 +61,8 @@ struct template_options {
 };
 
 /* Recognise a model's template text. ERR_UNSUPPORTED, with a note that names the override flag, when it
- * is absent (size 0) or of no family that we speak. */
+ * is absent (size 0), of no family that we speak, or of one but with words of its own that we would
+ * leave out. */
 enum err template_read(struct template *out, const char *text, size_t size);
 /* The argument of --chat-template: "chatml", "llama3", "llama2". ERR_INVALID lists them. */
 enum err template_parse_name(struct template *out, const char *name);

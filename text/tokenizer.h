@@ -12,12 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct gguf;
 struct tokenizer;
 
 enum {
-    TOKENIZER_TEXT_MAX = 16 << 20, // bytes of one encoding
-    TOKENIZER_NONE = -1            // no such id
+    TOKENIZER_TEXT_MAX = 4 << 20, // bytes of one encoding
+    TOKENIZER_NONE = -1           // no such id
 };
 
 enum tokenizer_flags {
@@ -34,6 +35,8 @@ struct token_ids {
 
 void token_ids_fini(struct token_ids *list);
 void token_ids_add(struct token_ids *list, int32_t id);
+/* Room for `count` more behind the last one; the caller fills some and raises `count` by as many. */
+int32_t *token_ids_room(struct token_ids *list, size_t count);
 
 /* Copies what it keeps; `gguf` may be closed after. Errors of vocab_read(). */
 enum err tokenizer_new(struct tokenizer **out, const struct gguf *gguf);
@@ -80,9 +83,8 @@ bool tokenizer_is_control(const struct tokenizer *tokenizer, int32_t id);
 int32_t tokenizer_find(const struct tokenizer *tokenizer, const char *text);
 
 /* Decode a whole list: the bytes of every id that is not control, no repair. For tools and tests;
- * answers go through text/stream.h. `at_begin` drops the space that a SentencePiece encoding put
- * before the text. */
-struct buf;
+ * answers go through text/stream.h. `at_begin` drops the space that a SentencePiece encoding puts
+ * before a text. */
 void tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t count,
                       bool at_begin, struct buf *out);
 

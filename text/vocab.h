@@ -13,6 +13,8 @@
 #ifndef TEXT_VOCAB_H
 #define TEXT_VOCAB_H
 
+#include "text/piece_map.h"
+
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -68,9 +70,10 @@ struct vocab {
     float *scores;              // [size]; NULL for BPE
     struct vocab_merge *merges; // [merge_count]; NULL for SPM
     size_t merge_count;
+    struct piece_map map; // NORMAL pieces by the bytes that they stand for; views into `bytes`
     int32_t bos, eos, eot, eom, pad, unk; // VOCAB_NONE where the model has none
-    int32_t byte_ids[256];                // the piece of each single byte; VOCAB_NONE (SPM only)
-    int32_t ends[VOCAB_ENDS_MAX];         // ids that end a text, ascending
+    int32_t byte_ids[256]; // the piece of each single byte; VOCAB_NONE where absent (SPM only)
+    int32_t ends[VOCAB_ENDS_MAX]; // ids that end a text, ascending
     size_t end_count;
 };
 
@@ -78,5 +81,8 @@ struct vocab {
  * with those that we do), ERR_TOO_LARGE beyond the maxima. On failure nothing is held. */
 enum err vocab_read(struct vocab *out, const struct gguf *gguf);
 void vocab_fini(struct vocab *vocab);
+
+/* The bytes of an id within the vocabulary; borrowed. */
+const char *vocab_piece(const struct vocab *vocab, int32_t id, size_t *size);
 
 #endif

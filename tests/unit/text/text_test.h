@@ -1,0 +1,80 @@
+/* tests/unit/text/text_test.h -- vocabularies for the tests of the text rooms. */
+#ifndef TESTS_UNIT_TEXT_TEXT_TEST_H
+#define TESTS_UNIT_TEXT_TEXT_TEST_H
+
+#include "tests/support/tiny_model.h"
+#include "tests/test.h"
+
+#include "text/tokenizer.h"
+
+#include "base/buf.h"
+#include "base/gguf.h"
+
+#include <string.h>
+
+/* The tokenizer of a shared GGUF file; NULL, after saying so, where the data is absent. */
+static inline struct tokenizer *given_shared_tokenizer(const char *name)
+{
+    const char *path = test_shared(name);
+    if (!path) return NULL;
+    struct gguf *gguf;
+    struct tokenizer *tokenizer;
+    assert_int_equal(gguf_open(&gguf, path), ERR_OK);
+    enum err err = tokenizer_new(&tokenizer, gguf);
+    if (err != ERR_OK) fail_msg("%s: %s", name, err_text());
+    gguf_close(gguf);
+    return tokenizer;
+}
+
+static inline struct tokenizer *given_vocabulary(const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "tokenizers/ggml-vocab-%s.gguf", name);
+    return given_shared_tokenizer(path);
+}
+
+/* A byte-level vocabulary that is always there. */
+static inline struct tokenizer *given_tiny_tokenizer(void)
+{
+    struct buf image = {0};
+    struct gguf *gguf;
+    struct tokenizer *tokenizer;
+    tiny_model_write(&image, &(struct tiny_model){.vocab_only = true});
+    assert_int_equal(gguf_parse(&gguf, image.data, image.size), ERR_OK);
+    assert_int_equal(tokenizer_new(&tokenizer, gguf), ERR_OK);
+    gguf_close(gguf);
+    buf_fini(&image);
+    return tokenizer;
+}
+
+/* A whole file of the shared data, NUL-terminated; NULL where it is absent. Free the buffer. */
+static inline const char *given_shared_text(const char *name, struct buf *out)
+{
+    const char *path = test_shared(name);
+    if (!path) return NULL;
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    char chunk[4096];
+    size_t count;
+    while ((count = fread(chunk, 1, sizeof chunk, file)) > 0)
+        buf_add(out, chunk, count);
+    fclose(file);
+    return buf_text(out);
+}
+
+static inline struct token_ids when_encoded(const struct tokenizer *tokenizer, const char *text,
+                                            size_t size, unsigned flags)
+{
+    struct token_ids ids = {0};
+    assert_int_equal(tokenizer_encode(tokenizer, text, size, flags, &ids), ERR_OK);
+    return ids;
+}
+
+static inline void then_ids_equal(const struct token_ids *ids, const int32_t *want, size_t count)
+{
+    assert_int_equal(ids->count, count);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(ids->ids[i], want[i]);
+}
+
+#endif
