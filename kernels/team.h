@@ -34,7 +34,7 @@ enum err team_new(struct team **out, uint32_t threads);
 void team_free(struct team *team);
 uint32_t team_size(const struct team *team);
 
-/* Call fn(argument, part, lane) for every part in [0, parts). parts <= TEAM_PARTS_MAX. */
+/* Call fn(argument, part, lane) for every part in [0, parts). parts < TEAM_PARTS_MAX. */
 void team_run(struct team *team, size_t parts, team_fn fn, void *argument);
 
 #endif

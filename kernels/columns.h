@@ -1,0 +1,11 @@
+/* kernels/columns.h -- the columns of the kernel table; for select.c alone. Each overrides the slots it has. */
+#ifndef KERNELS_COLUMNS_H
+#define KERNELS_COLUMNS_H
+
+struct ops;
+
+void ops_fill_scalar(struct ops *ops);
+/* Only where the machine has CPU_AVX512. */
+void ops_fill_avx512(struct ops *ops);
+
+#endif

@@ -1,0 +1,198 @@
+#include "kernels/matmul.h"
+
+#include "kernels/pack.h"
+#include "kernels/quant.h"
+#include "kernels/team.h"
+
+#include "base/must.h"
+
+#include <cblas.h>
+
+enum {
+    PART_BYTES = 256 << 10, // weights of one part: they stay in the second cache over all rows
+    PART_ROWS = 64,         // rows of one part, when there are many
+    PARTS_PER_THREAD = 4,   // enough for the threads to finish together
+    QUANTISE_ROWS = 8,
+    QUANTISE_ALONE = 8192 // values below which waking the team costs more than it brings
+};
+
+static size_t ceil_div(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static size_t align_up(size_t size)
+{
+    return ceil_div(size, PACK_ALIGN) * PACK_ALIGN;
+}
+
+size_t matmul_acts_size(size_t values_max)
+{
+    size_t blocks = values_max / QUANT_BLOCK;
+    return align_up(values_max) + align_up(blocks * sizeof(float)) +
+           align_up(blocks * sizeof(int32_t));
+}
+
+void matmul_acts_init(struct matmul_acts *acts, size_t values_max, void *area)
+{
+    must((uintptr_t)area % PACK_ALIGN == 0);
+    unsigned char *bytes = area;
+    size_t blocks = values_max / QUANT_BLOCK;
+    *acts = (struct matmul_acts){.values_max = values_max};
+    acts->acts.q = (int8_t *)area;
+    bytes += align_up(values_max);
+    acts->acts.d = (float *)(void *)bytes;
+    bytes += align_up(blocks * sizeof(float));
+    acts->acts.sum = (int32_t *)(void *)bytes;
+}
+
+void matmul_acts_set(struct matmul_acts *acts, const float *x, size_t rows, size_t cols)
+{
+    must(rows * cols <= acts->values_max);
+    acts->acts.x = x;
+    acts->acts.rows = rows;
+    acts->acts.cols = cols;
+    acts->quantised = false;
+}
+
+struct quantise_job {
+    const struct ops *ops;
+    struct acts *acts;
+};
+
+static void quantise_part(void *argument, size_t part, size_t lane)
+{
+    (void)lane;
+    struct quantise_job *job = argument;
+    size_t begin = part * QUANTISE_ROWS;
+    size_t end = begin + QUANTISE_ROWS;
+    job->ops->quantise(job->acts, begin, end < job->acts->rows ? end : job->acts->rows);
+}
+
+static void quantise(struct team *team, const struct ops *ops, struct matmul_acts *acts)
+{
+    struct quantise_job job = {.ops = ops, .acts = &acts->acts};
+    if (job.acts->rows * job.acts->cols < QUANTISE_ALONE)
+        ops->quantise(job.acts, 0, job.acts->rows);
+    else
+        team_run(team, ceil_div(job.acts->rows, QUANTISE_ROWS), quantise_part, &job);
+    acts->quantised = true;
+}
+
+/* How one product is cut: parts of `tiles` tiles x `rows` rows, the rows of a group of tiles in a run so that its
+ * weights are read from memory once. */
+struct matmul_job {
+    const struct ops *ops;
+    const struct packed *weights;
+    const struct acts *acts;
+    const float *bias;
+    float *out;
+    size_t tiles;
+    size_t rows;
+    size_t row_parts;
+};
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static void run_gemm(const struct ops *ops, const struct gemm *gemm)
+{
+    switch (gemm->weights->kind) {
+    case PACKED_Q8: ops->gemm_q8(gemm); return;
+    case PACKED_F32: ops->gemm_f32(gemm); return;
+    case PACKED_F16: ops->gemm_f16(gemm); return;
+    case PACKED_ROWS: break;
+    }
+    must(!"a kind with a kernel");
+}
+
+/* The same part through OpenBLAS: out[rows][n0..n1) = x[rows][K] . w[n0..n1)[K]^T. */
+static void run_blas(const struct gemm *gemm, size_t n0, size_t n1)
+{
+    size_t k = gemm->weights->cols;
+    size_t outputs = gemm->weights->rows;
+    const float *w = gemm->weights->weights;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)(gemm->row_end - gemm->row_begin),
+                (int)(n1 - n0), (int)k, 1.0f, gemm->acts->x + gemm->row_begin * k, (int)k,
+                w + n0 * k, (int)k, 0.0f, gemm->out + gemm->row_begin * outputs + n0, (int)outputs);
+}
+
+static void matmul_part(void *argument, size_t part, size_t lane)
+{
+    (void)lane;
+    const struct matmul_job *job = argument;
+    size_t outputs = job->weights->rows;
+    struct gemm gemm = {.weights = job->weights, .acts = job->acts, .out = job->out};
+    gemm.tile_begin = part / job->row_parts * job->tiles;
+    gemm.tile_end = smaller(gemm.tile_begin + job->tiles, packed_tiles(job->weights));
+    gemm.row_begin = part % job->row_parts * job->rows;
+    gemm.row_end = smaller(gemm.row_begin + job->rows, job->acts->rows);
+    size_t n0 = gemm.tile_begin * PACK_TILE;
+    size_t n1 = smaller(gemm.tile_end * PACK_TILE, outputs);
+
+    if (job->weights->kind == PACKED_ROWS)
+        run_blas(&gemm, n0, n1);
+    else
+        run_gemm(job->ops, &gemm);
+    if (!job->bias) return;
+    for (size_t row = gemm.row_begin; row < gemm.row_end; row++)
+        job->ops->add(job->out + row * outputs + n0, job->bias + n0, n1 - n0);
+}
+
+static size_t tile_bytes(const struct packed *weights)
+{
+    switch (weights->kind) {
+    case PACKED_Q8: return weights->cols * PACK_TILE;
+    case PACKED_F16: return weights->cols * PACK_TILE * sizeof(uint16_t);
+    case PACKED_F32:
+    case PACKED_ROWS: break;
+    }
+    return weights->cols * PACK_TILE * sizeof(float);
+}
+
+void matmul(struct team *team, const struct ops *ops, const struct packed *weights,
+            struct matmul_acts *acts, const float *bias, float *out)
+{
+    must(acts->acts.cols == weights->cols);
+    if (acts->acts.rows == 0) return;
+    if (weights->kind == PACKED_Q8 && !acts->quantised) quantise(team, ops, acts);
+
+    struct matmul_job job = {.ops = ops, .weights = weights, .acts = &acts->acts, .bias = bias};
+    job.out = out;
+    size_t tiles = packed_tiles(weights);
+    size_t threads = team_size(team);
+    if (weights->kind == PACKED_ROWS) {
+        // One panel a thread: OpenBLAS blocks for the caches itself.
+        openblas_set_num_threads(1);
+        job.tiles = ceil_div(tiles, threads);
+        job.rows = acts->acts.rows;
+    } else {
+        size_t cached = PART_BYTES / tile_bytes(weights);
+        size_t shared = ceil_div(tiles, threads * PARTS_PER_THREAD);
+        job.tiles = smaller(shared, cached > 0 ? cached : 1);
+        job.rows = PART_ROWS;
+    }
+    job.row_parts = ceil_div(acts->acts.rows, job.rows);
+    team_run(team, ceil_div(tiles, job.tiles) * job.row_parts, matmul_part, &job);
+}
+
+struct pack_job {
+    struct packed *packed;
+    const void *source;
+    uint32_t type;
+};
+
+static void pack_part(void *argument, size_t part, size_t lane)
+{
+    (void)lane;
+    const struct pack_job *job = argument;
+    pack_rows(job->packed, job->type, job->source, part, part + 1);
+}
+
+void matmul_pack(struct team *team, struct packed *packed, uint32_t type, const void *source)
+{
+    struct pack_job job = {.packed = packed, .source = source, .type = type};
+    team_run(team, packed_tiles(packed), pack_part, &job);
+}

@@ -1,0 +1,323 @@
+/* kernels/scalar.c -- the specification of every kernel, written to be read (contracts: kernels/ops.h).
+ *
+ * fmaf() here is libm's, which is right with and without FMA in the machine; nothing is compiled for more than
+ * the base architecture, so this column runs anywhere. */
+#include "kernels/attention.h"
+#include "kernels/columns.h"
+#include "kernels/mathf.h"
+#include "kernels/ops.h"
+#include "kernels/pack.h"
+#include "kernels/quant.h"
+
+#include "base/must.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum {
+    LANES = 16,
+    BLOCK = QUANT_BLOCK
+};
+
+/* The tree at the end of every sum: lane[i] += lane[i + 8], + 4, + 2, + 1. */
+static float lanes_sum(float lane[LANES])
+{
+    for (size_t step = LANES / 2; step > 0; step /= 2)
+        for (size_t i = 0; i < step; i++)
+            lane[i] = lane[i] + lane[i + step];
+    return lane[0];
+}
+
+/* A float's magnitude as a whole number: in the order of the magnitudes, infinity and NaN above all. */
+static uint32_t magnitude_bits(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits & 0x7FFFFFFF;
+}
+
+static float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* To nearest even; |value| < 2^22. */
+static int32_t round_even(float value)
+{
+    uint32_t magic_bits =
+        0x4B400000; // 1.5 * 2^23: adding it leaves the whole number in the low bits
+    float shifted = value + float_of(magic_bits);
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    return (int32_t)(bits - magic_bits);
+}
+
+static void quantise_block(const float *x, int8_t *q, float *d, int32_t *sum)
+{
+    uint32_t amax = 0;
+    for (size_t i = 0; i < BLOCK; i++) {
+        uint32_t magnitude = magnitude_bits(x[i]);
+        if (magnitude > amax) amax = magnitude;
+    }
+    bool finite = amax < 0x7F800000;
+    *d = finite ? float_of(amax) / 127.0f : float_of(0x7FC00000);
+    *sum = 0;
+    for (size_t i = 0; i < BLOCK; i++) {
+        int32_t rounded = finite && *d > 0 ? round_even(x[i] / *d) : 0;
+        // The division by a denormal d may leave the range.
+        rounded = rounded > 127 ? 127 : rounded < -127 ? -127 : rounded;
+        q[i] = (int8_t)rounded;
+        *sum += rounded;
+    }
+}
+
+static void quantise(struct acts *acts, size_t row_begin, size_t row_end)
+{
+    size_t blocks = acts->cols / BLOCK;
+    for (size_t b = row_begin * blocks; b < row_end * blocks; b++)
+        quantise_block(acts->x + b * BLOCK, acts->q + b * BLOCK, &acts->d[b], &acts->sum[b]);
+}
+
+/* One lane's exact dot with 32 activations. block: [8][16 rows x 4 bytes], w + 128. */
+static int32_t block_dot(const uint8_t *block, size_t lane, const int8_t *a)
+{
+    int32_t dot = 0;
+    for (size_t group = 0; group < BLOCK / 4; group++)
+        for (size_t j = 0; j < 4; j++)
+            dot += (block[group * 4 * LANES + lane * 4 + j] - 128) * a[group * 4 + j];
+    return dot;
+}
+
+static float q8_output(const struct gemm *gemm, size_t row, size_t output)
+{
+    const struct packed *weights = gemm->weights;
+    size_t blocks = weights->cols / BLOCK;
+    size_t first = output / LANES * blocks; // the tile's first block
+    size_t lane = output % LANES;
+    const uint8_t *w = weights->weights;
+    const int8_t *a = gemm->acts->q + row * weights->cols;
+    const float *d = gemm->acts->d + row * blocks;
+    float acc = 0;
+    for (size_t b = 0; b < blocks; b++) {
+        int32_t dot = block_dot(w + (first + b) * LANES * BLOCK, lane, a + b * BLOCK);
+        float scale = quant_f16_to_f32(weights->scales[(first + b) * LANES + lane]);
+        acc = fmaf((float)dot, scale * d[b], acc);
+    }
+    return acc;
+}
+
+static float f32_output(const struct gemm *gemm, size_t row, size_t output)
+{
+    size_t cols = gemm->weights->cols;
+    const float *w = gemm->weights->weights;
+    const float *x = gemm->acts->x + row * cols;
+    w += output / LANES * cols * LANES + output % LANES;
+    float acc = 0;
+    for (size_t k = 0; k < cols; k++)
+        acc = fmaf(x[k], w[k * LANES], acc);
+    return acc;
+}
+
+static float f16_output(const struct gemm *gemm, size_t row, size_t output)
+{
+    size_t cols = gemm->weights->cols;
+    const uint16_t *w = gemm->weights->weights;
+    const float *x = gemm->acts->x + row * cols;
+    w += output / LANES * cols * LANES + output % LANES;
+    float acc = 0;
+    for (size_t k = 0; k < cols; k++)
+        acc = fmaf(x[k], quant_f16_to_f32(w[k * LANES]), acc);
+    return acc;
+}
+
+static void each_output(const struct gemm *gemm,
+                        float (*output)(const struct gemm *gemm, size_t row, size_t output))
+{
+    size_t outputs = gemm->weights->rows;
+    size_t end = gemm->tile_end * LANES < outputs ? gemm->tile_end * LANES : outputs;
+    for (size_t row = gemm->row_begin; row < gemm->row_end; row++)
+        for (size_t n = gemm->tile_begin * LANES; n < end; n++)
+            gemm->out[row * outputs + n] = output(gemm, row, n);
+}
+
+static void gemm_q8(const struct gemm *gemm)
+{
+    each_output(gemm, q8_output);
+}
+
+static void gemm_f32(const struct gemm *gemm)
+{
+    each_output(gemm, f32_output);
+}
+
+static void gemm_f16(const struct gemm *gemm)
+{
+    each_output(gemm, f16_output);
+}
+
+static void rms_norm(float *out, const float *x, const float *weight, size_t n, float epsilon)
+{
+    float lane[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        lane[i % LANES] = fmaf(x[i], x[i], lane[i % LANES]);
+    float mean = lanes_sum(lane) / (float)n;
+    float r = 1.0f / sqrtf(mean + epsilon);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (x[i] * r) * weight[i];
+}
+
+static void add(float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = x[i] + y[i];
+}
+
+static void rotate(float *a, float *b, float cosine, float sine)
+{
+    float turned_a = *a * cosine - *b * sine;
+    float turned_b = *a * sine + *b * cosine;
+    *a = turned_a;
+    *b = turned_b;
+}
+
+static void rope_interleaved(float *x, size_t heads, size_t head_dim, const float *cosines,
+                             const float *sines, size_t pairs)
+{
+    for (size_t h = 0; h < heads; h++)
+        for (size_t i = 0; i < pairs; i++)
+            rotate(&x[h * head_dim + 2 * i], &x[h * head_dim + 2 * i + 1], cosines[i], sines[i]);
+}
+
+static void rope_halves(float *x, size_t heads, size_t head_dim, const float *cosines,
+                        const float *sines, size_t pairs)
+{
+    for (size_t h = 0; h < heads; h++)
+        for (size_t i = 0; i < pairs; i++)
+            rotate(&x[h * head_dim + i], &x[h * head_dim + pairs + i], cosines[i], sines[i]);
+}
+
+static void silu_mul(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = (gate[i] / (1.0f + mathf_exp(-gate[i]))) * up[i];
+}
+
+static float max(const float *x, size_t n)
+{
+    float lane[LANES];
+    for (size_t i = 0; i < LANES; i++)
+        lane[i] = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        lane[i % LANES] = x[i] > lane[i % LANES] ? x[i] : lane[i % LANES];
+    for (size_t step = LANES / 2; step > 0; step /= 2)
+        for (size_t i = 0; i < step; i++)
+            lane[i] = lane[i + step] > lane[i] ? lane[i + step] : lane[i];
+    return lane[0];
+}
+
+static float exp_sum(float *out, const float *x, float top, size_t n)
+{
+    float lane[LANES] = {0};
+    for (size_t i = 0; i < n; i++) {
+        out[i] = mathf_exp(x[i] - top);
+        lane[i % LANES] = lane[i % LANES] + out[i];
+    }
+    return lanes_sum(lane);
+}
+
+static void scale(float *x, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = x[i] * factor;
+}
+
+/* Where a position's key column begins ([head_dim] with stride 32) and its value row. */
+static const uint16_t *area_of(const struct attention *at, size_t position)
+{
+    const unsigned char *block = at->blocks[position / ATTENTION_BLOCK];
+    return (const uint16_t *)(const void *)(block + at->offset);
+}
+
+static float key_dot(const struct attention *at, const float *q, size_t position)
+{
+    const uint16_t *k = area_of(at, position) + position % ATTENTION_BLOCK;
+    float acc = 0;
+    for (size_t d = 0; d < at->head_dim; d++)
+        acc = fmaf(q[d], quant_f16_to_f32(k[d * ATTENTION_BLOCK]), acc);
+    return acc;
+}
+
+static float value_at(const struct attention *at, size_t position, size_t d)
+{
+    const uint16_t *v = area_of(at, position) + at->head_dim * ATTENTION_BLOCK;
+    return quant_f16_to_f32(v[position % ATTENTION_BLOCK * at->head_dim + d]);
+}
+
+static void attend_head(const struct attention *at, const float *q, float *mix)
+{
+    float top = -INFINITY;
+    float sum = 0;
+    for (size_t d = 0; d < at->head_dim; d++)
+        mix[d] = 0;
+    for (size_t begin = 0; begin < at->positions; begin += ATTENTION_TILE) {
+        size_t left = at->positions - begin;
+        size_t count = left < ATTENTION_TILE ? left : ATTENTION_TILE;
+        float p[ATTENTION_TILE];
+        for (size_t i = 0; i < count; i++)
+            p[i] = key_dot(at, q, begin + i) * at->scale;
+        float tile_top = max(p, count);
+        float new_top = tile_top > top ? tile_top : top;
+        float keep = mathf_exp(top - new_top);
+        sum = fmaf(sum, keep, exp_sum(p, p, new_top, count));
+        top = new_top;
+        for (size_t d = 0; d < at->head_dim; d++) {
+            float acc = mix[d] * keep;
+            for (size_t i = 0; i < count; i++)
+                acc = fmaf(p[i], value_at(at, begin + i, d), acc);
+            mix[d] = acc;
+        }
+    }
+    for (size_t d = 0; d < at->head_dim; d++)
+        mix[d] = mix[d] / sum;
+}
+
+static void attention(const struct attention *at)
+{
+    must(at->heads > 0 && at->positions > 0 && at->head_dim <= ATTENTION_DIM_MAX);
+    for (size_t h = 0; h < at->heads; h++)
+        attend_head(at, at->q + h * at->head_dim, at->out + h * at->head_dim);
+}
+
+static void kv_write(void *area, size_t slot, const float *k, const float *v, size_t head_dim)
+{
+    uint16_t *keys = area;
+    uint16_t *values = keys + head_dim * ATTENTION_BLOCK;
+    for (size_t d = 0; d < head_dim; d++) {
+        keys[d * ATTENTION_BLOCK + slot] = quant_f32_to_f16(k[d]);
+        values[slot * head_dim + d] = quant_f32_to_f16(v[d]);
+    }
+}
+
+void ops_fill_scalar(struct ops *ops)
+{
+    *ops = (struct ops){
+        .name = "scalar",
+        .quantise = quantise,
+        .gemm_q8 = gemm_q8,
+        .gemm_f32 = gemm_f32,
+        .gemm_f16 = gemm_f16,
+        .rms_norm = rms_norm,
+        .add = add,
+        .rope_interleaved = rope_interleaved,
+        .rope_halves = rope_halves,
+        .silu_mul = silu_mul,
+        .max = max,
+        .exp_sum = exp_sum,
+        .scale = scale,
+        .attention = attention,
+        .kv_write = kv_write,
+    };
+}
