@@ -49,7 +49,7 @@ static void trim_partial_character(void)
     if (end - (start - 1) < want) note[start - 1] = '\0';
 }
 
-enum err err_note(enum err code, const char *format, ...)
+enum err(err_note)(enum err code, const char *format, ...)
 {
     char text[ERR_NOTE_MAX]; // the arguments may point into the old note
     va_list arguments;

@@ -550,7 +550,7 @@ static float float_at(const uint8_t *bytes, uint32_t type)
 
 enum err gguf_get_u32(const struct gguf *gguf, const char *key, uint32_t *out)
 {
-    const struct pair *pair;
+    const struct pair *pair = NULL;
     TRY(need_pair(gguf, key, &pair));
     if (!is_integer(pair->type))
         return err_note(ERR_FORMAT, "gguf: key '%s' is not an integer", key);
@@ -564,7 +564,7 @@ enum err gguf_get_u32(const struct gguf *gguf, const char *key, uint32_t *out)
 
 enum err gguf_get_f32(const struct gguf *gguf, const char *key, float *out)
 {
-    const struct pair *pair;
+    const struct pair *pair = NULL;
     TRY(need_pair(gguf, key, &pair));
     if (pair->type != GGUF_F32 && pair->type != GGUF_F64)
         return err_note(ERR_FORMAT, "gguf: key '%s' is not a float", key);
@@ -576,7 +576,7 @@ enum err gguf_get_f32(const struct gguf *gguf, const char *key, float *out)
 
 enum err gguf_get_bool(const struct gguf *gguf, const char *key, bool *out)
 {
-    const struct pair *pair;
+    const struct pair *pair = NULL;
     TRY(need_pair(gguf, key, &pair));
     if (pair->type != GGUF_BOOL)
         return err_note(ERR_FORMAT, "gguf: key '%s' is not a boolean", key);
@@ -596,7 +596,7 @@ static struct gguf_string string_at(const struct gguf *gguf, size_t *at)
 
 enum err gguf_get_string(const struct gguf *gguf, const char *key, struct gguf_string *out)
 {
-    const struct pair *pair;
+    const struct pair *pair = NULL;
     TRY(need_pair(gguf, key, &pair));
     if (pair->type != GGUF_STRING)
         return err_note(ERR_FORMAT, "gguf: key '%s' is not a string", key);
@@ -616,7 +616,7 @@ static enum err need_array(const struct gguf *gguf, const char *key, const struc
 enum err gguf_get_array(const struct gguf *gguf, const char *key, enum gguf_value_type *type,
                         size_t *count)
 {
-    const struct pair *pair;
+    const struct pair *pair = NULL;
     TRY(need_array(gguf, key, &pair));
     *type = (enum gguf_value_type)pair->element;
     *count = (size_t)pair->count;
@@ -626,7 +626,7 @@ enum err gguf_get_array(const struct gguf *gguf, const char *key, enum gguf_valu
 enum err gguf_get_strings(const struct gguf *gguf, const char *key, struct gguf_string *out,
                           size_t count)
 {
-    const struct pair *pair;
+    const struct pair *pair = NULL;
     TRY(need_array(gguf, key, &pair));
     if (pair->element != GGUF_STRING)
         return err_note(ERR_FORMAT, "gguf: key '%s' is not an array of strings", key);
@@ -639,7 +639,7 @@ enum err gguf_get_strings(const struct gguf *gguf, const char *key, struct gguf_
 
 enum err gguf_get_ints(const struct gguf *gguf, const char *key, int32_t *out, size_t count)
 {
-    const struct pair *pair;
+    const struct pair *pair = NULL;
     TRY(need_array(gguf, key, &pair));
     if (!is_integer(pair->element))
         return err_note(ERR_FORMAT, "gguf: key '%s' is not an array of integers", key);
@@ -659,7 +659,7 @@ enum err gguf_get_ints(const struct gguf *gguf, const char *key, int32_t *out, s
 
 enum err gguf_get_floats(const struct gguf *gguf, const char *key, float *out, size_t count)
 {
-    const struct pair *pair;
+    const struct pair *pair = NULL;
     TRY(need_array(gguf, key, &pair));
     if (pair->element != GGUF_F32 && pair->element != GGUF_F64)
         return err_note(ERR_FORMAT, "gguf: key '%s' is not an array of floats", key);
