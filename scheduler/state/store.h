@@ -43,16 +43,17 @@ bool store_is_up(const struct store *store);
 void store_command(struct store *store, store_reply_fn *done, void *argument, size_t count,
                    const char *const *words, const size_t *sizes);
 
-/* A Lua script, known by its SHA-1: sent with EVALSHA, and once more with EVAL where Redis does not know it yet.
- * Make one at start for each script; `text` is borrowed for ever. */
-struct store_script {
-    const char *text;
-    char sha1[41];
-};
+/* Answer `done` with ERR_OK and no reply from the loop: for a question that needs no Redis but whose answer, like
+ * every other, must not come from inside of the asking. */
+void store_later(struct store *store, store_reply_fn *done, void *argument);
 
-void store_script_init(struct store_script *script, const char *text);
+/* A Lua script, owned by the store. Redis loads it at each connect (SCRIPT LOAD tells its SHA-1); where Redis has
+ * forgotten it since, it is sent whole. The same text gives the same script; `text` is borrowed for ever. */
+struct store_script;
+struct store_script *store_add_script(struct store *store, const char *text);
+
 /* `words` are the keys, then the arguments. */
-void store_eval(struct store *store, const struct store_script *script, store_reply_fn *done,
+void store_eval(struct store *store, struct store_script *script, store_reply_fn *done,
                 void *argument, size_t key_count, size_t count, const char *const *words,
                 const size_t *sizes);
 
