@@ -1,13 +1,15 @@
 #include "base/gguf.h"
 
-#include "base/buf.h"
+#include "base/gguf_image.h"
 #include "base/mem.h"
 #include "base/must.h"
 
+#include <sodium.h>
+
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,40 +17,10 @@
 #include <unistd.h>
 
 enum {
-    VERSION_LEAST = 2,
-    VERSION_MOST = 3,
     ALIGNMENT_DEFAULT = 32,
+    ALIGNMENT_LEAST = 8, // the format's own rule; no value of a tensor is ever misaligned
     ALIGNMENT_MAX = 1 << 16,
     NOTE_NAME_MAX = 96 // bytes of a stranger's name that a note repeats
-};
-
-/* One metadata pair. `start` and `end` bound its bytes in the image, key included. */
-struct pair {
-    struct gguf_string key;
-    uint32_t type;    // enum gguf_value_type
-    uint32_t element; // of an array
-    uint64_t count;   // of an array; 1 otherwise
-    size_t value;     // offset of the value, or of an array's first element
-    size_t start, end;
-};
-
-/* Names to indices by open addressing; a slot holds index + 1. */
-struct names {
-    uint32_t *slots;
-    size_t mask;
-};
-
-struct gguf {
-    const uint8_t *bytes;
-    size_t size;
-    bool mapped;
-    uint64_t alignment;
-    struct pair *pairs;
-    size_t pair_count;
-    struct gguf_tensor *tensors;
-    size_t tensor_count;
-    struct names pair_names;
-    struct names tensor_names;
 };
 
 /* A place in the image. Every read checks what is left first. */
@@ -88,6 +60,12 @@ enum {
     VALUE_TYPE_COUNT = sizeof value_sizes / sizeof *value_sizes
 };
 
+size_t gguf_value_size(uint32_t type)
+{
+    must(type < VALUE_TYPE_COUNT);
+    return value_sizes[type];
+}
+
 static const struct type_row *find_type(uint32_t type)
 {
     for (size_t i = 0; i < sizeof type_rows / sizeof *type_rows; i++)
@@ -115,17 +93,17 @@ static const char *shown(struct gguf_string name)
     return text;
 }
 
-// ---- names -------------------------------------------------------------------------------------
-
-static uint64_t hash_name(const char *text, size_t size)
+/* SipHash-2-4 under the image's own key. */
+static uint64_t hash_name(const struct gguf *gguf, const char *text, size_t size)
 {
-    uint64_t hash = UINT64_C(0xCBF29CE484222325); // FNV-1a
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001B3);
-    return hash ^ (hash >> 29);
+    static_assert(GGUF_HASH_KEY_SIZE == crypto_shorthash_KEYBYTES, "the key fits the hash");
+    uint64_t hash;
+    static_assert(sizeof hash == crypto_shorthash_BYTES, "the hash is 64 bits");
+    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)text, size, gguf->hash_key);
+    return hash;
 }
 
-static void names_init(struct names *names, size_t count)
+static void names_init(struct gguf_names *names, size_t count)
 {
     size_t capacity = 16;
     while (capacity < count * 2)
@@ -139,22 +117,21 @@ static bool same_name(struct gguf_string a, const char *text, size_t size)
     return a.size == size && memcmp(a.text, text, size) == 0;
 }
 
-static struct gguf_string name_at(const struct gguf *gguf, const struct names *names, uint32_t slot)
+static struct gguf_string name_at(const struct gguf *gguf, const struct gguf_names *names,
+                                  uint32_t slot)
 {
     return names == &gguf->pair_names ? gguf->pairs[slot - 1].key : gguf->tensors[slot - 1].name;
 }
 
 /* The slot that holds the name, or the free one where it would go. */
-static uint32_t *names_slot(const struct gguf *gguf, const struct names *names, const char *text,
-                            size_t size)
+static uint32_t *names_slot(const struct gguf *gguf, const struct gguf_names *names,
+                            const char *text, size_t size)
 {
-    size_t at = hash_name(text, size) & names->mask;
+    size_t at = hash_name(gguf, text, size) & names->mask;
     while (names->slots[at] && !same_name(name_at(gguf, names, names->slots[at]), text, size))
         at = (at + 1) & names->mask;
     return &names->slots[at];
 }
-
-// ---- cursor ------------------------------------------------------------------------------------
 
 static enum err take(struct cursor *cursor, const char *field, size_t size, const uint8_t **out)
 {
@@ -206,9 +183,7 @@ static enum err take_name(struct cursor *cursor, const char *field, struct gguf_
     return ERR_OK;
 }
 
-// ---- pairs -------------------------------------------------------------------------------------
-
-static enum err skip_array(struct cursor *cursor, struct pair *pair)
+static enum err skip_array(struct cursor *cursor, struct gguf_pair *pair)
 {
     TRY(take_u32(cursor, "an array's element type", &pair->element));
     TRY(take_u64(cursor, "an array's count", &pair->count));
@@ -232,7 +207,7 @@ static enum err skip_array(struct cursor *cursor, struct pair *pair)
     return take(cursor, shown(pair->key), size, &elements);
 }
 
-static enum err take_pair(struct cursor *cursor, struct pair *pair)
+static enum err take_pair(struct cursor *cursor, struct gguf_pair *pair)
 {
     pair->start = cursor->at;
     TRY(take_name(cursor, "a metadata key", &pair->key));
@@ -263,7 +238,7 @@ static enum err take_pairs(struct gguf *gguf, struct cursor *cursor)
     names_init(&gguf->pair_names, gguf->pair_count);
     gguf->pairs = mem_new(gguf->pair_count, sizeof *gguf->pairs);
     for (size_t i = 0; i < gguf->pair_count; i++) {
-        struct pair *pair = &gguf->pairs[i];
+        struct gguf_pair *pair = &gguf->pairs[i];
         TRY(take_pair(cursor, pair));
         uint32_t *slot = names_slot(gguf, &gguf->pair_names, pair->key.text, pair->key.size);
         if (*slot) return err_note(ERR_FORMAT, "gguf: key '%s' stands twice", shown(pair->key));
@@ -271,8 +246,6 @@ static enum err take_pairs(struct gguf *gguf, struct cursor *cursor)
     }
     return ERR_OK;
 }
-
-// ---- tensors -----------------------------------------------------------------------------------
 
 /* The bytes of a tensor, with every product checked. */
 static enum err size_tensor(struct gguf_tensor *tensor)
@@ -361,8 +334,6 @@ static enum err take_tensors(struct gguf *gguf, struct cursor *cursor)
     return err;
 }
 
-// ---- the whole image ---------------------------------------------------------------------------
-
 static enum err take_head(struct gguf *gguf, struct cursor *cursor)
 {
     const uint8_t *magic;
@@ -375,9 +346,9 @@ static enum err take_head(struct gguf *gguf, struct cursor *cursor)
                         "'GGUF'",
                         magic[0], magic[1], magic[2], magic[3]);
     TRY(take_u32(cursor, "the version", &version));
-    if (version < VERSION_LEAST || version > VERSION_MOST)
+    if (version < GGUF_VERSION_LEAST || version > GGUF_VERSION_MOST)
         return err_note(ERR_FORMAT, "gguf: version %" PRIu32 ", must be %d or %d", version,
-                        VERSION_LEAST, VERSION_MOST);
+                        GGUF_VERSION_LEAST, GGUF_VERSION_MOST);
     TRY(take_u64(cursor, "the tensor count", &tensors));
     TRY(take_u64(cursor, "the pair count", &pairs));
     if (tensors > GGUF_TENSORS_MAX)
@@ -396,10 +367,12 @@ static enum err read_alignment(struct gguf *gguf)
     uint32_t alignment = ALIGNMENT_DEFAULT;
     if (gguf_has(gguf, "general.alignment"))
         TRY(gguf_get_u32(gguf, "general.alignment", &alignment));
-    if (alignment == 0 || alignment > ALIGNMENT_MAX || (alignment & (alignment - 1)) != 0)
+    if (alignment < ALIGNMENT_LEAST || alignment > ALIGNMENT_MAX ||
+        (alignment & (alignment - 1)) != 0)
         return err_note(ERR_FORMAT,
-                        "gguf: general.alignment is %" PRIu32 ", must be a power of two up to %d",
-                        alignment, ALIGNMENT_MAX);
+                        "gguf: general.alignment is %" PRIu32
+                        ", must be a power of two from %d to %d",
+                        alignment, ALIGNMENT_LEAST, ALIGNMENT_MAX);
     gguf->alignment = alignment;
     return ERR_OK;
 }
@@ -415,6 +388,8 @@ static enum err read_image(struct gguf *gguf)
 
 static enum err finish_open(struct gguf **out, struct gguf *gguf)
 {
+    must(sodium_init() >= 0);
+    crypto_shorthash_keygen(gguf->hash_key);
     enum err err = read_image(gguf);
     if (err) {
         gguf_close(gguf);
@@ -496,235 +471,8 @@ const struct gguf_tensor *gguf_find_tensor(const struct gguf *gguf, const char *
     return slot ? &gguf->tensors[slot - 1] : NULL;
 }
 
-// ---- getters -----------------------------------------------------------------------------------
-
-static const struct pair *find_pair(const struct gguf *gguf, const char *key)
+const struct gguf_pair *gguf_find_pair(const struct gguf *gguf, const char *key)
 {
     uint32_t slot = *names_slot(gguf, &gguf->pair_names, key, strlen(key));
     return slot ? &gguf->pairs[slot - 1] : NULL;
-}
-
-bool gguf_has(const struct gguf *gguf, const char *key)
-{
-    return find_pair(gguf, key) != NULL;
-}
-
-static enum err need_pair(const struct gguf *gguf, const char *key, const struct pair **out)
-{
-    const struct pair *pair = find_pair(gguf, key);
-    if (!pair) return err_note(ERR_NOT_FOUND, "gguf: key '%s' is missing", key);
-    *out = pair;
-    return ERR_OK;
-}
-
-static bool is_integer(uint32_t type)
-{
-    return type <= GGUF_I32 || type == GGUF_U64 || type == GGUF_I64;
-}
-
-/* An integer of any width. One above INT64_MAX is answered as INT64_MAX: it fits nothing we ask for. */
-static int64_t integer_at(const uint8_t *bytes, uint32_t type)
-{
-    uint64_t raw = 0;
-    memcpy(&raw, bytes, value_sizes[type]);
-    switch (type) {
-    case GGUF_I8: return (int8_t)raw;
-    case GGUF_I16: return (int16_t)raw;
-    case GGUF_I32: return (int32_t)raw;
-    case GGUF_I64: return (int64_t)raw;
-    default: return raw > INT64_MAX ? INT64_MAX : (int64_t)raw;
-    }
-}
-
-static float float_at(const uint8_t *bytes, uint32_t type)
-{
-    if (type == GGUF_F32) {
-        float value;
-        memcpy(&value, bytes, sizeof value);
-        return value;
-    }
-    double value;
-    memcpy(&value, bytes, sizeof value);
-    return (float)value;
-}
-
-enum err gguf_get_u32(const struct gguf *gguf, const char *key, uint32_t *out)
-{
-    const struct pair *pair = NULL;
-    TRY(need_pair(gguf, key, &pair));
-    if (!is_integer(pair->type))
-        return err_note(ERR_FORMAT, "gguf: key '%s' is not an integer", key);
-    int64_t value = integer_at(gguf->bytes + pair->value, pair->type);
-    if (value < 0 || value > UINT32_MAX)
-        return err_note(ERR_FORMAT, "gguf: key '%s' is %" PRId64 ", must be 0 to %" PRIu32, key,
-                        value, UINT32_MAX);
-    *out = (uint32_t)value;
-    return ERR_OK;
-}
-
-enum err gguf_get_f32(const struct gguf *gguf, const char *key, float *out)
-{
-    const struct pair *pair = NULL;
-    TRY(need_pair(gguf, key, &pair));
-    if (pair->type != GGUF_F32 && pair->type != GGUF_F64)
-        return err_note(ERR_FORMAT, "gguf: key '%s' is not a float", key);
-    float value = float_at(gguf->bytes + pair->value, pair->type);
-    if (!isfinite(value)) return err_note(ERR_FORMAT, "gguf: key '%s' is not finite", key);
-    *out = value;
-    return ERR_OK;
-}
-
-enum err gguf_get_bool(const struct gguf *gguf, const char *key, bool *out)
-{
-    const struct pair *pair = NULL;
-    TRY(need_pair(gguf, key, &pair));
-    if (pair->type != GGUF_BOOL)
-        return err_note(ERR_FORMAT, "gguf: key '%s' is not a boolean", key);
-    *out = gguf->bytes[pair->value] != 0;
-    return ERR_OK;
-}
-
-/* The string at `*at`, which was checked when the image was read; moves `*at` behind it. */
-static struct gguf_string string_at(const struct gguf *gguf, size_t *at)
-{
-    uint64_t size;
-    memcpy(&size, gguf->bytes + *at, sizeof size);
-    const char *text = (const char *)gguf->bytes + *at + sizeof size;
-    *at += sizeof size + (size_t)size;
-    return (struct gguf_string){.text = text, .size = (size_t)size};
-}
-
-enum err gguf_get_string(const struct gguf *gguf, const char *key, struct gguf_string *out)
-{
-    const struct pair *pair = NULL;
-    TRY(need_pair(gguf, key, &pair));
-    if (pair->type != GGUF_STRING)
-        return err_note(ERR_FORMAT, "gguf: key '%s' is not a string", key);
-    size_t at = pair->value;
-    *out = string_at(gguf, &at);
-    return ERR_OK;
-}
-
-static enum err need_array(const struct gguf *gguf, const char *key, const struct pair **out)
-{
-    TRY(need_pair(gguf, key, out));
-    if ((*out)->type != GGUF_ARRAY)
-        return err_note(ERR_FORMAT, "gguf: key '%s' is not an array", key);
-    return ERR_OK;
-}
-
-enum err gguf_get_array(const struct gguf *gguf, const char *key, enum gguf_value_type *type,
-                        size_t *count)
-{
-    const struct pair *pair = NULL;
-    TRY(need_array(gguf, key, &pair));
-    *type = (enum gguf_value_type)pair->element;
-    *count = (size_t)pair->count;
-    return ERR_OK;
-}
-
-enum err gguf_get_strings(const struct gguf *gguf, const char *key, struct gguf_string *out,
-                          size_t count)
-{
-    const struct pair *pair = NULL;
-    TRY(need_array(gguf, key, &pair));
-    if (pair->element != GGUF_STRING)
-        return err_note(ERR_FORMAT, "gguf: key '%s' is not an array of strings", key);
-    must(count == pair->count);
-    size_t at = pair->value;
-    for (size_t i = 0; i < count; i++)
-        out[i] = string_at(gguf, &at);
-    return ERR_OK;
-}
-
-enum err gguf_get_ints(const struct gguf *gguf, const char *key, int32_t *out, size_t count)
-{
-    const struct pair *pair = NULL;
-    TRY(need_array(gguf, key, &pair));
-    if (!is_integer(pair->element))
-        return err_note(ERR_FORMAT, "gguf: key '%s' is not an array of integers", key);
-    must(count == pair->count);
-    size_t step = value_sizes[pair->element];
-    for (size_t i = 0; i < count; i++) {
-        int64_t value = integer_at(gguf->bytes + pair->value + i * step, pair->element);
-        if (value < INT32_MIN || value > INT32_MAX)
-            return err_note(ERR_FORMAT,
-                            "gguf: key '%s': element %zu is %" PRId64
-                            ", which does not fit 32 bits",
-                            key, i, value);
-        out[i] = (int32_t)value;
-    }
-    return ERR_OK;
-}
-
-enum err gguf_get_floats(const struct gguf *gguf, const char *key, float *out, size_t count)
-{
-    const struct pair *pair = NULL;
-    TRY(need_array(gguf, key, &pair));
-    if (pair->element != GGUF_F32 && pair->element != GGUF_F64)
-        return err_note(ERR_FORMAT, "gguf: key '%s' is not an array of floats", key);
-    must(count == pair->count);
-    size_t step = value_sizes[pair->element];
-    for (size_t i = 0; i < count; i++)
-        out[i] = float_at(gguf->bytes + pair->value + i * step, pair->element);
-    return ERR_OK;
-}
-
-// ---- the text pack -----------------------------------------------------------------------------
-
-static bool has_prefix(struct gguf_string key, const char *prefix)
-{
-    size_t size = strlen(prefix);
-    return key.size >= size && memcmp(key.text, prefix, size) == 0;
-}
-
-/* Is `key` "<architecture>.<one of the shape keys that text needs>"? */
-static bool is_shape_key(struct gguf_string key, struct gguf_string architecture)
-{
-    static const char *const tails[] = {".context_length", ".vocab_size", ".embedding_length",
-                                        ".block_count"};
-    if (key.size <= architecture.size) return false;
-    if (memcmp(key.text, architecture.text, architecture.size) != 0) return false;
-    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++)
-        if (same_name(
-                (struct gguf_string){key.text + architecture.size, key.size - architecture.size},
-                tails[i], strlen(tails[i])))
-            return true;
-    return false;
-}
-
-enum err gguf_write_pack(const struct gguf *gguf, struct buf *out)
-{
-    struct gguf_string architecture = {.text = "", .size = 0};
-    if (gguf_has(gguf, "general.architecture"))
-        TRY(gguf_get_string(gguf, "general.architecture", &architecture));
-
-    uint64_t kept = 0, size = 24;
-    for (size_t pass = 0; pass < 2; pass++) {
-        if (pass == 1) {
-            const uint32_t version = VERSION_MOST;
-            const uint64_t tensors = 0;
-            if (size > GGUF_PACK_MAX)
-                return err_note(ERR_TOO_LARGE,
-                                "gguf: the text pack has %" PRIu64 " bytes, at most %d", size,
-                                GGUF_PACK_MAX);
-            buf_add(out, "GGUF", 4);
-            buf_add(out, &version, sizeof version);
-            buf_add(out, &tensors, sizeof tensors);
-            buf_add(out, &kept, sizeof kept);
-        }
-        for (size_t i = 0; i < gguf->pair_count; i++) {
-            const struct pair *pair = &gguf->pairs[i];
-            if (!has_prefix(pair->key, "tokenizer.") && !has_prefix(pair->key, "general.") &&
-                !is_shape_key(pair->key, architecture))
-                continue;
-            if (pass == 0) {
-                kept++;
-                size += pair->end - pair->start;
-            } else {
-                buf_add(out, gguf->bytes + pair->start, pair->end - pair->start);
-            }
-        }
-    }
-    return ERR_OK;
 }

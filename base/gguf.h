@@ -77,18 +77,18 @@ struct gguf_string {
 struct gguf_tensor {
     struct gguf_string name;
     uint32_t dim_count;
-    uint64_t
-        dims[GGUF_DIMS_MAX]; // dims[0] is the contiguous one (a row's width); unused ones are 1
-    uint32_t type;           // enum gguf_tensor_type, or a number that we do not know
-    const void *data;        // in the mapping, aligned to `general.alignment`
-    uint64_t size;           // bytes; 0 with data NULL when the type is unknown to us
+    uint64_t dims[GGUF_DIMS_MAX]; // dims[0] is the contiguous one (a row's width); unused are 1
+    uint32_t type;                // enum gguf_tensor_type, or a number that we do not know
+    const void *data;             // in the mapping, aligned to `general.alignment`
+    uint64_t size;                // bytes; 0 with data NULL when the type is unknown to us
 };
 
 struct gguf;
 
 /* Map a file read-only. ERR_IO, ERR_FORMAT. */
 enum err gguf_open(struct gguf **out, const char *path);
-/* Read an image in memory; `bytes` stays the caller's and must outlive the gguf. ERR_FORMAT. */
+/* Read an image in memory; `bytes` stays the caller's and must outlive the gguf. A tensor's data is
+ * aligned as far as `bytes` itself is. ERR_FORMAT. */
 enum err gguf_parse(struct gguf **out, const void *bytes, size_t size);
 void gguf_close(struct gguf *gguf);
 

@@ -25,6 +25,7 @@ static void write_sample(struct buf *out)
     gguf_write_ints(writer, "tokenizer.ggml.token_type", types, 4);
     gguf_write_floats(writer, "tokenizer.ggml.scores", scores, 4);
     gguf_write_i32(writer, "llama.negative", -5);
+    gguf_write_u32(writer, "general.alignment", 32);
     gguf_write_tensor(writer, "a.weight", GGUF_TENSOR_F32, (uint64_t[]){16, 4}, 2, data, 256);
     gguf_write_tensor(writer, "b.bias", GGUF_TENSOR_F32, (uint64_t[]){3}, 1, data, 12);
     gguf_write_tensor(writer, "c.weight", GGUF_TENSOR_Q8_0, (uint64_t[]){32, 2}, 2, data, 68);
@@ -185,48 +186,133 @@ static void mutated_files_are_read_or_refused(void **state)
     buf_fini(&image);
 }
 
-static void errors_name_field_and_value(void **state)
+/* Bytes to put over a good image: `at` bytes behind the first place where `mark` stands. */
+struct corruption {
+    const char *mark;
+    size_t at;
+    uint64_t value;
+    size_t size;
+    const char *note[2]; // what the error must say: the field, and its value
+};
+
+static const struct corruption corruptions[] = {
+    {"GGUF", 0, 'X', 1, {"begins with 58", "GGUF"}},
+    {"GGUF", 4, 9, 4, {"version 9", "2 or 3"}},
+    {"GGUF", 4, 0x03000000, 4, {"version 50331648", "2 or 3"}},
+    {"GGUF", 8, UINT64_C(1) << 60, 8, {"1152921504606846976 tensors", "65536"}},
+    {"GGUF", 16, 65537, 8, {"65537 metadata pairs", "65536"}},
+    {"GGUF", 24, 0, 8, {"a metadata key", "has 0 bytes"}},
+    {"GGUF", 24, 257, 8, {"a metadata key", "has 257 bytes"}},
+    {"GGUF", 24, UINT64_MAX, 8, {"a metadata key", "length 18446744073709551615"}},
+    {"general.architecture", 20, 13, 4, {"'general.architecture'", "type 13"}},
+    {"general.architecture", 24, 1 << 20, 8, {"general.architecture", "length 1048576"}},
+    {"add_bos_token", 17, 2, 1, {"add_bos_token'", "boolean 2"}},
+    {"ggml.tokens", 15, 9, 4, {"tokens'", "element type 9"}},
+    {"ggml.tokens", 15, 77, 4, {"tokens'", "element type 77"}},
+    {"ggml.tokens", 19, (1 << 24) + 1, 8, {"tokens'", "16777217 elements"}},
+    {"ggml.token_type", 23, 1 << 20, 8, {"token_type", "needs 4194304 bytes"}},
+    {"llama.negative", 6, 'f', 1, {NULL, NULL}}, // another name: nothing is wrong
+    {"general.alignment", 21, 3, 4, {"general.alignment is 3", "power of two"}},
+    {"general.alignment", 21, 4, 4, {"general.alignment is 4", "from 8"}},
+    {"general.alignment", 21, 0, 4, {"general.alignment is 0", "power of two"}},
+    {"general.alignment", 21, 1 << 20, 4, {"general.alignment is 1048576", "65536"}},
+    {"general.alignment", 17, GGUF_F32, 4, {"general.alignment", "not an integer"}},
+    {"a.weight", 8, 0, 4, {"tensor 'a.weight'", "0 dimensions"}},
+    {"a.weight", 8, 5, 4, {"tensor 'a.weight'", "5 dimensions"}},
+    {"a.weight", 12, 0, 8, {"tensor 'a.weight'", "dimension 0 is 0"}},
+    {"a.weight", 20, UINT64_MAX, 8, {"tensor 'a.weight'", "dimension 1 is 184467440737095516"}},
+    {"a.weight", 20, 1 << 20, 8, {"tensor 'a.weight'", "67108864 bytes"}},
+    {"a.weight", 28, 77, 4, {NULL, NULL}}, // a type that we do not know: no data, no error
+    {"a.weight", 0, 'b', 1, {NULL, NULL}},
+    {"b.bias", 22, 31, 8, {"tensor 'b.bias'", "offset 31"}},
+    {"b.bias", 22, UINT64_MAX - 31, 8, {"tensor 'b.bias'", "offset 18446744073709551584"}},
+    {"c.weight", 12, 33, 8, {"tensor 'c.weight'", "rows of 33"}},
+    {"c.weight", 32, UINT64_C(1) << 60, 8, {"tensor 'c.weight'", "offset 1152921504606846976"}},
+};
+
+static void every_corruption_is_named_with_its_value(void **state)
 {
     (void)state;
-    struct buf image = {0};
-    write_sample(&image);
+    for (size_t i = 0; i < sizeof corruptions / sizeof *corruptions; i++) {
+        const struct corruption *c = &corruptions[i];
+        struct buf image = {0};
+        write_sample(&image);
+        char *mark = memmem(image.data, image.size, c->mark, strlen(c->mark));
+        assert_non_null(mark);
+        memcpy(mark + c->at, &c->value, c->size);
+        enum err err = parse_copy(image.data, image.size);
+        assert_int_equal(err, c->note[0] ? ERR_FORMAT : ERR_OK);
+        for (size_t n = 0; n < 2 && c->note[n]; n++)
+            if (!strstr(err_text(), c->note[n]))
+                fail_msg("corruption %zu: \"%s\" lacks \"%s\"", i, err_text(), c->note[n]);
+        buf_fini(&image);
+    }
+}
+
+static void a_name_that_stands_twice_is_refused(void **state)
+{
+    (void)state;
+    for (int tensors = 0; tensors < 2; tensors++) {
+        struct gguf_writer *writer = gguf_writer_new();
+        for (int i = 0; i < 2; i++) {
+            if (tensors)
+                gguf_write_tensor(writer, "twin", GGUF_TENSOR_F32, (uint64_t[]){1}, 1, "1234", 4);
+            else
+                gguf_write_u32(writer, "twin", 1);
+        }
+        struct buf image = {0};
+        gguf_writer_finish(writer, &image);
+        gguf_writer_free(writer);
+        assert_int_equal(parse_copy(image.data, image.size), ERR_FORMAT);
+        assert_non_null(strstr(err_text(), "'twin' stands twice"));
+        buf_fini(&image);
+    }
+}
+
+static void a_path_that_is_no_file_is_said(void **state)
+{
+    (void)state;
     struct gguf *gguf;
-    uint64_t huge = UINT64_C(1) << 60;
-
-    memcpy(image.data + 8, &huge, 8);
-    assert_int_equal(gguf_parse(&gguf, image.data, image.size), ERR_FORMAT);
-    assert_non_null(strstr(err_text(), "1152921504606846976 tensors"));
-
-    buf_clear(&image);
-    write_sample(&image);
-    image.data[4] = 9;
-    assert_int_equal(gguf_parse(&gguf, image.data, image.size), ERR_FORMAT);
-    assert_non_null(strstr(err_text(), "version 9"));
-
-    buf_clear(&image);
-    write_sample(&image);
-    char *name = memmem(image.data, image.size, "c.weight", 8);
-    memcpy(name + 8 + 4 + 16 + 4, &huge, 8); // its offset
-    assert_int_equal(gguf_parse(&gguf, image.data, image.size), ERR_FORMAT);
-    assert_non_null(strstr(err_text(), "tensor 'c.weight': offset 1152921504606846976"));
-    buf_fini(&image);
+    assert_int_equal(gguf_open(&gguf, "/nowhere/model.gguf"), ERR_IO);
+    assert_non_null(strstr(err_text(), "/nowhere/model.gguf"));
+    assert_int_equal(gguf_open(&gguf, "/tmp"), ERR_IO);
+    assert_non_null(strstr(err_text(), "not a regular file"));
+    char path[] = "/tmp/qiao-gguf-XXXXXX";
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(gguf_open(&gguf, path), ERR_FORMAT);
+    assert_non_null(strstr(err_text(), "empty"));
+    assert_int_equal(write(file, "GGUF", 4), 4);
+    assert_int_equal(gguf_open(&gguf, path), ERR_FORMAT);
+    close(file);
+    unlink(path);
 }
 
 static void the_shared_files_open(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "tokenizers/ggml-vocab-qwen2.gguf", "tokenizers/ggml-vocab-llama-spm.gguf",
-        "logits/qwen3-Q8_0.gguf",           "logits/qwen2w-Q4_K_M.gguf",
-        "models/stories260K.gguf",          "recommend/iclrec-beauty.gguf"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *path = test_shared(names[i]);
-        if (!path) skip();
-        struct gguf *gguf;
-        assert_int_equal(gguf_open(&gguf, path), ERR_OK);
-        assert_true(gguf_has(gguf, "general.architecture"));
-        gguf_close(gguf);
+    static const char *const folders[] = {"tokenizers", "logits", "models", "recommend"};
+    size_t opened = 0;
+    for (size_t f = 0; f < sizeof folders / sizeof *folders; f++) {
+        const char *folder = test_shared(folders[f]);
+        if (!folder) skip();
+        char base[1024], path[2048];
+        snprintf(base, sizeof base, "%s", folder);
+        DIR *entries = opendir(base);
+        assert_non_null(entries);
+        for (const struct dirent *entry; (entry = readdir(entries));) {
+            const char *tail = strrchr(entry->d_name, '.');
+            if (!tail || strcmp(tail, ".gguf") != 0) continue;
+            snprintf(path, sizeof path, "%s/%s", base, entry->d_name);
+            struct gguf *gguf;
+            if (gguf_open(&gguf, path)) fail_msg("%s: %s", path, err_text());
+            assert_true(gguf_has(gguf, "general.architecture"));
+            gguf_close(gguf);
+            opened++;
+        }
+        closedir(entries);
     }
+    assert_in_range(opened, 20, 1000);
 }
 
 int main(void)
@@ -236,7 +322,9 @@ int main(void)
         cmocka_unit_test(a_pack_is_a_small_image_of_the_same_metadata),
         cmocka_unit_test(a_file_cut_anywhere_is_refused),
         cmocka_unit_test(mutated_files_are_read_or_refused),
-        cmocka_unit_test(errors_name_field_and_value),
+        cmocka_unit_test(every_corruption_is_named_with_its_value),
+        cmocka_unit_test(a_name_that_stands_twice_is_refused),
+        cmocka_unit_test(a_path_that_is_no_file_is_said),
         cmocka_unit_test(the_shared_files_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
