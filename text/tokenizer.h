@@ -26,7 +26,8 @@ enum tokenizer_flags {
     TOKENIZER_PARSE_SPECIAL = 2 // "<|im_end|>" in the text means the id, not its letters
 };
 
-/* A growable list of ids; a zeroed struct is empty. Its length is bounded by the text's bytes + 1. */
+/* A growable list of ids; a zeroed struct is empty. An encoding adds at most twice
+ * the text's bytes + 2. */
 struct token_ids {
     int32_t *ids;
     size_t count;
