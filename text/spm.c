@@ -118,11 +118,19 @@ static bool is_merged_piece(const struct vocab *vocab, int32_t id)
            piece_map_find(&vocab->map, text, size) == id;
 }
 
+static bool space_within(const char *text, size_t size)
+{
+    for (size_t i = 1; i < size; i++)
+        if (text[i] == ' ' && text[i - 1] != ' ') return true;
+    return false;
+}
+
 static enum err collect(struct spm *spm, size_t *cuts)
 {
     const struct vocab *vocab = spm->vocab;
     size_t inner_room = 0;
     *cuts = 0;
+    spm->words_part = true;
     for (int32_t id = 0; id < vocab->size; id++) {
         size_t size;
         if (!is_merged_piece(vocab, id)) continue;
@@ -132,6 +140,7 @@ static enum err collect(struct spm *spm, size_t *cuts)
                             "tokenizer.ggml.tokens[%d] has %zu bytes; a SentencePiece piece has at "
                             "most %d",
                             id, size, SPM_PIECE_MAX);
+        if (space_within(text, size)) spm->words_part = false;
         *cuts += add_characters(spm, text, size, &inner_room);
         if (*cuts > SPM_CUTS_MAX)
             return err_note(ERR_TOO_LARGE,
@@ -200,14 +209,9 @@ static void add_bytes(const struct spm *spm, int32_t code, struct token_ids *out
         token_ids_add(out, ids[(uint8_t)bytes[i]]);
 }
 
-void spm_encode(const struct spm *spm, struct merge_scratch *scratch, const char *text, size_t size,
-                bool add_space, struct token_ids *out)
+static void merge_and_add(const struct spm *spm, struct merge_scratch *scratch, int32_t *symbols,
+                          size_t count, struct token_ids *out)
 {
-    int32_t *symbols = mem_new(size + 1, sizeof *symbols);
-    size_t count = 0;
-    if (add_space) symbols[count++] = spm->ascii[' '];
-    for (size_t at = 0, step; at < size; at += step)
-        symbols[count++] = symbol_at(spm, text + at, size - at, &step);
     count = merge_run(&spm->merges, scratch, symbols, count);
     for (size_t i = 0; i < count; i++) {
         int32_t symbol = symbols[i];
@@ -218,5 +222,23 @@ void spm_encode(const struct spm *spm, struct merge_scratch *scratch, const char
         else
             token_ids_add(out, symbol);
     }
+}
+
+void spm_encode(const struct spm *spm, struct merge_scratch *scratch, const char *text, size_t size,
+                bool add_space, struct token_ids *out)
+{
+    int32_t *symbols = mem_new(size + 1, sizeof *symbols);
+    int32_t space = spm->ascii[' '];
+    size_t count = 0;
+    if (add_space) symbols[count++] = space;
+    for (size_t at = 0, step; at < size; at += step) {
+        int32_t symbol = symbol_at(spm, text + at, size - at, &step);
+        if (spm->words_part && symbol == space && count > 0 && symbols[count - 1] != space) {
+            merge_and_add(spm, scratch, symbols, count, out);
+            count = 0;
+        }
+        symbols[count++] = symbol;
+    }
+    merge_and_add(spm, scratch, symbols, count, out);
     mem_free(symbols);
 }

@@ -33,6 +33,9 @@ struct spm {
     int32_t *inner; // [inner_count] codes
     size_t inner_count;
     int32_t ascii[128]; // as `characters`; negative: none
+    /* No piece has a space behind another character, so nothing merges across the begin of a word, and
+     * words can be merged one by one. */
+    bool words_part;
 };
 
 /* ERR_TOO_LARGE beyond the maxima; nothing is held then. */
