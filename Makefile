@@ -4,7 +4,12 @@ PRESET ?= release
 ROOM ?= gguf
 SECONDS ?= 120
 
-.PHONY: build test check tsan fmt fuzz clean
+.PHONY: up build test check tsan fmt fuzz clean
+
+up: ## a cluster on this machine: make up ARGS="--nodes 3 --model FILE"
+	@deploy/install build run
+	@$(MAKE) build
+	@exec deploy/local $(ARGS)
 
 build: ## release programs into build/bin/
 	@deploy/install build
