@@ -21,4 +21,8 @@ function(qiao_test path)
     target_link_libraries(${name} PRIVATE ${ARGN} qiao_flags cmocka)
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+    if(QIAO_SANITIZE MATCHES thread)
+        set_tests_properties(${name} PROPERTIES ENVIRONMENT
+            "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+    endif()
 endfunction()
