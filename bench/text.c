@@ -1,7 +1,7 @@
 /* bench-text MODEL.gguf TEXT... : how fast a model's tokenizer loads, encodes and decodes.
  *
- * One thread. Each text (its first TOKENIZER_TEXT_MAX bytes, cut at a character) is encoded whole until
- * a second has passed; the best run counts. MB are 10^6 bytes of text. */
+ * One thread. Each text (its first TOKENIZER_TEXT_MAX bytes, cut at a character) is encoded whole
+ * until a second has passed; the best run counts. MB are 10^6 bytes of text. */
 #include "text/stream.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"

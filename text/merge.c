@@ -100,8 +100,9 @@ static size_t run_short(const struct merge_table *table, int32_t *symbols, size_
     return count;
 }
 
-/* A long row: a doubly linked list over the symbols' places, and a heap of (rank, place) in one number
- * each. An entry is stale when the pair at its place has changed since: its rank no longer matches. */
+/* A long row: a doubly linked list over the symbols' places, and a heap of (rank, place) in one
+ * number each. An entry is stale when the pair at its place has changed since: its rank no longer
+ * matches. */
 struct row {
     const struct merge_table *table;
     int32_t *symbols;

@@ -1,8 +1,8 @@
 /* text/merge.h -- the one merging algorithm of byte pairs and of SentencePiece.
  *
- * Symbols stand in a row; of all neighbours that have a merge, the pair of the lowest rank goes first,
- * among equal ranks the leftmost; its merged symbol takes their place; until none is left. Short rows
- * are scanned, long ones go through a heap: O(n log n) whatever the text is.
+ * Symbols stand in a row; of all neighbours that have a merge, the pair of the lowest rank goes
+ * first, among equal ranks the leftmost; its merged symbol takes their place; until none is left.
+ * Short rows are scanned, long ones go through a heap: O(n log n) whatever the text is.
  *
  * Thread: a table is immutable after the last merge_table_add(); a scratch has one owner. */
 #ifndef TEXT_MERGE_H
@@ -27,7 +27,8 @@ struct merge_table {
 /* Room for `count` merges. */
 void merge_table_init(struct merge_table *table, size_t count);
 void merge_table_fini(struct merge_table *table);
-/* Symbols are >= 0 (a negative one never merges); rank < UINT32_MAX. The first of equal pairs stays. */
+/* Symbols are >= 0 (a negative one never merges); rank < UINT32_MAX. The first of equal pairs
+ * stays. */
 void merge_table_add(struct merge_table *table, int32_t left, int32_t right, uint32_t rank,
                      int32_t merged);
 

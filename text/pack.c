@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A name goes into URLs, logs and metrics: printable ASCII and whole UTF-8 only, cut at a character. */
+/* A name goes into URLs, logs and metrics: UTF-8 without control characters. */
 static enum err copy_name(char out[TEXT_PACK_NAME_MAX], struct gguf_string from, const char *key)
 {
     if (from.size == 0 || from.size >= TEXT_PACK_NAME_MAX || !utf8_valid(from.text, from.size))

@@ -1,8 +1,8 @@
 /* text/pack.h -- all that a scheduler needs to speak with a model, without the model's file.
  *
  * A node makes the pack of its model with gguf_write_pack() (base/gguf.h): a GGUF image of metadata
- * alone. It comes over the wire, so it is a stranger's input: bounded by GGUF_PACK_MAX and checked in
- * full before anything of it is used. Its identity is the digest of its bytes.
+ * alone. It comes over the wire, so it is a stranger's input: bounded by GGUF_PACK_MAX and checked
+ * in full before anything of it is used. Its identity is the digest of its bytes.
  *
  * Thread: immutable after open, any may use it. */
 #ifndef TEXT_PACK_H

@@ -1,8 +1,8 @@
 /* text/piece_map.h -- bytes of a piece -> its number; filled once, then only read.
  *
- * Open addressing over views of bytes that outlive the map. The hash is salted, since vocabularies come
- * from strangers who could otherwise choose pieces that collide. Thread: immutable after the last
- * piece_map_add(). */
+ * Open addressing over views of bytes that outlive the map. The hash is salted, since vocabularies
+ * come from strangers who could otherwise choose pieces that collide. Thread: immutable after the
+ * last piece_map_add(). */
 #ifndef TEXT_PIECE_MAP_H
 #define TEXT_PIECE_MAP_H
 

@@ -1,9 +1,9 @@
 /* text/pretokenize.h -- where a text is parted before byte pairs are merged.
  *
- * The rules are the regular expressions that the models were trained with (their tokenizer.json), as
- * llama.cpp names them in tokenizer.ggml.pre. They are few and need one character of lookahead, so a
- * scanner walks them in one pass over the Unicode categories of utf8proc: always linear, and with no
- * match limit that a long text could meet (PCRE2 would need one).
+ * The rules are the regular expressions that the models were trained with (their tokenizer.json),
+ * as llama.cpp names them in tokenizer.ggml.pre. They are few and need one character of lookahead,
+ * so a scanner walks them in one pass over the Unicode categories of utf8proc: always linear, and
+ * with no match limit that a long text could meet (PCRE2 would need one).
  *
  *   gpt-2      's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
  *   llama-bpe  (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}

@@ -21,8 +21,8 @@ static struct view view_of(const char *text)
     return (struct view){text, strlen(text)};
 }
 
-/* The prompt as parts: the template's own words, in which control pieces count, and what users wrote,
- * in which they do not. */
+/* The prompt as parts: the template's own words, in which control pieces count, and what users
+ * wrote, in which they do not. */
 struct script {
     const struct template *template;
     const struct chat_message *messages;
@@ -78,7 +78,8 @@ static enum err check_roles(const struct script *script)
     return ERR_OK;
 }
 
-/* Without white space (str.strip() in Python: White_Space and the separators 1C..1F) at the asked ends. */
+/* Without white space (str.strip() in Python: White_Space and the separators 1C..1F) at the asked
+ * ends. */
 static bool is_stripped(int32_t code)
 {
     return utf8_is_space(code) || (code >= 0x1C && code <= 0x1F);
@@ -128,7 +129,8 @@ static struct view trim_newlines(struct view view, bool left, bool right)
     return view;
 }
 
-/* What stands before the first, and what behind the last `mark` in `view`; false when there is none. */
+/* What stands before the first, and what behind the last `mark` in `view`; false when there is
+ * none. */
 static bool split(struct view view, const char *mark, struct view *before, struct view *behind)
 {
     size_t size = strlen(mark);
@@ -142,8 +144,8 @@ static bool split(struct view view, const char *mark, struct view *before, struc
     return true;
 }
 
-/* The latest question: what was thought before it is no longer shown to the model. A user's turn that
- * only carries a tool's response is no question. */
+/* The latest question: what was thought before it is no longer shown to the model. A user's turn
+ * that only carries a tool's response is no question. */
 static size_t last_query(const struct script *script)
 {
     static const char open[] = "<tool_response>", close[] = "</tool_response>";

@@ -31,8 +31,8 @@ struct special {
 enum err special_init(struct special *out, const struct vocab *vocab);
 void special_fini(struct special *special);
 
-/* The longest piece at the start of `text`: a control piece within its first `control_size` bytes, or a
- * user-defined one within `size`. Its bytes, and its id; 0 when there is none. */
+/* The longest piece at the start of `text`: a control piece within its first `control_size` bytes,
+ * or a user-defined one within `size`. Its bytes, and its id; 0 when there is none. */
 size_t special_match(const struct special *special, const char *text, size_t size,
                      size_t control_size, int32_t *id);
 

@@ -15,7 +15,8 @@ enum {
     PIECE_CHARACTERS_MAX = SPM_PIECE_MAX
 };
 
-/* A character that is in no piece goes through the merging as a negative symbol, which never merges. */
+/* A character that is in no piece goes through the merging as a negative symbol, which never
+ * merges. */
 static int32_t symbol_of_code(int32_t code)
 {
     return -2 - code;

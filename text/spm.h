@@ -2,8 +2,8 @@
  *
  * A pair merges when what both stand for together is a piece; its rank is the place of that piece's
  * score in descending order. All pairs that can occur are listed at the start (every cut of every
- * piece), so the work on a text is that of text/merge.h. A character without a piece becomes its bytes,
- * or the unknown piece. Thread: immutable after spm_init(). */
+ * piece), so the work on a text is that of text/merge.h. A character without a piece becomes its
+ * bytes, or the unknown piece. Thread: immutable after spm_init(). */
 #ifndef TEXT_SPM_H
 #define TEXT_SPM_H
 
@@ -27,14 +27,14 @@ enum {
 struct spm {
     const struct vocab *vocab; // outlives this
     struct merge_table merges;
-    /* Characters: one that is a piece has its id; one that only occurs inside of pieces has a number of
-     * its own, from vocab->size up, whose character stands in `inner`. */
+    /* Characters: one that is a piece has its id; one that only occurs inside of pieces has a
+     * number of its own, from vocab->size up, whose character stands in `inner`. */
     struct piece_map characters;
     int32_t *inner; // [inner_count] codes
     size_t inner_count;
     int32_t ascii[128]; // as `characters`; negative: none
-    /* No piece has a space behind another character, so nothing merges across the begin of a word, and
-     * words can be merged one by one. */
+    /* No piece has a space behind another character, so nothing merges across the begin of a word,
+     * and words can be merged one by one. */
     bool words_part;
 };
 

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-/* One stop string, matched byte by byte (Knuth, Morris, Pratt 1977): `borders[i]` is the length of the
- * longest proper prefix that is also a suffix of its first i + 1 bytes. */
+/* One stop string, matched byte by byte (Knuth, Morris, Pratt 1977): `borders[i]` is the length of
+ * the longest proper prefix that is also a suffix of its first i + 1 bytes. */
 struct stop {
     char text[STREAM_STOP_SIZE_MAX];
     uint16_t borders[STREAM_STOP_SIZE_MAX];
@@ -89,8 +89,8 @@ static bool stop_advance(struct stop *stop, char byte)
     return stop->matched == stop->size;
 }
 
-/* One byte of valid text, already in `held`: what is the longest tail that may begin a stop string? When
- * one is whole, that is the longest of those, and the stream stops. */
+/* One byte of valid text, already in `held`: what is the longest tail that may begin a stop string?
+ * When one is whole, that is the longest of those, and the stream stops. */
 static size_t advance_all(struct stream *stream, char byte)
 {
     size_t longest = 0, longest_whole = 0;

@@ -39,8 +39,8 @@ static void find_default_system(struct template *template, const char *text, siz
     }
 }
 
-/* Words that are in the prompts of some ChatML models whatever the messages say. We do not render them,
- * and a prompt without them would be silently another. */
+/* Words that are in the prompts of some ChatML models whatever the messages say. We do not render
+ * them, and a prompt without them would be silently another. */
 static bool is_beyond_us(const char *text, size_t text_size)
 {
     if (has(text, text_size, "<think>") && !has(text, text_size, "last_query_index"))

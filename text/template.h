@@ -1,9 +1,9 @@
 /* text/template.h -- chat messages -> the prompt that the model was trained on.
  *
  * Three families are spoken: ChatML, Llama-3, Llama-2, recognised by their marks in the model's own
- * template text (tokenizer.chat_template). Details in which members of a family differ are read from
- * that text too: a default system prompt (Qwen2.5), the dated header (Llama-3.1, -3.2), trimming, what
- * becomes of reasoning in the history (Qwen3). Tools are not rendered here.
+ * template text (tokenizer.chat_template). Details in which members of a family differ are read
+ * from that text too: a default system prompt (Qwen2.5), the dated header (Llama-3.1, -3.2),
+ * trimming, what becomes of reasoning in the history (Qwen3). Tools are not rendered here.
  *
  * A user's text cannot forge a control token: template_encode() parses them in the template's own
  * words only.
@@ -60,9 +60,9 @@ struct template_options {
     int64_t wall_ms;            // now (clock_wall_ms), for templates that state the date
 };
 
-/* Recognise a model's template text. ERR_UNSUPPORTED, with a note that names the override flag, when it
- * is absent (size 0), of no family that we speak, or of one but with words of its own that we would
- * leave out. */
+/* Recognise a model's template text. ERR_UNSUPPORTED, with a note that names the override flag,
+ * when it is absent (size 0), of no family that we speak, or of one but with words of its own that
+ * we would leave out. */
 enum err template_read(struct template *out, const char *text, size_t size);
 /* The argument of --chat-template: "chatml", "llama3", "llama2". ERR_INVALID lists them. */
 enum err template_parse_name(struct template *out, const char *name);

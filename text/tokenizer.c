@@ -68,8 +68,8 @@ void tokenizer_free(struct tokenizer *tokenizer)
     mem_free(tokenizer);
 }
 
-/* One encoding under way. `after_special`: a SentencePiece stretch gets its space at the text's begin
- * and behind every special piece, as llama.cpp does. */
+/* One encoding under way. `after_special`: a SentencePiece stretch gets its space at the text's
+ * begin and behind every special piece, as llama.cpp does. */
 struct encoding {
     const struct tokenizer *tokenizer;
     struct merge_scratch scratch;
@@ -89,8 +89,9 @@ static void encode_stretch(struct encoding *e, const char *text, size_t size)
     e->after_special = false;
 }
 
-/* `text` is the parts' bytes, one after the other. Special pieces part it, the leftmost first and the
- * longest of those that begin together; what lies between them is encoded in one stretch each. */
+/* `text` is the parts' bytes, one after the other. Special pieces part it, the leftmost first and
+ * the longest of those that begin together; what lies between two of them is encoded as one
+ * stretch. */
 static void encode_text(struct encoding *e, const char *text, size_t size,
                         const struct token_part *parts)
 {

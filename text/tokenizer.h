@@ -1,8 +1,8 @@
 /* text/tokenizer.h -- text -> ids, ids -> bytes.
  *
  * Made once from a model's vocabulary, immutable after: any number of threads may use it at once.
- * Encoding takes O(n log n) whatever the text is. Any bytes encode: what is not valid UTF-8 goes byte
- * by byte (callers who want to refuse such text ask utf8_valid() first). */
+ * Encoding takes O(n log n) whatever the text is. Any bytes encode: what is not valid UTF-8 goes
+ * byte by byte (callers who want to refuse such text ask utf8_valid() first). */
 #ifndef TEXT_TOKENIZER_H
 #define TEXT_TOKENIZER_H
 
@@ -36,7 +36,7 @@ struct token_ids {
 
 void token_ids_fini(struct token_ids *list);
 void token_ids_add(struct token_ids *list, int32_t id);
-/* Room for `count` more behind the last one; the caller fills some and raises `count` by as many. */
+/* Room for `count` more behind the last one; the caller fills some and raises `count`. */
 int32_t *token_ids_room(struct token_ids *list, size_t count);
 
 /* Copies what it keeps; `gguf` may be closed after. Errors of vocab_read(). */
@@ -44,8 +44,8 @@ enum err tokenizer_new(struct tokenizer **out, const struct gguf *gguf);
 void tokenizer_free(struct tokenizer *tokenizer);
 
 /* Append the ids of `text` to `out`. `flags` is a set of enum tokenizer_flags. User-defined pieces
- * ("<think>") are found in any text, control pieces only with TOKENIZER_PARSE_SPECIAL. ERR_TOO_LARGE
- * beyond TOKENIZER_TEXT_MAX; `out` is then as it was. */
+ * ("<think>") are found in any text, control pieces only with TOKENIZER_PARSE_SPECIAL.
+ * ERR_TOO_LARGE beyond TOKENIZER_TEXT_MAX; `out` is then as it was. */
 enum err tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t size,
                           unsigned flags, struct token_ids *out);
 
@@ -57,13 +57,14 @@ struct token_part {
 };
 
 /* Encode the parts as the one text that they make together: borders between them leave no trace,
- * except that a control piece is only seen when it lies within one part that may hold it. So a user's
- * text cannot forge one. `add_bos` as TOKENIZER_ADD_BOS. */
+ * except that a control piece is only seen when it lies within one part that may hold it. So a
+ * user's text cannot forge one. `add_bos` as TOKENIZER_ADD_BOS. */
 enum err tokenizer_encode_parts(const struct tokenizer *tokenizer, const struct token_part *parts,
                                 size_t count, bool add_bos, struct token_ids *out);
 
-/* The bytes that an id stands for (a control piece: its name), not NUL-terminated, borrowed; NULL and
- * size 0 when there is no such id. Bytes of one id need not be whole characters: see text/stream.h. */
+/* The bytes that an id stands for (a control piece: its name), not NUL-terminated, borrowed; NULL
+ * and size 0 when there is no such id. Bytes of one id need not be whole characters: see
+ * text/stream.h. */
 const char *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *size);
 /* How many ids there are; they run from 0. */
 int32_t tokenizer_size(const struct tokenizer *tokenizer);

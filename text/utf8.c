@@ -9,8 +9,8 @@ enum {
     CODE_MAX = 0x10FFFF
 };
 
-/* What may follow a lead byte (Unicode standard, table 3-7): how many bytes, and the range of the first
- * of them; the others are always 80..BF. */
+/* What may follow a lead byte (Unicode standard, table 3-7): how many bytes, and the range of the
+ * first of them; the others are always 80..BF. */
 struct lead {
     uint8_t tail, low, high;
 };

@@ -23,8 +23,9 @@ static bool same(struct gguf_string string, const char *text)
     return string.size == strlen(text) && memcmp(string.text, text, string.size) == 0;
 }
 
-/* GPT-2 writes bytes as printable characters: those that are printable in Latin-1 stand for themselves,
- * the others for U+0100 and on, in order (openai/gpt-2, encoder.py, bytes_to_unicode). */
+/* GPT-2 writes bytes as printable characters: those that are printable in Latin-1 stand for
+ * themselves, the others for U+0100 and on, in order (openai/gpt-2, encoder.py,
+ * bytes_to_unicode). */
 static void alphabet_fill(int16_t byte_of[324])
 {
     for (size_t i = 0; i < 324; i++)
@@ -118,8 +119,8 @@ static enum err read_texts(struct vocab *vocab, struct reading *reading)
     return ERR_OK;
 }
 
-/* Tokens that part the turns of a chat, which some converters mark as user-defined: a user's text must
- * not hold them, so they are control pieces whatever the file says. */
+/* Tokens that part the turns of a chat, which some converters mark as user-defined: a user's text
+ * must not hold them, so they are control pieces whatever the file says. */
 static bool is_chat_mark(struct gguf_string text)
 {
     static const char *const marks[] = {

@@ -77,8 +77,8 @@ struct vocab {
     size_t end_count;
 };
 
-/* ERR_FORMAT for bytes that break a rule, ERR_UNSUPPORTED for a tokenizer that we do not speak (named,
- * with those that we do), ERR_TOO_LARGE beyond the maxima. On failure nothing is held. */
+/* ERR_FORMAT for bytes that break a rule, ERR_UNSUPPORTED for a tokenizer that we do not speak
+ * (named, with those that we do), ERR_TOO_LARGE beyond the maxima. On failure nothing is held. */
 enum err vocab_read(struct vocab *out, const struct gguf *gguf);
 void vocab_fini(struct vocab *vocab);
 

@@ -104,8 +104,8 @@ static void then_it_comes_back(const struct tokenizer *tokenizer, const char *te
     token_ids_fini(&ids);
 }
 
-/* Characters from everywhere, with a taste for the ones that rules speak of. U+2581 is left out: it is
- * SentencePiece's own sign for a space and comes back as one. */
+/* Characters from everywhere, with a taste for the ones that rules speak of. U+2581 is left out: it
+ * is SentencePiece's own sign for a space and comes back as one. */
 static size_t random_text(struct rand *rand, char *out, size_t characters)
 {
     static const char common[] = "  \n\r\t'sStTrReEvVlLdDmM019abcxyz.,!?-_/<|>";
