@@ -1,0 +1,261 @@
+/* The products: quantised and float weights, every tail of rows, outputs and columns, and the worst sums. */
+#include "tests/kernels/check.h"
+
+#include "kernels/matmul.h"
+#include "kernels/pack.h"
+#include "kernels/quant.h"
+#include "kernels/team.h"
+
+#include "base/gguf.h"
+#include "base/must.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void draw_acts(struct check *check, struct acts *acts, const float *x, size_t rows,
+                      size_t cols)
+{
+    size_t blocks = rows * (cols / QUANT_BLOCK);
+    *acts = (struct acts){.x = x, .rows = rows, .cols = cols};
+    acts->q = check_memory(check, rows * cols, 1);
+    acts->d = check_memory(check, blocks * sizeof(float), sizeof(float));
+    acts->sum = check_memory(check, blocks * sizeof(int32_t), sizeof(int32_t));
+}
+
+/* Halves between whole numbers are where rounding can go wrong: amax 127 makes d = 1. */
+static void put_ties(struct check *check, float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] = i % QUANT_BLOCK == 0 ? 127.0f : (float)check_below(check, 253) - 126.5f;
+}
+
+static void quantise_case(struct check *check, size_t rows, size_t cols, int recipe)
+{
+    enum check_recipe drawn = recipe < CHECK_RECIPES ? (enum check_recipe)recipe : CHECK_PLAIN;
+    float *x = check_floats(check, rows * cols, drawn);
+    if (recipe == CHECK_RECIPES) put_ties(check, x, rows * cols);
+    struct acts want;
+    struct acts got;
+    draw_acts(check, &want, x, rows, cols);
+    draw_acts(check, &got, x, rows, cols);
+    size_t begin = check_below(check, rows);
+    check->want->quantise(&want, begin, rows);
+    check->got->quantise(&got, begin, rows);
+    size_t blocks = rows * (cols / QUANT_BLOCK);
+    const char *what = recipe < CHECK_RECIPES ? check_recipe_name(drawn) : "ties";
+    check_same_bytes(check, want.q, got.q, rows * cols, "q %zu x %zu %s", rows, cols, what);
+    check_same_floats(check, want.d, got.d, blocks, "d %zu x %zu %s", rows, cols, what);
+    check_same_bytes(check, want.sum, got.sum, blocks * sizeof(int32_t), "sum %zu x %zu %s", rows,
+                     cols, what);
+    check_release(check);
+}
+
+static void check_quantise(struct check *check)
+{
+    static const size_t widths[] = {32, 64, 96, 320, 800};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        for (size_t rows = 1; rows <= 4; rows++)
+            for (int recipe = 0; recipe <= CHECK_RECIPES; recipe++)
+                quantise_case(check, rows, widths[i], recipe);
+}
+
+struct shape {
+    size_t rows, outputs, cols;
+};
+
+static void (*gemm_of(const struct ops *ops, uint32_t type))(const struct gemm *gemm)
+{
+    if (type == GGUF_TENSOR_Q8_0) return ops->gemm_q8;
+    return type == GGUF_TENSOR_F32 ? ops->gemm_f32 : ops->gemm_f16;
+}
+
+/* Outputs that were not asked for must stay as they were: both start with the same marks. */
+static void gemm_case(struct check *check, uint32_t type, struct shape shape,
+                      enum check_recipe recipe, bool part)
+{
+    bool peak = recipe == CHECK_PEAK;
+    struct packed *weights = check_packed(check, type, shape.outputs, shape.cols, peak);
+    struct acts acts;
+    draw_acts(check, &acts, check_floats(check, shape.rows * shape.cols, recipe), shape.rows,
+              shape.cols);
+    if (type == GGUF_TENSOR_Q8_0) check->want->quantise(&acts, 0, shape.rows);
+    size_t count = shape.rows * shape.outputs;
+    float *want = check_floats(check, count, CHECK_PLAIN);
+    float *got = check_memory(check, count * sizeof *got, sizeof *got);
+    memcpy(got, want, count * sizeof *got);
+
+    struct gemm gemm = {.weights = weights, .acts = &acts, .out = want};
+    gemm.tile_end = packed_tiles(weights);
+    gemm.row_end = shape.rows;
+    if (part) {
+        gemm.tile_begin = check_below(check, gemm.tile_end);
+        gemm.tile_end = gemm.tile_begin + 1 + check_below(check, gemm.tile_end - gemm.tile_begin);
+        gemm.row_begin = check_below(check, shape.rows);
+        gemm.row_end = gemm.row_begin + 1 + check_below(check, shape.rows - gemm.row_begin);
+    }
+    gemm_of(check->want, type)(&gemm);
+    gemm.out = got;
+    gemm_of(check->got, type)(&gemm);
+    check_same_floats(check, want, got, count, "%zu rows, %zu outputs, %zu columns, %s%s",
+                      shape.rows, shape.outputs, shape.cols, check_recipe_name(recipe),
+                      part ? ", a part" : "");
+    check_release(check);
+}
+
+static void check_gemm(struct check *check, uint32_t type)
+{
+    static const size_t outputs[] = {1, 15, 16, 17, 63, 81, 150};
+    static const size_t quantised_cols[] = {32, 64, 320};
+    static const size_t float_cols[] = {1, 7, 64};
+    const size_t *cols = type == GGUF_TENSOR_Q8_0 ? quantised_cols : float_cols;
+    for (size_t rows = 1; rows <= 18; rows++)
+        for (size_t n = 0; n < sizeof outputs / sizeof *outputs; n++)
+            for (size_t k = 0; k < 3; k++)
+                gemm_case(check, type, (struct shape){rows, outputs[n], cols[k]}, CHECK_PLAIN,
+                          false);
+    for (int i = 0; i < 40; i++)
+        gemm_case(check, type, (struct shape){1 + check_below(check, 40), 200, cols[1]},
+                  CHECK_PLAIN, true);
+    for (int recipe = 0; recipe < CHECK_RECIPES; recipe++)
+        gemm_case(check, type, (struct shape){33, 40, cols[2]}, (enum check_recipe)recipe, false);
+}
+
+static void check_gemm_q8(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_Q8_0);
+}
+
+static void check_gemm_f32(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_F32);
+}
+
+/* Every f16 there is, widened: one column, times one. */
+static void check_every_half(struct check *check)
+{
+    enum {
+        HALVES = 65536
+    };
+
+    uint16_t *source = check_memory(check, HALVES * sizeof *source, sizeof *source);
+    for (size_t i = 0; i < HALVES; i++)
+        source[i] = (uint16_t)i;
+    struct packed packed;
+    void *area = check_memory(check, packed_size(PACKED_F16, HALVES, 1), PACK_ALIGN);
+    packed_init(&packed, PACKED_F16, HALVES, 1, area);
+    pack_rows(&packed, GGUF_TENSOR_F16, source, 0, packed_tiles(&packed));
+    float one = 1.0f;
+    struct acts acts = {.x = &one, .rows = 1, .cols = 1};
+    float *want = check_memory(check, HALVES * sizeof *want, sizeof *want);
+    float *got = check_memory(check, HALVES * sizeof *got, sizeof *got);
+    struct gemm gemm = {.weights = &packed, .acts = &acts, .out = want};
+    gemm.tile_end = packed_tiles(&packed);
+    gemm.row_end = 1;
+    check->want->gemm_f16(&gemm);
+    gemm.out = got;
+    check->got->gemm_f16(&gemm);
+    check_same_floats(check, want, got, HALVES, "every f16");
+    check_release(check);
+}
+
+static void check_gemm_f16(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_F16);
+    check_every_half(check);
+}
+
+/* ---- timing ---- */
+
+struct product {
+    struct team *team;
+    const struct ops *ops;
+    const struct packed *weights;
+    struct matmul_acts acts;
+    float *out;
+};
+
+static void call_product(void *argument)
+{
+    struct product *product = argument;
+    // Set again, so that quantising the activations is part of the time, as it is of a step.
+    matmul_acts_set(&product->acts, product->acts.acts.x, product->acts.acts.rows,
+                    product->acts.acts.cols);
+    matmul(product->team, product->ops, product->weights, &product->acts, NULL, product->out);
+}
+
+static void bench_shape(struct check_bench *bench, struct product *product, size_t rows)
+{
+    size_t cols = product->weights->cols;
+    size_t outputs = product->weights->rows;
+    matmul_acts_set(&product->acts, product->acts.acts.x, rows, cols);
+    char text[64];
+    snprintf(text, sizeof text, "%zu x %zu x %zu, %zu threads", rows, outputs, cols,
+             bench->threads);
+    double bytes = (double)packed_size(product->weights->kind, outputs, cols);
+    check_time(bench, text, call_product, product, bytes,
+               2.0 * (double)rows * (double)outputs * (double)cols);
+}
+
+/* One product over the team, through matmul(). Weights far beyond the second cache: what is read at one row
+ * comes from memory (or a last-level cache of a server's size). */
+static void bench_gemm(struct check_bench *bench, uint32_t type, size_t outputs, size_t cols)
+{
+    static const size_t rows[] = {1, 2, 4, 8, 16, 32, 64, 256};
+
+    enum {
+        ROWS_MAX = 256
+    };
+    struct check *check = &bench->check;
+    struct product product = {.ops = check->got};
+    must(team_new(&product.team, (uint32_t)bench->threads) == ERR_OK);
+    product.weights = check_packed(check, type, outputs, cols, false);
+    size_t acts_max = ROWS_MAX * cols;
+    matmul_acts_init(&product.acts, acts_max,
+                     check_memory(check, matmul_acts_size(acts_max), PACK_ALIGN));
+    product.out = check_memory(check, ROWS_MAX * outputs * sizeof(float), 64);
+    product.acts.acts.x = check_floats(check, acts_max, CHECK_PLAIN);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        bench_shape(bench, &product, rows[i]);
+    team_free(product.team);
+}
+
+static void bench_gemm_q8(struct check_bench *bench)
+{
+    bench_gemm(bench, GGUF_TENSOR_Q8_0, 32768, 2048);
+}
+
+static void bench_gemm_f32(struct check_bench *bench)
+{
+    bench_gemm(bench, GGUF_TENSOR_F32, 8192, 2048);
+}
+
+static void bench_gemm_f16(struct check_bench *bench)
+{
+    bench_gemm(bench, GGUF_TENSOR_F16, 16384, 2048);
+}
+
+struct quantised {
+    const struct ops *ops;
+    struct acts acts;
+};
+
+static void call_quantise(void *argument)
+{
+    struct quantised *job = argument;
+    job->ops->quantise(&job->acts, 0, job->acts.rows);
+}
+
+static void bench_quantise(struct check_bench *bench)
+{
+    struct quantised job = {.ops = bench->check.got};
+    draw_acts(&bench->check, &job.acts, check_floats(&bench->check, 2048, CHECK_PLAIN), 1, 2048);
+    check_time(bench, "1 x 2048", call_quantise, &job, 2048.0 * 5.25, 0);
+}
+
+const struct check_entry check_gemms[] = {
+    {"quantise", check_quantise, bench_quantise},
+    {"gemm_q8", check_gemm_q8, bench_gemm_q8},
+    {"gemm_f32", check_gemm_f32, bench_gemm_f32},
+    {"gemm_f16", check_gemm_f16, bench_gemm_f16},
+    {NULL, NULL, NULL},
+};
