@@ -86,7 +86,7 @@ void check_time(struct check_bench *bench, const char *shape, void (*call)(void 
 
 struct check_entry {
     const char *kernel;
-    void (*check)(struct check *check);
+    void (*check)(struct check *check);       // NULL: a baseline, only timed
     void (*bench)(struct check_bench *bench); // NULL: not timed
 };
 

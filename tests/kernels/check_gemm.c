@@ -198,7 +198,7 @@ static void bench_shape(struct check_bench *bench, struct product *product, size
 
 /* One product over the team, through matmul(). Weights far beyond the second cache: what is read at one row
  * comes from memory (or a last-level cache of a server's size). */
-static void bench_gemm(struct check_bench *bench, uint32_t type, size_t outputs, size_t cols)
+static void bench_packed(struct check_bench *bench, const struct packed *weights)
 {
     static const size_t rows[] = {1, 2, 4, 8, 16, 32, 64, 256};
 
@@ -208,11 +208,11 @@ static void bench_gemm(struct check_bench *bench, uint32_t type, size_t outputs,
     struct check *check = &bench->check;
     struct product product = {.ops = check->got};
     must(team_new(&product.team, (uint32_t)bench->threads) == ERR_OK);
-    product.weights = check_packed(check, type, outputs, cols, false);
-    size_t acts_max = ROWS_MAX * cols;
+    product.weights = weights;
+    size_t acts_max = ROWS_MAX * weights->cols;
     matmul_acts_init(&product.acts, acts_max,
                      check_memory(check, matmul_acts_size(acts_max), PACK_ALIGN));
-    product.out = check_memory(check, ROWS_MAX * outputs * sizeof(float), 64);
+    product.out = check_memory(check, ROWS_MAX * weights->rows * sizeof(float), 64);
     product.acts.acts.x = check_floats(check, acts_max, CHECK_PLAIN);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         bench_shape(bench, &product, rows[i]);
@@ -221,17 +221,31 @@ static void bench_gemm(struct check_bench *bench, uint32_t type, size_t outputs,
 
 static void bench_gemm_q8(struct check_bench *bench)
 {
-    bench_gemm(bench, GGUF_TENSOR_Q8_0, 32768, 2048);
+    bench_packed(bench, check_packed(&bench->check, GGUF_TENSOR_Q8_0, 32768, 2048, false));
 }
 
 static void bench_gemm_f32(struct check_bench *bench)
 {
-    bench_gemm(bench, GGUF_TENSOR_F32, 8192, 2048);
+    bench_packed(bench, check_packed(&bench->check, GGUF_TENSOR_F32, 8192, 2048, false));
 }
 
 static void bench_gemm_f16(struct check_bench *bench)
 {
-    bench_gemm(bench, GGUF_TENSOR_F16, 16384, 2048);
+    bench_packed(bench, check_packed(&bench->check, GGUF_TENSOR_F16, 16384, 2048, false));
+}
+
+/* The baseline of the float kernels: the same product through OpenBLAS. */
+static void bench_gemm_blas(struct check_bench *bench)
+{
+    struct check *check = &bench->check;
+    size_t outputs = 8192;
+    size_t cols = 2048;
+    struct packed packed;
+    packed_init(&packed, PACKED_ROWS, outputs, cols,
+                check_memory(check, packed_size(PACKED_ROWS, outputs, cols), PACK_ALIGN));
+    const float *source = check_floats(check, outputs * cols, CHECK_PLAIN);
+    pack_rows(&packed, GGUF_TENSOR_F32, source, 0, packed_tiles(&packed));
+    bench_packed(bench, &packed);
 }
 
 struct quantised {
@@ -253,9 +267,7 @@ static void bench_quantise(struct check_bench *bench)
 }
 
 const struct check_entry check_gemms[] = {
-    {"quantise", check_quantise, bench_quantise},
-    {"gemm_q8", check_gemm_q8, bench_gemm_q8},
-    {"gemm_f32", check_gemm_f32, bench_gemm_f32},
-    {"gemm_f16", check_gemm_f16, bench_gemm_f16},
-    {NULL, NULL, NULL},
+    {"quantise", check_quantise, bench_quantise}, {"gemm_q8", check_gemm_q8, bench_gemm_q8},
+    {"gemm_f32", check_gemm_f32, bench_gemm_f32}, {"gemm_f16", check_gemm_f16, bench_gemm_f16},
+    {"openblas_sgemm", NULL, bench_gemm_blas},    {NULL, NULL, NULL},
 };
