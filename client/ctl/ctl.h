@@ -1,0 +1,34 @@
+/* client/ctl/ctl.h -- what the parts of qiaoctl share: its settings, its exit codes, its verbs. */
+#ifndef CLIENT_CTL_CTL_H
+#define CLIENT_CTL_CTL_H
+
+#include "client/qiao.h"
+
+#include "base/conf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ctl_conf {
+#define CONF(type, name, preset, min, max, unit, text) CONF_FIELD_##type name;
+#include "client/ctl/ctl.conf.def"
+#undef CONF
+};
+
+enum ctl_exit {
+    CTL_GOOD = 0,
+    CTL_FAILED = 1, // the cluster could not be reached, or refused
+    CTL_USAGE = 2   // the command line is not right
+};
+
+/* Say why a call failed, in one line on stderr (or as JSON on stdout with --json). */
+enum ctl_exit ctl_fail(const struct ctl_conf *conf, const struct qiao *qiao);
+
+/* GET `path` and show it: the array `list` as a table of `columns` (NULL-terminated), or with a NULL `list` the object as lines. */
+enum ctl_exit ctl_show(const struct ctl_conf *conf, struct qiao *qiao, const char *path,
+                       const char *list, const char *const *columns);
+
+/* One answer to `text`, or with NULL a conversation read line by line from stdin. */
+enum ctl_exit ctl_chat(const struct ctl_conf *conf, struct qiao *qiao, const char *text);
+
+#endif

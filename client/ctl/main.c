@@ -1,0 +1,115 @@
+/* qiaoctl: look at a cluster, steer it, talk to it. */
+#include "client/ctl/ctl.h"
+
+#include <jansson.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct conf_row rows[] = {
+#define CONF(...) CONF_ROW(struct ctl_conf, __VA_ARGS__)
+#include "client/ctl/ctl.conf.def"
+#undef CONF
+};
+
+static const struct conf_table table = {
+    .program = "qiaoctl",
+    .summary = "look at a qiao cluster, steer it, talk to it",
+    .usage =
+        "[flags] VERB\n"
+        "  status              the scheduler, its Redis, its counts\n"
+        "  nodes               the nodes that it sees\n"
+        "  models              the models that can be asked\n"
+        "  drain NODE          give the node no new requests\n"
+        "  undrain NODE        take it back\n"
+        "  chat [TEXT]         ask once, or talk line by line\n"
+        "Exit codes: 0 done, 1 the cluster failed or refused, 2 the command line is not right.",
+    .rows = rows,
+    .row_count = sizeof rows / sizeof *rows,
+};
+
+enum ctl_exit ctl_fail(const struct ctl_conf *conf, const struct qiao *qiao)
+{
+    if (conf->json) {
+        json_t *root = json_pack("{s:{s:s, s:s, s:i}}", "error", "message", qiao_error(qiao),
+                                 "code", qiao_code(qiao), "status", qiao_http_status(qiao));
+        if (root) json_dumpf(root, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(root);
+    } else {
+        fprintf(stderr, "qiaoctl: %s\n", qiao_error(qiao));
+    }
+    return CTL_FAILED;
+}
+
+static enum ctl_exit drain(const struct ctl_conf *conf, struct qiao *qiao, const char *node,
+                           bool on)
+{
+    json_t *root = json_pack("{s:s}", "node", node);
+    char *json = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    if (!json) {
+        fprintf(stderr, "qiaoctl: the node's name is not valid UTF-8\n");
+        return CTL_USAGE;
+    }
+    char *body = NULL;
+    enum qiao_status status =
+        qiao_request(qiao, "POST", on ? "/admin/drain" : "/admin/undrain", json, &body);
+    free(json);
+    if (status) return ctl_fail(conf, qiao);
+    if (conf->json)
+        puts(body);
+    else
+        printf("%s: %s\n", node, on ? "draining" : "taking requests");
+    qiao_free_text(body);
+    return CTL_GOOD;
+}
+
+static enum ctl_exit usage(const char *text)
+{
+    fprintf(stderr, "qiaoctl: %s; qiaoctl --help shows the verbs\n", text);
+    return CTL_USAGE;
+}
+
+static enum ctl_exit run(const struct ctl_conf *conf, struct qiao *qiao, int count, char **words)
+{
+    static const char *const node_columns[] = {
+        "name",      "state",          "region",    "models",  "running",     "waiting",
+        "in_flight", "kv_blocks_used", "kv_blocks", "threads", "step_age_ms", NULL};
+    static const char *const model_columns[] = {"id", "context_length", "nodes", "owned_by", NULL};
+    if (count == 0) return usage("a verb is missing");
+    const char *verb = words[0];
+    bool drains = strcmp(verb, "drain") == 0, undrains = strcmp(verb, "undrain") == 0;
+    bool chats = strcmp(verb, "chat") == 0;
+    if (count > 2 || (count == 2 && !drains && !undrains && !chats))
+        return usage("too many words (quote a text with spaces)");
+    if (strcmp(verb, "status") == 0) return ctl_show(conf, qiao, "/admin/status", NULL, NULL);
+    if (strcmp(verb, "nodes") == 0)
+        return ctl_show(conf, qiao, "/admin/nodes", "nodes", node_columns);
+    if (strcmp(verb, "models") == 0)
+        return ctl_show(conf, qiao, "/v1/models", "data", model_columns);
+    if (chats) return ctl_chat(conf, qiao, count == 2 ? words[1] : NULL);
+    if (!drains && !undrains) return usage("no such verb");
+    if (count != 2) return usage("the node's name is missing");
+    return drain(conf, qiao, words[1], drains);
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl_conf conf = {0};
+    int rest;
+    enum conf_next next;
+    if (conf_load(&table, &conf, argc, argv, &rest, &next)) {
+        fprintf(stderr, "qiaoctl: %s\n", err_text());
+        return CTL_USAGE;
+    }
+    if (next == CONF_EXIT) return CTL_GOOD;
+    struct qiao *qiao = qiao_new(conf.url, *conf.key ? conf.key : NULL);
+    qiao_set_timeout(qiao, (unsigned)conf.timeout);
+    if (*conf.user) qiao_set_user(qiao, conf.user);
+    enum ctl_exit code = run(&conf, qiao, argc - rest, argv + rest);
+    qiao_free(qiao);
+    conf_fini(&table, &conf);
+    return (int)code;
+}
