@@ -63,6 +63,9 @@ enum err json_read(json_t **out, const char *text, size_t size)
 {
     json_param_clear();
     if (size == 0) return err_note(ERR_INVALID, "the body is empty: a JSON object was expected");
+    size_t valid = utf8_valid_size(text, size);
+    if (valid < size)
+        return err_note(ERR_INVALID, "the body is not valid UTF-8: see byte %zu", valid);
     TRY(check_size(text, size));
     json_error_t error;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);

@@ -42,7 +42,9 @@ int page_repair(struct evbuffer *output, const struct page_limits *limits)
                  "the request is larger than the limit: %zu bytes of headers, %zu bytes of body",
                  limits->header_bytes, limits->body_bytes);
     else if (err == ERR_INVALID)
-        snprintf(note, sizeof note, "the request is not valid HTTP/1.1");
+        snprintf(note, sizeof note,
+                 "the request is not valid HTTP/1.1, or has more than %zu bytes of headers",
+                 limits->header_bytes);
     else
         error.message = NULL;
     struct buf body = {0};
