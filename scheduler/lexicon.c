@@ -125,8 +125,8 @@ static void drop_source(struct lexicon_pack *pack, uint64_t link)
 static void refuse_source(struct lexicon_pack *pack, const char *why, uint64_t now_ns)
 {
     char hex[DIGEST_TEXT_SIZE];
-    log_warn("pack_refused", "pack=%s link=%" PRIu64 " reason=\"%s\"", digest_text(&pack->digest, hex),
-             pack->asked, why);
+    log_warn("pack_refused", "pack=%s link=%" PRIu64 " reason=\"%s\"",
+             digest_text(&pack->digest, hex), pack->asked, why);
     count(pack->lexicon, "refused");
     drop_source(pack, pack->asked);
     ask(pack, now_ns);
@@ -173,8 +173,8 @@ void lexicon_tick(struct lexicon *lexicon, uint64_t now_ns)
 {
     for (size_t i = 0; i < lexicon->count; i++) {
         struct lexicon_pack *pack = lexicon->packs[i];
-        bool silent = pack->state == PACK_FETCHING &&
-                      now_ns - pack->heard_ns > LEXICON_SILENCE_MS * CLOCK_MS;
+        bool silent =
+            pack->state == PACK_FETCHING && now_ns - pack->heard_ns > LEXICON_SILENCE_MS * CLOCK_MS;
         if (silent) count(lexicon, "silent");
         if (silent || (pack->state == PACK_WANTED && pack->source_count > 0)) ask(pack, now_ns);
     }
@@ -224,7 +224,8 @@ void lexicon_part(struct lexicon *lexicon, uint64_t link, const struct wire_pack
                   uint64_t now_ns)
 {
     struct lexicon_pack *pack = find(lexicon, &part->pack);
-    if (!pack || pack->state != PACK_FETCHING || pack->asked != link) return; // late: asked elsewhere
+    if (!pack || pack->state != PACK_FETCHING || pack->asked != link)
+        return; // late: asked elsewhere
     if (part->offset == 0 && pack->bytes.size == 0) {
         pack->total = part->total;
         pack->bytes.limit = GGUF_PACK_MAX;

@@ -37,8 +37,8 @@ enum {
 struct lexicon_options {
     struct scribe *scribe;
     struct metrics *metrics;
-    const struct template *
-        template; // instead of the packs' own; NULL: theirs. Outlives the lexicon
+    const struct template
+        *template; // instead of the packs' own; NULL: theirs. Outlives the lexicon
     void *owner;
     /* Send to a node. */
     enum err (*send)(void *owner, uint64_t link, const struct wire_message *message, bool urgent);

@@ -24,9 +24,9 @@
 #include <string.h>
 
 enum {
-    INBOX_MAX = 4096,        // events of links that wait for the loop
-    BATCH_MAX = 512,         // events between two looks at the other descriptors
-    ARENA_SIZE = 4 << 20,    // arrays of the largest message that a node sends
+    INBOX_MAX = 4096,     // events of links that wait for the loop
+    BATCH_MAX = 512,      // events between two looks at the other descriptors
+    ARENA_SIZE = 4 << 20, // arrays of the largest message that a node sends
     STALL_MS = LINK_SILENCE_MS / 2
 };
 
@@ -59,8 +59,8 @@ static const char *node_name(const struct uplink *uplink, uint64_t link)
 
 static void refuse(struct uplink *uplink, uint64_t link, const char *why)
 {
-    log_warn("node_refused", "node=%s link=%" PRIu64 " reason=\"%s\"", node_name(uplink, link), link,
-             why);
+    log_warn("node_refused", "node=%s link=%" PRIu64 " reason=\"%s\"", node_name(uplink, link),
+             link, why);
     link_close(uplink->links, link, why);
 }
 
@@ -213,8 +213,8 @@ struct uplink *uplink_new(const struct uplink_options *options)
     uplink->inbox = mailbox_new(INBOX_MAX);
     must(links_new(&uplink->links, uplink->inbox) == ERR_OK);
     arena_init(&uplink->arena, mem_new(1, ARENA_SIZE), ARENA_SIZE);
-    uplink->bell =
-        event_new(options->base, mailbox_bell(uplink->inbox), EV_READ | EV_PERSIST, on_bell, uplink);
+    uplink->bell = event_new(options->base, mailbox_bell(uplink->inbox), EV_READ | EV_PERSIST,
+                             on_bell, uplink);
     uplink->timer = event_new(options->base, -1, EV_PERSIST, on_timer, uplink);
     must(uplink->bell && uplink->timer);
     return uplink;
