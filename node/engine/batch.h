@@ -36,7 +36,7 @@ enum {
 struct batch_limits {
     uint32_t batch_tokens; // rows of one step; >= sequences
     uint32_t sequences;    // running at once
-    uint32_t waiting_max;  // the waiting room, all classes; the preempted do not count
+    uint32_t waiting_max;  // the waiting room, all classes; the preempted come back in any case
 };
 
 /* What batch_plan() decided. Slice i is of seqs[i]; `logit_count` is 1 where an id is to be sampled. */
@@ -62,8 +62,6 @@ struct seq *batch_find(struct batch *batch, uint64_t ticket);
 void batch_remove(struct batch *batch, struct seq *seq);
 /* A waiting sequence whose deadline has passed, taken out; NULL: no more. */
 struct seq *batch_expire(struct batch *batch, uint64_t now_ns);
-/* The earliest deadline of the waiting; UINT64_MAX: none. */
-uint64_t batch_deadline_ns(const struct batch *batch);
 
 /* Decide the next step; empty when nothing is waiting or running. Valid until the next call. */
 const struct batch_step *batch_plan(struct batch *batch);

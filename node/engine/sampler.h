@@ -2,14 +2,14 @@
  *
  * What happens to a row of logits, in this order:
  *
- *   1. check       every logit is finite, or the request ends with an error
- *   2. report      log-probabilities, if asked: the log-softmax of the model's own logits, untouched by
+ *   1. report      log-probabilities, if asked: the log-softmax of the model's own logits, untouched by
  *                  anything below
- *   3. logit_bias  added
- *   4. repetition  ids of the prompt and emitted ids: a positive logit is divided by the penalty, another is
+ *   2. logit_bias  added
+ *   3. repetition  ids of the prompt and emitted ids: a positive logit is divided by the penalty, another is
  *                  multiplied by it (as in CTRL, Keskar et al. 2019)
- *   5. frequency,  emitted ids only: logit -= frequency * (times emitted) + presence
+ *   4. frequency,  emitted ids only: logit -= frequency * (times emitted) + presence
  *      presence
+ *   5. check       every logit is finite, or the request ends with an error
  *   6. greedy      temperature 0 or top_p 0: the largest logit; nothing below happens
  *   7. temperature mass = exp((logit - largest) / temperature), in whole units of 2^-40
  *   8. top_k       the k largest logits stay
@@ -73,10 +73,16 @@ struct sampler;
 struct sampler *sampler_new(uint32_t vocab_size);
 void sampler_free(struct sampler *sampler);
 
-/* `logits` [vocab_size] is changed. `counts` is only read when sampler_penalizes(). `position` is that of
- * the id to be drawn. ERR_INTERNAL: a logit is not finite; *out is untouched. */
+/* Which id of which answer is drawn: with the seed, all that chance depends on. */
+struct sampler_place {
+    uint32_t choice;
+    uint64_t position; // in the sequence, the prompt counted
+};
+
+/* `logits` [vocab_size] is changed. `counts` is only read when sampler_penalizes(). ERR_INTERNAL: a logit is
+ * not finite; *out is untouched. */
 enum err sampler_draw(struct sampler *sampler, float *logits, const struct wire_sampling *sampling,
-                      const struct sampler_counts *counts, uint32_t choice, uint64_t position,
+                      const struct sampler_counts *counts, const struct sampler_place *place,
                       struct sampler_pick *out);
 
 #endif

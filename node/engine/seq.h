@@ -46,6 +46,14 @@ enum seq_event {
     SEQ_EVENT_COUNT
 };
 
+/* Why nothing more of it is sent while the engine still ends it. */
+enum seq_cut {
+    SEQ_WHOLE,
+    SEQ_CUT_CANCELED, // who asked does not want it any more
+    SEQ_CUT_GONE,     // who asked is away
+    SEQ_CUT_STOPPING  // the node goes away
+};
+
 struct seq {
     /* Written at birth, then read by anyone. */
     uint64_t ticket; // order of arrival; unique in this process
@@ -61,7 +69,7 @@ struct seq {
 
     /* The maker's, while it is in the air. */
     struct seq *chain; // the maker's table of what it has submitted
-    bool canceled;     // nothing of it is sent any more
+    enum seq_cut cut;
 
     /* The engine's. */
     enum seq_state state;
@@ -89,8 +97,8 @@ void seq_advance(struct seq *seq, enum seq_event event);
 
 /* Take a sampled id; what ends the answer by it: STOP, LENGTH, or NONE to go on. */
 enum wire_finish seq_append(struct seq *seq, int32_t id);
-/* Whether the ids that a submit brings are an answer that has ended already; NONE: they are not. */
-enum wire_finish seq_finish_at_birth(const struct seq *seq);
+/* What ends the answer with the ids that are there (a submit may bring one that has ended); NONE: nothing. */
+enum wire_finish seq_finish(const struct seq *seq);
 
 uint32_t seq_emitted(const struct seq *seq);
 /* Who goes first where two cannot: the more urgent class, then the earlier arrival. */

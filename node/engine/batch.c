@@ -1,0 +1,304 @@
+#include "node/engine/batch.h"
+
+#include "node/engine/kv.h"
+#include "node/engine/seq.h"
+
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <string.h>
+
+struct queue {
+    struct seq *first; // by ticket: the preempted come back before the newer
+};
+
+struct batch {
+    struct batch_limits limits;
+    struct kv_pool *pool;
+    struct queue waiting[BATCH_CLASSES];
+    uint32_t waiting_count;
+    struct seq **running; // [sequences], in seq_before() order
+    uint32_t running_count;
+    struct batch_step step;
+    bool planned; // the step has not run yet
+};
+
+struct batch *batch_new(const struct batch_limits *limits, struct kv_pool *pool)
+{
+    must(limits->sequences > 0 && limits->batch_tokens >= limits->sequences);
+    struct batch *batch = mem_new(1, sizeof *batch);
+    batch->limits = *limits;
+    batch->pool = pool;
+    batch->running = mem_new(limits->sequences, sizeof(struct seq *));
+    batch->step.slices = mem_new(limits->sequences, sizeof *batch->step.slices);
+    batch->step.seqs = mem_new(limits->sequences, sizeof *batch->step.seqs);
+    return batch;
+}
+
+void batch_free(struct batch *batch)
+{
+    if (!batch) return;
+    must(batch->running_count == 0 && batch->waiting_count == 0);
+    mem_free(batch->running);
+    mem_free(batch->step.slices);
+    mem_free(batch->step.seqs);
+    mem_free(batch);
+}
+
+/* The waiting room. */
+
+static void wait_in_order(struct batch *batch, struct seq *seq)
+{
+    must(seq->state == SEQ_WAITING && (int)seq->priority < BATCH_CLASSES);
+    struct seq **at = &batch->waiting[seq->priority].first;
+    while (*at && (*at)->ticket < seq->ticket)
+        at = &(*at)->next;
+    seq->next = *at;
+    *at = seq;
+    batch->waiting_count++;
+}
+
+static void stop_waiting(struct batch *batch, struct seq *seq)
+{
+    struct seq **at = &batch->waiting[seq->priority].first;
+    while (*at != seq)
+        at = &(*at)->next;
+    *at = seq->next;
+    seq->next = NULL;
+    batch->waiting_count--;
+}
+
+enum err batch_add(struct batch *batch, struct seq *seq)
+{
+    if (batch->waiting_count >= batch->limits.waiting_max) {
+        return err_note(ERR_BUSY, "the waiting room is full (%u requests)",
+                        batch->limits.waiting_max);
+    }
+    wait_in_order(batch, seq);
+    return ERR_OK;
+}
+
+static bool is_late(const struct seq *seq, uint64_t now_ns)
+{
+    return seq->admissions == 0 && seq->deadline_ns != 0 && seq->deadline_ns <= now_ns;
+}
+
+struct seq *batch_expire(struct batch *batch, uint64_t now_ns)
+{
+    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
+        for (struct seq *seq = batch->waiting[class].first; seq; seq = seq->next) {
+            if (!is_late(seq, now_ns)) continue;
+            stop_waiting(batch, seq);
+            return seq;
+        }
+    }
+    return NULL;
+}
+
+/* The running. */
+
+static uint32_t running_place(const struct batch *batch, const struct seq *seq)
+{
+    uint32_t at = 0;
+    while (at < batch->running_count && seq_before(batch->running[at], seq))
+        at++;
+    return at;
+}
+
+static void start_running(struct batch *batch, struct seq *seq)
+{
+    must(batch->running_count < batch->limits.sequences);
+    uint32_t at = running_place(batch, seq);
+    memmove(&batch->running[at + 1], &batch->running[at],
+            (batch->running_count - at) * sizeof(struct seq *));
+    batch->running[at] = seq;
+    batch->running_count++;
+}
+
+static void stop_running(struct batch *batch, struct seq *seq)
+{
+    uint32_t at = running_place(batch, seq);
+    must(at < batch->running_count && batch->running[at] == seq);
+    batch->running_count--;
+    memmove(&batch->running[at], &batch->running[at + 1],
+            (batch->running_count - at) * sizeof(struct seq *));
+    kv_release(batch->pool, &seq->table);
+    seq->computed = 0;
+}
+
+void batch_remove(struct batch *batch, struct seq *seq)
+{
+    must(!batch->planned);
+    if (seq->state == SEQ_WAITING)
+        stop_waiting(batch, seq);
+    else
+        stop_running(batch, seq);
+}
+
+struct seq *batch_find(struct batch *batch, uint64_t ticket)
+{
+    for (uint32_t i = 0; i < batch->running_count; i++) {
+        if (batch->running[i]->ticket == ticket) return batch->running[i];
+    }
+    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
+        for (struct seq *seq = batch->waiting[class].first; seq; seq = seq->next) {
+            if (seq->ticket == ticket) return seq;
+        }
+    }
+    return NULL;
+}
+
+struct seq *batch_any(struct batch *batch)
+{
+    if (batch->running_count > 0) return batch->running[0];
+    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
+        if (batch->waiting[class].first) return batch->waiting[class].first;
+    }
+    return NULL;
+}
+
+/* The plan. */
+
+static void add_slice(struct batch *batch, struct seq *seq, uint32_t count)
+{
+    struct batch_step *step = &batch->step;
+    must(count > 0 && step->rows + count <= batch->limits.batch_tokens);
+    step->slices[step->count] = (struct forward_slice){
+        .ids = seq->ids + seq->computed,
+        .count = count,
+        .position = seq->computed,
+        .table = &seq->table,
+        .logit_count = seq->computed + count == seq->id_count,
+    };
+    step->seqs[step->count++] = seq;
+    step->rows += count;
+}
+
+static void preempt(struct batch *batch, struct seq *seq)
+{
+    stop_running(batch, seq);
+    seq_advance(seq, SEQ_PREEMPTED);
+    wait_in_order(batch, seq);
+    batch->step.preempted++;
+}
+
+/* Each decode takes room for the id that it feeds. Those behind it in order give way, the last one first, and
+ * they have no slice yet. False: it gave way itself. */
+static bool make_room(struct batch *batch, struct seq *seq)
+{
+    while (kv_extend(batch->pool, &seq->table, 1) != ERR_OK) {
+        struct seq *last = batch->running[batch->running_count - 1];
+        must(last != seq || batch->running_count > 1); // the pool holds one whole context
+        preempt(batch, last);
+        if (last == seq) return false;
+    }
+    return true;
+}
+
+static void plan_decodes(struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->running_count; i++) {
+        struct seq *seq = batch->running[i];
+        if (seq->state == SEQ_DECODE && make_room(batch, seq)) add_slice(batch, seq, 1);
+    }
+}
+
+static void plan_prefill(struct batch *batch, struct seq *seq)
+{
+    uint32_t room = batch->limits.batch_tokens - batch->step.rows;
+    uint32_t left = seq->id_count - seq->computed;
+    if (room > 0) add_slice(batch, seq, left < room ? left : room);
+}
+
+static uint32_t blocks_for(uint32_t token_count)
+{
+    return (token_count + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
+}
+
+/* Blocks for all that it knows, and one for every running one to grow by: so that who comes does not drive
+ * out at once who is there. Alone it is always let in: the pool holds one whole context. */
+static bool may_enter(const struct batch *batch, const struct seq *seq)
+{
+    if (batch->running_count == 0) return true;
+    if (batch->running_count >= batch->limits.sequences) return false;
+    return blocks_for(seq->id_count) + batch->running_count <= kv_blocks_free(batch->pool);
+}
+
+static struct seq *first_waiting(const struct batch *batch)
+{
+    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
+        if (batch->waiting[class].first) return batch->waiting[class].first;
+    }
+    return NULL;
+}
+
+static void admit(struct batch *batch)
+{
+    while (batch->step.rows < batch->limits.batch_tokens) {
+        struct seq *seq = first_waiting(batch);
+        if (!seq || !may_enter(batch, seq)) return;
+        stop_waiting(batch, seq);
+        enum err err = kv_extend(batch->pool, &seq->table, seq->id_count);
+        must(err == ERR_OK);
+        seq_advance(seq, SEQ_ADMITTED);
+        seq->admissions++;
+        start_running(batch, seq);
+        plan_prefill(batch, seq);
+    }
+}
+
+const struct batch_step *batch_plan(struct batch *batch)
+{
+    must(!batch->planned);
+    batch->step.count = 0;
+    batch->step.rows = 0;
+    batch->step.preempted = 0;
+
+    plan_decodes(batch);
+    for (uint32_t i = 0; i < batch->running_count; i++) {
+        if (batch->running[i]->state == SEQ_PREFILL) plan_prefill(batch, batch->running[i]);
+    }
+    if (batch->step.preempted == 0)
+        admit(batch); // who was driven out does not come back in this step
+    batch->planned = true;
+    return &batch->step;
+}
+
+void batch_ran(struct batch *batch)
+{
+    must(batch->planned);
+    batch->planned = false;
+    for (size_t i = 0; i < batch->step.count; i++) {
+        struct seq *seq = batch->step.seqs[i];
+        seq->computed += batch->step.slices[i].count;
+        if (seq->state == SEQ_PREFILL && seq->computed == seq->id_count)
+            seq_advance(seq, SEQ_PROMPT_DONE);
+    }
+}
+
+uint32_t batch_running(const struct batch *batch)
+{
+    return batch->running_count;
+}
+
+uint32_t batch_waiting(const struct batch *batch)
+{
+    return batch->waiting_count;
+}
+
+static uint64_t tokens_to_prefill(const struct seq *seq)
+{
+    return seq->state == SEQ_DECODE ? 0 : seq->id_count - seq->computed;
+}
+
+uint64_t batch_waiting_tokens(const struct batch *batch)
+{
+    uint64_t tokens = 0;
+    for (uint32_t i = 0; i < batch->running_count; i++)
+        tokens += tokens_to_prefill(batch->running[i]);
+    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
+        for (const struct seq *seq = batch->waiting[class].first; seq; seq = seq->next)
+            tokens += tokens_to_prefill(seq);
+    }
+    return tokens;
+}

@@ -1,0 +1,303 @@
+#include "node/engine/engine.h"
+
+#include "node/engine/kv.h"
+#include "node/engine/seq.h"
+
+#include "kernels/cpu.h"
+
+#include "base/clock.h"
+#include "base/mailbox.h"
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <stdatomic.h>
+
+enum order_kind {
+    ORDER_SUBMIT,
+    ORDER_CANCEL,
+    ORDER_STOP
+};
+
+struct order {
+    enum order_kind kind;
+    struct seq *seq; // SUBMIT
+    uint64_t ticket; // CANCEL
+};
+
+struct engine {
+    struct engine_backend backend;
+    struct kv_pool *pool;
+    struct batch *batch;
+    struct sampler *sampler;
+    uint32_t item_max; // of one report
+    struct mailbox *inbox;
+    struct mailbox *outbox;
+    struct mailbox *blank;        // reports that were given back
+    struct engine_report *report; // being written; NULL: none yet
+    struct engine_load load;
+    bool stopping;
+    _Atomic uint64_t step_started_ns; // 0 between steps
+};
+
+struct engine *engine_new(const struct engine_options *options)
+{
+    struct engine *engine = mem_new(1, sizeof *engine);
+    engine->backend = options->backend;
+    engine->pool = options->pool;
+    engine->batch = batch_new(&options->limits, options->pool);
+    engine->sampler = sampler_new(options->backend.vocab_size);
+    engine->item_max = options->limits.sequences;
+    engine->inbox = mailbox_new(options->orders_max);
+    engine->outbox = mailbox_new(ENGINE_REPORTS);
+    engine->blank = mailbox_new(ENGINE_REPORTS);
+    for (size_t i = 0; i < ENGINE_REPORTS; i++) {
+        size_t size = sizeof(struct engine_report) + engine->item_max * sizeof(struct engine_item);
+        must(mailbox_put(engine->blank, mem_new(1, size)));
+    }
+    engine->load.kv_blocks = kv_blocks_total(options->pool);
+    return engine;
+}
+
+void engine_free(struct engine *engine)
+{
+    if (!engine) return;
+    must(mailbox_count(engine->outbox) == 0);
+    for (void *order; (order = mailbox_take(engine->inbox)) != NULL;)
+        mem_free(order); // cancels that came after the stop
+    for (void *report; (report = mailbox_take(engine->blank)) != NULL;)
+        mem_free(report);
+    mem_free(engine->report);
+    mailbox_free(engine->inbox);
+    mailbox_free(engine->outbox);
+    mailbox_free(engine->blank);
+    sampler_free(engine->sampler);
+    batch_free(engine->batch);
+    mem_free(engine);
+}
+
+/* Orders, from the service's thread. */
+
+static void put_order(struct engine *engine, struct order order)
+{
+    struct order *message = mem_new(1, sizeof *message);
+    *message = order;
+    must(mailbox_put(engine->inbox, message));
+}
+
+void engine_submit(struct engine *engine, struct seq *seq)
+{
+    put_order(engine, (struct order){.kind = ORDER_SUBMIT, .seq = seq});
+}
+
+void engine_cancel(struct engine *engine, uint64_t ticket)
+{
+    put_order(engine, (struct order){.kind = ORDER_CANCEL, .ticket = ticket});
+}
+
+void engine_stop(struct engine *engine)
+{
+    put_order(engine, (struct order){.kind = ORDER_STOP});
+}
+
+struct engine_report *engine_take(struct engine *engine)
+{
+    return mailbox_take(engine->outbox);
+}
+
+void engine_give(struct engine *engine, struct engine_report *report)
+{
+    must(mailbox_put(engine->blank, report));
+}
+
+struct mailbox *engine_outbox(struct engine *engine)
+{
+    return engine->outbox;
+}
+
+uint64_t engine_step_age_ns(const struct engine *engine, uint64_t now_ns)
+{
+    uint64_t started_ns = atomic_load(&engine->step_started_ns);
+    return started_ns > 0 && now_ns > started_ns ? now_ns - started_ns : 0;
+}
+
+/* Reports. */
+
+static void send_report(struct engine *engine)
+{
+    if (!engine->report) return;
+    engine->load.running = batch_running(engine->batch);
+    engine->load.waiting = batch_waiting(engine->batch);
+    engine->load.waiting_tokens = batch_waiting_tokens(engine->batch);
+    engine->load.kv_blocks_used = engine->load.kv_blocks - kv_blocks_free(engine->pool);
+    engine->report->load = engine->load;
+    must(mailbox_put(engine->outbox, engine->report)); // there are no more of them than room
+    engine->report = NULL;
+}
+
+static struct engine_report *open_report(struct engine *engine)
+{
+    while (!engine->report) {
+        engine->report = mailbox_take(engine->blank);
+        if (engine->report)
+            engine->report->item_count = 0;
+        else
+            mailbox_wait(engine->blank, UINT64_MAX);
+    }
+    return engine->report;
+}
+
+static struct engine_item *add_item(struct engine *engine, struct seq *seq)
+{
+    if (engine->report && engine->report->item_count == engine->item_max) send_report(engine);
+    struct engine_report *report = open_report(engine);
+    struct engine_item *item = &report->items[report->item_count++];
+    item->seq = seq;
+    item->sampled = false;
+    item->end = false;
+    return item;
+}
+
+/* An end without an id: `seq` is out of the batch already. */
+static void give_back(struct engine *engine, struct seq *seq)
+{
+    seq_advance(seq, SEQ_ENDED);
+    add_item(engine, seq)->end = true;
+}
+
+static void end_with(struct engine *engine, struct seq *seq, enum err err, const char *note)
+{
+    seq->err = err;
+    seq->note = note;
+    give_back(engine, seq);
+}
+
+static void cancel(struct engine *engine, struct seq *seq)
+{
+    batch_remove(engine->batch, seq);
+    seq->finish = WIRE_FINISH_CANCELED;
+    give_back(engine, seq);
+}
+
+/* In between two steps. */
+
+static void obey(struct engine *engine, const struct order *order)
+{
+    struct seq *seq;
+    switch (order->kind) {
+    case ORDER_SUBMIT:
+        if (batch_add(engine->batch, order->seq) != ERR_OK)
+            end_with(engine, order->seq, ERR_BUSY, "the waiting room is full");
+        break;
+    case ORDER_CANCEL:
+        seq = batch_find(engine->batch, order->ticket);
+        if (seq) cancel(engine, seq);
+        break;
+    case ORDER_STOP: engine->stopping = true; break;
+    }
+}
+
+static void take_orders(struct engine *engine, uint64_t now_ns)
+{
+    for (struct order *order; (order = mailbox_take(engine->inbox)) != NULL;) {
+        obey(engine, order);
+        mem_free(order);
+    }
+    for (struct seq *seq; (seq = batch_expire(engine->batch, now_ns)) != NULL;)
+        end_with(engine, seq, ERR_TIMEOUT, "the deadline passed in the waiting room");
+    if (!engine->stopping) return;
+    for (struct seq *seq; (seq = batch_any(engine->batch)) != NULL;)
+        cancel(engine, seq);
+}
+
+/* One step. */
+
+static void smooth(float *average, float sample)
+{
+    *average = *average == 0 ? sample : *average + (sample - *average) / 16;
+}
+
+static void measure(struct engine *engine, const struct batch_step *step, uint64_t took_ns)
+{
+    struct engine_load *load = &engine->load;
+    uint32_t decode_rows = 0;
+    for (size_t i = 0; i < step->count; i++)
+        decode_rows += step->slices[i].count == 1 && step->slices[i].logit_count == 1;
+    uint32_t prefill_rows = step->rows - decode_rows;
+
+    float seconds = (float)(took_ns + 1) / 1e9f;
+    float step_us = (float)load->step_us;
+    smooth(&step_us, (float)took_ns / 1e3f);
+    load->step_us = (uint32_t)step_us;
+    if (decode_rows > 0) smooth(&load->decode_rate, (float)decode_rows / seconds);
+    if (prefill_rows > 0) smooth(&load->prefill_rate, (float)prefill_rows / seconds);
+    load->steps++;
+    load->preemptions += step->preempted;
+}
+
+static void compute(struct engine *engine, const struct batch_step *step)
+{
+    uint64_t started_ns = clock_now_ns();
+    atomic_store(&engine->step_started_ns, started_ns);
+    engine->backend.step(engine->backend.self, step->slices, step->seqs, step->count);
+    atomic_store(&engine->step_started_ns, 0);
+    measure(engine, step, clock_now_ns() - started_ns);
+}
+
+/* The next id of a sequence from its row; an end takes it out of the batch and releases its blocks. */
+static void sample_one(struct engine *engine, struct seq *seq, float *logits)
+{
+    struct engine_item *item = add_item(engine, seq);
+    struct sampler_place place = {.choice = seq->key.choice, .position = seq->id_count};
+    enum err err =
+        sampler_draw(engine->sampler, logits, &seq->sampling, &seq->counts, &place, &item->pick);
+    if (err) {
+        seq->err = err;
+        seq->note = "the model's logits are not finite numbers";
+    } else {
+        item->sampled = true;
+        item->position = seq->id_count;
+        seq->finish = seq_append(seq, item->pick.id);
+    }
+    if (!err && seq->finish == WIRE_FINISH_NONE) return;
+    batch_remove(engine->batch, seq);
+    seq_advance(seq, err ? SEQ_ENDED : SEQ_FINISHED);
+    item->end = true;
+}
+
+static void sample(struct engine *engine, const struct batch_step *step)
+{
+    size_t row = 0;
+    for (size_t i = 0; i < step->count; i++) {
+        if (step->slices[i].logit_count == 0) continue;
+        sample_one(engine, step->seqs[i], engine->backend.logits(engine->backend.self, row));
+        row++;
+    }
+}
+
+bool engine_turn(struct engine *engine, uint64_t now_ns)
+{
+    take_orders(engine, now_ns);
+    const struct batch_step *step = batch_plan(engine->batch);
+    bool busy = step->count > 0;
+    if (busy) {
+        compute(engine, step);
+        batch_ran(engine->batch);
+        sample(engine, step);
+        open_report(engine); // a step without an id still tells its load
+    } else {
+        batch_ran(engine->batch);
+    }
+    send_report(engine);
+    return busy;
+}
+
+void *engine_run(void *argument)
+{
+    struct engine *engine = argument;
+    cpu_float_mode_set(); // it leads the compute threads, and samples
+    while (!engine->stopping) {
+        bool busy = engine_turn(engine, clock_now_ns());
+        if (!busy && !engine->stopping) mailbox_wait(engine->inbox, UINT64_MAX);
+    }
+    return NULL;
+}

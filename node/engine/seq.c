@@ -1,0 +1,140 @@
+#include "node/engine/seq.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <string.h>
+
+enum {
+    WAITING = SEQ_WAITING + 1, // a zero in the table below is a move that cannot happen
+    PREFILL = SEQ_PREFILL + 1,
+    DECODE = SEQ_DECODE + 1,
+    DONE = SEQ_DONE + 1
+};
+
+static const unsigned char next_state[SEQ_STATE_COUNT][SEQ_EVENT_COUNT] = {
+    [SEQ_WAITING] = {[SEQ_ADMITTED] = PREFILL, [SEQ_ENDED] = DONE},
+    [SEQ_PREFILL] = {[SEQ_PROMPT_DONE] = DECODE, [SEQ_PREEMPTED] = WAITING, [SEQ_ENDED] = DONE},
+    [SEQ_DECODE] = {[SEQ_FINISHED] = DONE, [SEQ_PREEMPTED] = WAITING, [SEQ_ENDED] = DONE},
+};
+
+void seq_advance(struct seq *seq, enum seq_event event)
+{
+    must(seq->state < SEQ_STATE_COUNT && event < SEQ_EVENT_COUNT);
+    unsigned char next = next_state[seq->state][event];
+    must(next > 0);
+    seq->state = (enum seq_state)(next - 1);
+}
+
+static uint32_t id_limit(const struct wire_submit *submit, uint32_t context_max)
+{
+    uint64_t wanted = (uint64_t)submit->prompt_length + submit->max_tokens;
+    uint32_t limit = wanted < context_max ? (uint32_t)wanted : context_max;
+    return limit > submit->id_count ? limit : (uint32_t)submit->id_count;
+}
+
+/* Ids ascending, so that the test after each sampled id is a short search. */
+static void copy_stop_ids(int32_t *target, const struct wire_submit *submit)
+{
+    for (size_t i = 0; i < submit->stop_id_count; i++) {
+        size_t at = i;
+        for (; at > 0 && target[at - 1] > submit->stop_ids[i]; at--)
+            target[at] = target[at - 1];
+        target[at] = submit->stop_ids[i];
+    }
+}
+
+static void count_ids(struct seq *seq, struct sampler_count *slots, uint32_t slot_count)
+{
+    sampler_counts_init(&seq->counts, slots, slot_count);
+    for (uint32_t i = 0; i < seq->id_count; i++)
+        sampler_counts_add(&seq->counts, seq->ids[i], i >= seq->prompt_length);
+}
+
+/* The struct, then what it points to. All of the parts are aligned to 8 bytes by their order. */
+struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t link,
+                    uint32_t context_max, uint64_t now_ns)
+{
+    must(submit->id_count > 0 && submit->id_count <= context_max);
+    must(submit->prompt_length > 0 && submit->prompt_length <= submit->id_count);
+    uint32_t id_max = id_limit(submit, context_max);
+    const struct wire_sampling *sampling = &submit->sampling;
+    uint32_t slot_count = sampler_penalizes(sampling) ? sampler_counts_slots(id_max) : 0;
+
+    size_t bias_size = sampling->bias_count * sizeof *sampling->bias;
+    size_t slots_size = slot_count * sizeof(struct sampler_count);
+    size_t ids_size = id_max * sizeof(int32_t);
+    size_t stop_size = submit->stop_id_count * sizeof(int32_t);
+    struct seq *seq = mem_new(1, sizeof *seq + bias_size + slots_size + ids_size + stop_size);
+    char *behind = (char *)(seq + 1);
+    struct wire_bias *bias = (void *)behind;
+    struct sampler_count *slots = (void *)(behind + bias_size);
+    int32_t *ids = (void *)(behind + bias_size + slots_size);
+    int32_t *stop_ids = (void *)(behind + bias_size + slots_size + ids_size);
+
+    if (bias_size > 0) memcpy(bias, sampling->bias, bias_size);
+    memcpy(ids, submit->ids, submit->id_count * sizeof *ids);
+    copy_stop_ids(stop_ids, submit);
+
+    *seq = (struct seq){
+        .ticket = ticket,
+        .link = link,
+        .key = submit->key,
+        .prompt_length = submit->prompt_length,
+        .id_max = id_max,
+        .priority = submit->priority,
+        .deadline_ns = submit->deadline_ms ? now_ns + submit->deadline_ms * CLOCK_MS : 0,
+        .sampling = *sampling,
+        .stop_ids = stop_ids,
+        .stop_id_count = submit->stop_id_count,
+        .ids = ids,
+        .id_count = (uint32_t)submit->id_count,
+    };
+    seq->sampling.bias = bias;
+    if (slot_count > 0) count_ids(seq, slots, slot_count);
+    kv_table_init(&seq->table, id_max);
+    return seq;
+}
+
+void seq_free(struct seq *seq)
+{
+    if (!seq) return;
+    must(seq->table.block_count == 0);
+    kv_table_fini(NULL, &seq->table);
+    mem_free(seq);
+}
+
+static bool is_stop(const struct seq *seq, int32_t id)
+{
+    for (size_t i = 0; i < seq->stop_id_count && seq->stop_ids[i] <= id; i++) {
+        if (seq->stop_ids[i] == id) return true;
+    }
+    return false;
+}
+
+enum wire_finish seq_append(struct seq *seq, int32_t id)
+{
+    must(seq->id_count < seq->id_max);
+    seq->ids[seq->id_count++] = id;
+    if (seq->counts.slot_count > 0) sampler_counts_add(&seq->counts, id, true);
+    return seq_finish(seq);
+}
+
+enum wire_finish seq_finish(const struct seq *seq)
+{
+    if (seq_emitted(seq) > 0 && is_stop(seq, seq->ids[seq->id_count - 1])) return WIRE_FINISH_STOP;
+    if (seq->id_count >= seq->id_max) return WIRE_FINISH_LENGTH;
+    return WIRE_FINISH_NONE;
+}
+
+uint32_t seq_emitted(const struct seq *seq)
+{
+    return seq->id_count - seq->prompt_length;
+}
+
+bool seq_before(const struct seq *a, const struct seq *b)
+{
+    if (a->priority != b->priority) return a->priority < b->priority;
+    return a->ticket < b->ticket;
+}

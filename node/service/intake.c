@@ -1,0 +1,75 @@
+#include "node/service/intake.h"
+
+#include "node/engine/sampler.h"
+
+static enum err check_kind(const struct wire_submit *submit, const struct wire_model *model)
+{
+    if (submit->protocol != WIRE_PROTOCOL) {
+        return err_note(ERR_UNSUPPORTED, "submit: protocol %u, this node speaks %d",
+                        submit->protocol, WIRE_PROTOCOL);
+    }
+    unsigned kind = (unsigned)submit->kind;
+    if (kind >= 32 || !(model->kinds & (UINT32_C(1) << kind))) {
+        return err_note(ERR_UNSUPPORTED, "submit: kind %u, this model does not do that", kind);
+    }
+    if (submit->grammar_size > 0 || !digest_is_zero(&submit->grammar_digest))
+        return err_note(ERR_UNSUPPORTED, "submit: grammars are not supported by this node");
+    return ERR_OK;
+}
+
+static enum err check_digest(const char *name, const struct digest *asked,
+                             const struct digest *ours)
+{
+    if (digest_equal(asked, ours)) return ERR_OK;
+    char asked_text[DIGEST_TEXT_SIZE];
+    char our_text[DIGEST_TEXT_SIZE];
+    return err_note(ERR_UNAVAILABLE, "submit: %s digest %s, this node has %s", name,
+                    digest_text(asked, asked_text), digest_text(ours, our_text));
+}
+
+static enum err check_ids(const char *name, const int32_t *ids, size_t count, uint32_t vocab_size)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (ids[i] < 0 || (uint32_t)ids[i] >= vocab_size) {
+            return err_note(ERR_INVALID, "submit: %s[%zu] is %d, the vocabulary has %u ids", name,
+                            i, ids[i], vocab_size);
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err check_lengths(const struct wire_submit *submit, uint32_t context_length)
+{
+    if (submit->id_count == 0 || submit->prompt_length == 0 ||
+        submit->prompt_length > submit->id_count) {
+        return err_note(ERR_INVALID, "submit: prompt_length %u of %zu ids, from 1 to all of them",
+                        submit->prompt_length, submit->id_count);
+    }
+    if (submit->next_position != submit->id_count) {
+        return err_note(ERR_INVALID, "submit: next_position %u, it must be the %zu ids given",
+                        submit->next_position, submit->id_count);
+    }
+    // A prompt needs room for one id; an answer that another node began may have filled the context.
+    if (submit->prompt_length >= context_length || submit->id_count > context_length) {
+        return err_note(ERR_TOO_LONG,
+                        "the prompt has %u tokens, the context of %u holds at most %u",
+                        submit->prompt_length, context_length, context_length - 1);
+    }
+    return ERR_OK;
+}
+
+enum err intake_check(const struct wire_submit *submit, const struct wire_model *model)
+{
+    TRY(check_kind(submit, model));
+    TRY(check_digest("model", &submit->model, &model->model));
+    TRY(check_digest("adapter", &submit->adapter, &model->adapter));
+    TRY(check_digest("numerics", &submit->numerics, &model->numerics));
+    TRY(check_lengths(submit, model->context_length));
+    TRY(check_ids("ids", submit->ids, submit->id_count, model->vocab_size));
+    TRY(check_ids("stop_ids", submit->stop_ids, submit->stop_id_count, model->vocab_size));
+    if ((unsigned)submit->priority > WIRE_BATCH) {
+        return err_note(ERR_INVALID, "submit: priority %u, at most %d", (unsigned)submit->priority,
+                        WIRE_BATCH);
+    }
+    return sampler_check(&submit->sampling, model->vocab_size);
+}

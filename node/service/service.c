@@ -1,0 +1,418 @@
+#include "node/service/service.h"
+
+#include "node/engine/engine.h"
+#include "node/engine/seq.h"
+#include "node/service/answers.h"
+#include "node/service/flights.h"
+#include "node/service/intake.h"
+#include "node/service/peers.h"
+
+#include "wire/link.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mailbox.h"
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    EVENTS_MAX = 1024,                                       // link events that can wait
+    ARENA_SIZE = WIRE_IDS_MAX * sizeof(int32_t) + (1 << 20), // arrays of one decoded message
+    FLUSH_MS = 500,
+    RETRY_MS_MIN = 50,
+    RETRY_MS_MAX = 10000
+};
+
+struct service {
+    struct service_options options;
+    const struct wire_model *model;
+    struct mailbox *events;
+    struct links *links;
+    struct arena arena;
+
+    char dials[PEERS_MAX][WIRE_URL_MAX];
+    size_t dial_count;
+    struct peers peers;
+
+    struct flights flights;
+    uint64_t next_ticket;
+    struct engine_load load;
+    bool draining;    // nothing new comes in
+    bool stopping;    // and then the node goes away
+    uint64_t stop_ns; // at the latest, when stopping
+};
+
+/* Schedulers. */
+
+static enum err dial(struct service *service, const char *url, size_t size)
+{
+    if (size == 0 || size >= WIRE_URL_MAX)
+        return err_note(ERR_INVALID, "scheduler: a URL of %zu bytes, at most %d", size,
+                        WIRE_URL_MAX - 1);
+    for (size_t i = 0; i < service->dial_count; i++) {
+        const char *known = service->dials[i];
+        if (strlen(known) == size && memcmp(known, url, size) == 0) return ERR_OK;
+    }
+    if (service->dial_count == PEERS_MAX)
+        return err_note(ERR_INVALID, "scheduler: more than %d of them", PEERS_MAX);
+    char *text = service->dials[service->dial_count];
+    memcpy(text, url, size);
+    text[size] = 0;
+    if (strlen(text) != size) return err_note(ERR_INVALID, "scheduler: a NUL inside of its URL");
+    size_t dialer;
+    TRY(links_dial(service->links, text, &dialer));
+    service->dial_count++;
+    return ERR_OK;
+}
+
+enum err service_new(struct service **out, const struct service_options *options)
+{
+    must(options->hello.model_count == 1 && options->requests_max > 0);
+    struct service *service = mem_new(1, sizeof *service);
+    service->options = *options;
+    service->model = &options->hello.models[0];
+    service->next_ticket = 1;
+    service->peers = (struct peers){.pack_digest = service->model->pack,
+                                    .pack = options->pack,
+                                    .pack_size = options->pack_size};
+    service->events = mailbox_new(EVENTS_MAX);
+    void *bytes = mem_map(ARENA_SIZE);
+    enum err err = ERR_OK;
+    if (!bytes)
+        err = err_note(ERR_NO_MEMORY, "service: no memory for messages");
+    else
+        arena_init(&service->arena, bytes, ARENA_SIZE);
+    if (!err) err = links_new(&service->links, service->events);
+    service->peers.links = service->links;
+    for (size_t i = 0; !err && i < options->scheduler_count; i++)
+        err = dial(service, options->schedulers[i], strlen(options->schedulers[i]));
+    if (err) {
+        service_free(service);
+        return err;
+    }
+    *out = service;
+    return ERR_OK;
+}
+
+void service_free(struct service *service)
+{
+    if (!service) return;
+    must(service->flights.count == 0);
+    if (service->links) links_free(service->links);
+    for (struct link_event *event; (event = mailbox_take(service->events)) != NULL;)
+        link_event_free(event);
+    mailbox_free(service->events);
+    if (service->arena.bytes) mem_unmap(service->arena.bytes, ARENA_SIZE);
+    mem_free(service);
+}
+
+static void close_link(struct service *service, uint64_t link, const char *reason)
+{
+    log_warn("link_refused", "link=%llu reason=\"%s\"", (unsigned long long)link, reason);
+    link_close(service->links, link, reason);
+}
+
+static void refuse(struct service *service, uint64_t link, const struct wire_submit *submit,
+                   enum err err)
+{
+    log_info("request_refused", "link=%llu request=%llu error=%s", (unsigned long long)link,
+             (unsigned long long)submit->key.request, err_name(err));
+    answer_refused(service->links, link, submit, err);
+}
+
+/* When what waits now will have been prefilled, as far as one can tell. */
+static uint32_t retry_ms(const struct service *service)
+{
+    float rate = service->load.prefill_rate;
+    float wait_ms = rate > 0 ? (float)service->load.waiting_tokens / rate * 1000 : 0;
+    if (wait_ms < RETRY_MS_MIN) return RETRY_MS_MIN;
+    return wait_ms < RETRY_MS_MAX ? (uint32_t)wait_ms : RETRY_MS_MAX;
+}
+
+/* What a scheduler says. */
+
+static void cut(struct service *service, struct seq *seq, enum seq_cut why)
+{
+    if (seq->cut == SEQ_WHOLE) engine_cancel(service->options.engine, seq->ticket);
+    if (seq->cut != SEQ_CUT_GONE) seq->cut = why;
+}
+
+static void take_submit(struct service *service, struct peer *peer,
+                        const struct wire_submit *submit)
+{
+    uint64_t link = peer->link;
+    if (flights_find(&service->flights, link, &submit->key)) {
+        log_warn("request_twice", "link=%llu request=%llu", (unsigned long long)link,
+                 (unsigned long long)submit->key.request);
+        return;
+    }
+    enum err err = intake_check(submit, service->model);
+    if (err) {
+        refuse(service, link, submit, err);
+        return;
+    }
+    if (service->draining || peer->held >= service->options.hello.credits ||
+        service->flights.count >= service->options.requests_max) {
+        answer_busy(service->links, link, &submit->key, retry_ms(service));
+        return;
+    }
+    struct seq *seq = seq_new(submit, service->next_ticket++, link, service->model->context_length,
+                              clock_now_ns());
+    seq->finish = seq_finish(seq);
+    if (seq->finish != WIRE_FINISH_NONE) {
+        answer_end(service->links, seq);
+        seq_free(seq);
+        return;
+    }
+    flights_add(&service->flights, seq);
+    peer->held++;
+    engine_submit(service->options.engine, seq);
+}
+
+static void take_welcome(struct service *service, const struct peer *peer,
+                         const struct wire_welcome *welcome)
+{
+    if (welcome->protocol != WIRE_PROTOCOL) {
+        close_link(service, peer->link, "the scheduler speaks another protocol");
+        return;
+    }
+    for (size_t i = 0; i < welcome->peer_count; i++) {
+        enum err err = dial(service, welcome->peers[i].text, welcome->peers[i].size);
+        if (err) log_warn("peer_not_dialed", "error=%s", err_name(err));
+    }
+}
+
+static void take_pack_want(struct service *service, struct peer *peer,
+                           const struct wire_pack_want *want)
+{
+    if (!digest_equal(&want->pack, &service->model->pack)) {
+        close_link(service, peer->link, "it wants a text pack that this node never announced");
+        return;
+    }
+    peer->wants_pack = true;
+    peer->pack_offset = 0;
+}
+
+static void set_draining(struct service *service, bool draining)
+{
+    if (service->draining == draining) return;
+    service->draining = draining;
+    service->peers.beat_ns = 0; // said at once
+    log_info("node_drain", "on=%d in_flight=%zu", draining, service->flights.count);
+}
+
+static void take_message(struct service *service, struct peer *peer,
+                         const struct wire_message *message)
+{
+    struct seq *seq;
+    switch (message->type) {
+    case WIRE_WELCOME: take_welcome(service, peer, &message->welcome); break;
+    case WIRE_HEARTBEAT: break; // the link has noted that its peer lives
+    case WIRE_PACK_WANT: take_pack_want(service, peer, &message->pack_want); break;
+    case WIRE_SUBMIT: take_submit(service, peer, &message->submit); break;
+    case WIRE_CANCEL:
+        seq = flights_find(&service->flights, peer->link, &message->cancel.key);
+        if (seq) cut(service, seq, SEQ_CUT_CANCELED); // else it has ended already
+        break;
+    case WIRE_DRAIN: set_draining(service, message->drain.on || service->stopping); break;
+    case WIRE_EVICT: break; // nothing is cached beyond the sequences that run
+    default: close_link(service, peer->link, "a message that only a node sends"); break;
+    }
+}
+
+static void take_frame(struct service *service, const struct link_event *event)
+{
+    struct peer *peer = peers_find(&service->peers, event->link);
+    if (!peer) return; // refused when it came up
+    struct wire_message message;
+    arena_reset(&service->arena);
+    enum err err = message_decode(&message, event->type, event->body, event->size, &service->arena);
+    if (err)
+        close_link(service, event->link, err_text());
+    else
+        take_message(service, peer, &message);
+}
+
+static void link_up(struct service *service, uint64_t link)
+{
+    if (!peers_add(&service->peers, link)) {
+        close_link(service, link, "more links than dialers");
+        return;
+    }
+    struct wire_message hello = {.type = WIRE_HELLO, .hello = service->options.hello};
+    (void)link_send(service->links, link, &hello, false);
+    service->peers.beat_ns = 0;
+    log_info("link_up", "link=%llu", (unsigned long long)link);
+}
+
+struct gone {
+    struct service *service;
+    uint64_t link;
+};
+
+static void cut_if_gone(void *argument, struct seq *seq)
+{
+    const struct gone *gone = argument;
+    if (seq->link == gone->link) cut(gone->service, seq, SEQ_CUT_GONE);
+}
+
+static void link_down(struct service *service, const struct link_event *event)
+{
+    log_info("link_down", "link=%llu reason=\"%s\"", (unsigned long long)event->link,
+             event->reason);
+    struct peer *peer = peers_find(&service->peers, event->link);
+    if (!peer) return;
+    peers_remove(&service->peers, peer);
+    struct gone gone = {.service = service, .link = event->link};
+    flights_each(&service->flights, cut_if_gone, &gone);
+}
+
+static void take_events(struct service *service)
+{
+    mailbox_hush(service->events);
+    for (struct link_event *event; (event = mailbox_take(service->events)) != NULL;) {
+        switch (event->kind) {
+        case LINK_UP: link_up(service, event->link); break;
+        case LINK_FRAME: take_frame(service, event); break;
+        case LINK_DOWN: link_down(service, event); break;
+        }
+        link_event_free(event);
+    }
+    links_resume(service->links);
+}
+
+/* What the engine says. */
+
+static void end_flight(struct service *service, struct seq *seq)
+{
+    struct peer *peer = peers_find(&service->peers, seq->link);
+    if (peer) peer->held--;
+    if (seq->err == ERR_BUSY && seq->cut == SEQ_WHOLE)
+        answer_busy(service->links, seq->link, &seq->key, retry_ms(service));
+    else if (seq->cut != SEQ_CUT_GONE)
+        answer_end(service->links, seq);
+    flights_remove(&service->flights, seq);
+    seq_free(seq);
+}
+
+/* In the fields that LOAD carries. */
+static bool load_differs(const struct engine_load *a, const struct engine_load *b)
+{
+    return a->running != b->running || a->waiting != b->waiting ||
+           a->waiting_tokens != b->waiting_tokens || a->kv_blocks_used != b->kv_blocks_used ||
+           a->step_us != b->step_us;
+}
+
+static void take_reports(struct service *service)
+{
+    struct engine *engine = service->options.engine;
+    mailbox_hush(engine_outbox(engine));
+    for (struct engine_report *report; (report = engine_take(engine)) != NULL;) {
+        for (size_t i = 0; i < report->item_count; i++) {
+            struct engine_item *item = &report->items[i];
+            if (item->sampled && item->seq->cut == SEQ_WHOLE) answer_result(service->links, item);
+            if (item->end) end_flight(service, item->seq);
+        }
+        if (load_differs(&service->load, &report->load)) peers_load_changed(&service->peers);
+        service->load = report->load;
+        engine_give(engine, report);
+    }
+}
+
+/* What goes out by the clock. */
+
+static void send_by_clock(struct service *service, uint64_t now_ns)
+{
+    uint64_t age_ns = engine_step_age_ns(service->options.engine, now_ns);
+    uint32_t age_ms = (uint32_t)(age_ns / CLOCK_MS);
+    if (peers_beat(&service->peers, now_ns, age_ms, service->draining))
+        links_check(service->links, now_ns);
+
+    const struct engine_load *load = &service->load;
+    struct wire_load message = {.running = load->running,
+                                .waiting = load->waiting,
+                                .waiting_tokens = load->waiting_tokens,
+                                .kv_blocks_used = load->kv_blocks_used,
+                                .kv_blocks = service->options.hello.kv_blocks,
+                                .step_us = load->step_us,
+                                .prefill_rate = load->prefill_rate,
+                                .decode_rate = load->decode_rate};
+    peers_send_load(&service->peers, now_ns, &message);
+    peers_send_pack(&service->peers);
+}
+
+/* The end. */
+
+static void cut_for_stop(void *argument, struct seq *seq)
+{
+    if (seq->cut == SEQ_WHOLE) cut(argument, seq, SEQ_CUT_STOPPING);
+}
+
+static void read_stop(struct service *service, int stop_fd, uint64_t now_ns, uint64_t drain_ms)
+{
+    char away[512];
+    ssize_t got = read(stop_fd, away, sizeof away);
+    if (got <= 0) return;
+    service->stop_ns = service->stopping ? now_ns : now_ns + drain_ms * CLOCK_MS;
+    service->stopping = true;
+    set_draining(service, true);
+}
+
+/* Until something is there to do. True: a stop was asked for. */
+static bool wait(struct service *service, int stop_fd, uint64_t wait_ns)
+{
+    enum {
+        EVENTS,
+        REPORTS,
+        STOP,
+        COUNT
+    };
+
+    struct pollfd bells[COUNT] = {
+        [EVENTS] = {.fd = mailbox_bell(service->events), .events = POLLIN},
+        [REPORTS] = {.fd = mailbox_bell(engine_outbox(service->options.engine)), .events = POLLIN},
+        [STOP] = {.fd = stop_fd, .events = POLLIN},
+    };
+    struct timespec limit = {.tv_sec = (time_t)(wait_ns / CLOCK_SECOND),
+                             .tv_nsec = (long)(wait_ns % CLOCK_SECOND)};
+    (void)ppoll(bells, COUNT, &limit, NULL);
+    return (bells[STOP].revents & POLLIN) != 0;
+}
+
+static void turn(struct service *service)
+{
+    take_events(service);
+    take_reports(service);
+    uint64_t now_ns = clock_now_ns();
+    send_by_clock(service, now_ns);
+    if (service->stopping && now_ns >= service->stop_ns)
+        flights_each(&service->flights, cut_for_stop, service);
+}
+
+/* Let the last messages leave. */
+static void flush(struct service *service, int stop_fd)
+{
+    uint64_t until_ns = clock_now_ns() + FLUSH_MS * CLOCK_MS;
+    while (peers_backlog(&service->peers) > 0 && clock_now_ns() < until_ns) {
+        (void)wait(service, stop_fd, PEERS_PACK_MS * CLOCK_MS);
+        take_events(service);
+    }
+}
+
+void service_run(struct service *service, int stop_fd, uint64_t drain_ms)
+{
+    while (!service->stopping || service->flights.count > 0) {
+        uint64_t now_ns = clock_now_ns();
+        uint64_t wake_ns = peers_wake_ns(&service->peers, now_ns);
+        if (wait(service, stop_fd, wake_ns > now_ns ? wake_ns - now_ns : 0))
+            read_stop(service, stop_fd, now_ns, drain_ms);
+        turn(service);
+    }
+    flush(service, stop_fd);
+    engine_stop(service->options.engine);
+}

@@ -1,0 +1,46 @@
+/* node/service/service.h -- wire <-> engine: the room that owns the node's links.
+ *
+ *      schedulers === links ===> [ check | take or BUSY ] --- orders ---> engine
+ *                 <== RESULT, DONE ===================== <-- reports ---
+ *
+ * It dials every scheduler that it was told of and every one that a WELCOME names, and keeps dialing. On a link
+ * that comes up it says HELLO; then heartbeats every LINK_HEARTBEAT_MS with the age of the engine's step, LOAD
+ * when it changed (at most 20 a second), the text pack to whoever wants it, and for each SUBMIT results and
+ * exactly one BUSY or DONE. A second SUBMIT under a key that is still in the air is refused without an answer:
+ * the key's one end is the first's. A link that goes down cancels what came by it.
+ *
+ * No text, no user id, no disk, no Redis. Thread: one, which calls service_run(). */
+#ifndef NODE_SERVICE_SERVICE_H
+#define NODE_SERVICE_SERVICE_H
+
+#include "wire/message.h"
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct engine;
+struct service;
+
+struct service_options {
+    struct engine *engine;
+    struct wire_hello hello; // all that it borrows outlives the service; one model
+    const uint8_t *pack; // the text pack of which the model names the digest; outlives the service
+    size_t pack_size;
+    const char *const *schedulers; // URLs; at least one
+    size_t scheduler_count;
+    uint32_t requests_max; // in the air, over all links; `hello.credits` bounds each link
+};
+
+/* ERR_INVALID, ERR_IO: a URL that cannot be dialed, by name. */
+enum err service_new(struct service **out, const struct service_options *options);
+/* Everything in the air has ended: service_run() has returned. */
+void service_free(struct service *service);
+
+/* Serve until `stop_fd` is readable; then answer BUSY to what comes, let what is in the air end for at most
+ * `drain_ms`, end the rest as ERR_UNAVAILABLE, stop the engine and return. Readable once more: at once. What
+ * is readable there is read away. */
+void service_run(struct service *service, int stop_fd, uint64_t drain_ms);
+
+#endif

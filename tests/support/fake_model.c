@@ -1,0 +1,87 @@
+#include "tests/support/fake_model.h"
+
+#include "node/engine/kv.h"
+#include "node/engine/seq.h"
+
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/rand.h"
+
+#include <math.h>
+
+struct kv_pool *fake_model_pool(uint32_t block_count)
+{
+    struct kv_pool *pool = NULL;
+    struct kv_shape shape = {
+        .layer_count = 1, .kv_head_count = 1, .head_dim = 32, .block_count = block_count};
+    must(kv_pool_new(&pool, &shape) == ERR_OK);
+    return pool;
+}
+
+void fake_model_init(struct fake_model *fake, struct kv_pool *pool, uint32_t rows_max)
+{
+    *fake = (struct fake_model){.pool = pool, .rows_max = rows_max, .broken_after = -1};
+    fake->logits = mem_new((size_t)rows_max * FAKE_MODEL_VOCAB, sizeof *fake->logits);
+}
+
+void fake_model_fini(struct fake_model *fake)
+{
+    mem_free(fake->logits);
+}
+
+static int32_t *cell(const struct fake_model *fake, const struct kv_table *table, uint32_t position)
+{
+    uint32_t index = position / KV_BLOCK_TOKENS;
+    must(position < table->token_count && index < table->block_count);
+    int32_t *ids = kv_block_at(fake->pool, table->blocks[index], 0, 0);
+    return &ids[position % KV_BLOCK_TOKENS];
+}
+
+static void fill_row(const struct fake_model *fake, const struct forward_slice *slice,
+                     uint32_t position, float *logits)
+{
+    uint64_t hash = 1;
+    for (uint32_t i = 0; i <= position; i++)
+        hash = rand_at(hash, (uint32_t)*cell(fake, slice->table, i), i);
+    for (uint32_t id = 0; id < FAKE_MODEL_VOCAB; id++)
+        logits[id] = (float)rand_unit(rand_at(hash, id, 0)) * 8;
+    if (*cell(fake, slice->table, position) == fake->broken_after) logits[5] = NAN;
+}
+
+static void step(void *self, const struct forward_slice *slices, struct seq *const *seqs,
+                 size_t count)
+{
+    struct fake_model *fake = self;
+    uint32_t row = 0;
+    uint32_t tokens = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct forward_slice *slice = &slices[i];
+        must(slice->count > 0 && slice->position + slice->count <= slice->table->token_count);
+        must(slice->logit_count <= slice->count && slice->table == &seqs[i]->table);
+        tokens += slice->count;
+        for (uint32_t at = 0; at < slice->count; at++) {
+            must(slice->ids[at] >= 0 && slice->ids[at] < FAKE_MODEL_VOCAB);
+            *cell(fake, slice->table, slice->position + at) = slice->ids[at];
+        }
+        for (uint32_t at = slice->count - slice->logit_count; at < slice->count; at++) {
+            must(row < fake->rows_max);
+            fill_row(fake, slice, slice->position + at,
+                     fake->logits + (size_t)row * FAKE_MODEL_VOCAB);
+            row++;
+        }
+    }
+    if (tokens > fake->tokens_max) fake->tokens_max = tokens;
+    fake->steps++;
+}
+
+static float *logits_of(void *self, size_t index)
+{
+    struct fake_model *fake = self;
+    return fake->logits + index * FAKE_MODEL_VOCAB;
+}
+
+struct engine_backend fake_model_backend(struct fake_model *fake)
+{
+    return (struct engine_backend){
+        .self = fake, .vocab_size = FAKE_MODEL_VOCAB, .step = step, .logits = logits_of};
+}

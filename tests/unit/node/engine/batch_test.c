@@ -1,0 +1,341 @@
+#include "node/engine/batch.h"
+#include "node/engine/kv.h"
+#include "node/engine/seq.h"
+#include "tests/support/fake_model.h"
+#include "tests/test.h"
+
+#include "base/clock.h"
+#include "base/rand.h"
+
+#include <string.h>
+
+enum {
+    SEQS_MAX = 400
+};
+
+static uint64_t next_ticket = 1;
+
+static struct seq *given_seq(uint32_t prompt_length, uint32_t max_tokens,
+                             enum wire_priority priority, uint32_t deadline_ms)
+{
+    static int32_t ids[4096];
+    struct wire_submit submit = {
+        .ids = ids,
+        .id_count = prompt_length,
+        .prompt_length = prompt_length,
+        .next_position = prompt_length,
+        .max_tokens = max_tokens,
+        .priority = priority,
+        .deadline_ms = deadline_ms,
+        .sampling = {.repetition_penalty = 1},
+    };
+    return seq_new(&submit, next_ticket++, 0, 4096, 0);
+}
+
+/* What the engine does after a step: an id for each row that asked, and the ends. Returns how many ended. */
+static size_t sample_all(struct batch *batch, const struct batch_step *step)
+{
+    size_t ended = 0;
+    batch_ran(batch);
+    for (size_t i = 0; i < step->count; i++) {
+        struct seq *seq = step->seqs[i];
+        if (step->slices[i].logit_count == 0) continue;
+        if (seq_append(seq, 7) == WIRE_FINISH_NONE) continue;
+        batch_remove(batch, seq);
+        seq_advance(seq, SEQ_FINISHED);
+        seq_free(seq);
+        ended++;
+    }
+    return ended;
+}
+
+static void a_long_prompt_is_parted_while_others_decode(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = fake_model_pool(64);
+    struct batch_limits limits = {.batch_tokens = 16, .sequences = 4, .waiting_max = 8};
+    struct batch *batch = batch_new(&limits, pool);
+    struct seq *shorter = given_seq(4, 100, WIRE_DEFAULT, 0);
+    struct seq *longer = given_seq(50, 100, WIRE_DEFAULT, 0);
+    assert_int_equal(batch_add(batch, shorter), ERR_OK);
+    assert_int_equal(batch_add(batch, longer), ERR_OK);
+
+    static const uint32_t chunks[] = {12, 15, 15, 8, 1};
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+        const struct batch_step *step = batch_plan(batch);
+        assert_int_equal(step->count, 2);
+        assert_ptr_equal(step->seqs[0], shorter);
+        assert_int_equal(step->slices[0].count, i == 0 ? 4 : 1);
+        assert_int_equal(step->slices[0].logit_count, 1);
+        assert_int_equal(step->slices[1].count, chunks[i]);
+        assert_int_equal(step->slices[1].logit_count, i >= 3);
+        sample_all(batch, step);
+    }
+    assert_int_equal(longer->state, SEQ_DECODE);
+    for (struct seq *seq; (seq = batch_any(batch)) != NULL;) {
+        batch_remove(batch, seq);
+        seq_free(seq);
+    }
+    assert_int_equal(kv_blocks_free(pool), 64);
+    batch_free(batch);
+    kv_pool_free(pool);
+}
+
+static void the_urgent_class_goes_first_and_each_class_keeps_its_order(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = fake_model_pool(64);
+    struct batch_limits limits = {.batch_tokens = 8, .sequences = 1, .waiting_max = 8};
+    struct batch *batch = batch_new(&limits, pool);
+
+    static const enum wire_priority given[] = {WIRE_BATCH, WIRE_DEFAULT, WIRE_INTERACTIVE,
+                                               WIRE_DEFAULT, WIRE_INTERACTIVE};
+
+    static const size_t wanted[] = {2, 4, 1, 3, 0};
+    struct seq *seqs[5];
+    for (size_t i = 0; i < 5; i++) {
+        seqs[i] = given_seq(3, 1, given[i], 0);
+        assert_int_equal(batch_add(batch, seqs[i]), ERR_OK);
+    }
+    for (size_t i = 0; i < 5; i++) {
+        const struct batch_step *step = batch_plan(batch);
+        assert_int_equal(step->count, 1);
+        assert_ptr_equal(step->seqs[0], seqs[wanted[i]]);
+        assert_int_equal(sample_all(batch, step), 1);
+    }
+    batch_free(batch);
+    kv_pool_free(pool);
+}
+
+static void a_full_waiting_room_refuses(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = fake_model_pool(4);
+    struct batch_limits limits = {.batch_tokens = 8, .sequences = 1, .waiting_max = 2};
+    struct batch *batch = batch_new(&limits, pool);
+    struct seq *seqs[3];
+    for (size_t i = 0; i < 3; i++) {
+        seqs[i] = given_seq(3, 1, WIRE_DEFAULT, 0);
+        assert_int_equal(batch_add(batch, seqs[i]), i < 2 ? ERR_OK : ERR_BUSY);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        if (i < 2) batch_remove(batch, seqs[i]);
+        seq_free(seqs[i]);
+    }
+    batch_free(batch);
+    kv_pool_free(pool);
+}
+
+static void only_who_was_never_admitted_expires(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = fake_model_pool(8);
+    struct batch_limits limits = {.batch_tokens = 8, .sequences = 1, .waiting_max = 4};
+    struct batch *batch = batch_new(&limits, pool);
+    struct seq *running = given_seq(3, 5, WIRE_DEFAULT, 10);
+    struct seq *late = given_seq(3, 5, WIRE_DEFAULT, 10);
+    struct seq *patient = given_seq(3, 5, WIRE_DEFAULT, 0);
+    assert_int_equal(batch_add(batch, running), ERR_OK);
+    sample_all(batch, batch_plan(batch));
+    assert_int_equal(batch_add(batch, late), ERR_OK);
+    assert_int_equal(batch_add(batch, patient), ERR_OK);
+
+    assert_null(batch_expire(batch, 10 * CLOCK_MS - 1));
+    assert_ptr_equal(batch_expire(batch, 10 * CLOCK_MS), late);
+    assert_null(batch_expire(batch, 1000 * CLOCK_MS));
+
+    assert_ptr_equal(batch_find(batch, running->ticket), running);
+    assert_ptr_equal(batch_find(batch, patient->ticket), patient);
+    assert_null(batch_find(batch, late->ticket));
+    batch_remove(batch, running);
+    batch_remove(batch, patient);
+    seq_free(running);
+    seq_free(patient);
+    seq_free(late);
+    batch_free(batch);
+    kv_pool_free(pool);
+}
+
+static void the_youngest_gives_way_when_the_pool_is_empty(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = fake_model_pool(4);
+    struct batch_limits limits = {.batch_tokens = 64, .sequences = 2, .waiting_max = 4};
+    struct batch *batch = batch_new(&limits, pool);
+    struct seq *older = given_seq(30, 60, WIRE_DEFAULT, 0); // grows to 3 blocks
+    struct seq *younger = given_seq(30, 60, WIRE_DEFAULT, 0);
+    assert_int_equal(batch_add(batch, older), ERR_OK);
+    assert_int_equal(batch_add(batch, younger), ERR_OK);
+    uint32_t preempted = 0;
+    size_t ended = 0;
+    bool older_first = false;
+    for (int i = 0; i < 1000 && ended < 2; i++) {
+        const struct batch_step *step = batch_plan(batch);
+        preempted += step->preempted;
+        size_t now = 0;
+        if (ended == 0 && older->id_count == older->id_max - 1) older_first = true;
+        now = sample_all(batch, step);
+        ended += now;
+    }
+    assert_int_equal(ended, 2);
+    assert_true(older_first);
+    assert_int_equal(preempted, 1);
+    assert_int_equal(kv_blocks_free(pool), 4);
+    batch_free(batch);
+    kv_pool_free(pool);
+}
+
+/* Histories: chance adds, cancels and steps; what must hold is looked at after every move. */
+
+struct world {
+    struct batch *batch;
+    struct kv_pool *pool;
+    struct batch_limits limits;
+    struct rand rand;
+    struct seq *alive[SEQS_MAX];
+    size_t alive_count;
+    size_t ended;
+    uint64_t last_admitted[BATCH_CLASSES]; // ticket
+};
+
+static void forget(struct world *world, struct seq *seq)
+{
+    size_t at = 0;
+    while (world->alive[at] != seq)
+        at++;
+    assert_true(at < world->alive_count);
+    world->alive[at] = world->alive[--world->alive_count];
+    world->ended++;
+    seq_free(seq);
+}
+
+static void blocks_in_use_are_those_of_the_tables(const struct world *world)
+{
+    uint32_t used = 0;
+    uint32_t running = 0;
+    uint32_t waiting = 0;
+    for (size_t i = 0; i < world->alive_count; i++) {
+        const struct seq *seq = world->alive[i];
+        used += seq->table.block_count;
+        running += seq->state == SEQ_PREFILL || seq->state == SEQ_DECODE;
+        waiting += seq->state == SEQ_WAITING;
+        if (seq->state == SEQ_WAITING) assert_int_equal(seq->table.block_count, 0);
+    }
+    assert_int_equal(kv_blocks_total(world->pool) - kv_blocks_free(world->pool), used);
+    assert_int_equal(batch_running(world->batch), running);
+    assert_int_equal(batch_waiting(world->batch), waiting);
+    assert_true(running <= world->limits.sequences);
+}
+
+static void a_step(struct world *world)
+{
+    bool decoding[SEQS_MAX];
+    uint32_t admissions[SEQS_MAX];
+    for (size_t i = 0; i < world->alive_count; i++) {
+        decoding[i] = world->alive[i]->state == SEQ_DECODE;
+        admissions[i] = world->alive[i]->admissions;
+    }
+    const struct batch_step *step = batch_plan(world->batch);
+    assert_true(step->rows <= world->limits.batch_tokens);
+    uint32_t rows = 0;
+    for (size_t i = 0; i < step->count; i++)
+        rows += step->slices[i].count;
+    assert_int_equal(rows, step->rows);
+
+    for (size_t i = 0; i < world->alive_count; i++) {
+        struct seq *seq = world->alive[i];
+        size_t slices = 0;
+        for (size_t at = 0; at < step->count; at++)
+            slices += step->seqs[at] == seq;
+        assert_true(slices <= 1);
+        // A decode that waits has lost its blocks; it never waits for another's prefill.
+        if (decoding[i]) assert_true(slices == 1 || seq->state == SEQ_WAITING);
+        if (admissions[i] == 0 && seq->admissions == 1) {
+            assert_true(slices == 1);
+            uint64_t *last = &world->last_admitted[seq->priority];
+            if (seq->ticket > *last) *last = seq->ticket;
+            for (size_t other = 0; other < world->alive_count; other++) {
+                const struct seq *waiting = world->alive[other];
+                if (waiting->state == SEQ_WAITING) assert_true(seq_before(seq, waiting));
+            }
+        }
+    }
+    bool any = world->alive_count > 0;
+    assert_int_equal(step->count > 0, any);
+
+    batch_ran(world->batch);
+    for (size_t i = 0; i < step->count; i++) {
+        struct seq *seq = step->seqs[i];
+        if (step->slices[i].logit_count == 0) continue;
+        if (seq_append(seq, (int32_t)rand_below(&world->rand, 9)) == WIRE_FINISH_NONE) continue;
+        batch_remove(world->batch, seq);
+        seq_advance(seq, SEQ_FINISHED);
+        forget(world, seq);
+    }
+}
+
+static void a_move(struct world *world)
+{
+    uint64_t dice = rand_below(&world->rand, 10);
+    if (dice < 3 && world->alive_count < SEQS_MAX) {
+        uint32_t context = kv_blocks_total(world->pool) * KV_BLOCK_TOKENS;
+        uint32_t prompt = 1 + (uint32_t)rand_below(&world->rand, context / 2);
+        uint32_t answer = 1 + (uint32_t)rand_below(&world->rand, context / 2);
+        struct seq *seq =
+            given_seq(prompt, answer, (enum wire_priority)rand_below(&world->rand, 3), 0);
+        if (batch_add(world->batch, seq) == ERR_OK)
+            world->alive[world->alive_count++] = seq;
+        else
+            seq_free(seq);
+    } else if (dice == 3 && world->alive_count > 0) {
+        struct seq *seq = world->alive[rand_below(&world->rand, world->alive_count)];
+        assert_ptr_equal(batch_find(world->batch, seq->ticket), seq);
+        batch_remove(world->batch, seq);
+        seq_advance(seq, SEQ_ENDED);
+        forget(world, seq);
+    } else {
+        a_step(world);
+    }
+    blocks_in_use_are_those_of_the_tables(world);
+}
+
+static void a_history(uint64_t seed)
+{
+    struct world world = {0};
+    rand_init(&world.rand, seed);
+    world.pool = fake_model_pool(2 + (uint32_t)rand_below(&world.rand, 30));
+    world.limits.sequences = 1 + (uint32_t)rand_below(&world.rand, 8);
+    world.limits.batch_tokens = world.limits.sequences + (uint32_t)rand_below(&world.rand, 64);
+    world.limits.waiting_max = 1 + (uint32_t)rand_below(&world.rand, 20);
+    world.batch = batch_new(&world.limits, world.pool);
+    for (int i = 0; i < 400; i++)
+        a_move(&world);
+    for (int i = 0; i < 200000 && world.alive_count > 0; i++) {
+        a_step(&world);
+        blocks_in_use_are_those_of_the_tables(&world);
+    }
+    assert_int_equal(world.alive_count, 0); // every one came to its end
+    assert_int_equal(kv_blocks_free(world.pool), kv_blocks_total(world.pool));
+    batch_free(world.batch);
+    kv_pool_free(world.pool);
+}
+
+static void any_history_keeps_the_promises(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++)
+        a_history(seed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_long_prompt_is_parted_while_others_decode),
+        cmocka_unit_test(the_urgent_class_goes_first_and_each_class_keeps_its_order),
+        cmocka_unit_test(a_full_waiting_room_refuses),
+        cmocka_unit_test(only_who_was_never_admitted_expires),
+        cmocka_unit_test(the_youngest_gives_way_when_the_pool_is_empty),
+        cmocka_unit_test(any_history_keeps_the_promises),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
