@@ -5,9 +5,9 @@
  * forms in kernels/x86 take the same steps in the same order).
  *
  *      function        arguments                      error against the true value
- *      mathf_exp       any float                      <= 1 ulp (denormal results included)
+ *      mathf_exp       any float                      <= 1.5 ulp (denormal results included)
  *      mathf_log       any float > 0                  <= 1 ulp
- *      mathd_exp       any double                     <= 1 ulp
+ *      mathd_exp       any double                     <= 1.5 ulp
  *      mathd_log       any double > 0                 <= 1 ulp
  *      mathd_pow       base > 0, |y log base| <= 700  <= 1e-13 relative
  *      mathd_sincos    |angle| <= 2^30                <= 1e-15 absolute

@@ -27,7 +27,7 @@ enum {
 /* The lanes below n, at most 16. */
 INLINE __mmask16 lanes_below(size_t n)
 {
-    return n >= LANES ? (__mmask16)0xFFFF : (__mmask16)((1u << n) - 1);
+    return _cvtu32_mask16(n >= LANES ? 0xFFFFu : (1u << n) - 1);
 }
 
 INLINE float lanes_sum(__m512 v)
@@ -311,7 +311,7 @@ static void rope_interleaved(float *x, size_t heads, size_t head_dim, const floa
     const __m512 even_signs = _mm512_castsi512_ps(_mm512_set1_epi64(0x80000000));
     for (size_t i = 0; i < pairs; i += 8) {
         __mmask16 mask = lanes_below(2 * (pairs - i));
-        __mmask16 pair_mask = lanes_below(pairs - i) & 0xFF;
+        __mmask16 pair_mask = lanes_below(pairs - i < 8 ? pairs - i : 8);
         __m512 c = _mm512_permutexvar_ps(twice, _mm512_maskz_loadu_ps(pair_mask, cosines + i));
         __m512 s = _mm512_permutexvar_ps(twice, _mm512_maskz_loadu_ps(pair_mask, sines + i));
         for (size_t h = 0; h < heads; h++) {
@@ -458,7 +458,7 @@ INLINE void mix_lanes(struct pass *pass, size_t begin, size_t count, size_t d, s
 {
     const struct attention *at = pass->at;
     size_t head_dim = at->head_dim;
-    __mmask16 mask = vectors > 1 ? (__mmask16)0xFFFF : lanes_below(head_dim - d);
+    __mmask16 mask = lanes_below(vectors > 1 ? LANES : head_dim - d);
     __m512 acc[4 * HEADS];
     UNROLL
     for (size_t h = 0; h < heads; h++) {

@@ -9,6 +9,7 @@ banned=$(nm -D --defined-only "$libm" | awk '{print $NF}' | sed 's/@.*//' | grep
 [ "$(wc -l <<<"$banned")" -gt 100 ] || { echo "cannot read the names of $libm"; exit 1; }
 failed=0
 for library in "$@"; do
+    [ -r "$library" ] || { echo "$library is not built"; exit 1; }
     imports=$(nm -u "$library" 2>/dev/null | awk 'NF == 2 && $1 == "U" {print $2}' | sort -u)
     bad=$(comm -12 <(echo "$banned") <(echo "$imports"))
     if [ -n "$bad" ]; then

@@ -1,0 +1,206 @@
+#include "tests/test.h"
+
+#include "kernels/cpu.h"
+#include "kernels/matmul.h"
+#include "kernels/pack.h"
+#include "kernels/quant.h"
+#include "kernels/select.h"
+#include "kernels/team.h"
+
+#include "base/gguf.h"
+#include "base/mem.h"
+#include "base/rand.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    OUTPUTS = 150,
+    COLS = 320,
+    ROWS = 70
+};
+
+/* One product: the source weights, what they are worth in double, and the activations. */
+struct scene {
+    uint32_t type;
+    unsigned char source[OUTPUTS * COLS * 4];
+    float dense[OUTPUTS * COLS];
+    float x[ROWS * COLS];
+    float bias[OUTPUTS];
+    struct packed packed;
+    void *area;
+    size_t area_size;
+};
+
+static float draw(struct rand *rand)
+{
+    return (float)(rand_unit(rand_next(rand)) * 2 - 1);
+}
+
+static void put_row(struct scene *scene, size_t row, const float *values)
+{
+    size_t size = quant_row_size(scene->type, COLS);
+    unsigned char *at = scene->source + row * size;
+    if (scene->type == GGUF_TENSOR_Q8_0) quant_row_to_q8_0(values, at, COLS);
+    if (scene->type == GGUF_TENSOR_F32) memcpy(at, values, size);
+    for (size_t i = 0; scene->type == GGUF_TENSOR_F16 && i < COLS; i++) {
+        uint16_t half = quant_f32_to_f16(values[i]);
+        memcpy(at + 2 * i, &half, 2);
+    }
+    quant_row_to_f32(scene->type, at, scene->dense + row * COLS, COLS);
+}
+
+static struct scene *given(uint32_t type, enum float_gemm float_gemm, struct team *team)
+{
+    struct scene *scene = mem_new(1, sizeof *scene);
+    struct rand rand;
+    rand_init(&rand, 7);
+    scene->type = type;
+    for (size_t row = 0; row < OUTPUTS; row++) {
+        float values[COLS];
+        for (size_t i = 0; i < COLS; i++)
+            values[i] = draw(&rand);
+        put_row(scene, row, values);
+        scene->bias[row] = draw(&rand);
+    }
+    for (size_t i = 0; i < ROWS * COLS; i++)
+        scene->x[i] = draw(&rand);
+    enum packed_kind kind = packed_kind_of(type, float_gemm);
+    scene->area_size = packed_size(kind, OUTPUTS, COLS);
+    scene->area = mem_map(scene->area_size);
+    assert_non_null(scene->area);
+    packed_init(&scene->packed, kind, OUTPUTS, COLS, scene->area);
+    matmul_pack(team, &scene->packed, type, scene->source);
+    return scene;
+}
+
+static void done(struct scene *scene)
+{
+    mem_unmap(scene->area, scene->area_size);
+    mem_free(scene);
+}
+
+static void product(struct scene *scene, struct team *team, const struct ops *ops, size_t rows,
+                    float *out)
+{
+    size_t size = matmul_acts_size(rows * COLS);
+    void *area = mem_map(size);
+    assert_non_null(area);
+    struct matmul_acts acts;
+    matmul_acts_init(&acts, rows * COLS, area);
+    matmul_acts_set(&acts, scene->x, rows, COLS);
+    matmul(team, ops, &scene->packed, &acts, scene->bias, out);
+    mem_unmap(area, size);
+}
+
+/* The largest error against double arithmetic, relative to the sum of magnitudes. */
+static double worst_error(const struct scene *scene, const float *out, size_t rows)
+{
+    double worst = 0;
+    for (size_t row = 0; row < rows; row++) {
+        for (size_t n = 0; n < OUTPUTS; n++) {
+            double sum = (double)scene->bias[n];
+            double magnitude = fabs(sum);
+            for (size_t k = 0; k < COLS; k++) {
+                double term = (double)scene->x[row * COLS + k] * (double)scene->dense[n * COLS + k];
+                sum += term;
+                magnitude += fabs(term);
+            }
+            worst = fmax(worst, fabs((double)out[row * OUTPUTS + n] - sum) / magnitude);
+        }
+    }
+    return worst;
+}
+
+static void check_type(uint32_t type, enum float_gemm float_gemm, double bound)
+{
+    struct team *team;
+    assert_int_equal(team_new(&team, 2), ERR_OK);
+    struct scene *scene = given(type, float_gemm, team);
+    struct ops ops;
+    ops_select(&ops, 0);
+    static float out[ROWS * OUTPUTS];
+    product(scene, team, &ops, ROWS, out);
+    double worst = worst_error(scene, out, ROWS);
+    print_message("type %u: worst error %.3g of the magnitudes\n", type, worst);
+    assert_true(worst <= bound);
+    done(scene);
+    team_free(team);
+}
+
+static void a_product_is_near_the_true_one_for_every_type(void **state)
+{
+    (void)state;
+    check_type(GGUF_TENSOR_F32, FLOAT_GEMM_EXACT, 1e-6);
+    check_type(GGUF_TENSOR_F16, FLOAT_GEMM_EXACT, 1e-6);
+    check_type(GGUF_TENSOR_Q8_0, FLOAT_GEMM_EXACT, 2e-3); // activations of 8 bits
+}
+
+static void blas_computes_the_same_product(void **state)
+{
+    (void)state;
+    check_type(GGUF_TENSOR_F32, FLOAT_GEMM_BLAS, 1e-6);
+    check_type(GGUF_TENSOR_F16, FLOAT_GEMM_BLAS, 1e-6);
+}
+
+/* Promise 1, here: alone or among others, on any number of threads, on any rung. */
+static void an_output_does_not_depend_on_rows_threads_or_rung(void **state)
+{
+    (void)state;
+    static const uint32_t types[] = {GGUF_TENSOR_F32, GGUF_TENSOR_F16, GGUF_TENSOR_Q8_0};
+    static float want[ROWS * OUTPUTS];
+    static float got[ROWS * OUTPUTS];
+    for (size_t t = 0; t < 3; t++) {
+        struct team *team;
+        assert_int_equal(team_new(&team, 1), ERR_OK);
+        struct scene *scene = given(types[t], FLOAT_GEMM_EXACT, team);
+        struct ops ops;
+        ops_select(&ops, 0);
+        product(scene, team, &ops, ROWS, want);
+        team_free(team);
+        for (uint32_t threads = 1; threads <= 3; threads++) {
+            assert_int_equal(team_new(&team, threads), ERR_OK);
+            for (size_t i = 0; i < cpu_rung_count(); i++) {
+                if (!cpu_rung_usable(cpu_rung_at(i))) continue;
+                ops_select(&ops, cpu_rung_at(i)->features);
+                for (size_t rows = 1; rows <= ROWS; rows += 23) {
+                    memset(got, 0, sizeof got);
+                    product(scene, team, &ops, rows, got);
+                    assert_memory_equal(got, want, rows * OUTPUTS * sizeof *got);
+                }
+            }
+            team_free(team);
+        }
+        done(scene);
+    }
+}
+
+static void a_packed_row_is_the_row_that_was_packed(void **state)
+{
+    (void)state;
+    static const uint32_t types[] = {GGUF_TENSOR_F32, GGUF_TENSOR_F16, GGUF_TENSOR_Q8_0};
+    struct team *team;
+    assert_int_equal(team_new(&team, 2), ERR_OK);
+    for (size_t t = 0; t < 6; t++) {
+        enum float_gemm float_gemm = t < 3 ? FLOAT_GEMM_EXACT : FLOAT_GEMM_BLAS;
+        struct scene *scene = given(types[t % 3], float_gemm, team);
+        for (size_t row = 0; row < OUTPUTS; row++) {
+            float out[COLS];
+            packed_row(&scene->packed, row, out);
+            assert_memory_equal(out, scene->dense + row * COLS, sizeof out);
+        }
+        done(scene);
+    }
+    team_free(team);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_product_is_near_the_true_one_for_every_type),
+        cmocka_unit_test(blas_computes_the_same_product),
+        cmocka_unit_test(an_output_does_not_depend_on_rows_threads_or_rung),
+        cmocka_unit_test(a_packed_row_is_the_row_that_was_packed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
