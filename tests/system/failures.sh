@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Nodes that die, Redis that goes away: what is in the air ends cleanly, what comes next is served.
+. "$(dirname "$0")/lib.sh"
+nodes_up() { [ "$("$bin/qiaoctl" --url "$url" nodes --json 2>/dev/null | grep -o '"name"' | wc -l)" -eq "$1" ]; }
+ask() { "$bin/qiaoctl" --url "$url" chat --temperature 0 --max-tokens 60 "$1"; }
+ready_has() { curl -s "$url/ready" | grep -q "$1"; }
+
+cluster --nodes 2
+golden=$(ask "给我讲一个故事")
+check "the cluster answers" test -n "$golden"
+
+for victim in node-1 node-2; do
+    for i in 1 2 3 4 5 6 7 8; do
+        (ask "给我讲一个故事" >"$state/answer-$victim-$i" 2>"$state/error-$victim-$i") &
+    done
+    sleep 0.3
+    command=$(tr '\0' '\n' <"/proc/$(pid_of $victim)/cmdline")
+    kill -9 "$(pid_of $victim)"
+    killed=$(date +%s%N)
+    check "$victim is out within 1 s" eventually 2 nodes_up 1
+    echo "   ($(((($(date +%s%N) - killed)) / 1000000)) ms)"
+    wait
+    for i in 1 2 3 4 5 6 7 8; do
+        check "answer $i is whole, or its end was said" bash -c \
+            "test \"\$(cat $state/answer-$victim-$i)\" = '$golden' || test -s $state/error-$victim-$i"
+    done
+    echo "   ($(grep -lxF -- "$golden" "$state"/answer-"$victim"-* | wc -l) of 8 undisturbed)"
+    check "the next request is answered by the other node" test "$(ask "给我讲一个故事")" = "$golden"
+    readarray -t words <<<"$command"
+    setsid "${words[@]}" >>"$state/log/$victim.log" 2>&1 </dev/null &
+    echo $! >"$state/run/$victim.pid"
+    check "$victim is back" eventually 20 nodes_up 2
+done
+
+kill -STOP "$(pid_of node-1)"
+check "a node that hangs is out" eventually 3 nodes_up 1
+kill -CONT "$(pid_of node-1)"
+check "and comes back when it wakes" eventually 20 nodes_up 2
+
+kill -9 "$(pid_of redis)"
+check "/ready says that Redis is away" eventually 5 ready_has '"redis": *"away"'
+check "a request without session is served" test "$(ask "给我讲一个故事")" = "$golden"
+status=$(curl -s -o "$state/body" -w '%{http_code}' "$url/v1/chat/completions" -H 'Content-Type: application/json' \
+    -d '{"session":"s","messages":[{"role":"user","content":"hi"}],"max_tokens":4}')
+check "a session request gets 503" test "$status" = 503
+check "with the store's code" grep -q store_unavailable "$state/body"
+setsid redis-server --port $((port + 200)) --bind 127.0.0.1 --dir "$state/redis" --save "" \
+    >>"$state/log/redis.log" 2>&1 </dev/null &
+echo $! >"$state/run/redis.pid"
+check "Redis is seen again" eventually 10 ready_has '"redis": *"up"'
+check "sessions go on" "$bin/qiaoctl" --url "$url" chat --session s --max-tokens 4 hi

@@ -1,0 +1,56 @@
+# What the system tests share: a cluster of their own on free ports in a new directory, ended with the test.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+bin=$root/build/bin
+state=$(mktemp -d /tmp/qiao-system-XXXXXX)
+port=
+
+free_port() { # a base port such that none of P, P+1, P+100, P+101, P+200 is taken
+    local base offset taken
+    for _ in $(seq 100); do
+        base=$((20000 + RANDOM % 20000)) taken=no
+        for offset in 0 1 100 101 200; do
+            (exec 3<>"/dev/tcp/127.0.0.1/$((base + offset))") 2>/dev/null && taken=yes
+        done
+        [ $taken = no ] && { port=$base; return; }
+    done
+    echo "no free ports" >&2
+    exit 1
+}
+
+cluster() { # cluster [flags of deploy/local]
+    free_port
+    "$root/deploy/local" --detach --state "$state" --port "$port" "$@" >"$state/start.log" 2>&1 </dev/null || {
+        cat "$state/start.log" "$state"/log/*.log >&2
+        exit 1
+    }
+    url=http://127.0.0.1:$port
+}
+
+end() {
+    local code=$?
+    "$root/deploy/local" stop --state "$state" >/dev/null 2>&1 || true
+    if [ $code -ne 0 ]; then
+        echo "--- failed; the logs' last lines:" >&2
+        tail -n 20 "$state"/log/*.log >&2 2>/dev/null || true
+    fi
+    rm -rf "$state"
+    exit $code
+}
+trap end EXIT
+
+pid_of() { cat "$state/run/$1.pid"; }
+check() { # check WHAT COMMAND…
+    local what=$1
+    shift
+    "$@" || { echo "not so: $what" >&2; exit 1; }
+    echo "ok: $what"
+}
+eventually() { # eventually SECONDS COMMAND…
+    local tries=$(($1 * 10))
+    shift
+    until "$@"; do
+        ((tries-- > 0)) || return 1
+        sleep 0.1
+    done
+}
