@@ -30,7 +30,12 @@ void frame_write(uint8_t header[FRAME_HEADER_SIZE], const struct frame *frame)
     header[5] = (uint8_t)frame->type;
     put(header + 6, 2, frame->flags);
     put(header + 8, 4, frame->size);
-    put(header + 12, 8, frame->sequence);
+    frame_number(header, frame->sequence);
+}
+
+void frame_number(uint8_t header[FRAME_HEADER_SIZE], uint64_t sequence)
+{
+    put(header + 12, 8, sequence);
 }
 
 enum err frame_parse(struct frame *out, const uint8_t header[FRAME_HEADER_SIZE])

@@ -36,6 +36,8 @@ struct frame {
 };
 
 void frame_write(uint8_t header[FRAME_HEADER_SIZE], const struct frame *frame);
+/* Give a written header its sequence number, which is known only when it leaves. */
+void frame_number(uint8_t header[FRAME_HEADER_SIZE], uint64_t sequence);
 
 /* Read a header that a stranger sent. ERR_FORMAT, naming the field, its value and what would be
  * right. The sequence number is the link's to judge. */

@@ -1,0 +1,545 @@
+#include "scheduler/door/http.h"
+
+#include "scheduler/door/page.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "base/rand.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+enum {
+    BACKLOG = 512,
+    INPUT_SLACK = 64 << 10 // of a connection's input beyond the body's limit
+};
+
+/* A client's connection. Born in make_bufferevent() when evhttp accepts, tied to evhttp's own object in
+ * attach(), which runs before the first byte is read; ends in on_close(). */
+struct connection {
+    struct http *http;
+    struct bufferevent *bev; // we hold a reference
+    struct evhttp_connection *evcon;
+    struct event *later; // what cannot be done in the middle of evhttp's work
+    struct http_request *request;
+    struct connection *next, *previous;
+    uint64_t idle_since_ns;
+    int fd;
+    bool busy;    // from a request's arrival until its answer has left
+    bool foreign; // evhttp has queued bytes of its own
+};
+
+struct http {
+    struct http_options options;
+    struct evhttp *evhttp;
+    struct evhttp_bound_socket *listener;
+    struct event *sweep;
+    struct connection *connections;
+    struct connection **by_fd; // [fd_count]
+    size_t fd_count;
+    struct http_stats stats;
+    uint16_t port;
+    bool writing; // the bytes that are being queued are ours, not evhttp's
+    bool draining;
+};
+
+struct http_request {
+    struct connection *connection;
+    struct evhttp_request *ev;
+    const char *route;
+    http_gone_fn *gone;
+    void *gone_argument;
+    uint64_t arrival_ns;
+    bool streaming, slow;
+    char id[HTTP_ID_MAX + 1];
+};
+
+static struct timeval client_timeout(const struct http *http)
+{
+    return (struct timeval){.tv_sec = http->options.timeout_seconds};
+}
+
+/* The request leaves our hands. */
+static void end_request(struct http_request *request, int status)
+{
+    struct connection *connection = request->connection;
+    struct http *http = connection->http;
+    connection->request = NULL;
+    http->stats.requests--;
+    if (http->options.ended)
+        http->options.ended(http->options.owner, request, status,
+                            clock_now_ns() - request->arrival_ns);
+    mem_free(request);
+}
+
+/* Connections: birth, care, end. */
+
+static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *argument)
+{
+    struct connection *connection = argument;
+    (void)output;
+    if (info->n_added == 0 || connection->http->writing || connection->foreign) return;
+    connection->foreign = true;
+    event_active(connection->later, EV_TIMEOUT, 0);
+}
+
+static void free_connection(struct connection *connection)
+{
+    struct http *http = connection->http;
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        http->connections = connection->next;
+    if (connection->next) connection->next->previous = connection->previous;
+    if (connection->fd >= 0) http->by_fd[connection->fd] = NULL;
+    http->stats.connections--;
+    evbuffer_remove_cb(bufferevent_get_output(connection->bev), on_output, connection);
+    event_free(connection->later);
+    bufferevent_decref(connection->bev);
+    mem_free(connection);
+}
+
+static void on_close(struct evhttp_connection *evcon, void *argument)
+{
+    struct connection *connection = argument;
+    struct http_request *request = connection->request;
+    (void)evcon;
+    if (request) {
+        /* When the client went away, evhttp leaves the request to us; when we close, it frees it. */
+        if (!evhttp_request_get_connection(request->ev)) evhttp_request_free(request->ev);
+        request->ev = NULL;
+        if (request->gone) request->gone(request->gone_argument);
+        end_request(request, 499);
+    }
+    free_connection(connection);
+}
+
+static void refuse_connection(struct connection *connection)
+{
+    struct buf body = {0}, answer = {0};
+    http_write_error(
+        &body, &(struct http_error){.err = ERR_BUSY, .message = "too many client connections"});
+    buf_addf(&answer,
+             "HTTP/1.1 503 BUSY\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+             "Retry-After: 1\r\nConnection: close\r\n\r\n%s",
+             body.size, body.data);
+    /* A fresh socket has room for it; when it has not, the client sees the connection close. */
+    ssize_t sent = send(connection->fd, answer.data, answer.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent;
+    buf_fini(&body);
+    buf_fini(&answer);
+    connection->http->stats.refused++;
+    evhttp_connection_free(connection->evcon);
+}
+
+/* evhttp made its object right after it took our bufferevent, and is that bufferevent's argument. */
+static void attach(struct connection *connection)
+{
+    struct http *http = connection->http;
+    void *evcon = NULL;
+    bufferevent_getcb(connection->bev, NULL, NULL, NULL, &evcon);
+    if (!evcon) { // evhttp gave up on it
+        free_connection(connection);
+        return;
+    }
+    must(evhttp_connection_get_bufferevent(evcon) == connection->bev);
+    connection->evcon = evcon;
+    connection->fd = bufferevent_getfd(connection->bev);
+    must(connection->fd >= 0);
+    if ((size_t)connection->fd >= http->fd_count) {
+        size_t count = (size_t)connection->fd + 64;
+        http->by_fd = mem_resize(http->by_fd, count, sizeof *http->by_fd);
+        memset(http->by_fd + http->fd_count, 0, (count - http->fd_count) * sizeof *http->by_fd);
+        http->fd_count = count;
+    }
+    http->by_fd[connection->fd] = connection;
+    evhttp_connection_set_closecb(connection->evcon, on_close, connection);
+    int one = 1;
+    setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    bufferevent_setwatermark(connection->bev, EV_READ, 0, http->options.body_bytes + INPUT_SLACK);
+    if (http->stats.connections > http->options.connections) refuse_connection(connection);
+}
+
+static void on_later(evutil_socket_t fd, short what, void *argument)
+{
+    struct connection *connection = argument;
+    struct http *http = connection->http;
+    (void)fd;
+    (void)what;
+    if (!connection->evcon) {
+        attach(connection);
+        return;
+    }
+    if (connection->request && connection->request->slow) {
+        http->stats.slow++;
+        evhttp_connection_free(connection->evcon);
+        return;
+    }
+    if (connection->foreign) {
+        struct page_limits limits = {HTTP_HEADERS_MAX, http->options.body_bytes};
+        http->writing = true;
+        page_repair(bufferevent_get_output(connection->bev), &limits);
+        http->writing = false;
+        connection->foreign = false;
+    }
+}
+
+static struct bufferevent *make_bufferevent(struct event_base *base, void *argument)
+{
+    struct http *http = argument;
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    if (!bev) return NULL; // evhttp then fails too
+    struct connection *connection = mem_new(1, sizeof *connection);
+    connection->http = http;
+    connection->bev = bev;
+    connection->fd = -1;
+    connection->idle_since_ns = clock_now_ns();
+    connection->later = event_new(base, -1, 0, on_later, connection);
+    must(connection->later != NULL);
+    connection->next = http->connections;
+    if (connection->next) connection->next->previous = connection;
+    http->connections = connection;
+    http->stats.connections++;
+    bufferevent_incref(bev);
+    must(evbuffer_add_cb(bufferevent_get_output(bev), on_output, connection) != NULL);
+    event_active(connection->later, EV_TIMEOUT, 0);
+    return bev;
+}
+
+/* A client that has sent no whole request for twice the timeout is dropped, however it drips. */
+static void on_sweep(evutil_socket_t fd, short what, void *argument)
+{
+    struct http *http = argument;
+    uint64_t now_ns = clock_now_ns();
+    uint64_t limit_ns = 2 * http->options.timeout_seconds * CLOCK_SECOND;
+    (void)fd;
+    (void)what;
+    for (struct connection *connection = http->connections, *next; connection; connection = next) {
+        next = connection->next;
+        bool over = now_ns - connection->idle_since_ns > limit_ns || http->draining;
+        if (connection->evcon && !connection->busy && over)
+            evhttp_connection_free(connection->evcon);
+    }
+}
+
+/* Requests. */
+
+static bool is_good_id(const char *text)
+{
+    size_t size = strlen(text);
+    if (size == 0 || size > HTTP_ID_MAX) return false;
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+           size;
+}
+
+static void on_complete(struct evhttp_request *ev, void *argument)
+{
+    struct connection *connection = argument;
+    struct timeval timeout = client_timeout(connection->http);
+    (void)ev;
+    connection->busy = false;
+    connection->idle_since_ns = clock_now_ns();
+    bufferevent_set_timeouts(connection->bev, &timeout, &timeout);
+}
+
+/* evhttp reads nothing while a request is worked on; we do, to learn that the client has gone. What it
+ * sends meanwhile (a pipelined request) stays in the input, up to its watermark, until evhttp asks. */
+static void watch_close(struct connection *connection)
+{
+    bufferevent_event_cb on_event;
+    bufferevent_data_cb on_write;
+    void *argument;
+    struct timeval timeout = client_timeout(connection->http);
+    bufferevent_getcb(connection->bev, NULL, &on_write, &on_event, &argument);
+    bufferevent_setcb(connection->bev, NULL, on_write, on_event, argument);
+    bufferevent_set_timeouts(connection->bev, NULL, &timeout);
+    bufferevent_enable(connection->bev, EV_READ);
+}
+
+static void on_request(struct evhttp_request *ev, void *argument)
+{
+    struct http *http = argument;
+    struct evhttp_connection *evcon = evhttp_request_get_connection(ev);
+    int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(evcon));
+    must(fd >= 0 && (size_t)fd < http->fd_count && http->by_fd[fd]);
+    struct connection *connection = http->by_fd[fd];
+    must(connection->evcon == evcon && !connection->request);
+
+    struct http_request *request = mem_new(1, sizeof *request);
+    request->connection = connection;
+    request->ev = ev;
+    request->route = "other";
+    request->arrival_ns = clock_now_ns();
+    connection->request = request;
+    connection->busy = true;
+    http->stats.requests++;
+    const char *id = http_header(request, "x-request-id");
+    if (id && is_good_id(id))
+        snprintf(request->id, sizeof request->id, "%s", id);
+    else
+        snprintf(request->id, sizeof request->id, "req-%016" PRIx64, rand_entropy());
+    evhttp_request_set_on_complete_cb(ev, on_complete, connection);
+    watch_close(connection);
+    http->options.handler(http->options.owner, request);
+}
+
+const char *http_method(const struct http_request *request)
+{
+    switch (evhttp_request_get_command(request->ev)) {
+    case EVHTTP_REQ_GET: return "GET";
+    case EVHTTP_REQ_POST: return "POST";
+    case EVHTTP_REQ_HEAD: return "HEAD";
+    case EVHTTP_REQ_PUT: return "PUT";
+    case EVHTTP_REQ_DELETE: return "DELETE";
+    case EVHTTP_REQ_OPTIONS: return "OPTIONS";
+    case EVHTTP_REQ_PATCH: return "PATCH";
+    default: return "";
+    }
+}
+
+const char *http_path(const struct http_request *request)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request->ev);
+    const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+    return path ? path : "";
+}
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+    return evhttp_find_header(evhttp_request_get_input_headers(request->ev), name);
+}
+
+size_t http_header_count(const struct http_request *request, const char *name)
+{
+    size_t count = 0;
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request->ev);
+    for (const struct evkeyval *header = headers->tqh_first; header; header = header->next.tqe_next)
+        count += strcasecmp(header->key, name) == 0;
+    return count;
+}
+
+const char *http_body(const struct http_request *request, size_t *size)
+{
+    struct evbuffer *body = evhttp_request_get_input_buffer(request->ev);
+    *size = evbuffer_get_length(body);
+    return *size ? (const char *)evbuffer_pullup(body, -1) : "";
+}
+
+const char *http_id(const struct http_request *request)
+{
+    return request->id;
+}
+
+uint64_t http_arrival_ns(const struct http_request *request)
+{
+    return request->arrival_ns;
+}
+
+void http_set_route(struct http_request *request, const char *route)
+{
+    request->route = route;
+}
+
+const char *http_route(const struct http_request *request)
+{
+    return request->route;
+}
+
+void http_set_gone(struct http_request *request, http_gone_fn *gone, void *argument)
+{
+    request->gone = gone;
+    request->gone_argument = argument;
+}
+
+/* Answers. */
+
+void http_set_header(struct http_request *request, const char *name, const char *value)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request->ev);
+    evhttp_remove_header(headers, name);
+    evhttp_add_header(headers, name, value);
+}
+
+static void set_common_headers(struct http_request *request, const char *type)
+{
+    http_set_header(request, "x-request-id", request->id);
+    if (type) http_set_header(request, "Content-Type", type);
+    if (request->connection->http->draining) http_set_header(request, "Connection", "close");
+}
+
+void http_reply(struct http_request *request, int status, const char *type, const void *body,
+                size_t size)
+{
+    struct http *http = request->connection->http;
+    must(!request->streaming);
+    set_common_headers(request, type);
+    struct evbuffer *bytes = evbuffer_new();
+    must(bytes && evbuffer_add(bytes, body, size) == 0);
+    struct evhttp_request *ev = request->ev;
+    end_request(request, status);
+    http->writing = true;
+    evhttp_send_reply(ev, status, NULL, bytes);
+    http->writing = false;
+    evbuffer_free(bytes);
+}
+
+void http_reply_json(struct http_request *request, int status, const void *body, size_t size)
+{
+    http_reply(request, status, "application/json", body, size);
+}
+
+void http_stream_begin(struct http_request *request)
+{
+    struct http *http = request->connection->http;
+    must(!request->streaming);
+    request->streaming = true;
+    set_common_headers(request, "text/event-stream; charset=utf-8");
+    http_set_header(request, "Cache-Control", "no-cache");
+    http_set_header(request, "X-Accel-Buffering", "no");
+    http->writing = true;
+    evhttp_send_reply_start(request->ev, 200, NULL);
+    http->writing = false;
+}
+
+void http_stream_event(struct http_request *request, const void *data, size_t size)
+{
+    struct connection *connection = request->connection;
+    struct http *http = connection->http;
+    must(request->streaming);
+    if (request->slow) return;
+    struct evbuffer *output = bufferevent_get_output(connection->bev);
+    if (evbuffer_get_length(output) + size > http->options.unsent_bytes) {
+        request->slow = true;
+        event_active(connection->later, EV_TIMEOUT, 0);
+        return;
+    }
+    struct evbuffer *bytes = evbuffer_new();
+    must(bytes && evbuffer_add(bytes, "data: ", 6) == 0 && evbuffer_add(bytes, data, size) == 0 &&
+         evbuffer_add(bytes, "\n\n", 2) == 0);
+    http->writing = true;
+    evhttp_send_reply_chunk(request->ev, bytes);
+    http->writing = false;
+    evbuffer_free(bytes);
+}
+
+void http_stream_end(struct http_request *request)
+{
+    struct http *http = request->connection->http;
+    must(request->streaming);
+    if (request->slow) { // it is dropped by then, and nobody waits for `gone`
+        request->gone = NULL;
+        return;
+    }
+    struct evhttp_request *ev = request->ev;
+    end_request(request, 200);
+    http->writing = true;
+    evhttp_send_reply_end(ev);
+    http->writing = false;
+}
+
+/* The server. */
+
+static enum err open_listener(struct http *http, struct event_base *base)
+{
+    const struct http_options *options = &http->options;
+    char port[8];
+    snprintf(port, sizeof port, "%u", options->port);
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    int code = getaddrinfo(options->host, port, &hints, &found);
+    if (code)
+        return err_note(ERR_IO, "listen: '%s' is no address of this machine: %s", options->host,
+                        gai_strerror(code));
+    struct evconnlistener *listener = evconnlistener_new_bind(
+        base, NULL, NULL, LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC,
+        BACKLOG, found->ai_addr, (int)found->ai_addrlen);
+    freeaddrinfo(found);
+    if (!listener)
+        return err_note(ERR_IO, "listen: cannot serve %s:%u: %s", options->host, options->port,
+                        evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+    struct sockaddr_storage bound;
+    socklen_t size = sizeof bound;
+    must(getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&bound, &size) == 0);
+    http->port =
+        ntohs(bound.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&bound)->sin6_port
+                                          : ((const struct sockaddr_in *)&bound)->sin_port);
+    http->listener = evhttp_bind_listener(http->evhttp, listener);
+    must(http->listener != NULL);
+    return ERR_OK;
+}
+
+enum err http_new(struct http **out, const struct http_options *options)
+{
+    struct http *http = mem_new(1, sizeof *http);
+    http->options = *options;
+    http->evhttp = evhttp_new(options->base);
+    must(http->evhttp != NULL);
+    evhttp_set_bevcb(http->evhttp, make_bufferevent, http);
+    evhttp_set_gencb(http->evhttp, on_request, http);
+    evhttp_set_allowed_methods(http->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
+                                                 EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
+                                                 EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+                                                 EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+    evhttp_set_max_headers_size(http->evhttp, HTTP_HEADERS_MAX);
+    evhttp_set_max_body_size(http->evhttp, (ev_ssize_t)options->body_bytes);
+    evhttp_set_timeout(http->evhttp, (int)options->timeout_seconds);
+    evhttp_set_flags(http->evhttp, EVHTTP_SERVER_LINGERING_CLOSE);
+    enum err err = open_listener(http, options->base);
+    if (err) {
+        evhttp_free(http->evhttp);
+        mem_free(http);
+        return err;
+    }
+    struct timeval second = {.tv_sec = 1};
+    http->sweep = event_new(options->base, -1, EV_PERSIST, on_sweep, http);
+    must(http->sweep && event_add(http->sweep, &second) == 0);
+    *out = http;
+    return ERR_OK;
+}
+
+void http_free(struct http *http)
+{
+    if (!http) return;
+    event_free(http->sweep);
+    while (http->connections && http->connections->evcon)
+        evhttp_connection_free(http->connections->evcon);
+    evhttp_free(http->evhttp);
+    while (http->connections) // accepted in this very turn of the loop, and never tied to evhttp's
+        free_connection(http->connections);
+    mem_free(http->by_fd);
+    mem_free(http);
+}
+
+uint16_t http_port(const struct http *http)
+{
+    return http->port;
+}
+
+void http_drain(struct http *http)
+{
+    if (http->listener) evhttp_del_accept_socket(http->evhttp, http->listener);
+    http->listener = NULL;
+    http->draining = true;
+}
+
+const struct http_stats *http_stats(const struct http *http)
+{
+    return &http->stats;
+}

@@ -1,0 +1,108 @@
+/* scheduler/door/http.h -- the door of the clients: libevent's evhttp, wrapped.
+ *
+ *      arrival --> handler(request) --> http_reply*()                                    (one answer)
+ *                                   +-> http_stream_begin() event … event http_stream_end()
+ *                                   +-> the client goes away: `gone` is called
+ *
+ * Exactly one of the three ends a request; after it (and after `gone` returns) the pointer is dead. From the
+ * handler on, a closed connection is noticed at once, also while nothing is written.
+ *
+ * Every error has the API's shape, those that evhttp makes itself too (a malformed request line, headers or a body
+ * beyond the limit): the page that evhttp writes is replaced in the connection's output before it leaves.
+ *
+ * Bounds: connections, header bytes, body bytes, unsent bytes of a stream, time that a client may do nothing.
+ *
+ * Thread: the loop's. */
+#ifndef SCHEDULER_DOOR_HTTP_H
+#define SCHEDULER_DOOR_HTTP_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct event_base;
+struct http;
+struct http_request;
+
+enum {
+    HTTP_HEADERS_MAX = 32 << 10, // bytes of request line and headers
+    HTTP_ID_MAX = 64             // bytes of an x-request-id
+};
+
+typedef void http_handler_fn(void *owner, struct http_request *request);
+/* A request has ended: `status` as sent, 499 when the client went away first. */
+typedef void http_ended_fn(void *owner, const struct http_request *request, int status,
+                           uint64_t duration_ns);
+/* The client is gone; called at most once and never from inside of an http_ function. */
+typedef void http_gone_fn(void *argument);
+
+struct http_options {
+    struct event_base *base;
+    const char *host;
+    uint16_t port; // 0: any
+    size_t body_bytes, unsent_bytes, connections;
+    uint32_t timeout_seconds;
+    void *owner;
+    http_handler_fn *handler;
+    http_ended_fn *ended;
+};
+
+struct http_stats {
+    size_t connections, requests; // now
+    uint64_t refused, slow;       // since the start
+};
+
+/* Listen. ERR_IO names the address and the cause. */
+enum err http_new(struct http **out, const struct http_options *options);
+/* Drops every connection; requests in hand are told that their client is gone. */
+void http_free(struct http *http);
+uint16_t http_port(const struct http *http);
+/* Stop accepting; connections close after their next answer. */
+void http_drain(struct http *http);
+const struct http_stats *http_stats(const struct http *http);
+
+/* "GET", "POST", …; "" for one that we do not know. */
+const char *http_method(const struct http_request *request);
+const char *http_path(const struct http_request *request);
+/* NULL when absent. Borrowed. */
+const char *http_header(const struct http_request *request, const char *name);
+/* How often the header stands there. */
+size_t http_header_count(const struct http_request *request, const char *name);
+const char *http_body(const struct http_request *request, size_t *size);
+/* The client's x-request-id when it gave a proper one, else one of ours. */
+const char *http_id(const struct http_request *request);
+uint64_t http_arrival_ns(const struct http_request *request);
+
+/* A name of ours for metrics and logs; a literal. "other" until set. */
+void http_set_route(struct http_request *request, const char *route);
+const char *http_route(const struct http_request *request);
+void http_set_gone(struct http_request *request, http_gone_fn *gone, void *argument);
+/* A header of the answer; before it begins. */
+void http_set_header(struct http_request *request, const char *name, const char *value);
+
+void http_reply(struct http_request *request, int status, const char *type, const void *body,
+                size_t size);
+void http_reply_json(struct http_request *request, int status, const void *body, size_t size);
+
+/* What went wrong, for a client. Zero fields take what the error's row says. */
+struct http_error {
+    enum err err;
+    const char *message; // err_text() of the failure, or NULL: the error's phrase
+    const char *param;   // the field; NULL or "": none
+    const char *code;    // another code than the row's
+    uint32_t retry_seconds;
+};
+
+void http_reply_error(struct http_request *request, const struct http_error *error);
+/* {"error":{"message":…,"type":…,"param":…,"code":…}} */
+struct buf;
+void http_write_error(struct buf *out, const struct http_error *error);
+
+/* Server-sent events. Once the unsent bytes pass the limit nothing more is queued, and the client is dropped. */
+void http_stream_begin(struct http_request *request);
+void http_stream_event(struct http_request *request, const void *data, size_t size);
+void http_stream_end(struct http_request *request);
+
+#endif

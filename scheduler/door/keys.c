@@ -1,0 +1,214 @@
+#include "scheduler/door/keys.h"
+
+#include "scheduler/door/json.h"
+
+#include "base/digest.h"
+#include "base/mem.h"
+
+#include <sodium.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    KEYS_FILE_MAX = 4 << 20,
+    KEY_SIZE_MIN = 16,
+    KEY_SIZE_MAX = 512
+};
+
+struct entry {
+    struct digest hash;
+    struct key key;
+};
+
+struct keys {
+    struct entry *entries;
+    size_t count;
+    struct key open;
+};
+
+const struct key *keys_find(const struct keys *keys, const char *text, size_t size)
+{
+    const struct key *found = NULL;
+    if (size == 0 || size > KEY_SIZE_MAX) return NULL;
+    struct digest hash = digest_of(text, size);
+    for (size_t i = 0; i < keys->count; i++) {
+        if (sodium_memcmp(hash.bytes, keys->entries[i].hash.bytes, DIGEST_SIZE) == 0)
+            found = &keys->entries[i].key;
+    }
+    return found;
+}
+
+const struct key *keys_open(const struct keys *keys)
+{
+    return &keys->open;
+}
+
+size_t keys_count(const struct keys *keys)
+{
+    return keys->count;
+}
+
+static enum err copy_name(const json_t *object, const char *field, char out[CONTEXT_NAME_MAX + 1])
+{
+    const char *text = NULL;
+    TRY(json_take_text(object, field, 1, CONTEXT_NAME_MAX, &text));
+    if (!text) return ERR_OK;
+    for (const char *at = text; *at; at++) {
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", *at))
+            return json_wrong(field, "must be letters, digits, '-', '_' or '.'");
+    }
+    snprintf(out, CONTEXT_NAME_MAX + 1, "%s", text);
+    return ERR_OK;
+}
+
+static enum err read_hash(const json_t *object, struct digest *out)
+{
+    const char *plain = NULL, *hash = NULL;
+    TRY(json_take_text(object, "key", KEY_SIZE_MIN, KEY_SIZE_MAX, &plain));
+    TRY(json_take_text(object, "key_hash", DIGEST_SIZE * 2, DIGEST_SIZE * 2, &hash));
+    if (!plain == !hash) return json_wrong("key_hash", "or key must be given, and not both");
+    if (plain) {
+        *out = digest_of(plain, strlen(plain));
+        return ERR_OK;
+    }
+    size_t size = 0;
+    if (sodium_hex2bin(out->bytes, DIGEST_SIZE, hash, DIGEST_SIZE * 2, NULL, &size, NULL) != 0 ||
+        size != DIGEST_SIZE)
+        return json_wrong("key_hash", "must be %d hexadecimal digits", DIGEST_SIZE * 2);
+    return ERR_OK;
+}
+
+static enum err read_regions(const json_t *object, struct key *key)
+{
+    const json_t *list = json_find(object, "regions");
+    if (!list) return ERR_OK;
+    if (!json_is_array(list) || json_array_size(list) > CONTEXT_REGIONS_MAX)
+        return json_wrong("regions", "must be a list of at most %d names", CONTEXT_REGIONS_MAX);
+    key->regions = mem_new(json_array_size(list) + 1, sizeof *key->regions);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        if (!text || !*text || strlen(text) > CONTEXT_LABEL_MAX)
+            return json_wrong("regions", "must hold names of 1 to %d bytes", CONTEXT_LABEL_MAX);
+        if (strcmp(text, "*") == 0)
+            key->any_region = true;
+        else
+            snprintf(key->regions[key->region_count++], CONTEXT_LABEL_MAX + 1, "%s", text);
+    }
+    return ERR_OK;
+}
+
+static enum err read_priority(const json_t *object, struct key *key)
+{
+    static const char *const names[] = {
+        [WIRE_INTERACTIVE] = "interactive", [WIRE_DEFAULT] = "default", [WIRE_BATCH] = "batch"};
+    const char *text = NULL;
+    key->priority = WIRE_DEFAULT;
+    TRY(json_take_text(object, "priority", 1, 16, &text));
+    if (!text) return ERR_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            key->priority = (enum wire_priority)i;
+            return ERR_OK;
+        }
+    }
+    return json_wrong("priority", "must be interactive, default or batch");
+}
+
+static enum err read_entry(const json_t *object, struct entry *entry)
+{
+    struct key *key = &entry->key;
+    int64_t weight = 1, requests = 0, tokens = 0;
+    if (!json_is_object(object)) return json_wrong("it", "must be an object");
+    TRY(read_hash(object, &entry->hash));
+    TRY(copy_name(object, "id", key->id));
+    if (!*key->id) return json_wrong("id", "must be given");
+    memcpy(key->tenant, key->id, sizeof key->tenant);
+    TRY(copy_name(object, "tenant", key->tenant));
+    TRY(json_take_integer(object, "weight", 1, 1000, &weight));
+    TRY(json_take_integer(object, "requests_per_minute", 0, INT32_MAX, &requests));
+    TRY(json_take_integer(object, "tokens_per_minute", 0, INT64_MAX / 1000000, &tokens));
+    key->weight = (uint32_t)weight;
+    key->rule = (struct limit_rule){(uint64_t)requests, (uint64_t)tokens};
+    TRY(read_priority(object, key));
+    TRY(read_regions(object, key));
+    TRY(json_take_flag(object, "may_assert_user", NULL, &key->may_assert_user));
+    return json_take_flag(object, "admin", NULL, &key->admin);
+}
+
+static enum err read_entries(struct keys *keys, const char *name, const json_t *list)
+{
+    if (!json_is_array(list) || json_array_size(list) == 0 ||
+        json_array_size(list) > CONTEXT_KEYS_MAX)
+        return err_note(ERR_INVALID, "%s: must be a list of 1 to %d keys", name, CONTEXT_KEYS_MAX);
+    keys->entries = mem_new(json_array_size(list), sizeof *keys->entries);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        struct entry *entry = &keys->entries[keys->count++];
+        if (read_entry(json_array_get(list, i), entry)) {
+            char note[ERR_NOTE_MAX];
+            snprintf(note, sizeof note, "%s", err_text());
+            return err_note(ERR_INVALID, "%s: key %zu: %s", name, i + 1, note);
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(keys->entries[j].key.id, entry->key.id) == 0)
+                return err_note(ERR_INVALID, "%s: key %zu: the id '%s' is there twice", name, i + 1,
+                                entry->key.id);
+        }
+    }
+    return ERR_OK;
+}
+
+enum err keys_parse(struct keys **out, const char *name, const char *text, size_t size)
+{
+    json_error_t error;
+    json_t *list = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    if (!list)
+        return err_note(ERR_INVALID, "%s: not valid JSON at line %d, column %d", name, error.line,
+                        error.column);
+    struct keys *keys = mem_new(1, sizeof *keys);
+    enum err err = read_entries(keys, name, list);
+    json_decref(list);
+    if (err) {
+        keys_free(keys);
+        return err;
+    }
+    *out = keys;
+    return ERR_OK;
+}
+
+enum err keys_new(struct keys **out, const char *path)
+{
+    if (!*path) {
+        struct keys *keys = mem_new(1, sizeof *keys);
+        keys->open = (struct key){.id = "local",
+                                  .tenant = "local",
+                                  .weight = 1,
+                                  .priority = WIRE_DEFAULT,
+                                  .any_region = true,
+                                  .may_assert_user = true,
+                                  .admin = true};
+        *out = keys;
+        return ERR_OK;
+    }
+    FILE *file = fopen(path, "re");
+    if (!file) return err_note(ERR_IO, "keys: cannot read '%s': %s", path, strerror(errno));
+    char *text = mem_new(1, KEYS_FILE_MAX + 1);
+    size_t size = fread(text, 1, KEYS_FILE_MAX + 1, file);
+    fclose(file);
+    enum err err = size > KEYS_FILE_MAX
+                       ? err_note(ERR_TOO_LARGE, "%s: larger than %d bytes", path, KEYS_FILE_MAX)
+                       : keys_parse(out, path, text, size);
+    sodium_memzero(text, size);
+    mem_free(text);
+    return err;
+}
+
+void keys_free(struct keys *keys)
+{
+    if (!keys) return;
+    for (size_t i = 0; i < keys->count; i++)
+        mem_free(keys->entries[i].key.regions);
+    mem_free(keys->entries);
+    mem_free(keys);
+}

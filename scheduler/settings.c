@@ -1,0 +1,85 @@
+#include "scheduler/settings.h"
+
+#include "base/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct conf_row rows[] = {
+#define CONF(type, name, preset, min, max, unit, text) \
+    CONF_ROW(struct settings, type, name, preset, min, max, unit, text)
+#include "scheduler/scheduler.conf.def"
+#undef CONF
+};
+
+const struct conf_table settings_table = {
+    .program = "qiao-scheduler",
+    .summary = "the front of a qiao cluster: API, sessions, limits, and the way to the nodes",
+    .usage = "[flags]",
+    .rows = rows,
+    .row_count = sizeof rows / sizeof *rows,
+};
+
+const struct metric_row settings_metrics[METRIC_COUNT] = {
+#define METRIC(kind, name, labels, text) {METRIC_##kind, #name, labels, text},
+#include "scheduler/scheduler.metric.def"
+#undef METRIC
+};
+
+enum err settings_address(const char *text, char host[256], unsigned short *port)
+{
+    const char *colon = strrchr(text, ':');
+    const char *begin = text, *end = colon;
+    if (colon && text[0] == '[') { // an IPv6 address stands in brackets
+        begin = text + 1;
+        end = colon > text + 1 && colon[-1] == ']' ? colon - 1 : NULL;
+    } else if (colon && memchr(text, ':', (size_t)(colon - text))) {
+        end = NULL;
+    }
+    char *rest = NULL;
+    errno = 0;
+    unsigned long value = colon ? strtoul(colon + 1, &rest, 10) : 0;
+    if (!end || end == begin || (size_t)(end - begin) > 255 || errno || value > 65535 ||
+        rest == colon + 1 || *rest)
+        return err_note(ERR_INVALID, "listen: '%s' is not right: must be host:port or [v6]:port",
+                        text);
+    memcpy(host, begin, (size_t)(end - begin));
+    host[end - begin] = '\0';
+    *port = (unsigned short)value;
+    return ERR_OK;
+}
+
+bool settings_is_loopback(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (strcmp(host, "localhost") == 0) return true;
+    if (inet_pton(AF_INET, host, &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+    return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+enum err settings_check(const struct settings *settings)
+{
+    char host[256];
+    unsigned short port;
+    TRY(settings_address(settings->listen, host, &port));
+    if (log_level_parse(settings->log_level) < 0)
+        return err_note(ERR_INVALID,
+                        "log_level: '%s' is not right: must be debug, info, warn or error",
+                        settings->log_level);
+    if (strcmp(settings->limits_when_away, "open") != 0 &&
+        strcmp(settings->limits_when_away, "closed") != 0)
+        return err_note(ERR_INVALID, "limits_when_away: '%s' is not right: must be open or closed",
+                        settings->limits_when_away);
+    if (settings->listen_nodes.count == 0)
+        return err_note(ERR_INVALID, "listen_nodes: at least one URL is needed");
+    if (!settings_is_loopback(host) && !*settings->keys)
+        return err_note(
+            ERR_INVALID,
+            "listen: '%s' can be reached from other machines: `keys` must name a file of "
+            "API keys (without keys only a loopback address is served)",
+            settings->listen);
+    return ERR_OK;
+}

@@ -1,0 +1,32 @@
+/* scheduler/settings.h -- the settings and the metrics of qiao-scheduler, made from their two tables. */
+#ifndef SCHEDULER_SETTINGS_H
+#define SCHEDULER_SETTINGS_H
+
+#include "base/conf.h"
+#include "base/metric.h"
+
+struct settings {
+#define CONF(type, name, preset, min, max, unit, text) CONF_FIELD_##type name;
+#include "scheduler/scheduler.conf.def"
+#undef CONF
+};
+
+extern const struct conf_table settings_table;
+
+enum metric_id {
+#define METRIC(kind, name, labels, text) M_##name,
+#include "scheduler/scheduler.metric.def"
+#undef METRIC
+    METRIC_COUNT
+};
+
+extern const struct metric_row settings_metrics[METRIC_COUNT];
+
+/* What no single row can say: addresses that parse, words that are known. ERR_INVALID names the setting. */
+enum err settings_check(const struct settings *settings);
+/* Part "host:port" or "[v6]:port". ERR_INVALID. */
+enum err settings_address(const char *text, char host[256], unsigned short *port);
+/* Whether only this machine can reach `host`. */
+bool settings_is_loopback(const char *host);
+
+#endif

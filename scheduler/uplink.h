@@ -1,0 +1,52 @@
+/* scheduler/uplink.h -- the door of the nodes: link events -> fleet, flights and lexicon.
+ *
+ * Owns the links, their mailbox and the timer of 100 ms on which heartbeats leave, silent links are closed and
+ * deadlines pass. A scheduler whose own loop stalled judges nobody before it has drained its mailbox.
+ *
+ * A link's first word is HELLO; what a node may not say closes the link with the reason in the log.
+ *
+ * Thread: the loop's. */
+#ifndef SCHEDULER_UPLINK_H
+#define SCHEDULER_UPLINK_H
+
+#include "wire/message.h"
+
+#include "base/conf.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct event_base;
+struct fleet;
+struct flights;
+struct lexicon;
+struct metrics;
+struct peers;
+struct uplink;
+
+struct uplink_options {
+    struct event_base *base;
+    struct metrics *metrics;
+    struct fleet *fleet;
+};
+
+struct uplink *uplink_new(const struct uplink_options *options);
+/* Closes every link. */
+void uplink_free(struct uplink *uplink);
+
+/* Listen for nodes, who from then on are led to `flights` and `lexicon`; `url` gets the first address with its real
+ * port. ERR_IO. */
+enum err uplink_start(struct uplink *uplink, const struct conf_list *urls, struct flights *flights,
+                      struct lexicon *lexicon, char url[WIRE_URL_MAX]);
+/* Who is named in WELCOME; NULL: nobody. */
+void uplink_set_peers(struct uplink *uplink, struct peers *peers);
+
+/* The seams of flights and lexicon (owner: the uplink). */
+enum err uplink_send(void *uplink, uint64_t link, const struct wire_message *message, bool urgent);
+void uplink_quarantine(void *uplink, uint64_t link);
+
+/* Take a node out of the choice or back into it; ERR_NOT_FOUND names it. */
+enum err uplink_drain(struct uplink *uplink, const char *node, bool on);
+
+#endif
