@@ -15,7 +15,8 @@ struct arena {
 
 /* `bytes` stays the caller's and must outlive the arena. */
 void arena_init(struct arena *arena, void *bytes, size_t size);
-/* Zeroed memory, valid until arena_reset(); NULL when the arena is full. `align` is a power of 2. */
+/* Zeroed memory, valid until arena_reset(); NULL when the arena is full. `align` is a
+ * power of two. */
 void *arena_take(struct arena *arena, size_t size, size_t align);
 void arena_reset(struct arena *arena);
 

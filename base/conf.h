@@ -7,15 +7,15 @@
  *
  *      type     field            what is accepted
  *      string   char *           text of min to max bytes
- *      count    uint64_t         an integer from min to max; K, M, G (2^10…) may follow when unit is "bytes"
+ *      count    uint64_t         a whole number, min to max; K, M, G (2^10…) may follow if unit is "bytes"
  *      real     double           a number from min to max
- *      flag     bool             true/false, yes/no, on/off, 1/0; as a flag alone: true; --no-NAME: false
+ *      flag     bool             true/false, yes/no, on/off, 1/0; --NAME alone: true; --no-NAME: false
  *      list     struct conf_list comma-separated, and a flag may be repeated; max is the most items
  *
  * and includes it twice: with CONF_FIELD in the struct, with CONF_ROW in the table (see scheduler/
- * or node/ for the two lines). Precedence: preset < file (--config FILE: `name = value`, `#` begins a
- * comment) < environment (QIAO_NAME) < flags (--kv-blocks 5, --kv-blocks=5). Where flags write `-`, the table,
- * file and variables write `_`. Thread: main's, before others start. */
+ * or node/ for the two lines). Precedence: preset < file (--config FILE: `name = value`, `#` begins
+ * a comment) < environment (QIAO_NAME) < flags (--kv-blocks 5, --kv-blocks=5). Where flags write
+ * `-`, the table, file and variables write `_`. Thread: main's, before others start. */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
 
@@ -78,9 +78,9 @@ enum conf_next {
     CONF_EXIT // --help or --version was printed on stdout
 };
 
-/* Fill `*conf` (a zeroed struct of the program's). `argv` is reordered: *rest gets the index of the first
- * positional argument (argc when there is none); `--` ends the flags. ERR_INVALID, ERR_IO: the note names
- * the source (file:line, variable or flag), the value and what would be right. */
+/* Fill `*conf` (a zeroed struct of the program's). `argv` is reordered: *rest gets the index of the
+ * first positional argument (argc when there is none); `--` ends the flags. ERR_INVALID, ERR_IO:
+ * the note names the source (file:line, variable or flag), the value and what would be right. */
 enum err conf_load(const struct conf_table *table, void *conf, int argc, char **argv, int *rest,
                    enum conf_next *next);
 /* Free what conf_load() made. */

@@ -1,7 +1,7 @@
 /* base/digest.h -- what a thing is, in 16 bytes: BLAKE2b (RFC 7693) through libsodium, 128 bits.
  *
- * Digests name text packs, models, adapters, numerics and grammars. Equal digests are taken as equal
- * things. Thread: any. */
+ * Digests name text packs, models, adapters, numerics and grammars. Equal digests are taken as
+ * equal things. Thread: any. */
 #ifndef BASE_DIGEST_H
 #define BASE_DIGEST_H
 

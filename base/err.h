@@ -30,8 +30,8 @@ enum err_retry {
 enum err err_note(enum err code, const char *format, ...)
     __attribute__((format(printf, 2, 3), cold));
 
-/* The same, so that a compiler sees that what comes back is `code` (a caller of TRY() then knows that
- * an out parameter was set). `code` is read twice: no side effects. */
+/* The same, so that a compiler sees that what comes back is `code` (a caller of TRY() then knows
+ * that an out parameter was set). `code` is read twice: no side effects. */
 #define err_note(code, ...) err_code_of_((err_note)((code), __VA_ARGS__), (code))
 
 static inline enum err err_code_of_(enum err noted, enum err code)

@@ -6,11 +6,11 @@
  *
  * Every count, length, offset, alignment and dimension is checked against the bytes that are there
  * before it is used; a failure names the field and its value ("gguf: tensor 'blk.0.attn_q.weight':
- * offset 12345678 + 4096 bytes is past the end of the file (9876543 bytes)"). After a successful open
- * nothing that this header returns can point outside of the bytes.
+ * offset 12345678 + 4096 bytes is past the end of the file (9876543 bytes)"). After a successful
+ * open nothing that this header returns can point outside of the bytes.
  *
- * The same format carries a model's text pack over the wire: a vocabulary-only image (metadata and no
- * tensors) made by gguf_write_pack().
+ * The same format carries a model's text pack over the wire: a vocabulary-only image (metadata and
+ * no tensors) made by gguf_write_pack().
  *
  * Ownership: what a getter returns is borrowed and lives as long as the gguf. Strings are NOT
  * NUL-terminated: they are views. Thread: immutable after open, any may read. */
@@ -96,8 +96,8 @@ void gguf_close(struct gguf *gguf);
 const void *gguf_bytes(const struct gguf *gguf, size_t *size);
 
 bool gguf_has(const struct gguf *gguf, const char *key);
-/* Integers of any width that fit the asked one; floats from F32 or F64. ERR_NOT_FOUND when the key is
- * absent, ERR_FORMAT when it has another type or does not fit; the note names the key. */
+/* Integers of any width that fit the asked one; floats from F32 or F64. ERR_NOT_FOUND when the key
+ * is absent, ERR_FORMAT when it has another type or does not fit; the note names the key. */
 enum err gguf_get_u32(const struct gguf *gguf, const char *key, uint32_t *out);
 enum err gguf_get_f32(const struct gguf *gguf, const char *key, float *out);
 enum err gguf_get_bool(const struct gguf *gguf, const char *key, bool *out);
@@ -106,8 +106,8 @@ enum err gguf_get_string(const struct gguf *gguf, const char *key, struct gguf_s
 /* An array's element type and count. */
 enum err gguf_get_array(const struct gguf *gguf, const char *key, enum gguf_value_type *type,
                         size_t *count);
-/* Fill `out` [count] from an array of strings (views), of integers, or of floats; `count` must be the
- * array's own. */
+/* Fill `out` [count] from an array of strings (views), of integers, or of floats; `count` must be
+ * the array's own. */
 enum err gguf_get_strings(const struct gguf *gguf, const char *key, struct gguf_string *out,
                           size_t count);
 enum err gguf_get_ints(const struct gguf *gguf, const char *key, int32_t *out, size_t count);
@@ -122,12 +122,12 @@ const char *gguf_tensor_type_name(uint32_t type);
 
 /* The text pack of a model: a GGUF image of the metadata alone, the pairs of which the key starts
  * with "tokenizer." or "general." or is one of "<architecture>.context_length|vocab_size|
- * embedding_length|block_count", in the file's order, byte for byte. Deterministic: equal models give equal
- * packs. ERR_TOO_LARGE beyond GGUF_PACK_MAX. */
+ * embedding_length|block_count", in the file's order, byte for byte. Deterministic: equal models give
+ * equal packs. ERR_TOO_LARGE beyond GGUF_PACK_MAX. */
 enum err gguf_write_pack(const struct gguf *gguf, struct buf *out);
 
-/* A writer for tools and tests. Pairs first, then tensors (their data is copied as it is added), then
- * finish, which appends the whole image to `out`. Mistakes are ours: must(). */
+/* A writer for tools and tests. Pairs first, then tensors (their data is copied as it is added),
+ * then finish, which appends the whole image to `out`. Mistakes are ours: must(). */
 struct gguf_writer;
 struct gguf_writer *gguf_writer_new(void);
 void gguf_writer_free(struct gguf_writer *writer);

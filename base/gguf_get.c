@@ -25,7 +25,8 @@ static bool is_integer(uint32_t type)
     return type <= GGUF_I32 || type == GGUF_U64 || type == GGUF_I64;
 }
 
-/* An integer of any width. One above INT64_MAX is answered as INT64_MAX: it fits nothing we ask for. */
+/* An integer of any width. One above INT64_MAX is answered as INT64_MAX, which fits nothing
+ * that we ask for. */
 static int64_t integer_at(const uint8_t *bytes, uint32_t type)
 {
     uint64_t raw = 0;

@@ -1,7 +1,7 @@
 /* base/gguf_image.h -- what an open GGUF image is inside; for gguf.c and gguf_get.c alone.
  *
- * gguf.c reads and checks the whole image once; gguf_get.c then answers from it without a check of its
- * own, because every offset kept here lies inside of the bytes. */
+ * gguf.c reads and checks the whole image once; gguf_get.c then answers from it without a check of
+ * its own, because every offset kept here lies inside of the bytes. */
 #ifndef BASE_GGUF_IMAGE_H
 #define BASE_GGUF_IMAGE_H
 

@@ -1,4 +1,5 @@
-/* base/metric.h -- counters, gauges and histograms, rendered as Prometheus text (exposition format 0.0.4).
+/* base/metric.h -- counters, gauges and histograms, rendered as Prometheus text (its exposition
+ * format 0.0.4).
  *
  * A program lists its metrics in `<program>.metric.def`:
  *
@@ -6,12 +7,14 @@
  *      METRIC(gauge,     in_flight,       "",           "requests in the air")
  *      METRIC(histogram, ttft_seconds,    "model",      "time to the first token")
  *
- * includes it once for an enum of ids and once for the table, and gives the table to metrics_new(). Every name
- * gets the prefix "qiao_". A metric with labels (at most two) makes a series at the first use of each
- * pair of values, METRIC_SERIES_MAX of them; what comes after is counted under "other", so that a stranger
- * cannot grow the table. Label values are names of ours or of operators, never a user's.
+ * includes it once for an enum of ids and once for the table, and gives the table to metrics_new().
+ * Every name gets the prefix "qiao_". A metric with labels (at most two) makes a series at the
+ * first use of each pair of values, METRIC_SERIES_MAX of them; what comes after is counted under
+ * "other", so that a stranger cannot grow the table. Label values are names of ours or of
+ * operators, never a user's.
  *
- * Thread: any; a lock is taken for a short time. Histograms have fixed buckets from 1 ms to 120 s. */
+ * Thread: any; a lock is taken for a short time. Histograms have fixed buckets from 1 ms to 120
+ * s. */
 #ifndef BASE_METRIC_H
 #define BASE_METRIC_H
 

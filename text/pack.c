@@ -33,7 +33,7 @@ static enum err read_names(struct text_pack *pack, const struct gguf *gguf)
     snprintf(key, sizeof key, "%s.context_length", pack->architecture);
     TRY(gguf_get_u32(gguf, key, &pack->context_length));
     if (pack->context_length == 0) return err_note(ERR_FORMAT, "%s is 0", key);
-    strcpy(pack->name, "model");
+    memcpy(pack->name, "model", sizeof "model");
     if (!gguf_has(gguf, "general.name")) return ERR_OK;
     TRY(gguf_get_string(gguf, "general.name", &string));
     return copy_name(pack->name, string, "general.name");

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -221,11 +222,8 @@ static const char *date_of(struct script *script)
     time_t seconds = (time_t)(script->options->wall_ms / 1000);
     struct tm tm;
     if (!script->template->dated_today || !gmtime_r(&seconds, &tm)) return "26 Jul 2024";
-    char *end = script->date + sizeof script->date;
-    must(strftime(script->date, (size_t)(end - script->date), "%d ", &tm) > 0);
-    strcat(script->date, months[tm.tm_mon]);
-    size_t used = strlen(script->date);
-    must(strftime(script->date + used, sizeof script->date - used, " %Y", &tm) > 0);
+    snprintf(script->date, sizeof script->date, "%02d %s %d", tm.tm_mday, months[tm.tm_mon],
+             tm.tm_year + 1900);
     return script->date;
 }
 

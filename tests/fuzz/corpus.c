@@ -1,6 +1,6 @@
-/* A fuzzer's corpus as a plain test: `corpus DIRECTORY COUNT` runs every file of the directory whole,
- * cut short, and in COUNT seeded mutations, all of them through the same entry as libFuzzer's. Each
- * input is a block of exactly its size, so that ASan sees a read behind it. */
+/* A fuzzer's corpus as a plain test: `corpus DIRECTORY COUNT` runs every file of the directory
+ * whole, cut short, and in COUNT seeded mutations, all of them through the same entry as
+ * libFuzzer's. Each input is a block of exactly its size, so that ASan sees a read behind it. */
 #include "base/buf.h"
 #include "base/must.h"
 #include "base/rand.h"

@@ -1,6 +1,6 @@
 /* Any bytes as a GGUF image. What opens is walked whole: every getter on every key, every byte of
- * every string, array and tensor, and the pack, which must open again and pack to itself. Built with
- * libFuzzer, or with tests/fuzz/corpus.c. */
+ * every string, array and tensor, and the pack, which must open again and pack to itself. Built
+ * with libFuzzer, or with tests/fuzz/corpus.c. */
 #include "base/buf.h"
 #include "base/gguf.h"
 #include "base/gguf_image.h"

@@ -1,5 +1,5 @@
-/* Writes the GGUF fuzzer's corpus into a directory: `gguf_seeds DIRECTORY`. The files are committed;
- * this is how they were made, and how new ones are added. */
+/* Writes the GGUF fuzzer's corpus into a directory: `gguf_seeds DIRECTORY`. The files are
+ * committed; this is how they were made, and how new ones are added. */
 #include "base/buf.h"
 #include "base/gguf.h"
 #include "base/must.h"
@@ -9,7 +9,8 @@
 
 static const char *directory;
 
-/* `err` is what the reader must say: a seed that is refused at its door teaches the fuzzer little. */
+/* `err` is what the reader must say: a seed that is refused where it should open teaches
+ * the fuzzer little. */
 static void save(const char *name, struct buf *image, enum err err)
 {
     struct gguf *gguf = NULL;

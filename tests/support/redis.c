@@ -37,12 +37,11 @@ void test_redis_restart(struct test_redis *redis)
 
 bool test_redis_start(struct test_redis *redis)
 {
-    *redis = (struct test_redis){0};
+    *redis = (struct test_redis){.directory = "/tmp/qiao-redis-XXXXXX"};
     if (system("command -v redis-server >/dev/null") != 0) {
         print_message("skipped: redis-server is not installed\n");
         return false;
     }
-    strcpy(redis->directory, "/tmp/qiao-redis-XXXXXX");
     assert_non_null(mkdtemp(redis->directory));
     snprintf(redis->socket, sizeof redis->socket, "%s/redis.sock", redis->directory);
     test_redis_restart(redis);

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* Golden values: Python's hashlib.blake2b(..., digest_size=16), an implementation that is not ours. */
+/* Golden values: Python's hashlib.blake2b(..., digest_size=16), which is not our
+ * implementation. */
 static void a_digest_is_blake2b_of_128_bits(void **state)
 {
     (void)state;
