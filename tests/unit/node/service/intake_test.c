@@ -1,0 +1,124 @@
+#include "node/service/intake.h"
+#include "tests/test.h"
+
+#include <string.h>
+
+enum {
+    VOCAB = 50,
+    CONTEXT = 20
+};
+
+static const int32_t ids[CONTEXT + 1] = {1, 2, 3, 4, 5};
+static const struct wire_model model = {
+    .kinds = UINT32_C(1) << WIRE_GENERATE, .context_length = CONTEXT, .vocab_size = VOCAB};
+
+static struct wire_submit given_submit(size_t count)
+{
+    return (struct wire_submit){
+        .protocol = WIRE_PROTOCOL,
+        .kind = WIRE_GENERATE,
+        .ids = ids,
+        .id_count = count,
+        .prompt_length = (uint32_t)count,
+        .next_position = (uint32_t)count,
+        .max_tokens = 1,
+        .sampling = {.temperature = 1, .top_p = 1, .repetition_penalty = 1},
+    };
+}
+
+static void refused(const struct wire_submit *submit, enum err err, const char *word)
+{
+    assert_int_equal(intake_check(submit, &model), err);
+    if (!strstr(err_text(), word)) fail_msg("'%s' does not say '%s'", err_text(), word);
+}
+
+static void a_submit_within_the_limits_comes_in(void **state)
+{
+    (void)state;
+    struct wire_submit submit = given_submit(5);
+    assert_int_equal(intake_check(&submit, &model), ERR_OK);
+    submit = given_submit(CONTEXT - 1);
+    assert_int_equal(intake_check(&submit, &model), ERR_OK);
+    submit = given_submit(CONTEXT); // an answer that filled the context elsewhere
+    submit.prompt_length = 3;
+    assert_int_equal(intake_check(&submit, &model), ERR_OK);
+}
+
+static void lengths_must_agree(void **state)
+{
+    (void)state;
+    struct wire_submit submit = given_submit(5);
+    submit.next_position = 4;
+    refused(&submit, ERR_INVALID, "next_position 4");
+    submit = given_submit(5);
+    submit.prompt_length = 0;
+    refused(&submit, ERR_INVALID, "prompt_length 0");
+    submit.prompt_length = 6;
+    refused(&submit, ERR_INVALID, "prompt_length 6");
+    submit = given_submit(0);
+    refused(&submit, ERR_INVALID, "prompt_length");
+}
+
+static void a_prompt_needs_room_for_an_answer(void **state)
+{
+    (void)state;
+    struct wire_submit submit = given_submit(CONTEXT);
+    refused(&submit, ERR_TOO_LONG, "20 tokens");
+    submit = given_submit(CONTEXT + 1);
+    submit.prompt_length = 3;
+    refused(&submit, ERR_TOO_LONG, "context");
+}
+
+static void ids_must_be_the_vocabularys(void **state)
+{
+    (void)state;
+    int32_t wrong[] = {1, VOCAB, -1};
+    struct wire_submit submit = given_submit(3);
+    submit.ids = wrong;
+    refused(&submit, ERR_INVALID, "ids[1]");
+    wrong[1] = 0;
+    refused(&submit, ERR_INVALID, "ids[2]");
+    submit = given_submit(3);
+    submit.stop_ids = wrong;
+    submit.stop_id_count = 3;
+    refused(&submit, ERR_INVALID, "stop_ids[2]");
+}
+
+static void what_the_engine_cannot_do_is_unsupported(void **state)
+{
+    (void)state;
+    struct wire_submit submit = given_submit(3);
+    submit.kind = WIRE_SCAN;
+    refused(&submit, ERR_UNSUPPORTED, "kind");
+    submit = given_submit(3);
+    submit.kind = (enum wire_kind)77;
+    refused(&submit, ERR_UNSUPPORTED, "kind");
+    submit = given_submit(3);
+    submit.protocol = 9;
+    refused(&submit, ERR_UNSUPPORTED, "protocol 9");
+    submit = given_submit(3);
+    submit.grammar = (const uint8_t *)"x";
+    submit.grammar_size = 1;
+    refused(&submit, ERR_UNSUPPORTED, "grammar");
+    submit = given_submit(3);
+    submit.model.bytes[3] = 1;
+    refused(&submit, ERR_UNAVAILABLE, "model digest");
+    submit = given_submit(3);
+    submit.sampling.top_p = 2;
+    refused(&submit, ERR_INVALID, "top_p");
+    submit = given_submit(3);
+    submit.priority = (enum wire_priority)9;
+    refused(&submit, ERR_INVALID, "priority");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_submit_within_the_limits_comes_in),
+        cmocka_unit_test(lengths_must_agree),
+        cmocka_unit_test(a_prompt_needs_room_for_an_answer),
+        cmocka_unit_test(ids_must_be_the_vocabularys),
+        cmocka_unit_test(what_the_engine_cannot_do_is_unsupported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
