@@ -1,13 +1,19 @@
 /* scheduler/core/flight.h -- every request in the air, from dispatch to its one end.
  *
- *      start --> DISPATCHED --first result--> STREAMING --done--> ended (exactly one end event)
- *                  |   ^                          |
- *                  |   +---- busy, node lost -----+   attempt + 1 on another node with equal digests:
- *                  |                                  prompt + ids that were delivered go along
- *                  +-- cancel, deadline, no node left --> ended
+ *      start --> DISPATCHED --first id--> STREAMING --done--> ended (exactly one end event)
+ *                   |  ^                     |
+ *                   |  |    busy, node lost, a retryable error, a contradiction
+ *                   |  |                     v
+ *                   |  +---- a node -----  WAITING     attempt + 1 on another node with equal digests:
+ *                   |                        |         prompt + ids that were delivered go along
+ *                   +-- cancel, deadline ----+-- no node for FLIGHT_WAIT_NS --> ended
+ *
+ * A retry finds its node at once, or waits for one: a place that frees up, a node that comes back. BUSY
+ * is routed once more and then is the answer.
  *
  * Ids are delivered in order of position, each position once: the first arrival wins, a duplicate that is equal is
  * dropped, a duplicate that differs is counted (flights_stats) and its node is reported through `quarantine`.
+ * So is a gap, and a DONE that counts more ids than came; the flight then leaves that node.
  * An attempt that answers about another attempt's number is ignored.
  *
  * Pure: sends through a function given at birth, time and chance are arguments. Thread: the loop's. */
@@ -28,6 +34,9 @@ struct fleet;
 enum {
     FLIGHT_ATTEMPTS_MAX = 4 // dispatches of one choice, the first included
 };
+
+/* How long a flight that has lost its node waits for another. */
+#define FLIGHT_WAIT_NS (UINT64_C(3) * 1000000000)
 
 /* What is asked. Arrays are copied by flight_start(). */
 struct flight_order {
@@ -81,7 +90,8 @@ struct flights_seams {
 };
 
 struct flights_stats {
-    uint64_t started, ended, retried, busy, duplicates, contradictions, lost_nodes;
+    uint64_t started, ended; // a canceled flight has ended
+    uint64_t retried, busy, duplicates, contradictions, lost_nodes;
 };
 
 struct flights;
@@ -92,14 +102,15 @@ struct flights *flights_new(struct fleet *fleet, const struct flights_seams *sea
 void flights_free(struct flights *flights);
 
 /* Dispatch. On success events follow, and never from inside this call. ERR_BUSY (our table or every node is full),
- * ERR_UNAVAILABLE, ERR_TIMEOUT (the deadline has passed): nothing was started. */
+ * ERR_UNAVAILABLE, ERR_TIMEOUT (the deadline has passed), ERR_INVALID (no ids), ERR_TOO_LONG (prompt and answer together
+ * exceed WIRE_IDS_MAX): nothing was started. */
 enum err flight_start(struct flights *flights, const struct flight_order *order,
                       const struct flight_events *events, void *argument, uint64_t now_ns,
                       uint64_t *flight);
 /* The caller lost interest: the node is told, no event follows. An unknown id is ignored. */
 void flight_cancel(struct flights *flights, uint64_t flight);
 
-/* What came from nodes. */
+/* What came from nodes. Messages about a flight, a link or an attempt that is over are ignored. */
 void flights_result(struct flights *flights, uint64_t link, const struct wire_result *result,
                     uint64_t now_ns);
 void flights_done(struct flights *flights, uint64_t link, const struct wire_done *done,
@@ -108,7 +119,7 @@ void flights_busy(struct flights *flights, uint64_t link, const struct wire_busy
                   uint64_t now_ns);
 /* The link went down (call fleet_down() first): its flights go elsewhere or end. */
 void flights_node_lost(struct flights *flights, uint64_t link, uint64_t now_ns);
-/* Deadlines; call it every 100 ms or so. */
+/* Deadlines, and flights that wait for a node; call it every 100 ms or so. */
 void flights_tick(struct flights *flights, uint64_t now_ns);
 
 size_t flights_count(const struct flights *flights);
