@@ -335,7 +335,7 @@ static enum err load_flags(const struct conf_table *table, void *conf, int argc,
             at += argv[at][8] ? 1 : 2; // was read before
             continue;
         }
-        struct flag flag;
+        struct flag flag = {0};
         err = read_flag(table, argc, argv, at, &flag);
         if (err) break;
         if (!seen[flag.row - table->rows]) begin_source(flag.row, conf);

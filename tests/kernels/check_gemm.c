@@ -29,11 +29,19 @@ static void put_ties(struct check *check, float *x, size_t count)
         x[i] = i % QUANT_BLOCK == 0 ? 127.0f : (float)check_below(check, 253) - 126.5f;
 }
 
+/* A few units of the smallest denormal: d is one or two units, and values beyond 127 d must be held. */
+static void put_units(struct check *check, float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] = ((float)check_below(check, 381) - 190.0f) * 0x1p-149f;
+}
+
 static void quantise_case(struct check *check, size_t rows, size_t cols, int recipe)
 {
     enum check_recipe drawn = recipe < CHECK_RECIPES ? (enum check_recipe)recipe : CHECK_PLAIN;
     float *x = check_floats(check, rows * cols, drawn);
     if (recipe == CHECK_RECIPES) put_ties(check, x, rows * cols);
+    if (recipe == CHECK_RECIPES + 1) put_units(check, x, rows * cols);
     struct acts want;
     struct acts got;
     draw_acts(check, &want, x, rows, cols);
@@ -42,7 +50,7 @@ static void quantise_case(struct check *check, size_t rows, size_t cols, int rec
     check->want->quantise(&want, begin, rows);
     check->got->quantise(&got, begin, rows);
     size_t blocks = rows * (cols / QUANT_BLOCK);
-    const char *what = recipe < CHECK_RECIPES ? check_recipe_name(drawn) : "ties";
+    const char *what = recipe < CHECK_RECIPES ? check_recipe_name(drawn) : "ties or units";
     check_same_bytes(check, want.q, got.q, rows * cols, "q %zu x %zu %s", rows, cols, what);
     check_same_floats(check, want.d, got.d, blocks, "d %zu x %zu %s", rows, cols, what);
     check_same_bytes(check, want.sum, got.sum, blocks * sizeof(int32_t), "sum %zu x %zu %s", rows,
@@ -55,7 +63,7 @@ static void check_quantise(struct check *check)
     static const size_t widths[] = {32, 64, 96, 320, 800};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
         for (size_t rows = 1; rows <= 4; rows++)
-            for (int recipe = 0; recipe <= CHECK_RECIPES; recipe++)
+            for (int recipe = 0; recipe <= CHECK_RECIPES + 1; recipe++)
                 quantise_case(check, rows, widths[i], recipe);
 }
 
