@@ -202,6 +202,13 @@ static void a_request_streams_and_ends_once(void **state)
     assert_int_equal(to->submit.next_position, 3);
     assert_int_equal(to->submit.salt_count, 1);
     assert_int_equal(fleet_find_node(fleet, 5)->in_air_tokens, 3);
+    struct sent wrong = *to; // the right node, about what nobody asked for
+    wrong.key.attempt = 1;
+    give(&wrong, 3, answer, 2);
+    wrong.key = to->key;
+    wrong.key.choice = 0;
+    give(&wrong, 3, answer, 2);
+    assert_int_equal(seen.count, 0);
     give(to, 3, answer, 2);
     assert_int_equal(fleet_find_node(fleet, 5)->in_air_tokens, 0);
     assert_int_equal(fleet_find_node(fleet, 5)->in_air, 1);
