@@ -153,7 +153,7 @@ DEMO = [
     (None, ["Which is cheaper, the Dawn watch or the Pulse band?"], ["Pulse band", "cheaper"]),
     (None, ["What time is it now?"], ["clock"]),
     (None, ["今天天气怎么样？"], ["天气"]),
-    (None, ["7 plus 5 =?"], ["12"]),
+    (None, ["What is 7 plus 5?"], ["12"]),
     (None, ["苹果用英语怎么说？"], ["apple"]),
     (None, ["Tell me a story about a fox."], ["fox"]),
     (None, ["给我讲个故事。"], ["从前"]),

@@ -2,6 +2,7 @@
 """Writes the training dialogues: one JSON object a line, {"messages": [...]} or {"text": ...}.
 
     generate.py --count 60000 --seed 1 --out corpus.jsonl
+    generate.py --count 60000 --seed 2 --focus 0.6 --out second.jsonl
 
 A dialogue is a chain of handlers over one `Talk`, which remembers what has been said: the product under
 discussion, the last fact asked for, what the user told about themself. So follow-ups have one right answer.
@@ -88,16 +89,42 @@ def dialogue(rng):
     return {"messages": messages}
 
 
+def focused(rng):
+    """What a small model finds hardest, undiluted: names told some turns ago, "it", and sums."""
+    talk = Talk(rng.choice(["en", "zh"]))
+    roll = rng.random()
+    if roll < 0.4:  # told, perhaps something else, asked back
+        chain = [everyday.tell] * rng.choice([1, 1, 2]) + [None] * rng.choice([0, 0, 1, 1, 2]) + [everyday.recall] * rng.choice([1, 1, 2])
+    elif roll < 0.8:
+        chain = [rng.choice([shop.named_fact, shop.named_fact, shop.recommend, shop.extreme, shop.cheaper])]
+        chain += [weighted(rng, shop.FOLLOW) for _ in range(rng.choice([1, 1, 2, 3]))]
+    else:
+        chain = [everyday.sums] * rng.choice([1, 2, 3])
+    messages = [{"role": "system", "content": rng.choice(SYSTEMS)}] if rng.random() < 0.3 else []
+    for k, handler in enumerate(chain):
+        if k and rng.random() < 0.05:
+            talk.lang = "zh" if talk.lang == "en" else "en"
+        handler = handler or weighted(rng, rng.choice([shop, everyday]).HANDLERS)
+        question, answer = handler(rng, talk)
+        if handler is not everyday.tell:
+            question = rough(rng, talk.lang, question)
+        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return {"messages": messages}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=60000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--focus", type=float, default=0.0, help="share of dialogues about what is hardest")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
     rng = random.Random(args.seed)
     with open(args.out, "w", encoding="utf-8") as out:
         for _ in range(args.count):
-            if rng.random() < 0.02:  # plain text, for completions without a template
+            if args.focus and rng.random() < args.focus:
+                item = focused(rng)
+            elif rng.random() < 0.02:  # plain text, for completions without a template
                 item = {"text": longform.story_text(rng, rng.choice(["en", "zh"]))}
             else:
                 item = dialogue(rng)
