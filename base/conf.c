@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    NAME_MAX_SIZE = 96 // of a name in a message, dashes included
+};
+
 /* A value on its way into the struct, with the words that name its source in an error. */
 struct entry {
     const struct conf_row *row;
@@ -110,7 +114,10 @@ static enum err set_list(const struct entry *entry, struct conf_list *field)
 {
     const char *at = entry->text;
     while (*at) {
-        size_t size = strcspn(at, ",");
+        at += strspn(at, " \t");
+        size_t whole = strcspn(at, ","), size = whole;
+        while (size > 0 && isspace((unsigned char)at[size - 1]))
+            size--;
         if (size > 0) {
             if ((double)field->count >= entry->row->max || field->count >= CONF_LIST_MAX)
                 return err_note(ERR_INVALID, "%s: more than %.0f items", entry->source,
@@ -118,7 +125,7 @@ static enum err set_list(const struct entry *entry, struct conf_list *field)
             field->items = mem_resize(field->items, field->count + 1, sizeof *field->items);
             field->items[field->count++] = mem_text(at, size);
         }
-        at += size + (at[size] == ',');
+        at += whole + (at[whole] == ',');
     }
     return ERR_OK;
 }
@@ -136,10 +143,14 @@ static enum err set(const struct entry *entry, void *conf)
     return ERR_OK;
 }
 
-/* A list from a later source replaces that of an earlier one; within a source it grows. */
-static void begin_source(const struct conf_row *row, void *conf)
+/* A list from a later source replaces that of an earlier one; within a source it grows. `seen` has
+ * a place for every row, false until the source has named it. */
+static void begin_row(const struct conf_table *table, const struct conf_row *row, bool *seen,
+                      void *conf)
 {
-    if (row->type == CONF_list) clear_list(field_of(row, conf));
+    bool *first = &seen[row - table->rows];
+    if (!*first && row->type == CONF_list) clear_list(field_of(row, conf));
+    *first = true;
 }
 
 static bool same_name(const char *name, const char *text, size_t size)
@@ -183,21 +194,37 @@ static size_t distance(const char *a, const char *b)
     return row[b_size];
 }
 
-static enum err unknown(const struct conf_table *table, const char *source, const char *name)
+/* A name as the command line writes it ("--kv-bytes") or as the file does ("kv_bytes"). */
+static const char *spell(const char *name, bool as_flag, char out[NAME_MAX_SIZE])
 {
+    snprintf(out, NAME_MAX_SIZE, "%s%s", as_flag ? "--" : "", name);
+    for (char *at = out; *at; at++)
+        if (*at == '-' || *at == '_') *at = as_flag ? '-' : '_';
+    return out;
+}
+
+/* The first `size` bytes of `text` name no row. `source` is NULL for the command line. */
+static enum err unknown(const struct conf_table *table, const char *source, const char *text,
+                        size_t size)
+{
+    char name[NAME_MAX_SIZE], plain[NAME_MAX_SIZE], near[NAME_MAX_SIZE];
+    snprintf(name, sizeof name, "%.*s", (int)(size < 64 ? size : 64), text);
+    spell(name, false, plain);
     const char *nearest = NULL;
     size_t least = 4;
     for (size_t i = 0; i < table->row_count; i++) {
-        size_t far = distance(name, table->rows[i].name);
+        size_t far = distance(plain, table->rows[i].name);
         if (far < least) {
             least = far;
             nearest = table->rows[i].name;
         }
     }
-    if (nearest)
-        return err_note(ERR_INVALID, "%s: there is no setting '%s'; did you mean '%s'?", source,
-                        name, nearest);
-    return err_note(ERR_INVALID, "%s: there is no setting '%s'; --help lists them", source, name);
+    const char *before = source ? source : "command line", *dashes = source ? "" : "--";
+    if (!nearest)
+        return err_note(ERR_INVALID, "%s: there is no setting '%s%s'; --help lists them", before,
+                        dashes, name);
+    return err_note(ERR_INVALID, "%s: there is no setting '%s%s'; did you mean '%s'?", before,
+                    dashes, name, spell(nearest, source == NULL, near));
 }
 
 static enum err load_presets(const struct conf_table *table, void *conf)
@@ -225,8 +252,8 @@ static char *trim(char *text)
     return text;
 }
 
-static enum err load_line(const struct conf_table *table, void *conf, const char *source,
-                          char *line)
+static enum err load_line(const struct conf_table *table, void *conf, bool *seen,
+                          const char *source, char *line)
 {
     char *comment = strchr(line, '#');
     if (comment) *comment = '\0';
@@ -238,8 +265,8 @@ static enum err load_line(const struct conf_table *table, void *conf, const char
     *equals = '\0';
     char *name = trim(line);
     const struct conf_row *row = find_row(table, name, strlen(name));
-    if (!row) return unknown(table, source, name);
-    begin_source(row, conf);
+    if (!row) return unknown(table, source, name, strlen(name));
+    begin_row(table, row, seen, conf);
     struct entry entry = {.row = row, .source = source, .text = trim(equals + 1)};
     return set(&entry, conf);
 }
@@ -248,6 +275,7 @@ static enum err load_file(const struct conf_table *table, void *conf, const char
 {
     FILE *file = fopen(path, "r");
     if (!file) return err_note(ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    bool *seen = mem_new(table->row_count, sizeof *seen);
     char *line = NULL;
     size_t capacity = 0, total = 0;
     enum err err = ERR_OK;
@@ -260,9 +288,10 @@ static enum err load_file(const struct conf_table *table, void *conf, const char
         if (total > CONF_FILE_MAX)
             err = err_note(ERR_INVALID, "%s: more than %d bytes", source, CONF_FILE_MAX);
         else
-            err = load_line(table, conf, source, line);
+            err = load_line(table, conf, seen, source, line);
     }
     free(line); // getline's
+    mem_free(seen);
     fclose(file);
     return err;
 }
@@ -277,7 +306,7 @@ static enum err load_environment(const struct conf_table *table, void *conf)
         name[size] = '\0';
         const char *text = getenv(name);
         if (!text) continue;
-        begin_source(&table->rows[i], conf);
+        if (table->rows[i].type == CONF_list) clear_list(field_of(&table->rows[i], conf));
         struct entry entry = {.row = &table->rows[i], .source = name, .text = text};
         TRY(set(&entry, conf));
     }
@@ -304,7 +333,7 @@ static enum err read_flag(const struct conf_table *table, int argc, char **argv,
         if (flag.row && flag.row->type != CONF_flag) flag.row = NULL;
         flag.negated = flag.row != NULL;
     }
-    if (!flag.row) return unknown(table, "command line", name);
+    if (!flag.row) return unknown(table, NULL, name, size);
     if (!flag.text && flag.row->type != CONF_flag) {
         if (at + 1 >= argc) return err_note(ERR_INVALID, "%s: a value must follow", argv[at]);
         flag.text = argv[at + 1];
@@ -338,12 +367,10 @@ static enum err load_flags(const struct conf_table *table, void *conf, int argc,
         struct flag flag = {0};
         err = read_flag(table, argc, argv, at, &flag);
         if (err) break;
-        if (!seen[flag.row - table->rows]) begin_source(flag.row, conf);
-        seen[flag.row - table->rows] = true;
-        struct entry entry = {.row = flag.row, .source = argv[at], .text = flag.text};
+        begin_row(table, flag.row, seen, conf);
         char source[128];
         snprintf(source, sizeof source, "--%.*s", (int)strcspn(argv[at] + 2, "="), argv[at] + 2);
-        entry.source = source;
+        struct entry entry = {.row = flag.row, .source = source, .text = flag.text};
         err = set(&entry, conf);
         at += flag.used;
     }

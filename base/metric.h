@@ -13,8 +13,10 @@
  * "other", so that a stranger cannot grow the table. Label values are names of ours or of
  * operators, never a user's.
  *
- * Thread: any; a lock is taken for a short time. Histograms have fixed buckets from 1 ms to 120
- * s. */
+ * Histograms have fixed buckets from 1 ms to 120 s. A label's value is cut between characters.
+ *
+ * Thread: any. Numbers are atomics; a lock is taken only where a series is made, never while the
+ * text is rendered, so that a scrape cannot hold up a step. */
 #ifndef BASE_METRIC_H
 #define BASE_METRIC_H
 

@@ -94,11 +94,40 @@ static void a_wrong_value_names_its_source_and_what_would_be_right(void **state)
     assert_refused(LOAD("--model"), "--model", "a value must follow");
     assert_refused(LOAD("--model", "0123456789012345678901"), "--model", "1 to 20 bytes");
     assert_refused(LOAD("--scheduler", "a,b,c,d"), "--scheduler", "more than 3");
-    assert_refused(LOAD("--kv-byte", "1"), "kv-byte", "did you mean 'kv_bytes'");
+    assert_refused(LOAD("--kv-byte", "1"), "'--kv-byte'", "did you mean '--kv-bytes'?");
+    assert_refused(LOAD("--kv-byte=123"), "'--kv-byte'", "did you mean '--kv-bytes'?");
     assert_refused(LOAD("--zzzzzzzz"), "zzzzzzzz", "--help");
     setenv("QIAO_SHARE", "x", 1);
     assert_refused(LOAD("one"), "QIAO_SHARE: 'x'", "number");
     unsetenv("QIAO_SHARE");
+}
+
+static enum err load_text(const char *text, char *path)
+{
+    int file = mkstemp(path);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    close(file);
+    enum err err = LOAD("--config", path);
+    unlink(path);
+    return err;
+}
+
+static void a_list_grows_within_a_file_and_an_error_names_its_line(void **state)
+{
+    (void)state;
+    char one[] = "/tmp/qiao-conf-XXXXXX", two[] = "/tmp/qiao-conf-XXXXXX";
+    char three[] = "/tmp/qiao-conf-XXXXXX", four[] = "/tmp/qiao-conf-XXXXXX";
+    assert_int_equal(load_text("scheduler = a\nscheduler = b, c\n", one), ERR_OK);
+    assert_int_equal(conf.scheduler.count, 3);
+    assert_string_equal(conf.scheduler.items[0], "a");
+    assert_string_equal(conf.scheduler.items[2], "c");
+    conf_fini(&table, &conf);
+    assert_refused(load_text("\n# x\nshare = 2\n", two), ":3: '2'", "0 to 1");
+    assert_refused(load_text("shar = 1\n", three), ":1: there is no setting 'shar'",
+                   "did you mean 'share'?");
+    assert_refused(load_text("share\n", four), ":1: 'share'", "name = value");
+    assert_int_equal(LOAD("--config", "/nowhere.conf"), ERR_IO);
+    assert_non_null(strstr(err_text(), "/nowhere.conf"));
 }
 
 static void help_and_markdown_show_every_row(void **state)
@@ -121,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flags_win_over_variables_over_file_over_presets),
         cmocka_unit_test(a_wrong_value_names_its_source_and_what_would_be_right),
+        cmocka_unit_test(a_list_grows_within_a_file_and_an_error_names_its_line),
         cmocka_unit_test(help_and_markdown_show_every_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

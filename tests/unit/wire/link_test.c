@@ -175,7 +175,7 @@ static void the_bound_url_can_be_dialed(void **state)
     struct side side = given_side(INBOX);
     char url[WIRE_URL_MAX];
     assert_int_equal(links_listen(side.links, "tcp://127.0.0.1:0", url), ERR_OK);
-    assert_true(strncmp(url, "tcp://127.0.0.1:", 16) == 0 && atoi(url + 16) > 0);
+    assert_true(strncmp(url, "tcp://127.0.0.1:", 16) == 0 && strtol(url + 16, NULL, 10) > 0);
     struct side other = given_side(INBOX);
     assert_int_equal(links_listen(other.links, url, NULL), ERR_IO);
     assert_non_null(strstr(err_text(), url));
@@ -296,7 +296,8 @@ static void pass_time(struct side *side, uint64_t *now_ns, uint64_t ms)
 static int given_raw_peer(const char *url)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)atoi(strrchr(url, ':') + 1)),
+                                  .sin_port =
+                                      htons((uint16_t)strtol(strrchr(url, ':') + 1, NULL, 10)),
                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
