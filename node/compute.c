@@ -1,0 +1,212 @@
+#include "node/compute.h"
+
+#include "node/engine/echo.h"
+#include "node/engine/kv.h"
+#include "node/model/forward.h"
+#include "node/model/model.h"
+#include "node/settings.h"
+
+#include "kernels/cpu.h"
+#include "kernels/ops.h"
+#include "kernels/select.h"
+#include "kernels/team.h"
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+struct compute {
+    struct kv_pool *pool;
+    struct wire_model facts;
+    const struct buf *pack;
+
+    struct ops ops; // of a model; nothing of an echo
+    struct team *team;
+    struct model *model;
+    struct forward *forward;
+
+    struct echo *echo;
+    struct buf echo_pack;
+};
+
+static uint32_t cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    uint32_t count = (uint32_t)CPU_COUNT(&set);
+    return count < TEAM_THREADS_MAX ? count : TEAM_THREADS_MAX;
+}
+
+static uint32_t blocks_for(uint32_t token_count)
+{
+    return token_count / KV_BLOCK_TOKENS + (token_count % KV_BLOCK_TOKENS != 0);
+}
+
+/* The pool, and the context that it can hold, in *context (the model's own at first). */
+static enum err open_pool(struct compute *compute, struct kv_shape *shape,
+                          const struct settings *settings, uint32_t *context)
+{
+    uint64_t block_size = kv_block_size(shape);
+    uint64_t bytes = settings->kv_bytes;
+    uint64_t wanted = (uint64_t)blocks_for(*context) * settings->sequences;
+    if (bytes == 0) bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
+    uint64_t blocks = bytes / block_size;
+    if (blocks > wanted) blocks = wanted; // more than can ever be used
+    if (blocks == 0) {
+        return err_note(ERR_INVALID, "kv_bytes: %" PRIu64 ", one block of %d tokens takes %" PRIu64,
+                        bytes, KV_BLOCK_TOKENS, block_size);
+    }
+    if (blocks < blocks_for(*context)) {
+        if (settings->context > 0) {
+            return err_note(ERR_INVALID,
+                            "kv_bytes: %" PRIu64 " hold %" PRIu64 " tokens, a context of %" PRIu32
+                            " was asked for",
+                            bytes, blocks * KV_BLOCK_TOKENS, *context);
+        }
+        uint32_t held = (uint32_t)blocks * KV_BLOCK_TOKENS;
+        log_warn("context_cut", "trained=%" PRIu32 " pool_holds=%" PRIu32, *context, held);
+        *context = held;
+    }
+    shape->block_count = (uint32_t)blocks;
+    return kv_pool_new(&compute->pool, shape);
+}
+
+static enum err load_model(struct compute *compute, const struct settings *settings)
+{
+    uint32_t features;
+    TRY(cpu_choose_env(&features));
+    ops_select(&compute->ops, features);
+    TRY(team_new(&compute->team, settings->threads ? (uint32_t)settings->threads : cores()));
+    struct model_options options = {
+        .ops = &compute->ops,
+        .team = compute->team,
+        .float_gemm =
+            strcmp(settings->float_gemm, "blas") == 0 ? MODEL_FLOAT_BLAS : MODEL_FLOAT_EXACT,
+        .context_max = (uint32_t)settings->context,
+    };
+    return model_load(&compute->model, settings->model, &options);
+}
+
+static enum err open_model(struct compute *compute, const struct settings *settings)
+{
+    TRY(load_model(compute, settings));
+    const struct model_shape *shape = model_shape(compute->model);
+    struct kv_shape kv_shape = {.layer_count = shape->layer_count,
+                                .kv_head_count = shape->kv_head_count,
+                                .head_dim = shape->head_dim};
+    uint32_t context = shape->context_length;
+    TRY(open_pool(compute, &kv_shape, settings, &context));
+    struct forward_limits limits = {.rows_max = (uint32_t)settings->batch_tokens,
+                                    .logits_max = (uint32_t)settings->sequences,
+                                    .context_max = context};
+    TRY(forward_new(&compute->forward, compute->model, compute->pool, compute->team, &limits));
+    compute->pack = model_pack(compute->model);
+    compute->facts = (struct wire_model){
+        .name = {shape->name, strlen(shape->name)},
+        .kinds = UINT32_C(1) << WIRE_GENERATE,
+        .pack = digest_of(compute->pack->data, compute->pack->size),
+        .model = *model_digest(compute->model),
+        .numerics = *model_numerics(compute->model),
+        .context_length = context,
+        .vocab_size = shape->vocab_size,
+    };
+    return ERR_OK;
+}
+
+static enum err open_echo(struct compute *compute, const struct settings *settings)
+{
+    static const char what[] = "echo 1"; // its answers are a function of the prompt alone
+    struct kv_shape shape = {.layer_count = 1, .kv_head_count = 1, .head_dim = 8};
+    uint32_t context = ECHO_CONTEXT;
+    if (settings->context > 0 && settings->context < context) context = (uint32_t)settings->context;
+    TRY(open_pool(compute, &shape, settings, &context));
+    compute->echo = echo_new((uint32_t)settings->sequences, (uint32_t)settings->echo_delay_ms);
+    echo_write_pack(&compute->echo_pack);
+    compute->pack = &compute->echo_pack;
+    compute->facts = (struct wire_model){
+        .name = {"echo", 4},
+        .kinds = UINT32_C(1) << WIRE_GENERATE,
+        .pack = digest_of(compute->pack->data, compute->pack->size),
+        .model = digest_of(what, sizeof what),
+        .numerics = digest_of(what, sizeof what),
+        .context_length = context,
+        .vocab_size = echo_backend(compute->echo).vocab_size,
+    };
+    return ERR_OK;
+}
+
+enum err compute_new(struct compute **out, const struct settings *settings)
+{
+    struct compute *compute = mem_new(1, sizeof *compute);
+    bool echo = strcmp(settings->engine, "echo") == 0;
+    enum err err = echo ? open_echo(compute, settings) : open_model(compute, settings);
+    if (err) {
+        compute_free(compute);
+        return err;
+    }
+    *out = compute;
+    return ERR_OK;
+}
+
+void compute_free(struct compute *compute)
+{
+    if (!compute) return;
+    forward_free(compute->forward);
+    echo_free(compute->echo);
+    kv_pool_free(compute->pool);
+    model_free(compute->model);
+    team_free(compute->team);
+    buf_fini(&compute->echo_pack);
+    mem_free(compute);
+}
+
+static void model_step(void *self, const struct forward_slice *slices, struct seq *const *seqs,
+                       size_t count)
+{
+    (void)seqs; // ids, positions and tables are all that a transformer reads
+    forward_step(self, slices, count);
+}
+
+static float *model_logits(void *self, size_t index)
+{
+    return forward_logits(self, index);
+}
+
+struct engine_backend compute_backend(const struct compute *compute)
+{
+    if (compute->echo) return echo_backend(compute->echo);
+    return (struct engine_backend){.self = compute->forward,
+                                   .vocab_size = compute->facts.vocab_size,
+                                   .step = model_step,
+                                   .logits = model_logits};
+}
+
+struct kv_pool *compute_pool(const struct compute *compute)
+{
+    return compute->pool;
+}
+
+const struct wire_model *compute_model(const struct compute *compute)
+{
+    return &compute->facts;
+}
+
+const struct buf *compute_pack(const struct compute *compute)
+{
+    return compute->pack;
+}
+
+uint32_t compute_threads(const struct compute *compute)
+{
+    return compute->team ? team_size(compute->team) : 1;
+}
+
+const char *compute_rung(const struct compute *compute)
+{
+    return compute->echo ? "echo" : compute->ops.name;
+}

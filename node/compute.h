@@ -1,0 +1,37 @@
+/* node/compute.h -- what a node computes with, built from its settings: the model with all that runs it, or the
+ * echo, behind one backend; and what the node says of it in its HELLO.
+ *
+ * Thread: main's until the engine's thread starts; then that one's, who leads the team. */
+#ifndef NODE_COMPUTE_H
+#define NODE_COMPUTE_H
+
+#include "node/engine/engine.h"
+
+#include "wire/message.h"
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+struct compute;
+struct kv_pool;
+struct settings;
+
+/* Loads the model (the long part of a start). ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED, ERR_NO_MEMORY, ERR_INVALID
+ * with the file, the field or the setting by name. */
+enum err compute_new(struct compute **out, const struct settings *settings);
+void compute_free(struct compute *compute);
+
+struct engine_backend compute_backend(const struct compute *compute);
+struct kv_pool *compute_pool(const struct compute *compute);
+/* The name, digests, context and vocabulary; lives as long as `compute`. */
+const struct wire_model *compute_model(const struct compute *compute);
+/* The text pack's bytes. */
+const struct buf *compute_pack(const struct compute *compute);
+uint32_t compute_threads(const struct compute *compute);
+/* The rung of the kernels; "echo". */
+const char *compute_rung(const struct compute *compute);
+
+#endif

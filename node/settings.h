@@ -1,0 +1,18 @@
+/* node/settings.h -- the settings of qiao-node, made from their table. */
+#ifndef NODE_SETTINGS_H
+#define NODE_SETTINGS_H
+
+#include "base/conf.h"
+
+struct settings {
+#define CONF(type, name, preset, min, max, unit, text) CONF_FIELD_##type name;
+#include "node/node.conf.def"
+#undef CONF
+};
+
+extern const struct conf_table settings_table;
+
+/* What no single row can say: words that are known, numbers that must agree. ERR_INVALID names the setting. */
+enum err settings_check(const struct settings *settings);
+
+#endif
