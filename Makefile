@@ -35,6 +35,7 @@ tsan: | build/ ## the units under TSan
 	@ctest --preset tsan
 
 fuzz: ## make fuzz ROOM=gguf SECONDS=120
+	@deploy/install build fuzz
 	@tests/fuzz/run.sh $(ROOM) $(SECONDS)
 
 fmt: ## format every C file
