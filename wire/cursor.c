@@ -150,8 +150,8 @@ bool cursor_map(struct cursor *cursor, size_t *count)
 
 bool cursor_skip(struct cursor *cursor)
 {
-    // Nesting needs no stack: a container only adds its values to those still to be passed. A sum that
-    // exceeds the bytes left can never be met, so it stays small.
+    // Nesting needs no stack: a container only adds its values to those still to be passed. A sum
+    // that exceeds the bytes left can never be met, so it stays small.
     struct cursor walk = *cursor;
     for (uint64_t pending = 1; pending > 0; pending--) {
         struct head head;

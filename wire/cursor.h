@@ -1,13 +1,14 @@
 /* wire/cursor.h -- read msgpack out of a stranger's bytes, allocating nothing.
  *
- * msgpack-c packs what we send. It does not unpack what we receive: its unpacker makes an object tree
- * and takes memory for a container from the count in its header, which here a stranger chose. A cursor
- * walks over the one whole body that a frame has delimited; it never reads past `end`, never recurses,
- * and takes nothing from the heap.
+ * msgpack-c packs what we send. It does not unpack what we receive: its unpacker makes an object
+ * tree and takes memory for a container from the count in its header, which here a stranger chose.
+ * A cursor walks over the one whole body that a frame has delimited; it never reads past `end`,
+ * never recurses, and takes nothing from the heap.
  *
- * Every function returns false, and leaves the cursor where it was, when the next value is of another
- * type, out of range, or cut off. Any width of an integer or of a length is taken, as the msgpack
- * specification (github.com/msgpack/msgpack/blob/master/spec.md) allows. Thread: one owner. */
+ * Every function returns false, and leaves the cursor where it was, when the next value is of
+ * another type, out of range, or cut off. Any width of an integer or of a length is taken, as the
+ * msgpack specification (github.com/msgpack/msgpack/blob/master/spec.md) allows. Thread: one
+ * owner. */
 #ifndef WIRE_CURSOR_H
 #define WIRE_CURSOR_H
 

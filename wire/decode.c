@@ -127,8 +127,8 @@ static bool unpack(enum field_kind kind, void *thing, const uint8_t *bytes)
     return true;
 }
 
-/* An array of `count` things of `size` bytes, put into its field. An own count is stored, a shared one
- * must be met. */
+/* An array of `count` things of `size` bytes, put into its field. An own count is stored, a shared
+ * one must be met. */
 static enum err take_array(const struct reading *in, const struct field *field, size_t count,
                            size_t size, char **things)
 {

@@ -9,7 +9,7 @@
  *           5      1  type      enum wire_type; a receiver refuses one that it does not know
  *           6      2  flags     0 in version 1; a receiver ignores bits that it does not know
  *           8      4  size      of the body, at most wire_body_max(type)
- *          12      8  sequence  0 for a link's first frame in this direction, then one more each time:
+ *          12      8  sequence  0 for a link's first frame in this direction, then one more each:
  *                               a gap or a repetition closes the link
  *
  * The body is one msgpack map (wire/message.h). The golden bytes of every message stand in

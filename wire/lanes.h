@@ -2,8 +2,8 @@
  *
  *      urgent    > ordinary > bulk
  *
- * The first lane with a frame goes first; inside a lane order holds. Sequence numbers are given when a
- * frame leaves, so the peer sees them without a gap whichever lane a frame came by.
+ * The first lane with a frame goes first; inside a lane order holds. Sequence numbers are given
+ * when a frame leaves, so the peer sees them without a gap whichever lane a frame came by.
  *
  * Thread: one at a time; link_nng.c holds its lock around these. */
 #ifndef WIRE_LANES_H
@@ -23,7 +23,8 @@ enum lane {
 };
 
 enum {
-    // Small frames that leave together, in one write: no more than this, or one frame that is larger.
+    // Small frames that leave together, in one write: no more than this, or one frame that is
+    // larger.
     LANES_BATCH_BYTES = 16 << 10
 };
 
@@ -40,8 +41,8 @@ struct lanes {
 void lanes_init(struct lanes *lanes, size_t limit);
 void lanes_fini(struct lanes *lanes);
 
-/* Queue one frame (header and body), whose bytes are taken out of `frame`. False when it would exceed
- * the limit; then `frame` is untouched. */
+/* Queue one frame (header and body), whose bytes are taken out of `frame`. False when it would
+ * exceed the limit; then `frame` is untouched. */
 bool lanes_put(struct lanes *lanes, enum lane lane, struct buf *frame);
 /* Append the next frames to `out`; nothing when the lanes are empty. */
 void lanes_take(struct lanes *lanes, struct buf *out);

@@ -76,8 +76,8 @@ size_t layout_count(const struct field *field, const void *record);
 /* Append `record` as a map. Fields beyond their limits are our own mistake: must(). */
 void layout_encode(const struct layout *layout, const void *record, struct buf *out);
 
-/* Read one map that fills `size` bytes into `record` (zeroed by this). Texts and bytes are lent from
- * the map, arrays are taken from `arena`. */
+/* Read one map that fills `size` bytes into `record` (zeroed by this). Texts and bytes are lent
+ * from the map, arrays are taken from `arena`. */
 enum err layout_decode(const struct layout *layout, void *record, const uint8_t *bytes, size_t size,
                        struct arena *arena);
 

@@ -1,10 +1,11 @@
 /* wire/link.h -- the connection between one node and one scheduler.
  *
- * The node's side dials and keeps dialing (with jitter, 50 ms to 1 s); the scheduler's side listens. Both
- * get the same events, as heap messages in a mailbox: NNG's threads move bytes and do nothing else
- * (docs/adr/0002-links-are-nng-streams.md). A link comes up, delivers whole frames in order, and goes
- * down; it never drops a frame silently: a gap in the sequence numbers, a malformed or too large frame, a
- * full send queue, or silence of the peer closes it, and the reason is in the DOWN event.
+ * The node's side dials and keeps dialing (with jitter, 50 ms to 1 s); the scheduler's side
+ * listens. Both get the same events, as heap messages in a mailbox: NNG's threads move bytes and do
+ * nothing else (docs/adr/0002-links-are-nng-streams.md). A link comes up, delivers whole frames in
+ * order, and goes down; it never drops a frame silently: a gap in the sequence numbers, a malformed
+ * or too large frame, a full send queue, or silence of the peer closes it, and the reason is in the
+ * DOWN event.
  *
  * What is queued leaves in three lanes, each in its own order:
  *
@@ -14,8 +15,8 @@
  *
  * At most one frame that has begun is ahead of an urgent one.
  *
- * Thread: link_* and links_* are called from the one thread that owns the set, which is also the inbox's
- * reader; events come through the mailbox. */
+ * Thread: link_* and links_* are called from the one thread that owns the set, which is also the
+ * inbox's reader; events come through the mailbox. */
 #ifndef WIRE_LINK_H
 #define WIRE_LINK_H
 
@@ -58,21 +59,21 @@ struct link_event {
 
 struct links; // a set of links with one mailbox
 
-/* Events go to `inbox`, which outlives the set. An event is never lost: when the inbox is full, the link
- * keeps it and stops reading (backpressure, down to the peer's queue) until links_resume(). */
+/* Events go to `inbox`, which outlives the set. An event is never lost: when the inbox is full, the
+ * link keeps it and stops reading (backpressure, down to the peer's queue) until links_resume(). */
 enum err links_new(struct links **out, struct mailbox *inbox);
 /* Closes every link, waits for NNG to let go; no event is put after it returns. */
 void links_free(struct links *links);
 
-/* Accept links at `url` ("tcp://0.0.0.0:7400", "ipc:///path"); ERR_IO names the address and the cause.
- * `bound_url` (may be NULL) gets the address with the real port when 0 was asked. */
+/* Accept links at `url` ("tcp://0.0.0.0:7400", "ipc:///path"); ERR_IO names the address and the
+ * cause. `bound_url` (may be NULL) gets the address with the real port when 0 was asked. */
 enum err links_listen(struct links *links, const char *url, char bound_url[WIRE_URL_MAX]);
 /* Keep a link to `url` up, for ever; *dialer gets its number. */
 enum err links_dial(struct links *links, const char *url, size_t *dialer);
 
-/* Queue a message; it is encoded before this returns. ERR_BUSY: the queue is full, and the link is being
- * closed; ERR_NOT_FOUND: no such link (any more); ERR_TOO_LARGE: above LINK_FRAME_MAX. `urgent` is for
- * heartbeats; a cancel is not urgent, since it must not overtake its submit. */
+/* Queue a message; it is encoded before this returns. ERR_BUSY: the queue is full, and the link is
+ * being closed; ERR_NOT_FOUND: no such link (any more); ERR_TOO_LARGE: above LINK_FRAME_MAX.
+ * `urgent` is for heartbeats; a cancel is not urgent, since it must not overtake its submit. */
 enum err link_send(struct links *links, uint64_t link, const struct wire_message *message,
                    bool urgent);
 /* Unsent bytes: a sender of many fragments waits while this is high. */
@@ -83,9 +84,10 @@ void link_close(struct links *links, uint64_t link, const char *reason);
 /* Hand over what a full inbox refused and read on. Call it whenever the inbox was emptied; it costs
  * nothing when nothing is held. */
 void links_resume(struct links *links);
-/* Close links that have been silent for LINK_SILENCE_MS, and free those that are down; call it every ~100 ms
- * with now (clock_now_ns()), the inbox drained. A call that comes more than LINK_SILENCE_MS / 2 after the
- * one before judges nobody: the silence may have been our own. Calls links_resume(). */
+/* Close links that have been silent for LINK_SILENCE_MS, and free those that are down; call it
+ * every ~100 ms with now (clock_now_ns()), the inbox drained. A call that comes more than
+ * LINK_SILENCE_MS / 2 after the one before judges nobody: the silence may have been our own. Calls
+ * links_resume(). */
 void links_check(struct links *links, uint64_t now_ns);
 
 void link_event_free(struct link_event *event);

@@ -1,9 +1,10 @@
-/* wire/message.h -- everything that scheduler and node say to each other: the treaty of the two towers.
+/* wire/message.h -- everything that scheduler and node say to each other: the treaty of the two
+ * towers.
  *
  * A message is a frame (wire/frame.h): a fixed header and a body that is one msgpack map from small
- * integer keys to values. Receivers skip keys that they do not know, so fields can be added without a new
- * version; a field is never given another meaning. The keys stand in wire/message.def and the golden
- * bytes of every message in tests/data/wire/.
+ * integer keys to values. Receivers skip keys that they do not know, so fields can be added without
+ * a new version; a field is never given another meaning. The keys stand in wire/message.def and the
+ * golden bytes of every message in tests/data/wire/.
  *
  *      node                                   scheduler
  *       | ---- HELLO (models, digests) ---------> |      the node dials
@@ -16,11 +17,12 @@
  *       | ---- LOAD, CACHE_DELTA ---------------> |
  *       | <--- HEARTBEAT (both, 100 ms) --------> |
  *
- * Numbers only: no text of a user, no user id crosses this wire. The vocabulary crosses once, as the
- * text pack.
+ * Numbers only: no text of a user, no user id crosses this wire. The vocabulary crosses once, as
+ * the text pack.
  *
  * Ownership: a decoded message borrows its arrays from a struct arena or from the frame's bytes, as
- * message_decode() says; an encoder copies all that it is given. Thread: pure functions, any thread. */
+ * message_decode() says; an encoder copies all that it is given. Thread: pure functions, any
+ * thread. */
 #ifndef WIRE_MESSAGE_H
 #define WIRE_MESSAGE_H
 
@@ -227,8 +229,8 @@ struct wire_top {
     float logprob;
 };
 
-/* Consecutive ids of one attempt. Vectors, scores and top-k results of the other kinds use `vector`,
- * and `tops`. */
+/* Consecutive ids of one attempt. Vectors, scores and top-k results of the other kinds use
+ * `vector`, and `tops`. */
 struct wire_result {
     struct wire_key key;
     uint32_t position; // of ids[0] in the sequence (prompt counted)
@@ -298,13 +300,14 @@ struct wire_message {
     };
 };
 
-/* Append the body of `message` to `out`. Our own messages are within the limits: must(). Only a DONE's
- * note is cut to WIRE_NOTE_MAX, since err_text() may be longer. */
+/* Append the body of `message` to `out`. Our own messages are within the limits: must(). Only a
+ * DONE's note is cut to WIRE_NOTE_MAX, since err_text() may be longer. */
 void message_encode(const struct wire_message *message, struct buf *out);
 
-/* Read a body that a stranger sent. Arrays are taken from `arena`; texts and byte strings point into
- * `body`; so the message lives as long as both. ERR_FORMAT names the message, the field and what is
- * wrong with it (missing, wrong type, out of its limit); ERR_NO_MEMORY: the arena is full. */
+/* Read a body that a stranger sent. Arrays are taken from `arena`; texts and byte strings point
+ * into `body`; so the message lives as long as both. ERR_FORMAT names the message, the field and
+ * what is wrong with it (missing, wrong type, out of its limit); ERR_NO_MEMORY: the arena is
+ * full. */
 enum err message_decode(struct wire_message *out, enum wire_type type, const uint8_t *body,
                         size_t size, struct arena *arena);
 

@@ -2,8 +2,8 @@
  *
  *      reader_room() -> where the next bytes go -> reader_took() -> reader_next() until NULL
  *
- * Small frames are cut out of one buffer, so that many come with one read; the body of a large one is
- * read straight into its event. Thread: one at a time. */
+ * Small frames are cut out of one buffer, so that many come with one read; the body of a large one
+ * is read straight into its event. Thread: one at a time. */
 #ifndef WIRE_READER_H
 #define WIRE_READER_H
 
@@ -37,8 +37,8 @@ void reader_fini(struct reader *reader);
 uint8_t *reader_room(struct reader *reader, size_t *size);
 void reader_took(struct reader *reader, size_t size);
 
-/* The next whole frame, as an event of kind LINK_FRAME that the caller frees; NULL when more bytes are
- * needed. ERR_FORMAT: the stream is not what frame.h says, and worth no further byte. */
+/* The next whole frame, as an event of kind LINK_FRAME that the caller frees; NULL when more bytes
+ * are needed. ERR_FORMAT: the stream is not what frame.h says, and worth no further byte. */
 enum err reader_next(struct reader *reader, struct link_event **event);
 
 #endif

@@ -147,9 +147,9 @@ static void count_sets(struct fleet *fleet)
     }
 }
 
-/* Forget sets that nobody serves: a set that is not current at once, the current one of a name after
- * FLEET_FORGET_NS, so that a restart of its only node changes nothing. The eldest set left under the name
- * is then the current one. */
+/* Forget sets that nobody serves: a set that is not current at once, the current one of a name
+ * after FLEET_FORGET_NS, so that a restart of its only node changes nothing. The eldest set left
+ * under the name is then the current one. */
 static void refresh(struct fleet *fleet, uint64_t now_ns)
 {
     count_sets(fleet);
@@ -310,7 +310,8 @@ void fleet_heartbeat(struct fleet *fleet, uint64_t link, const struct wire_heart
     if (!node) return;
     node->face.heard_ns = now_ns;
     node->face.step_age_ms = beat->step_age_ms;
-    // A node that stops saying so was asked to by somebody: another scheduler's word counts as ours.
+    // A node that stops saying so was asked to by somebody: another scheduler's word counts as
+    // ours.
     if (node->drain_said && !beat->draining) node->drain_asked = false;
     node->drain_said = beat->draining;
     settle_state(fleet, node);

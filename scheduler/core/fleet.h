@@ -2,15 +2,16 @@
  *
  *      LINKED --hello--> READY <--drain/undrain--> DRAINING        any --down or silence--> gone
  *
- * A node is known by its link. What it said in HELLO is fixed for the life of the link; load and heartbeats are
- * soft state. A model is a name with four digests (pack, model, adapter, numerics): the first set that is seen under
- * a name is the current one, and nodes that serve the name with another set get no requests for it until
- * fleet_promote() makes theirs current. When the last node of a current set is gone for FLEET_FORGET_NS,
- * another set may take its place.
+ * A node is known by its link. What it said in HELLO is fixed for the life of the link; load and
+ * heartbeats are soft state. A model is a name with four digests (pack, model, adapter, numerics):
+ * the first set that is seen under a name is the current one, and nodes that serve the name with
+ * another set get no requests for it until fleet_promote() makes theirs current. When the last node
+ * of a current set is gone for FLEET_FORGET_NS, another set may take its place.
  *
- * Choice: among READY nodes that serve the model's current digests, have credit left and are not excluded, the one with
- * the least (waiting tokens + tokens that we sent and that it has not reported yet, then requests in the air); near-equal ones
- * are chosen at random, so that many schedulers do not herd.
+ * Choice: among READY nodes that serve the model's current digests, have credit left and are not
+ * excluded, the one with the least (waiting tokens + tokens that we sent and that it has not
+ * reported yet, then requests in the air); near-equal ones are chosen at random, so that many
+ * schedulers do not herd.
  *
  * Pure: time and chance are arguments; no I/O. Thread: the loop's. */
 #ifndef SCHEDULER_CORE_FLEET_H
@@ -69,8 +70,9 @@ struct fleet;
 struct fleet *fleet_new(uint64_t seed);
 void fleet_free(struct fleet *fleet);
 
-/* A node introduced itself. ERR_INVALID: another protocol, or nothing to serve; ERR_CONFLICT: a live node has
- * this name; ERR_NO_MEMORY: FLEET_NODES_MAX. The caller then closes the link with the note. */
+/* A node introduced itself. ERR_INVALID: another protocol, or nothing to serve; ERR_CONFLICT: a
+ * live node has this name; ERR_NO_MEMORY: FLEET_NODES_MAX. The caller then closes the link with the
+ * note. */
 enum err fleet_hello(struct fleet *fleet, uint64_t link, const struct wire_hello *hello,
                      uint64_t now_ns);
 void fleet_load(struct fleet *fleet, uint64_t link, const struct wire_load *load, uint64_t now_ns);
@@ -82,7 +84,8 @@ void fleet_down(struct fleet *fleet, uint64_t link, uint64_t now_ns);
 enum err fleet_drain(struct fleet *fleet, const char *node, bool on, uint64_t *link);
 enum err fleet_promote(struct fleet *fleet, const char *model, const struct digest *digest);
 
-/* The current set under a name; NULL when no such model was seen. Borrowed until the next change. */
+/* The current set under a name; NULL when no such model was seen. Borrowed until the next
+ * change. */
 const struct fleet_model *fleet_find_model(const struct fleet *fleet, const char *name,
                                            size_t size);
 size_t fleet_model_count(const struct fleet *fleet);
@@ -99,9 +102,11 @@ struct fleet_need {
     size_t excluded_count;
 };
 
-/* Choose a node. ERR_UNAVAILABLE: no live node serves it; ERR_BUSY: those that do are out of credit. */
+/* Choose a node. ERR_UNAVAILABLE: no live node serves it; ERR_BUSY: those that do are out of
+ * credit. */
 enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need, uint64_t *link);
-/* Charged at dispatch, given back when the first id comes (tokens) and when the attempt ends (the place). */
+/* Charged at dispatch, given back when the first id comes (tokens) and when the attempt ends (the
+ * place). */
 void fleet_charge(struct fleet *fleet, uint64_t link, uint32_t tokens);
 void fleet_first_id(struct fleet *fleet, uint64_t link, uint32_t tokens);
 void fleet_release(struct fleet *fleet, uint64_t link, uint32_t tokens, bool had_id);

@@ -334,8 +334,8 @@ static bool go_on(struct flights *flights, struct flight *flight, uint64_t now_n
     return true;
 }
 
-/* The flight, which holds no node any more, goes elsewhere. `cause` and `note` are what it ends with
- * if there is no elsewhere. */
+/* The flight, which holds no node any more, goes elsewhere. `cause` and `note` are what it ends
+ * with if there is no elsewhere. */
 static void retry(struct flights *flights, struct flight *flight, enum err cause, const char *note,
                   uint64_t now_ns)
 {
@@ -347,7 +347,8 @@ static void retry(struct flights *flights, struct flight *flight, enum err cause
     }
     flight->cause = cause;
     snprintf(flight->note, sizeof flight->note, "%s", note);
-    // A lost node may come back and others may free up; what a live node refused is answered at once.
+    // A lost node may come back and others may free up; what a live node refused is answered at
+    // once.
     flight->give_up_ns = cause == ERR_UNAVAILABLE ? now_ns + FLIGHT_WAIT_NS : now_ns;
     (void)go_on(flights, flight, now_ns);
 }
@@ -385,7 +386,8 @@ static void remember(struct flight *flight, const int32_t *ids, size_t count)
     flight->id_count += count;
 }
 
-/* Deliver the `count` ids of the result from its index `first`: they begin where the flight ends. */
+/* Deliver the `count` ids of the result from its index `first`: they begin where the flight
+ * ends. */
 static void deliver(struct flights *flights, struct flight *flight,
                     const struct wire_result *result, size_t first, size_t count)
 {
@@ -452,7 +454,8 @@ void flights_done(struct flights *flights, uint64_t link, const struct wire_done
         return;
     }
     char note[NOTE_SIZE];
-    // An end that we did not ask for, without an error: the node gave up its work, as on a shutdown.
+    // An end that we did not ask for, without an error: the node gave up its work, as on a
+    // shutdown.
     enum err err = done->err == ERR_OK ? ERR_UNAVAILABLE : done->err;
     copy_note(note, done->note, err);
     if (err_retry_class(err) == ERR_RETRY_OTHER && err != ERR_TIMEOUT)

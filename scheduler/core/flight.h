@@ -4,19 +4,20 @@
  *                   |  ^                     |
  *                   |  |    busy, node lost, a retryable error, a contradiction
  *                   |  |                     v
- *                   |  +---- a node -----  WAITING     attempt + 1 on another node with equal digests:
+ *                   |  +---- a node -----  WAITING     attempt + 1 on another node, digests equal:
  *                   |                        |         prompt + ids that were delivered go along
  *                   +-- cancel, deadline ----+-- no node for FLIGHT_WAIT_NS --> ended
  *
- * A retry finds its node at once, or waits for one: a place that frees up, a node that comes back. BUSY
- * is routed once more and then is the answer.
+ * A retry finds its node at once, or waits for one: a place that frees up, a node that comes back.
+ * BUSY is routed once more and then is the answer.
  *
- * Ids are delivered in order of position, each position once: the first arrival wins, a duplicate that is equal is
- * dropped, a duplicate that differs is counted (flights_stats) and its node is reported through `quarantine`.
- * So is a gap, and a DONE that counts more ids than came; the flight then leaves that node.
- * An attempt that answers about another attempt's number is ignored.
+ * Ids are delivered in order of position, each position once: the first arrival wins, a duplicate
+ * that is equal is dropped, a duplicate that differs is counted (flights_stats) and its node is
+ * reported through `quarantine`. So is a gap, and a DONE that counts more ids than came; the flight
+ * then leaves that node. An attempt that answers about another attempt's number is ignored.
  *
- * Pure: sends through a function given at birth, time and chance are arguments. Thread: the loop's. */
+ * Pure: sends through a function given at birth, time and chance are arguments. Thread: the
+ * loop's. */
 #ifndef SCHEDULER_CORE_FLIGHT_H
 #define SCHEDULER_CORE_FLIGHT_H
 
@@ -101,9 +102,9 @@ struct flights *flights_new(struct fleet *fleet, const struct flights_seams *sea
 /* Every flight must have ended. */
 void flights_free(struct flights *flights);
 
-/* Dispatch. On success events follow, and never from inside this call. ERR_BUSY (our table or every node is full),
- * ERR_UNAVAILABLE, ERR_TIMEOUT (the deadline has passed), ERR_INVALID (no ids), ERR_TOO_LONG (prompt and answer together
- * exceed WIRE_IDS_MAX): nothing was started. */
+/* Dispatch. On success events follow, and never from inside this call. ERR_BUSY (our table or every
+ * node is full), ERR_UNAVAILABLE, ERR_TIMEOUT (the deadline has passed), ERR_INVALID (no ids),
+ * ERR_TOO_LONG (prompt and answer together exceed WIRE_IDS_MAX): nothing was started. */
 enum err flight_start(struct flights *flights, const struct flight_order *order,
                       const struct flight_events *events, void *argument, uint64_t now_ns,
                       uint64_t *flight);

@@ -1,5 +1,5 @@
-/* The fuzzer's corpus as a plain test: every golden body of tests/data/wire, whole, and 2,000 seeded
- * mutations of each, through the same entry as libFuzzer's. */
+/* The fuzzer's corpus as a plain test: every golden body of tests/data/wire, whole, and 2,000
+ * seeded mutations of each, through the same entry as libFuzzer's. */
 #include "wire/frame.h"
 #include "wire/message.h"
 

@@ -112,6 +112,14 @@ static enum err send_evict(struct side *side, uint64_t link, uint64_t salt)
     return link_send(side->links, link, &message, false);
 }
 
+static uint16_t port_of(const char *url)
+{
+    char *end;
+    long port = strtol(strrchr(url, ':') + 1, &end, 10);
+    assert_true(*end == 0 && port > 0 && port < 65536);
+    return (uint16_t)port;
+}
+
 static const char *ipc_url(void)
 {
     static char url[WIRE_URL_MAX];
@@ -175,7 +183,7 @@ static void the_bound_url_can_be_dialed(void **state)
     struct side side = given_side(INBOX);
     char url[WIRE_URL_MAX];
     assert_int_equal(links_listen(side.links, "tcp://127.0.0.1:0", url), ERR_OK);
-    assert_true(strncmp(url, "tcp://127.0.0.1:", 16) == 0 && strtol(url + 16, NULL, 10) > 0);
+    assert_true(strncmp(url, "tcp://127.0.0.1:", 16) == 0 && port_of(url) > 0);
     struct side other = given_side(INBOX);
     assert_int_equal(links_listen(other.links, url, NULL), ERR_IO);
     assert_non_null(strstr(err_text(), url));
@@ -223,8 +231,8 @@ static void check_part(const struct link_event *event, uint64_t index)
         assert_int_equal(message.pack_part.bytes[i], (uint8_t)index);
 }
 
-/* 8 MB wait for a reader that takes nothing yet; then heartbeats and a request are sent. All of them
- * must arrive before the pack is through, in the order heartbeat, request. */
+/* 8 MB wait for a reader that takes nothing yet; then heartbeats and a request are sent. All of
+ * them must arrive before the pack is through, in the order heartbeat, request. */
 static void heartbeats_overtake_a_pack_of_8_mb(void **state)
 {
     (void)state;
@@ -296,8 +304,7 @@ static void pass_time(struct side *side, uint64_t *now_ns, uint64_t ms)
 static int given_raw_peer(const char *url)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port =
-                                      htons((uint16_t)strtol(strrchr(url, ':') + 1, NULL, 10)),
+                                  .sin_port = htons(port_of(url)),
                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);

@@ -131,7 +131,8 @@ static void fields_keep_their_values(void **state)
 static void the_bytes_are_the_documented_ones(void **state)
 {
     (void)state;
-    // By hand from the msgpack specification: {1: 300, 2: 2, 3: 1} nested as key 1, retry 250 as key 2.
+    // By hand from the msgpack specification: {1: 300, 2: 2, 3: 1} nested as key 1, retry 250 as
+    // key 2.
     static const uint8_t want[] = {0x82, 0x01, 0x83, 0x01, 0xcd, 0x01, 0x2c,
                                    0x02, 0x02, 0x03, 0x01, 0x02, 0xcc, 0xfa};
     struct wire_message busy = sample(WIRE_BUSY);

@@ -1,7 +1,7 @@
-/* Seeded histories: nodes that crash, come back, say busy, fail, repeat themselves and lie; clients that
- * cancel and have deadlines; links that keep their order and nothing else. Whatever happens, each request
- * ends exactly once, nothing follows a cancel, positions are contiguous, and the ids are those of the
- * undisturbed run. QIAO_SEED=n replays one history. */
+/* Seeded histories: nodes that crash, come back, say busy, fail, repeat themselves and lie; clients
+ * that cancel and have deadlines; links that keep their order and nothing else. Whatever happens,
+ * each request ends exactly once, nothing follows a cancel, positions are contiguous, and the ids
+ * are those of the undisturbed run. QIAO_SEED=n replays one history. */
 #include "scheduler/core/fleet.h"
 #include "scheduler/core/flight.h"
 #include "tests/test.h"
@@ -63,8 +63,8 @@ struct sim {
     bool refusing; // links take nothing now and then
 };
 
-/* The numbers' side of promise 2: an id depends on seed and position only, so whichever node goes on
- * makes the same answer. One id in 25 is the stop id. */
+/* The numbers' side of promise 2: an id depends on seed and position only, so whichever node goes
+ * on makes the same answer. One id in 25 is the stop id. */
 static int32_t id_at(uint64_t seed, uint64_t position)
 {
     return (int32_t)(rand_at(seed, 0, position) % 25);
@@ -244,7 +244,8 @@ static void lie(struct sim *sim, struct sim_node *node, const struct work *work)
     flights_result(sim->flights, node->link, &result, sim->now_ns);
 }
 
-/* A node goes on with one of its attempts: one to three ids, now and then some of the latest again. */
+/* A node goes on with one of its attempts: one to three ids, now and then some of the latest
+ * again. */
 static void compute(struct sim *sim, struct sim_node *node)
 {
     if (node->work_count == 0) return;
