@@ -21,6 +21,8 @@ enum err address_parse(struct address *out, const char *url)
     const char *host = url + sizeof scheme - 1;
     size_t size = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
     size_t brackets = host[0] == '[';
+    if (brackets && !strchr(host, ']'))
+        return err_note(ERR_INVALID, "'%s' is not right: the ']' is missing", url);
     if (size <= 2 * brackets || size >= sizeof address.host)
         return err_note(ERR_INVALID, "'%s' is not right: must be http://HOST:PORT", url);
     memcpy(address.host, host + brackets, size - 2 * brackets);
