@@ -2,6 +2,7 @@
 #include "node/engine/kv.h"
 #include "node/engine/seq.h"
 #include "tests/support/fake_model.h"
+#include "tests/support/mixed.h"
 #include "tests/test.h"
 
 #include "base/clock.h"
@@ -14,68 +15,8 @@
 
 enum {
     REQUESTS = 40,
-    PROMPT_MAX = 120,
-    ANSWER_MAX = 60,
     CONTEXT = 256
 };
-
-/* A request, and what came of it. */
-struct request {
-    int32_t prompt[PROMPT_MAX + ANSWER_MAX];
-    struct wire_submit submit;
-    struct wire_bias bias;
-    struct sampler_pick picks[ANSWER_MAX];
-    size_t pick_count;
-    uint32_t first_position;
-    size_t ends;
-    enum wire_finish finish;
-    enum err err;
-    uint32_t admissions;
-};
-
-static const int32_t stop_ids[] = {190, 17};
-
-static void given_request(struct request *request, struct rand *rand)
-{
-    *request = (struct request){0};
-    uint32_t length = 1 + (uint32_t)rand_below(rand, PROMPT_MAX);
-    for (uint32_t i = 0; i < length; i++)
-        request->prompt[i] = (int32_t)rand_below(rand, FAKE_MODEL_VOCAB);
-    request->bias =
-        (struct wire_bias){.id = (int32_t)rand_below(rand, FAKE_MODEL_VOCAB), .bias = 3};
-    request->submit = (struct wire_submit){
-        .key = {.request = rand_next(rand), .choice = (uint32_t)rand_below(rand, 3)},
-        .ids = request->prompt,
-        .id_count = length,
-        .prompt_length = length,
-        .next_position = length,
-        .max_tokens = 1 + (uint32_t)rand_below(rand, ANSWER_MAX),
-        .stop_ids = stop_ids,
-        .stop_id_count = 2,
-        .priority = (enum wire_priority)rand_below(rand, 3),
-        .sampling =
-            {
-                .temperature = rand_below(rand, 3) ? 1 : 0,
-                .top_p = 0.95f,
-                .top_k = (uint32_t)rand_below(rand, 2) * 50,
-                .repetition_penalty = rand_below(rand, 2) ? 1.1f : 1,
-                .presence_penalty = rand_below(rand, 2) ? 0.5f : 0,
-                .seed = rand_next(rand),
-                .bias = &request->bias,
-                .bias_count = rand_below(rand, 2),
-                .logprobs = rand_below(rand, 2) == 0,
-                .top_logprobs = (uint32_t)rand_below(rand, 5),
-            },
-    };
-}
-
-static void given_requests(struct request *requests, size_t count)
-{
-    struct rand rand;
-    rand_init(&rand, 5);
-    for (size_t i = 0; i < count; i++)
-        given_request(&requests[i], &rand);
-}
 
 struct house {
     struct kv_pool *pool;
@@ -103,79 +44,16 @@ static void house_fini(struct house *house)
     kv_pool_free(house->pool);
 }
 
-/* Read what came; the link of a sequence says which request it is of. Returns how many ended. */
-static size_t collect(struct engine *engine, struct request *requests)
-{
-    size_t ended = 0;
-    for (struct engine_report *report; (report = engine_take(engine)) != NULL;) {
-        for (size_t i = 0; i < report->item_count; i++) {
-            struct engine_item *item = &report->items[i];
-            struct request *request = &requests[item->seq->link];
-            assert_int_equal(request->ends, 0); // nothing follows an end
-            if (item->sampled) {
-                if (request->pick_count == 0) request->first_position = item->position;
-                assert_int_equal(item->position, request->first_position + request->pick_count);
-                assert_true(request->pick_count < ANSWER_MAX);
-                request->picks[request->pick_count++] = item->pick;
-            }
-            if (!item->end) continue;
-            request->ends++;
-            request->finish = item->seq->finish;
-            request->err = item->seq->err;
-            request->admissions = item->seq->admissions;
-            seq_free(item->seq);
-            ended++;
-        }
-        engine_give(engine, report);
-    }
-    return ended;
-}
-
-static void submit(struct house *house, struct request *request, uint64_t index)
-{
-    engine_submit(house->engine, seq_new(&request->submit, index + 1, index, CONTEXT, 0));
-}
-
-static void run_all(struct house *house, struct request *requests, size_t count)
-{
-    size_t ended = 0;
-    for (size_t i = 0; i < count; i++)
-        submit(house, &requests[i], i);
-    for (int turn = 0; turn < 100000 && ended < count; turn++) {
-        engine_turn(house->engine, 0);
-        ended += collect(house->engine, requests);
-    }
-    assert_int_equal(ended, count);
-}
-
-static void assert_same_answers(const struct request *a, const struct request *b, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        assert_int_equal(a[i].ends, 1);
-        assert_int_equal(b[i].ends, 1);
-        assert_int_equal(a[i].finish, b[i].finish);
-        assert_int_equal(a[i].pick_count, b[i].pick_count);
-        for (size_t at = 0; at < a[i].pick_count; at++) {
-            const struct sampler_pick *x = &a[i].picks[at];
-            const struct sampler_pick *y = &b[i].picks[at];
-            assert_int_equal(x->id, y->id);
-            assert_memory_equal(&x->logprob, &y->logprob, sizeof x->logprob);
-            assert_int_equal(x->top_count, y->top_count);
-            assert_memory_equal(x->tops, y->tops, x->top_count * sizeof *x->tops);
-        }
-    }
-}
-
-static struct request alone[REQUESTS];
-static struct request other[REQUESTS];
+static struct mixed alone[REQUESTS];
+static struct mixed other[REQUESTS];
 
 static void answer_alone(void)
 {
     struct house house;
-    given_requests(alone, REQUESTS);
+    mixed_given(alone, REQUESTS, FAKE_MODEL_VOCAB);
     house_init(&house, CONTEXT / KV_BLOCK_TOKENS,
                (struct batch_limits){.batch_tokens = 512, .sequences = 1, .waiting_max = REQUESTS});
-    run_all(&house, alone, REQUESTS);
+    mixed_run(house.engine, alone, REQUESTS, CONTEXT);
     house_fini(&house);
 }
 
@@ -191,13 +69,13 @@ static void an_answer_does_not_depend_on_its_company(void **state)
 
     for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
         struct house house;
-        given_requests(other, REQUESTS);
+        mixed_given(other, REQUESTS, FAKE_MODEL_VOCAB);
         house_init(&house, 200,
                    (struct batch_limits){
                        .batch_tokens = budgets[i], .sequences = 16, .waiting_max = REQUESTS});
-        run_all(&house, other, REQUESTS);
+        mixed_run(house.engine, other, REQUESTS, CONTEXT);
         assert_true(house.fake.tokens_max <= budgets[i]);
-        assert_same_answers(alone, other, REQUESTS);
+        mixed_assert_same(alone, other, REQUESTS);
         house_fini(&house);
     }
 }
@@ -207,15 +85,15 @@ static void an_answer_does_not_depend_on_being_preempted(void **state)
     (void)state;
     answer_alone();
     struct house house;
-    given_requests(other, REQUESTS);
+    mixed_given(other, REQUESTS, FAKE_MODEL_VOCAB);
     house_init(&house, CONTEXT / KV_BLOCK_TOKENS + 4,
                (struct batch_limits){.batch_tokens = 32, .sequences = 16, .waiting_max = REQUESTS});
-    run_all(&house, other, REQUESTS);
+    mixed_run(house.engine, other, REQUESTS, CONTEXT);
     size_t preempted = 0;
     for (size_t i = 0; i < REQUESTS; i++)
         preempted += other[i].admissions > 1;
     assert_true(preempted > 0);
-    assert_same_answers(alone, other, REQUESTS);
+    mixed_assert_same(alone, other, REQUESTS);
     house_fini(&house);
 }
 
@@ -225,7 +103,7 @@ static void an_answer_goes_on_where_another_node_left_it(void **state)
     (void)state;
     answer_alone();
     struct house house;
-    given_requests(other, REQUESTS);
+    mixed_given(other, REQUESTS, FAKE_MODEL_VOCAB);
     house_init(&house, 200,
                (struct batch_limits){.batch_tokens = 64, .sequences = 8, .waiting_max = REQUESTS});
     size_t taken[REQUESTS];
@@ -236,7 +114,7 @@ static void an_answer_goes_on_where_another_node_left_it(void **state)
         for (size_t at = 0; at < taken[i]; at++)
             other[i].prompt[other[i].submit.id_count++] = alone[i].picks[at].id;
     }
-    run_all(&house, other, REQUESTS);
+    mixed_run(house.engine, other, REQUESTS, CONTEXT);
     for (size_t i = 0; i < REQUESTS; i++) {
         assert_int_equal(other[i].finish, alone[i].finish);
         assert_int_equal(other[i].pick_count + taken[i], alone[i].pick_count);
@@ -251,22 +129,22 @@ static void a_cancel_frees_its_blocks_within_one_turn(void **state)
     (void)state;
     struct house house;
     struct batch_limits limits = {.batch_tokens = 64, .sequences = 4, .waiting_max = 8};
-    given_requests(other, 3);
+    mixed_given(other, 3, FAKE_MODEL_VOCAB);
     for (size_t i = 0; i < 3; i++) {
-        other[i].submit.max_tokens = ANSWER_MAX;
+        other[i].submit.max_tokens = MIXED_ANSWER_MAX;
         other[i].submit.stop_id_count = 0;
     }
     house_init(&house, 64, limits);
     for (uint64_t i = 0; i < 3; i++)
-        submit(&house, &other[i], i);
+        mixed_submit(house.engine, other, i, CONTEXT);
     for (int i = 0; i < 5; i++)
         engine_turn(house.engine, 0);
-    collect(house.engine, other);
+    mixed_collect(house.engine, other);
     for (uint64_t i = 0; i < 3; i++)
         engine_cancel(house.engine, i + 1);
     engine_cancel(house.engine, 999); // gone already, or never there
     assert_false(engine_turn(house.engine, 0));
-    assert_int_equal(collect(house.engine, other), 3);
+    assert_int_equal(mixed_collect(house.engine, other), 3);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(other[i].finish, WIRE_FINISH_CANCELED);
         assert_int_equal(other[i].err, ERR_OK);
@@ -279,7 +157,7 @@ static void broken_logits_end_one_request_and_no_other(void **state)
 {
     (void)state;
     struct house house;
-    given_requests(other, 2);
+    mixed_given(other, 2, FAKE_MODEL_VOCAB);
     for (size_t i = 0; i < 2; i++)
         other[i].submit.stop_id_count = 0;
     other[0].prompt[other[0].submit.id_count - 1] = 3;
@@ -288,7 +166,7 @@ static void broken_logits_end_one_request_and_no_other(void **state)
     house_init(&house, 64,
                (struct batch_limits){.batch_tokens = 256, .sequences = 4, .waiting_max = 8});
     house.fake.broken_after = 3;
-    run_all(&house, other, 2);
+    mixed_run(house.engine, other, 2, CONTEXT);
     assert_int_equal(other[0].err, ERR_INTERNAL);
     assert_int_equal(other[0].finish, WIRE_FINISH_NONE);
     assert_int_equal(other[0].pick_count, 0);
@@ -301,7 +179,7 @@ static void the_context_is_the_end_of_an_answer(void **state)
 {
     (void)state;
     struct house house;
-    given_requests(other, 1);
+    mixed_given(other, 1, FAKE_MODEL_VOCAB);
     other[0].submit.max_tokens = 100000;
     other[0].submit.stop_id_count = 0;
     house_init(&house, 64,
@@ -310,7 +188,7 @@ static void the_context_is_the_end_of_an_answer(void **state)
     engine_submit(house.engine, seq_new(&other[0].submit, 1, 0, context, 0));
     for (int i = 0; i < 20; i++) {
         engine_turn(house.engine, 0);
-        collect(house.engine, other);
+        mixed_collect(house.engine, other);
     }
     assert_int_equal(other[0].finish, WIRE_FINISH_LENGTH);
     assert_int_equal(other[0].pick_count, 10);
@@ -321,23 +199,23 @@ static void a_deadline_passes_in_the_waiting_room(void **state)
 {
     (void)state;
     struct house house;
-    given_requests(other, 2);
+    mixed_given(other, 2, FAKE_MODEL_VOCAB);
     house_init(&house, 64,
                (struct batch_limits){.batch_tokens = 256, .sequences = 1, .waiting_max = 8});
-    other[0].submit.max_tokens = ANSWER_MAX;
+    other[0].submit.max_tokens = MIXED_ANSWER_MAX;
     other[0].submit.stop_id_count = 0;
     other[0].submit.priority = WIRE_INTERACTIVE;
     other[1].submit.deadline_ms = 5;
-    submit(&house, &other[0], 0);
-    submit(&house, &other[1], 1);
+    mixed_submit(house.engine, other, 0, CONTEXT);
+    mixed_submit(house.engine, other, 1, CONTEXT);
     engine_turn(house.engine, 1);
-    assert_int_equal(collect(house.engine, other), 0);
+    assert_int_equal(mixed_collect(house.engine, other), 0);
     engine_turn(house.engine, 5 * CLOCK_MS);
-    assert_int_equal(collect(house.engine, other), 1);
+    assert_int_equal(mixed_collect(house.engine, other), 1);
     assert_int_equal(other[1].err, ERR_TIMEOUT);
     engine_cancel(house.engine, 1);
     engine_turn(house.engine, 0);
-    assert_int_equal(collect(house.engine, other), 1);
+    assert_int_equal(mixed_collect(house.engine, other), 1);
     house_fini(&house);
 }
 
@@ -345,9 +223,9 @@ static void a_deadline_passes_in_the_waiting_room(void **state)
 static void a_running_engine_gives_every_sequence_back_once(void **state)
 {
     (void)state;
-    static struct request many[300];
+    static struct mixed many[300];
     struct house house;
-    given_requests(many, 300);
+    mixed_given(many, 300, FAKE_MODEL_VOCAB);
     house_init(&house, 40,
                (struct batch_limits){.batch_tokens = 64, .sequences = 8, .waiting_max = 300});
     pthread_t thread;
@@ -356,22 +234,22 @@ static void a_running_engine_gives_every_sequence_back_once(void **state)
     struct rand rand;
     rand_init(&rand, 3);
     for (uint64_t i = 0; i < 300; i++) {
-        submit(&house, &many[i], i);
+        mixed_submit(house.engine, many, i, CONTEXT);
         if (rand_below(&rand, 3) == 0) engine_cancel(house.engine, 1 + rand_below(&rand, i + 1));
         (void)engine_step_age_ns(house.engine, clock_now_ns());
-        ended += collect(house.engine, many);
+        ended += mixed_collect(house.engine, many);
     }
     while (ended < 150) {
         mailbox_wait(engine_outbox(house.engine), UINT64_MAX);
-        ended += collect(house.engine, many);
+        ended += mixed_collect(house.engine, many);
     }
     engine_stop(house.engine); // the rest comes back canceled
     while (ended < 300) {
         mailbox_wait(engine_outbox(house.engine), UINT64_MAX);
-        ended += collect(house.engine, many);
+        ended += mixed_collect(house.engine, many);
     }
     pthread_join(thread, NULL);
-    collect(house.engine, many);
+    mixed_collect(house.engine, many);
     for (size_t i = 0; i < 300; i++)
         assert_int_equal(many[i].ends, 1);
     house_fini(&house);
