@@ -22,7 +22,7 @@ struct model;
 struct team;
 
 enum {
-    FORWARD_ROWS_MAX = 1 << 16 // of one step
+    FORWARD_ROWS_MAX = 1 << 13 // of one step
 };
 
 struct forward_slice {

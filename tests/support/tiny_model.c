@@ -261,6 +261,7 @@ void tiny_model_write(struct buf *out, const struct tiny_model *options)
     gguf_write_string(maker.writer, "general.name", options->name ? options->name : "tiny");
     write_shape(maker.writer, architecture, head_dim, ffn_dim);
     write_vocab(maker.writer);
+    if (options->extend) options->extend(maker.writer);
     if (!options->vocab_only) {
         add_matrix(&maker, "token_embd.weight", TINY_MODEL_DIM, VOCAB, 0.5F);
         add_vector(&maker, "output_norm.weight", TINY_MODEL_DIM, 1, 0.1F);

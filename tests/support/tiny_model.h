@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct buf;
+struct gguf_writer;
 
 enum {
     TINY_MODEL_LAYERS = 2,
@@ -24,8 +25,9 @@ struct tiny_model {
     const char *name;         // general.name; NULL: "tiny"
     uint32_t type;            // of the matrices: GGUF_TENSOR_F32 (0), _F16 or _Q8_0
     uint64_t seed;
-    bool rope_freqs; // add llama's rope_freqs.weight
-    bool vocab_only; // metadata without tensors
+    bool rope_freqs;                            // add llama's rope_freqs.weight
+    bool vocab_only;                            // metadata without tensors
+    void (*extend)(struct gguf_writer *writer); // adds pairs and tensors of a test's own; NULL
 };
 
 /* Append the image to `out`. */

@@ -1,0 +1,217 @@
+/* The logits of every F16 and Q8_0 file of the shared data against the float64 reference, on every rung:
+ * mean KL(reference || ours) within the limits of the data's README. */
+#include "node/engine/kv.h"
+#include "node/probe/decoder.h"
+#include "tests/support/same_bits.h"
+#include "tests/test.h"
+
+#include "kernels/cpu.h"
+
+#include "base/mem.h"
+
+#include <jansson.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum {
+    SEQUENCES = 64,
+    VOCAB = 2051
+};
+
+#define FLOAT_LIMIT  1e-4 // F16: mean KL of a file
+#define FILE_LIMIT   1.6  // Q8_0: of a file, times llama.cpp's
+#define POOLED_LIMIT 1.25 // Q8_0: of all files, times llama.cpp's
+
+static const char *const q8_files[] = {"llama-Q8_0", "qwen2-Q8_0", "qwen2w-Q8_0", "qwen3-Q8_0"};
+static const char *const f16_files[] = {"llama-F16", "qwen3-F16"};
+
+/* A path in the shared logits folder, borrowed until the next call. */
+static const char *shared(const char *name, const char *ending)
+{
+    char relative[96];
+    snprintf(relative, sizeof relative, "logits/%s%s", name, ending);
+    return test_shared(relative);
+}
+
+static double log_sum_exp(const float *logits)
+{
+    double top = (double)logits[0];
+    for (size_t i = 1; i < VOCAB; i++)
+        top = fmax(top, (double)logits[i]);
+    double sum = 0;
+    for (size_t i = 0; i < VOCAB; i++)
+        sum += exp((double)logits[i] - top);
+    return top + log(sum);
+}
+
+/* KL(reference || ours) of one position. */
+static double divergence(const float *reference, const float *ours)
+{
+    double reference_norm = log_sum_exp(reference);
+    double our_norm = log_sum_exp(ours);
+    double sum = 0;
+    for (size_t i = 0; i < VOCAB; i++) {
+        double p = (double)reference[i] - reference_norm;
+        sum += exp(p) * (p - ((double)ours[i] - our_norm));
+    }
+    return sum;
+}
+
+static float *given_reference(const char *name)
+{
+    const char *path = shared(name, ".logits.f32");
+    assert_non_null(path);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    float *logits = mem_new((size_t)SEQUENCES * VOCAB, sizeof *logits);
+    assert_int_equal(fread(logits, sizeof *logits, (size_t)SEQUENCES * VOCAB, file),
+                     SEQUENCES * VOCAB);
+    fclose(file);
+    return logits;
+}
+
+/* llama.cpp's mean KL on the same file. */
+static double given_limit(const char *name)
+{
+    FILE *file = fopen(shared("llama.cpp-divergence", ".tsv"), "r");
+    assert_non_null(file);
+    char line[256];
+    double mean = 0;
+    size_t size = strlen(name);
+    while (fgets(line, sizeof line, file)) {
+        if (strncmp(line, name, size) == 0 && line[size] == '\t')
+            mean = strtod(line + size + 1, NULL);
+    }
+    fclose(file);
+    assert_true(mean > 0);
+    return mean;
+}
+
+static double sequence_divergence(struct decoder *decoder, const json_t *sequence,
+                                  const float *reference)
+{
+    uint32_t count = (uint32_t)json_array_size(sequence);
+    int32_t *ids = mem_new(count, sizeof *ids);
+    for (uint32_t i = 0; i < count; i++)
+        ids[i] = (int32_t)json_integer_value(json_array_get(sequence, i));
+    struct kv_table table;
+    kv_table_init(&table, count);
+    assert_int_equal(decoder_extend(decoder, &table, ids, count, 0), ERR_OK);
+    double result = divergence(reference, forward_logits(decoder->forward, 0));
+    kv_table_fini(decoder->pool, &table);
+    mem_free(ids);
+    return result;
+}
+
+static double mean_divergence(const char *name, const char *rung)
+{
+    struct decoder_options options = {
+        .model = shared(name, ".gguf"), .rung = rung, .threads = 2, .context_max = 128};
+    struct decoder *decoder;
+    if (decoder_new(&decoder, &options) != ERR_OK) fail_msg("%s", err_text());
+    float *reference = given_reference(name);
+    json_t *sequences = json_load_file(shared("tokens", ".json"), 0, NULL);
+    assert_int_equal(json_array_size(sequences), SEQUENCES);
+    double sum = 0;
+    for (size_t i = 0; i < SEQUENCES; i++)
+        sum += sequence_divergence(decoder, json_array_get(sequences, i), reference + i * VOCAB);
+    json_decref(sequences);
+    mem_free(reference);
+    decoder_free(decoder);
+    return sum / SEQUENCES;
+}
+
+/* Under the sanitizers the scalar column takes minutes; that it gives the other's bits is shown elsewhere. */
+static bool worth_walking(const struct cpu_rung *rung)
+{
+    if (!cpu_rung_usable(rung)) return false;
+#ifdef QIAO_SANITIZED
+    return rung->features == 0 ? !cpu_rung_usable(cpu_rung_at(cpu_rung_count() - 1)) : true;
+#else
+    return true;
+#endif
+}
+
+static void q8_0_files_stay_within_the_divergence_limits_on_every_rung(void **state)
+{
+    (void)state;
+    if (!shared("tokens", ".json")) skip();
+    for (size_t r = 0; r < cpu_rung_count(); r++) {
+        const struct cpu_rung *rung = cpu_rung_at(r);
+        if (!worth_walking(rung)) continue;
+        double ours = 0;
+        double theirs = 0;
+        for (size_t i = 0; i < sizeof q8_files / sizeof *q8_files; i++) {
+            double limit = given_limit(q8_files[i]);
+            double mean = mean_divergence(q8_files[i], rung->name);
+            print_message("%-8s %-12s mean KL %.3e, %.2f x llama.cpp's\n", rung->name, q8_files[i],
+                          mean, mean / limit);
+            assert_true(mean >= 0 && mean <= FILE_LIMIT * limit);
+            ours += mean;
+            theirs += limit;
+        }
+        print_message("%-8s Q8_0 pooled: %.3f x llama.cpp's\n", rung->name, ours / theirs);
+        assert_true(ours <= POOLED_LIMIT * theirs);
+    }
+}
+
+static void f16_files_stay_within_the_divergence_limit_on_every_rung(void **state)
+{
+    (void)state;
+    if (!shared("tokens", ".json")) skip();
+    for (size_t r = 0; r < cpu_rung_count(); r++) {
+        const struct cpu_rung *rung = cpu_rung_at(r);
+        if (!worth_walking(rung)) continue;
+        for (size_t i = 0; i < sizeof f16_files / sizeof *f16_files; i++) {
+            double mean = mean_divergence(f16_files[i], rung->name);
+            print_message("%-8s %-12s mean KL %.3e\n", rung->name, f16_files[i], mean);
+            assert_true(mean >= 0 && mean <= FLOAT_LIMIT);
+        }
+    }
+}
+
+static void shared_models_give_the_same_bits_every_way(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama-Q8_0", "qwen2w-Q8_0", "qwen3-Q8_0", "llama-F16",
+                                        "qwen3-F16"};
+    if (!shared("tokens", ".json")) skip();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = mem_copy_text(shared(names[i], ".gguf"));
+        assert_non_null(path);
+        assert_same_bits(path, 45);
+        mem_free(path);
+    }
+}
+
+static void types_that_come_later_are_refused_by_name(void **state)
+{
+    (void)state;
+    if (!shared("tokens", ".json")) skip();
+    static const char *const files[][2] = {
+        {"llama-BF16", "'token_embd.weight' is BF16"},
+        {"qwen2-Q4_0", "'token_embd.weight' is Q6_K"},
+        {"qwen3-Q4_K_M", "'token_embd.weight' is Q6_K"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct decoder_options options = {.model = shared(files[i][0], ".gguf"), .threads = 1};
+        struct decoder *decoder;
+        assert_int_equal(decoder_new(&decoder, &options), ERR_UNSUPPORTED);
+        assert_non_null(strstr(err_text(), files[i][1]));
+        assert_non_null(strstr(err_text(), "this build reads F32, F16, Q8_0"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(q8_0_files_stay_within_the_divergence_limits_on_every_rung),
+        cmocka_unit_test(f16_files_stay_within_the_divergence_limit_on_every_rung),
+        cmocka_unit_test(shared_models_give_the_same_bits_every_way),
+        cmocka_unit_test(types_that_come_later_are_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
