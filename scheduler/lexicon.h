@@ -4,12 +4,12 @@
  *                  ^          |
  *                  +----------+  silence, a wrong part, a wrong digest: another node is asked
  *
- * A pack is a stranger's input: at most GGUF_PACK_MAX bytes, parts in order, its digest compared, and checked in full
- * by text_pack_open() on a worker. A pack that has the right digest and does not open is BROKEN for good: every node
- * would send the same bytes.
+ * A pack is a stranger's input: at most GGUF_PACK_MAX bytes, parts in order, its digest compared,
+ * and checked in full by text_pack_open() on a worker. A pack that has the right digest and does
+ * not open is BROKEN for good: every node would send the same bytes.
  *
- * Ownership: a pack that was found is borrowed until the loop turns; lexicon_hold() keeps it longer.
- * Thread: the loop's. */
+ * Ownership: a pack that was found is borrowed until the loop turns; lexicon_hold() keeps it
+ * longer. Thread: the loop's. */
 #ifndef SCHEDULER_LEXICON_H
 #define SCHEDULER_LEXICON_H
 

@@ -3,9 +3,9 @@
  *
  *      loop --scribe_submit--> a worker: work(argument) --mailbox--> loop: done(argument)
  *
- * done() is called exactly once for every accepted job, on the loop; scribe_free() too calls it, and
- * then work() may not have run: a job's result says "not done" until its work ends. Between submit and done the
- * argument is the worker's.
+ * done() is called exactly once for every accepted job, on the loop; scribe_free() too calls it,
+ * and then work() may not have run: a job's result says "not done" until its work ends. Between
+ * submit and done the argument is the worker's.
  *
  * Thread: the loop's, but for work(). */
 #ifndef SCHEDULER_SCRIBE_H

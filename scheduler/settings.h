@@ -1,4 +1,5 @@
-/* scheduler/settings.h -- the settings and the metrics of qiao-scheduler, made from their two tables. */
+/* scheduler/settings.h -- the settings and the metrics of qiao-scheduler, made from their two
+ * tables. */
 #ifndef SCHEDULER_SETTINGS_H
 #define SCHEDULER_SETTINGS_H
 
@@ -22,7 +23,8 @@ enum metric_id {
 
 extern const struct metric_row settings_metrics[METRIC_COUNT];
 
-/* What no single row can say: addresses that parse, words that are known. ERR_INVALID names the setting. */
+/* What no single row can say: addresses that parse, words that are known. ERR_INVALID names the
+ * setting. */
 enum err settings_check(const struct settings *settings);
 /* Part "host:port" or "[v6]:port". ERR_INVALID. */
 enum err settings_address(const char *text, char host[256], unsigned short *port);

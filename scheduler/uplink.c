@@ -3,8 +3,8 @@
 #include "scheduler/core/fleet.h"
 #include "scheduler/core/flight.h"
 #include "scheduler/lexicon.h"
-#include "scheduler/peers.h"
 #include "scheduler/settings.h"
+#include "scheduler/state/peers.h"
 
 #include "wire/link.h"
 
@@ -75,17 +75,21 @@ static void count_nodes(struct uplink *uplink)
 static void on_hello(struct uplink *uplink, uint64_t link, const struct wire_hello *hello,
                      uint64_t now_ns)
 {
+    const char *urls[PEERS_MAX];
     struct wire_text peers[WIRE_PEERS_MAX];
+    size_t peer_count = uplink->peers ? peers_list(uplink->peers, urls) : 0;
+    must(peer_count <= WIRE_PEERS_MAX);
+    for (size_t i = 0; i < peer_count; i++)
+        peers[i] = (struct wire_text){urls[i], strlen(urls[i])};
     if (fleet_hello(uplink->options.fleet, link, hello, now_ns)) {
         refuse(uplink, link, err_text());
         return;
     }
-    struct wire_message welcome = {
-        .type = WIRE_WELCOME,
-        .welcome = {.protocol = WIRE_PROTOCOL,
-                    .instance = uplink->instance,
-                    .peers = peers,
-                    .peer_count = uplink->peers ? peers_list(uplink->peers, peers) : 0}};
+    struct wire_message welcome = {.type = WIRE_WELCOME,
+                                   .welcome = {.protocol = WIRE_PROTOCOL,
+                                               .instance = uplink->instance,
+                                               .peers = peers,
+                                               .peer_count = peer_count}};
     if (link_send(uplink->links, link, &welcome, false)) return; // its DOWN follows
     metric_add(uplink->options.metrics, M_node_up_total, NULL, NULL, 1);
     count_nodes(uplink);

@@ -1,7 +1,8 @@
 /* scheduler/uplink.h -- the door of the nodes: link events -> fleet, flights and lexicon.
  *
- * Owns the links, their mailbox and the timer of 100 ms on which heartbeats leave, silent links are closed and
- * deadlines pass. A scheduler whose own loop stalled judges nobody before it has drained its mailbox.
+ * Owns the links, their mailbox and the timer of 100 ms on which heartbeats leave, silent links
+ * are closed and deadlines pass. A scheduler whose own loop stalled judges nobody before it has
+ * drained its mailbox.
  *
  * A link's first word is HELLO; what a node may not say closes the link with the reason in the log.
  *
@@ -35,8 +36,8 @@ struct uplink *uplink_new(const struct uplink_options *options);
 /* Closes every link. */
 void uplink_free(struct uplink *uplink);
 
-/* Listen for nodes, who from then on are led to `flights` and `lexicon`; `url` gets the first address with its real
- * port. ERR_IO. */
+/* Listen for nodes, who from then on are led to `flights` and `lexicon`; `url` gets the first
+ * address with its real port. ERR_IO. */
 enum err uplink_start(struct uplink *uplink, const struct conf_list *urls, struct flights *flights,
                       struct lexicon *lexicon, char url[WIRE_URL_MAX]);
 /* Who is named in WELCOME; NULL: nobody. */

@@ -276,7 +276,6 @@ static enum err read_delivery(struct ask *ask)
 static enum err read_all(struct ask *ask)
 {
     TRY(json_take_text(ask->root, "model", 1, WIRE_NAME_MAX, &ask->model));
-    if (!ask->model) return json_wrong("model", "must be given: GET /v1/models lists them");
     if (ask->kind == ASK_CHAT) {
         TRY(check_refused(ask->root, refused_of_chat,
                           sizeof refused_of_chat / sizeof *refused_of_chat));

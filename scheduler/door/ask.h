@@ -1,8 +1,9 @@
 /* scheduler/door/ask.h -- what a client asks: the body of a chat or text completion, checked.
  *
- * OpenAI's parameters and the common extensions (top_k, min_p, repetition_penalty, session). Unknown
- * ones are ignored; those that would change the answer's meaning and that we do not serve are refused by
- * name. Every failure names its field in the note and through json_param(). Thread: the loop's. */
+ * OpenAI's parameters and the common extensions (top_k, min_p, repetition_penalty, session).
+ * Unknown ones are ignored; those that would change the answer's meaning and that we do not serve
+ * are refused by name. Every failure names its field in the note and through json_param(). Thread:
+ * the loop's. */
 #ifndef SCHEDULER_DOOR_ASK_H
 #define SCHEDULER_DOOR_ASK_H
 
@@ -25,7 +26,7 @@ enum ask_kind {
 
 struct ask {
     enum ask_kind kind;
-    const char *model;
+    const char *model;             // NULL: not said
     struct chat_message *messages; // of a chat; [message_count]
     size_t message_count;
     const char *prompt; // of a text completion: text or ids
@@ -43,8 +44,9 @@ struct ask {
     json_t *root; // what the texts above are borrowed from
 };
 
-/* ERR_INVALID, ERR_TOO_LARGE, ERR_UNSUPPORTED is never used: a refused parameter is ERR_INVALID (400). On success
- * ask_fini() it; the body's bytes may go. A seed that is missing is left to the caller (has_seed). */
+/* ERR_INVALID, ERR_TOO_LARGE, ERR_UNSUPPORTED is never used: a refused parameter is ERR_INVALID
+ * (400). On success ask_fini() it; the body's bytes may go. A seed that is missing is left to the
+ * caller (has_seed). */
 enum err ask_parse(struct ask *out, enum ask_kind kind, const char *body, size_t size);
 void ask_fini(struct ask *ask);
 /* What only the model can say: ids and biased ids below its vocabulary's size. */

@@ -1,8 +1,9 @@
-/* scheduler/door/context.h -- who asks: API keys, and the request context that is built once from them.
+/* scheduler/door/context.h -- who asks: API keys, and the request context that is built once from
+ * them.
  *
  * The keys' file is a JSON array of objects:
  *
- *      key_hash             hexadecimal BLAKE2b-128 of the key (base/digest.h); or `key`, the key itself
+ *      key_hash             hexadecimal BLAKE2b-128 of the key; or `key`, the key itself
  *      id                   public name of the key, in logs and limits
  *      tenant               whose data it may touch; the id when absent
  *      weight               share of the nodes under load, 1 to 1000; 1
@@ -12,9 +13,9 @@
  *      may_assert_user      whether X-Qiao-User is believed; false
  *      admin                whether /admin is open to it; false
  *
- * A fact that a header asserts beyond what its key allows is refused (ERR_FORBIDDEN), never ignored. Without a
- * file there are no keys: the program then serves loopback alone, everyone is the tenant "local", may assert
- * anything and is an admin. Thread: the loop's. */
+ * A fact that a header asserts beyond what its key allows is refused (ERR_FORBIDDEN), never
+ * ignored. Without a file there are no keys: the program then serves loopback alone, everyone is
+ * the tenant "local", may assert anything and is an admin. Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_CONTEXT_H
 #define SCHEDULER_DOOR_CONTEXT_H
 

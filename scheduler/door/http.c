@@ -1,5 +1,6 @@
 #include "scheduler/door/http.h"
 
+#include "scheduler/door/listen.h"
 #include "scheduler/door/page.h"
 
 #include "base/buf.h"
@@ -13,10 +14,8 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
 
 #include <inttypes.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -25,12 +24,11 @@
 #include <sys/socket.h>
 
 enum {
-    BACKLOG = 512,
     INPUT_SLACK = 64 << 10 // of a connection's input beyond the body's limit
 };
 
-/* A client's connection. Born in make_bufferevent() when evhttp accepts, tied to evhttp's own object in
- * attach(), which runs before the first byte is read; ends in on_close(). */
+/* A client's connection. Born in make_bufferevent() when evhttp accepts, tied to evhttp's own
+ * object in attach(), which runs before the first byte is read; ends in on_close(). */
 struct connection {
     struct http *http;
     struct bufferevent *bev; // we hold a reference
@@ -87,8 +85,6 @@ static void end_request(struct http_request *request, int status)
     mem_free(request);
 }
 
-/* Connections: birth, care, end. */
-
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *argument)
 {
     struct connection *connection = argument;
@@ -120,7 +116,8 @@ static void on_close(struct evhttp_connection *evcon, void *argument)
     struct http_request *request = connection->request;
     (void)evcon;
     if (request) {
-        /* When the client went away, evhttp leaves the request to us; when we close, it frees it. */
+        /* When the client went away, evhttp leaves the request to us; when we close, it frees it.
+         * */
         if (!evhttp_request_get_connection(request->ev)) evhttp_request_free(request->ev);
         request->ev = NULL;
         if (request->gone) request->gone(request->gone_argument);
@@ -131,23 +128,18 @@ static void on_close(struct evhttp_connection *evcon, void *argument)
 
 static void refuse_connection(struct connection *connection)
 {
-    struct buf body = {0}, answer = {0};
-    http_write_error(
-        &body, &(struct http_error){.err = ERR_BUSY, .message = "too many client connections"});
-    buf_addf(&answer,
-             "HTTP/1.1 503 BUSY\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-             "Retry-After: 1\r\nConnection: close\r\n\r\n%s",
-             body.size, body.data);
+    struct buf answer = {0};
+    page_refusal(&answer);
     /* A fresh socket has room for it; when it has not, the client sees the connection close. */
     ssize_t sent = send(connection->fd, answer.data, answer.size, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)sent;
-    buf_fini(&body);
     buf_fini(&answer);
     connection->http->stats.refused++;
     evhttp_connection_free(connection->evcon);
 }
 
-/* evhttp made its object right after it took our bufferevent, and is that bufferevent's argument. */
+/* evhttp made its object right after it took our bufferevent, and is that bufferevent's argument.
+ * */
 static void attach(struct connection *connection)
 {
     struct http *http = connection->http;
@@ -237,8 +229,6 @@ static void on_sweep(evutil_socket_t fd, short what, void *argument)
     }
 }
 
-/* Requests. */
-
 static bool is_good_id(const char *text)
 {
     size_t size = strlen(text);
@@ -257,8 +247,9 @@ static void on_complete(struct evhttp_request *ev, void *argument)
     bufferevent_set_timeouts(connection->bev, &timeout, &timeout);
 }
 
-/* evhttp reads nothing while a request is worked on; we do, to learn that the client has gone. What it
- * sends meanwhile (a pipelined request) stays in the input, up to its watermark, until evhttp asks. */
+/* evhttp reads nothing while a request is worked on; we do, to learn that the client has gone.
+ * What it sends meanwhile (a pipelined request) stays in the input, up to its watermark, until
+ * evhttp asks. */
 static void watch_close(struct connection *connection)
 {
     bufferevent_event_cb on_event;
@@ -366,8 +357,6 @@ void http_set_gone(struct http_request *request, http_gone_fn *gone, void *argum
     request->gone_argument = argument;
 }
 
-/* Answers. */
-
 void http_set_header(struct http_request *request, const char *name, const char *value)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request->ev);
@@ -393,7 +382,7 @@ void http_reply(struct http_request *request, int status, const char *type, cons
     struct evhttp_request *ev = request->ev;
     end_request(request, status);
     http->writing = true;
-    evhttp_send_reply(ev, status, NULL, bytes);
+    evhttp_send_reply(ev, status, status == 429 ? "Too Many Requests" : NULL, bytes);
     http->writing = false;
     evbuffer_free(bytes);
 }
@@ -452,39 +441,6 @@ void http_stream_end(struct http_request *request)
     http->writing = false;
 }
 
-/* The server. */
-
-static enum err open_listener(struct http *http, struct event_base *base)
-{
-    const struct http_options *options = &http->options;
-    char port[8];
-    snprintf(port, sizeof port, "%u", options->port);
-    struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    int code = getaddrinfo(options->host, port, &hints, &found);
-    if (code)
-        return err_note(ERR_IO, "listen: '%s' is no address of this machine: %s", options->host,
-                        gai_strerror(code));
-    struct evconnlistener *listener = evconnlistener_new_bind(
-        base, NULL, NULL, LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC,
-        BACKLOG, found->ai_addr, (int)found->ai_addrlen);
-    freeaddrinfo(found);
-    if (!listener)
-        return err_note(ERR_IO, "listen: cannot serve %s:%u: %s", options->host, options->port,
-                        evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
-    struct sockaddr_storage bound;
-    socklen_t size = sizeof bound;
-    must(getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&bound, &size) == 0);
-    http->port =
-        ntohs(bound.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&bound)->sin6_port
-                                          : ((const struct sockaddr_in *)&bound)->sin_port);
-    http->listener = evhttp_bind_listener(http->evhttp, listener);
-    must(http->listener != NULL);
-    return ERR_OK;
-}
-
 enum err http_new(struct http **out, const struct http_options *options)
 {
     struct http *http = mem_new(1, sizeof *http);
@@ -501,12 +457,16 @@ enum err http_new(struct http **out, const struct http_options *options)
     evhttp_set_max_body_size(http->evhttp, (ev_ssize_t)options->body_bytes);
     evhttp_set_timeout(http->evhttp, (int)options->timeout_seconds);
     evhttp_set_flags(http->evhttp, EVHTTP_SERVER_LINGERING_CLOSE);
-    enum err err = open_listener(http, options->base);
+    struct evconnlistener *listener;
+    enum err err = listen_open(&listener, options->base, options->host, options->port);
     if (err) {
         evhttp_free(http->evhttp);
         mem_free(http);
         return err;
     }
+    http->port = listen_port(listener);
+    http->listener = evhttp_bind_listener(http->evhttp, listener);
+    must(http->listener != NULL);
     struct timeval second = {.tv_sec = 1};
     http->sweep = event_new(options->base, -1, EV_PERSIST, on_sweep, http);
     must(http->sweep && event_add(http->sweep, &second) == 0);

@@ -1,16 +1,18 @@
 /* scheduler/door/http.h -- the door of the clients: libevent's evhttp, wrapped.
  *
- *      arrival --> handler(request) --> http_reply*()                                    (one answer)
+ *      arrival --> handler(request) --> http_reply*()                         (one answer)
  *                                   +-> http_stream_begin() event … event http_stream_end()
  *                                   +-> the client goes away: `gone` is called
  *
- * Exactly one of the three ends a request; after it (and after `gone` returns) the pointer is dead. From the
- * handler on, a closed connection is noticed at once, also while nothing is written.
+ * Exactly one of the three ends a request; after it (and after `gone` returns) the pointer is
+ * dead. From the handler on, a closed connection is noticed at once, also while nothing is written.
  *
- * Every error has the API's shape, those that evhttp makes itself too (a malformed request line, headers or a body
- * beyond the limit): the page that evhttp writes is replaced in the connection's output before it leaves.
+ * Every error has the API's shape, those that evhttp makes itself too (a malformed request line,
+ * headers or a body beyond the limit): the page that evhttp writes is replaced in the connection's
+ * output before it leaves.
  *
- * Bounds: connections, header bytes, body bytes, unsent bytes of a stream, time that a client may do nothing.
+ * Bounds: connections, header bytes, body bytes, unsent bytes of a stream, time that a client may
+ * do nothing.
  *
  * Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_HTTP_H
@@ -35,7 +37,8 @@ typedef void http_handler_fn(void *owner, struct http_request *request);
 /* A request has ended: `status` as sent, 499 when the client went away first. */
 typedef void http_ended_fn(void *owner, const struct http_request *request, int status,
                            uint64_t duration_ns);
-/* The client is gone; called at most once and never from inside of an http_ function. */
+/* The client is gone; called at most once and, but for http_free(), never from inside
+ * of an http_ function. */
 typedef void http_gone_fn(void *argument);
 
 struct http_options {
@@ -100,7 +103,8 @@ void http_reply_error(struct http_request *request, const struct http_error *err
 struct buf;
 void http_write_error(struct buf *out, const struct http_error *error);
 
-/* Server-sent events. Once the unsent bytes pass the limit nothing more is queued, and the client is dropped. */
+/* Server-sent events. Once the unsent bytes pass the limit nothing more is queued, and the client
+ * is dropped. */
 void http_stream_begin(struct http_request *request);
 void http_stream_event(struct http_request *request, const void *data, size_t size);
 void http_stream_end(struct http_request *request);

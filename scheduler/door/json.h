@@ -1,12 +1,12 @@
 /* scheduler/door/json.h -- a stranger's JSON, read with limits, and ours, written.
  *
- * Reading is jansson's. Before it sees a byte, depth and count of values are bounded here, so that no
- * body can cost much more memory than its own size. Duplicate keys, invalid UTF-8 and NUL
+ * Reading is jansson's. Before it sees a byte, depth and count of values are bounded here, so that
+ * no body can cost much more memory than its own size. Duplicate keys, invalid UTF-8 and NUL
  * characters are refused.
  *
  * The take functions leave *out as it is when the field is absent or null. Their failures are
- * ERR_INVALID with a note such as "messages[2].content must be a string", and json_param() then names the
- * field ("messages[2].content") for the API's error. Thread: any. */
+ * ERR_INVALID with a note such as "messages[2].content must be a string", and json_param() then
+ * names the field ("messages[2].content") for the API's error. Thread: any. */
 #ifndef SCHEDULER_DOOR_JSON_H
 #define SCHEDULER_DOOR_JSON_H
 

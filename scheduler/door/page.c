@@ -62,3 +62,15 @@ int page_repair(struct evbuffer *output, const struct page_limits *limits)
     buf_fini(&body);
     return status;
 }
+
+void page_refusal(struct buf *out)
+{
+    struct buf body = {0};
+    http_write_error(
+        &body, &(struct http_error){.err = ERR_BUSY, .message = "too many client connections"});
+    buf_addf(out,
+             "HTTP/1.1 503 BUSY\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+             "Retry-After: 1\r\nConnection: close\r\n\r\n%s",
+             body.size, body.data);
+    buf_fini(&body);
+}

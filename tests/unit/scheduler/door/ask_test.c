@@ -65,86 +65,82 @@ static void a_prompt_is_a_string_or_ids(void **state)
     ask_fini(&ask);
 }
 
+struct wrong {
+    const char *body, *param;
+};
+
+static const struct wrong chats[] = {
+    {"{\"model\":7,\"messages\":[]}", "model"},
+    {"{\"model\":\"m\"}", "messages"},
+    {"{\"model\":\"m\",\"messages\":[]}", "messages"},
+    {"{\"model\":\"m\",\"messages\":[7]}", "messages[0]"},
+    {"{\"model\":\"m\",\"messages\":[{\"content\":\"x\"}]}", "messages[0].role"},
+    {"{\"model\":\"m\",\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].role"},
+    {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\"}]}", "messages[0].content"},
+    {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":7}]}", "messages[0].content"},
+    {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}"
+     "]}",
+     "messages[0].content[0]"},
+    {CHAT(",\"temperature\":\"hot\""), "temperature"},
+    {CHAT(",\"temperature\":-1"), "temperature"},
+    {CHAT(",\"temperature\":2.1"), "temperature"},
+    {CHAT(",\"top_p\":1.1"), "top_p"},
+    {CHAT(",\"top_k\":-2"), "top_k"},
+    {CHAT(",\"top_k\":1.5"), "top_k"},
+    {CHAT(",\"max_tokens\":0"), "max_tokens"},
+    {CHAT(",\"max_tokens\":-5"), "max_tokens"},
+    {CHAT(",\"max_tokens\":9223372036854775807"), "max_tokens"},
+    {CHAT(",\"max_completion_tokens\":\"9\""), "max_completion_tokens"},
+    {CHAT(",\"stop\":7"), "stop"},
+    {CHAT(",\"stop\":[\"\"]"), "stop"},
+    {CHAT(",\"stop\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\","
+          "\"12\",\"13\","
+          "\"14\",\"15\",\"16\",\"17\"]"),
+     "stop"},
+    {CHAT(",\"logit_bias\":[1]"), "logit_bias"},
+    {CHAT(",\"logit_bias\":{\"x\":1}"), "logit_bias"},
+    {CHAT(",\"logit_bias\":{\"-1\":1}"), "logit_bias"},
+    {CHAT(",\"logit_bias\":{\"1\":101}"), "logit_bias"},
+    {CHAT(",\"stream\":1"), "stream"},
+    {CHAT(",\"stream_options\":{}"), "stream_options"},
+    {CHAT(",\"stream\":true,\"stream_options\":{\"include_usage\":1}"),
+     "stream_options.include_usage"},
+    {CHAT(",\"n\":2"), "n"},
+    {CHAT(",\"tools\":[{}]"), "tools"},
+    {CHAT(",\"logprobs\":true"), "logprobs"},
+    {CHAT(",\"response_format\":{\"type\":\"json_object\"}"), "response_format"},
+    {CHAT(",\"response_format\":\"text\""), "response_format"},
+    {CHAT(",\"session\":\"\""), "session"},
+    {CHAT(",\"seed\":1.5"), "seed"},
+    {CHAT(",\"user\":1"), "user"},
+};
+
+static const struct wrong texts[] = {
+    {"{\"model\":\"m\"}", "prompt"},
+    {"{\"model\":\"m\",\"prompt\":[]}", "prompt"},
+    {"{\"model\":\"m\",\"prompt\":[\"a\",\"b\"]}", "prompt"},
+    {"{\"model\":\"m\",\"prompt\":[1,-2]}", "prompt[1]"},
+    {"{\"model\":\"m\",\"prompt\":[1,2147483648]}", "prompt[1]"},
+    {TEXT(",\"echo\":true"), "echo"},
+    {TEXT(",\"suffix\":\"x\""), "suffix"},
+    {TEXT(",\"best_of\":2"), "best_of"},
+};
+
+static void assert_named(enum ask_kind kind, const struct wrong *rows, size_t count)
+{
+    struct ask ask;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(ask_parse(&ask, kind, rows[i].body, strlen(rows[i].body)), ERR_INVALID);
+        if (strcmp(json_param(), rows[i].param) != 0)
+            fail_msg("%s: %s: %s", rows[i].body, json_param(), err_text());
+    }
+}
+
 static void wrong_parameters_are_named(void **state)
 {
     (void)state;
-
-    static const struct {
-        const char *body, *param;
-    } chats[] = {
-        {"{\"messages\":[]}", "model"},
-        {"{\"model\":7,\"messages\":[]}", "model"},
-        {"{\"model\":\"m\"}", "messages"},
-        {"{\"model\":\"m\",\"messages\":[]}", "messages"},
-        {"{\"model\":\"m\",\"messages\":[7]}", "messages[0]"},
-        {"{\"model\":\"m\",\"messages\":[{\"content\":\"x\"}]}", "messages[0].role"},
-        {"{\"model\":\"m\",\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}",
-         "messages[0].role"},
-        {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\"}]}", "messages[0].content"},
-        {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":7}]}",
-         "messages[0].content"},
-        {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}"
-         "]}",
-         "messages[0].content[0]"},
-        {CHAT(",\"temperature\":\"hot\""), "temperature"},
-        {CHAT(",\"temperature\":-1"), "temperature"},
-        {CHAT(",\"temperature\":2.1"), "temperature"},
-        {CHAT(",\"top_p\":1.1"), "top_p"},
-        {CHAT(",\"top_k\":-2"), "top_k"},
-        {CHAT(",\"top_k\":1.5"), "top_k"},
-        {CHAT(",\"max_tokens\":0"), "max_tokens"},
-        {CHAT(",\"max_tokens\":-5"), "max_tokens"},
-        {CHAT(",\"max_tokens\":9223372036854775807"), "max_tokens"},
-        {CHAT(",\"max_completion_tokens\":\"9\""), "max_completion_tokens"},
-        {CHAT(",\"stop\":7"), "stop"},
-        {CHAT(",\"stop\":[\"\"]"), "stop"},
-        {CHAT(",\"stop\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\","
-              "\"12\",\"13\","
-              "\"14\",\"15\",\"16\",\"17\"]"),
-         "stop"},
-        {CHAT(",\"logit_bias\":[1]"), "logit_bias"},
-        {CHAT(",\"logit_bias\":{\"x\":1}"), "logit_bias"},
-        {CHAT(",\"logit_bias\":{\"-1\":1}"), "logit_bias"},
-        {CHAT(",\"logit_bias\":{\"1\":101}"), "logit_bias"},
-        {CHAT(",\"stream\":1"), "stream"},
-        {CHAT(",\"stream_options\":{}"), "stream_options"},
-        {CHAT(",\"stream\":true,\"stream_options\":{\"include_usage\":1}"),
-         "stream_options.include_usage"},
-        {CHAT(",\"n\":2"), "n"},
-        {CHAT(",\"tools\":[{}]"), "tools"},
-        {CHAT(",\"logprobs\":true"), "logprobs"},
-        {CHAT(",\"response_format\":{\"type\":\"json_object\"}"), "response_format"},
-        {CHAT(",\"response_format\":\"text\""), "response_format"},
-        {CHAT(",\"session\":\"\""), "session"},
-        {CHAT(",\"seed\":1.5"), "seed"},
-        {CHAT(",\"user\":1"), "user"},
-    };
-
-    static const struct {
-        const char *body, *param;
-    } texts[] = {
-        {"{\"model\":\"m\"}", "prompt"},
-        {"{\"model\":\"m\",\"prompt\":[]}", "prompt"},
-        {"{\"model\":\"m\",\"prompt\":[\"a\",\"b\"]}", "prompt"},
-        {"{\"model\":\"m\",\"prompt\":[1,-2]}", "prompt[1]"},
-        {"{\"model\":\"m\",\"prompt\":[1,2147483648]}", "prompt[1]"},
-        {TEXT(",\"echo\":true"), "echo"},
-        {TEXT(",\"suffix\":\"x\""), "suffix"},
-        {TEXT(",\"best_of\":2"), "best_of"},
-    };
-    struct ask ask;
-    for (size_t i = 0; i < sizeof chats / sizeof *chats; i++) {
-        assert_int_equal(ask_parse(&ask, ASK_CHAT, chats[i].body, strlen(chats[i].body)),
-                         ERR_INVALID);
-        if (strcmp(json_param(), chats[i].param) != 0)
-            fail_msg("%s: %s: %s", chats[i].body, json_param(), err_text());
-    }
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        assert_int_equal(ask_parse(&ask, ASK_TEXT, texts[i].body, strlen(texts[i].body)),
-                         ERR_INVALID);
-        if (strcmp(json_param(), texts[i].param) != 0)
-            fail_msg("%s: %s: %s", texts[i].body, json_param(), err_text());
-    }
+    assert_named(ASK_CHAT, chats, sizeof chats / sizeof *chats);
+    assert_named(ASK_TEXT, texts, sizeof texts / sizeof *texts);
 }
 
 int main(void)

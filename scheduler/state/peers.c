@@ -1,4 +1,4 @@
-#include "scheduler/peers.h"
+#include "scheduler/state/peers.h"
 
 #include "scheduler/state/store.h"
 
@@ -26,8 +26,8 @@ struct peers {
     struct store *store;
     struct store_script *renew;
     struct event *timer;
-    char url[WIRE_URL_MAX];
-    char others[WIRE_PEERS_MAX][WIRE_URL_MAX];
+    char url[PEERS_URL_MAX];
+    char others[PEERS_MAX][PEERS_URL_MAX];
     size_t count;
 };
 
@@ -36,9 +36,9 @@ static void on_reply(void *argument, enum err err, const redisReply *reply)
     struct peers *peers = argument;
     if (err || !reply || reply->type != REDIS_REPLY_ARRAY) return;
     peers->count = 0;
-    for (size_t i = 0; i < reply->elements && peers->count < WIRE_PEERS_MAX; i++) {
+    for (size_t i = 0; i < reply->elements && peers->count < PEERS_MAX; i++) {
         const redisReply *one = reply->element[i];
-        if (one->type != REDIS_REPLY_STRING || one->len == 0 || one->len >= WIRE_URL_MAX) continue;
+        if (one->type != REDIS_REPLY_STRING || one->len == 0 || one->len >= PEERS_URL_MAX) continue;
         if (strcmp(one->str, peers->url) == 0) continue;
         memcpy(peers->others[peers->count], one->str, one->len);
         peers->others[peers->count++][one->len] = '\0';
@@ -53,7 +53,7 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     (void)what;
     if (!store_is_up(peers->store)) return;
     snprintf(ttl, sizeof ttl, "%d", PEERS_TTL_MS);
-    snprintf(most, sizeof most, "%d", WIRE_PEERS_MAX);
+    snprintf(most, sizeof most, "%d", PEERS_MAX);
     const char *words[] = {KEY, peers->url, ttl, most};
     store_eval(peers->store, peers->renew, on_reply, peers, 1, 4, words, NULL);
 }
@@ -79,9 +79,9 @@ void peers_free(struct peers *peers)
     mem_free(peers);
 }
 
-size_t peers_list(const struct peers *peers, struct wire_text out[WIRE_PEERS_MAX])
+size_t peers_list(const struct peers *peers, const char *out[PEERS_MAX])
 {
     for (size_t i = 0; i < peers->count; i++)
-        out[i] = (struct wire_text){peers->others[i], strlen(peers->others[i])};
+        out[i] = peers->others[i];
     return peers->count;
 }

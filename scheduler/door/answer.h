@@ -1,0 +1,60 @@
+/* scheduler/door/answer.h -- the flight of one request, turned into text and sent.
+ *
+ *      ids --text/stream--> text --> SSE chunks, or kept until the end
+ *
+ * A stop string ends the answer here: the node is told, surplus ids are dropped. Until the first
+ * ids come nothing of the reply is sent, so a failure before them still has its own HTTP status.
+ *
+ * Thread: the loop's. */
+#ifndef SCHEDULER_DOOR_ANSWER_H
+#define SCHEDULER_DOOR_ANSWER_H
+
+#include "scheduler/core/flight.h"
+#include "scheduler/door/shape.h"
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct answer;
+struct ask;
+struct door;
+struct fleet_model;
+struct http_error;
+struct http_request;
+struct tokenizer;
+
+struct answer_options {
+    struct door *door;
+    struct http_request *request;
+    const struct ask *ask; // outlives the answer, as the three below
+    const struct fleet_model *model;
+    const struct tokenizer *tokenizer;
+    uint32_t prompt_tokens;
+    /* The flight has ended, all text is there; on failure the note is in err_text(). Called at
+     * most once, never from inside of an answer_ function. The owner then calls answer_complete()
+     * or answer_fail(). */
+    void (*ended)(void *owner, enum err err, uint32_t retry_ms);
+    void *owner;
+};
+
+/* Dispatch. Failures of stream_new() and flight_start(): nothing was made. */
+enum err answer_start(struct answer **out, const struct answer_options *options,
+                      const struct flight_order *order);
+/* Cancels the flight if it is still in the air. */
+void answer_free(struct answer *answer);
+
+/* The client is gone: cancel, send nothing more. */
+void answer_abandon(struct answer *answer);
+/* Send what ends a good reply; the request is dead after. */
+void answer_complete(struct answer *answer);
+/* Send the error: as the reply, or as an event when the stream has begun; the request is dead
+ * after. */
+void answer_fail(struct answer *answer, const struct http_error *error);
+
+/* The whole text; kept only for plain replies and for sessions. */
+const char *answer_text(const struct answer *answer, size_t *size);
+struct shape_usage answer_usage(const struct answer *answer);
+
+#endif

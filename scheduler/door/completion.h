@@ -1,0 +1,25 @@
+/* scheduler/door/completion.h -- one answer: from the body of a POST to the last byte of its reply.
+ *
+ *      start --(session)--> LOADING --turns--+
+ *        +------------------------------------+--> ENCODING --ids--> RESERVING --admitted--> FLYING
+ *                       (short texts and keys without limits: at once)                         |
+ *                                                   reply, settle <-- (session) SAVING <-- end +
+ *
+ *      any failure: an error reply, or an error event when the stream has begun
+ *
+ * Whatever happens, it ends once: reply sent or client gone, flight ended or cancelled, limits
+ * settled, pack released. The assistant's turn is appended to the session only when the answer is
+ * complete, and the reply says that it ended only after that.
+ *
+ * Thread: the loop's. */
+#ifndef SCHEDULER_DOOR_COMPLETION_H
+#define SCHEDULER_DOOR_COMPLETION_H
+
+struct door;
+struct http_request;
+
+/* POST /v1/chat/completions, POST /v1/completions. */
+void completion_chat(struct door *door, struct http_request *request);
+void completion_text(struct door *door, struct http_request *request);
+
+#endif

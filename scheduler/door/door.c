@@ -1,0 +1,118 @@
+#include "scheduler/door/door.h"
+
+#include "scheduler/door/admin.h"
+#include "scheduler/door/completion.h"
+#include "scheduler/door/context.h"
+#include "scheduler/door/http.h"
+#include "scheduler/door/json.h"
+#include "scheduler/door/status.h"
+#include "scheduler/door/talk.h"
+#include "scheduler/settings.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct route {
+    const char *method;
+    const char *path; // one that ends with '/' takes what follows it
+    const char *name; // in metrics and logs
+    void (*handle)(struct door *door, struct http_request *request);
+};
+
+static const struct route routes[] = {
+    {"POST", "/v1/chat/completions", "chat", completion_chat},
+    {"POST", "/v1/completions", "completions", completion_text},
+    {"GET", "/v1/models", "models", status_models},
+    {"GET", "/v1/models/", "models", status_model},
+    {"GET", "/v1/sessions/", "sessions", talk_show},
+    {"DELETE", "/v1/sessions/", "sessions", talk_delete},
+    {"GET", "/health", "health", status_health},
+    {"GET", "/ready", "ready", status_ready},
+    {"GET", "/metrics", "metrics", status_metrics},
+    {"GET", "/admin/nodes", "admin", admin_nodes},
+    {"GET", "/admin/status", "admin", admin_status},
+    {"POST", "/admin/drain", "admin", admin_drain},
+    {"POST", "/admin/undrain", "admin", admin_undrain},
+};
+
+static bool is_path_of(const struct route *route, const char *path)
+{
+    size_t size = strlen(route->path);
+    if (route->path[size - 1] != '/') return strcmp(route->path, path) == 0;
+    return strncmp(route->path, path, size) == 0 && path[size] != '\0';
+}
+
+static void refuse_method(struct http_request *request)
+{
+    struct buf allowed = {0};
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        if (is_path_of(&routes[i], http_path(request)))
+            buf_addf(&allowed, "%s%s", allowed.size ? ", " : "", routes[i].method);
+    }
+    http_set_header(request, "Allow", buf_text(&allowed));
+    json_param_clear();
+    err_note(ERR_METHOD, "this path takes %s, not %s", buf_text(&allowed), http_method(request));
+    door_refuse(request, ERR_METHOD);
+    buf_fini(&allowed);
+}
+
+void door_handle(void *owner, struct http_request *request)
+{
+    struct door *door = owner;
+    const char *path = http_path(request), *method = http_method(request);
+    bool known = false;
+    if (strcmp(method, "HEAD") == 0) method = "GET";
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        if (!is_path_of(&routes[i], path)) continue;
+        known = true;
+        http_set_route(request, routes[i].name);
+        if (strcmp(routes[i].method, method) != 0) continue;
+        routes[i].handle(door, request);
+        return;
+    }
+    if (known) {
+        refuse_method(request);
+        return;
+    }
+    json_param_clear();
+    err_note(ERR_NOT_FOUND, "there is no such path; docs/api.md lists those that are");
+    door_refuse(request, ERR_NOT_FOUND);
+}
+
+void door_ended(void *owner, const struct http_request *request, int status, uint64_t duration_ns)
+{
+    struct door *door = owner;
+    char code[16];
+    snprintf(code, sizeof code, "%d", status);
+    metric_add(door->metrics, M_requests_total, http_route(request), code, 1);
+    metric_observe(door->metrics, M_request_seconds, http_route(request), NULL,
+                   (double)duration_ns / (double)CLOCK_SECOND);
+    if (status >= 500 && strcmp(http_route(request), "ready") != 0) // polled while nodes start
+        log_warn("request", "id=%s route=%s status=%d ms=%" PRIu64, http_id(request),
+                 http_route(request), status, duration_ns / CLOCK_MS);
+    else
+        log_debug("request", "id=%s route=%s status=%d ms=%" PRIu64, http_id(request),
+                  http_route(request), status, duration_ns / CLOCK_MS);
+}
+
+void door_refuse(struct http_request *request, enum err err)
+{
+    http_reply_error(
+        request, &(struct http_error){.err = err, .message = err_text(), .param = json_param()});
+}
+
+bool door_admit(struct door *door, struct http_request *request, bool admin,
+                struct context *context)
+{
+    enum err err = context_read(context, door->keys, request);
+    if (!err && admin && !context->key->admin)
+        err = err_note(ERR_FORBIDDEN, "this key may not operate the cluster");
+    if (err) door_refuse(request, err);
+    return !err;
+}

@@ -1,0 +1,47 @@
+/* scheduler/door/door.h -- what every handler of the API is given, and the table of routes.
+ *
+ * Nothing here is owned: main makes the parts, and tears them down after the door. Thread: the
+ * loop's. */
+#ifndef SCHEDULER_DOOR_DOOR_H
+#define SCHEDULER_DOOR_DOOR_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct context;
+struct event_base;
+struct http_request;
+
+struct door {
+    struct event_base *base;
+    const struct settings *settings;
+    struct metrics *metrics;
+    struct keys *keys;
+    struct http *http;
+    struct fleet *fleet;
+    struct flights *flights;
+    struct lexicon *lexicon;
+    struct uplink *uplink;
+    struct store *store;
+    struct sessions *sessions;
+    struct limits *limits;
+    struct scribe *scribe;
+    uint64_t start_ns;
+    size_t answers; // being made
+    bool draining;
+};
+
+/* The http_handler_fn and http_ended_fn of the API; `door` is a struct door. */
+void door_handle(void *door, struct http_request *request);
+void door_ended(void *door, const struct http_request *request, int status, uint64_t duration_ns);
+
+/* Answer with the note and the field of this thread's latest failure. */
+void door_refuse(struct http_request *request, enum err err);
+/* Who asks, or the refusal is sent and false comes back. `admin`: and may operate the cluster. */
+bool door_admit(struct door *door, struct http_request *request, bool admin,
+                struct context *context);
+
+#endif

@@ -1,0 +1,96 @@
+#include "scheduler/door/shape.h"
+
+#include "scheduler/door/json.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/rand.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void shape_init(struct shape *shape, enum ask_kind kind, const char *model,
+                const struct digest *digest)
+{
+    char hex[DIGEST_TEXT_SIZE];
+    *shape = (struct shape){.kind = kind, .model = model, .created = clock_wall_ms() / 1000};
+    snprintf(shape->id, sizeof shape->id, "%s-%016" PRIx64 "%08x",
+             kind == ASK_CHAT ? "chatcmpl" : "cmpl", rand_entropy(),
+             (unsigned)(rand_entropy() >> 32));
+    snprintf(shape->fingerprint, sizeof shape->fingerprint, "fp_%.10s", digest_text(digest, hex));
+}
+
+static void write_head(struct buf *out, const struct shape *shape, const char *object)
+{
+    buf_addf(out, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%" PRId64 ",\"model\":", shape->id,
+             object, shape->created);
+    json_write_string(out, shape->model);
+    buf_addf(out, ",\"system_fingerprint\":\"%s\",\"choices\":[", shape->fingerprint);
+}
+
+static const char *chunk_object(const struct shape *shape)
+{
+    return shape->kind == ASK_CHAT ? "chat.completion.chunk" : "text_completion";
+}
+
+static void write_usage(struct buf *out, const struct shape_usage *usage)
+{
+    buf_addf(out,
+             "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u,"
+             "\"prompt_tokens_details\":{\"cached_tokens\":%u}}",
+             usage->prompt_tokens, usage->completion_tokens,
+             usage->prompt_tokens + usage->completion_tokens, usage->cached_tokens);
+}
+
+static void end_chunk(struct buf *out, const struct shape *shape)
+{
+    buf_add_text(out, shape->include_usage ? "],\"usage\":null}" : "]}");
+}
+
+void shape_text_chunk(struct buf *out, const struct shape *shape, const char *text, size_t size,
+                      bool first)
+{
+    write_head(out, shape, chunk_object(shape));
+    if (shape->kind == ASK_CHAT) {
+        buf_addf(out,
+                 "{\"index\":0,\"delta\":{%s\"content\":", first ? "\"role\":\"assistant\"," : "");
+        json_write_text(out, text, size);
+        buf_add_text(out, first ? ",\"refusal\":null}" : "}");
+    } else {
+        buf_add_text(out, "{\"index\":0,\"text\":");
+        json_write_text(out, text, size);
+    }
+    buf_add_text(out, ",\"logprobs\":null,\"finish_reason\":null}");
+    end_chunk(out, shape);
+}
+
+void shape_final_chunk(struct buf *out, const struct shape *shape, const char *finish)
+{
+    write_head(out, shape, chunk_object(shape));
+    buf_addf(out, "{\"index\":0,%s,\"logprobs\":null,\"finish_reason\":\"%s\"}",
+             shape->kind == ASK_CHAT ? "\"delta\":{}" : "\"text\":\"\"", finish);
+    end_chunk(out, shape);
+}
+
+void shape_usage_chunk(struct buf *out, const struct shape *shape, const struct shape_usage *usage)
+{
+    write_head(out, shape, chunk_object(shape));
+    buf_add_text(out, "],");
+    write_usage(out, usage);
+    buf_add_byte(out, '}');
+}
+
+void shape_body(struct buf *out, const struct shape *shape, const char *text, size_t size,
+                const char *finish, const struct shape_usage *usage)
+{
+    write_head(out, shape, shape->kind == ASK_CHAT ? "chat.completion" : "text_completion");
+    buf_add_text(out, shape->kind == ASK_CHAT
+                          ? "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"
+                          : "{\"index\":0,\"text\":");
+    json_write_text(out, text, size);
+    if (shape->kind == ASK_CHAT) buf_add_text(out, ",\"refusal\":null}");
+    buf_addf(out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}],", finish);
+    write_usage(out, usage);
+    buf_add_byte(out, '}');
+}

@@ -1,0 +1,42 @@
+/* scheduler/door/shape.h -- answers in OpenAI's shapes: bodies and the chunks of streams, as JSON
+ * text.
+ *
+ * Field for field what the reference API sends; system_fingerprint names the model's digest. Pure.
+ * Thread: any. */
+#ifndef SCHEDULER_DOOR_SHAPE_H
+#define SCHEDULER_DOOR_SHAPE_H
+
+#include "scheduler/door/ask.h"
+
+#include "base/digest.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+
+struct shape {
+    enum ask_kind kind;
+    char id[48];
+    const char *model; // borrowed
+    int64_t created;   // seconds since 1970
+    char fingerprint[16];
+    bool include_usage; // chunks say "usage": null until the last
+};
+
+struct shape_usage {
+    uint32_t prompt_tokens, cached_tokens, completion_tokens;
+};
+
+void shape_init(struct shape *shape, enum ask_kind kind, const char *model,
+                const struct digest *digest);
+/* A chunk with text; the first one of a chat (`first`) says the role. */
+void shape_text_chunk(struct buf *out, const struct shape *shape, const char *text, size_t size,
+                      bool first);
+void shape_final_chunk(struct buf *out, const struct shape *shape, const char *finish);
+void shape_usage_chunk(struct buf *out, const struct shape *shape, const struct shape_usage *usage);
+void shape_body(struct buf *out, const struct shape *shape, const char *text, size_t size,
+                const char *finish, const struct shape_usage *usage);
+
+#endif

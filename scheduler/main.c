@@ -1,0 +1,92 @@
+/* scheduler/main.c -- qiao-scheduler: read the settings, build the parts, run the loop, tear down
+ * in reverse.
+ *
+ * Threads: this one (the loop: HTTP, Redis, links, everything), the scribe's workers, NNG's own. */
+#include "scheduler/door/http.h"
+#include "scheduler/program.h"
+#include "scheduler/settings.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/must.h"
+
+#include <event2/event.h>
+#include <sodium.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+struct run {
+    struct program program;
+    struct event *signals[2], *drain;
+    uint64_t drain_until_ns;
+};
+
+/* After SIGTERM: look until the running answers have ended, or their time is up. */
+static void on_drain(evutil_socket_t fd, short what, void *argument)
+{
+    struct run *run = argument;
+    struct door *door = &run->program.door;
+    size_t left = http_stats(door->http)->requests;
+    (void)fd;
+    (void)what;
+    if (left > 0 && clock_now_ns() < run->drain_until_ns) return;
+    log_info("stop", "answers_cut=%zu", left);
+    event_base_loopbreak(door->base);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *argument)
+{
+    struct run *run = argument;
+    struct door *door = &run->program.door;
+    struct timeval period = {.tv_usec = 20000};
+    (void)what;
+    if (door->draining) { // asked twice: at once
+        event_base_loopbreak(door->base);
+        return;
+    }
+    log_info("draining", "signal=%d requests=%zu", (int)number, http_stats(door->http)->requests);
+    door->draining = true;
+    run->drain_until_ns = clock_now_ns() + run->program.settings.drain_ms * CLOCK_MS;
+    http_drain(door->http);
+    event_add(run->drain, &period);
+}
+
+static void serve(struct run *run)
+{
+    static const int numbers[2] = {SIGTERM, SIGINT};
+    struct event_base *base = run->program.door.base;
+    run->drain = event_new(base, -1, EV_PERSIST, on_drain, run);
+    must(run->drain != NULL);
+    for (size_t i = 0; i < 2; i++) {
+        run->signals[i] = evsignal_new(base, numbers[i], on_signal, run);
+        must(run->signals[i] && event_add(run->signals[i], NULL) == 0);
+    }
+    event_base_dispatch(base);
+    for (size_t i = 0; i < 2; i++)
+        event_free(run->signals[i]);
+    event_free(run->drain);
+}
+
+int main(int argc, char **argv)
+{
+    static struct run run;
+    struct settings *settings = &run.program.settings;
+    struct rlimit none = {0, 0};
+    enum conf_next next = CONF_GO;
+    int rest = argc;
+    setrlimit(RLIMIT_CORE, &none); // a core would hold prompts
+    signal(SIGPIPE, SIG_IGN);
+    must(sodium_init() >= 0);
+    enum err err = conf_load(&settings_table, settings, argc, argv, &rest, &next);
+    if (!err && rest < argc)
+        err = err_note(ERR_INVALID, "'%s' is not a setting; see --help", argv[rest]);
+    if (!err && next == CONF_GO) err = program_build(&run.program);
+    if (err)
+        fprintf(stderr, "qiao-scheduler: %s\n", err_text());
+    else if (next == CONF_GO)
+        serve(&run);
+    program_tear_down(&run.program);
+    return err ? 1 : 0;
+}

@@ -1,0 +1,126 @@
+#include "scheduler/program.h"
+
+#include "scheduler/core/fleet.h"
+#include "scheduler/core/flight.h"
+#include "scheduler/door/context.h"
+#include "scheduler/door/http.h"
+#include "scheduler/lexicon.h"
+#include "scheduler/master.h"
+#include "scheduler/scribe.h"
+#include "scheduler/state/limit.h"
+#include "scheduler/state/peers.h"
+#include "scheduler/state/store.h"
+#include "scheduler/uplink.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "base/rand.h"
+
+#include <event2/event.h>
+#include <sodium.h>
+
+#include <string.h>
+
+static void build_state(struct program *program)
+{
+    struct door *door = &program->door;
+    const struct settings *settings = &program->settings;
+    struct store_options store = {.host = settings->redis_host,
+                                  .port = (uint16_t)settings->redis_port,
+                                  .password = settings->redis_password,
+                                  .timeout_ms = (uint32_t)settings->redis_timeout_ms};
+    door->store = store_new(door->base, &store);
+    struct session_options sessions = {.store = door->store,
+                                       .master = program->master,
+                                       .ttl_seconds = (uint32_t)settings->session_ttl_seconds,
+                                       .bytes_max = settings->session_bytes};
+    door->sessions = sessions_new(&sessions);
+    door->limits = limits_new(door->store, strcmp(settings->limits_when_away, "open") == 0);
+}
+
+static enum err build_nodes_side(struct program *program)
+{
+    struct door *door = &program->door;
+    char url[WIRE_URL_MAX];
+    door->fleet = fleet_new(rand_entropy());
+    door->uplink = uplink_new(&(struct uplink_options){door->base, door->metrics, door->fleet});
+    struct flights_seams seams = {door->uplink, uplink_send, uplink_quarantine};
+    door->flights = flights_new(door->fleet, &seams, program->settings.flights);
+    door->scribe = scribe_new(door->base, program->settings.workers);
+    struct lexicon_options lexicon = {
+        .scribe = door->scribe,
+        .metrics = door->metrics,
+        .template = *program->settings.chat_template ? &program->template : NULL,
+        .owner = door->uplink,
+        .send = uplink_send};
+    door->lexicon = lexicon_new(&lexicon);
+    TRY(uplink_start(door->uplink, &program->settings.listen_nodes, door->flights, door->lexicon,
+                     url));
+    const char *told = *program->settings.advertise ? program->settings.advertise : url;
+    program->peers = peers_new(door->base, door->store, told);
+    uplink_set_peers(door->uplink, program->peers);
+    log_info("listen_nodes", "url=%s advertise=%s", url, told);
+    return ERR_OK;
+}
+
+static enum err build_clients_side(struct program *program)
+{
+    const struct settings *settings = &program->settings;
+    char host[256];
+    struct http_options options = {.base = program->door.base,
+                                   .host = host,
+                                   .body_bytes = settings->body_bytes,
+                                   .unsent_bytes = settings->unsent_bytes,
+                                   .connections = settings->connections,
+                                   .timeout_seconds = (uint32_t)settings->client_timeout_seconds,
+                                   .owner = &program->door,
+                                   .handler = door_handle,
+                                   .ended = door_ended};
+    TRY(settings_address(settings->listen, host, &options.port));
+    TRY(http_new(&program->door.http, &options));
+    log_info("listen", "address=%s port=%u keys=%zu", host, http_port(program->door.http),
+             keys_count(program->door.keys));
+    return ERR_OK;
+}
+
+enum err program_build(struct program *program)
+{
+    struct settings *settings = &program->settings;
+    TRY(settings_check(settings));
+    log_set_level((enum log_level)log_level_parse(settings->log_level));
+    if (*settings->chat_template)
+        TRY(template_parse_name(&program->template, settings->chat_template));
+    TRY(keys_new(&program->door.keys, settings->keys));
+    TRY(master_read(program->master, settings->session_key));
+    program->door.settings = settings;
+    program->door.start_ns = clock_now_ns();
+    program->door.metrics = metrics_new(settings_metrics, METRIC_COUNT);
+    program->door.base = event_base_new();
+    must(program->door.base != NULL);
+    build_state(program);
+    TRY(build_nodes_side(program));
+    TRY(build_clients_side(program));
+    return ERR_OK;
+}
+
+/* The clients first: their answers let go of flights, packs, tickets. */
+void program_tear_down(struct program *program)
+{
+    struct door *door = &program->door;
+    http_free(door->http);
+    scribe_free(door->scribe);
+    peers_free(program->peers);
+    uplink_free(door->uplink);
+    if (door->flights) flights_free(door->flights);
+    lexicon_free(door->lexicon);
+    if (door->fleet) fleet_free(door->fleet);
+    if (door->store) store_free(door->store);
+    sessions_free(door->sessions);
+    if (door->limits) limits_free(door->limits);
+    if (door->base) event_base_free(door->base);
+    metrics_free(door->metrics);
+    keys_free(door->keys);
+    sodium_memzero(program->master, sizeof program->master);
+    conf_fini(&settings_table, &program->settings);
+}

@@ -1,0 +1,30 @@
+/* scheduler/program.h -- the parts of qiao-scheduler, put together and taken apart.
+ *
+ * Thread: main's. */
+#ifndef SCHEDULER_PROGRAM_H
+#define SCHEDULER_PROGRAM_H
+
+#include "scheduler/door/door.h"
+#include "scheduler/settings.h"
+#include "scheduler/state/session.h"
+
+#include "text/template.h"
+
+#include "base/err.h"
+
+struct peers;
+
+struct program {
+    struct settings settings; // loaded before program_build()
+    struct door door;
+    struct peers *peers;
+    struct template template; // of --chat-template
+    unsigned char master[SESSION_KEY_SIZE];
+};
+
+/* Everything but the loop's turning. Whatever it answers, program_tear_down() follows. */
+enum err program_build(struct program *program);
+/* In reverse; also of what was built halfway. */
+void program_tear_down(struct program *program);
+
+#endif

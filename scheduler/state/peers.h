@@ -1,0 +1,32 @@
+/* scheduler/state/peers.h -- the other schedulers of the cluster, known through Redis.
+ *
+ * Each scheduler writes its link URL into one sorted set ("qiao:{schedulers}", docs/redis.md),
+ * scored with the time, by Redis' clock, at which the entry is over; it renews it each second and
+ * reads the others at the same time. Nodes learn the list with WELCOME. For discovery only: who
+ * lives is decided by the links. While Redis is away the list stays as it was last seen.
+ *
+ * Thread: the loop's. */
+#ifndef SCHEDULER_STATE_PEERS_H
+#define SCHEDULER_STATE_PEERS_H
+
+#include <stddef.h>
+
+struct event_base;
+struct peers;
+struct store;
+
+enum {
+    PEERS_MAX = 64,      // others that are told
+    PEERS_URL_MAX = 256, // bytes of a URL, the NUL included
+    PEERS_RENEW_MS = 1000,
+    PEERS_TTL_MS = 5000
+};
+
+/* `url`: how nodes reach this scheduler. */
+struct peers *peers_new(struct event_base *base, struct store *store, const char *url);
+/* Takes the entry back, if Redis is there. */
+void peers_free(struct peers *peers);
+/* Fill `out` with the others' URLs; how many. Borrowed until the loop turns. */
+size_t peers_list(const struct peers *peers, const char *out[PEERS_MAX]);
+
+#endif

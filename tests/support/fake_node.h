@@ -1,0 +1,33 @@
+/* tests/support/fake_node.h -- a node that a test plays: a real link, the tiny model's text pack,
+ * answers by rote.
+ *
+ * It has a thread of its own. Every submit is answered with the ids of a fixed text, one a
+ * message, then the end id; or, while it is told to hang, with nothing. It obeys CANCEL. */
+#ifndef TESTS_SUPPORT_FAKE_NODE_H
+#define TESTS_SUPPORT_FAKE_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fake_node;
+
+struct fake_node_options {
+    const char *url;    // of the scheduler
+    const char *name;   // its own; NULL: "fake"
+    const char *answer; // what it always says
+    uint32_t credits;   // 0: 16
+    uint32_t pause_ms;  // between two ids
+    uint32_t die_after; // ids of its first answer, then the link is cut; 0: never
+};
+
+struct fake_node *fake_node_start(const struct fake_node_options *options);
+void fake_node_stop(struct fake_node *node);
+/* Take submits and say nothing. */
+void fake_node_hang(struct fake_node *node, bool on);
+unsigned fake_node_submits(struct fake_node *node);
+unsigned fake_node_cancels(struct fake_node *node);
+/* The latest prompt, its control pieces as their names; mem_free() it. */
+char *fake_node_prompt(struct fake_node *node);
+
+#endif

@@ -1,0 +1,463 @@
+/* The whole scheduler in one thread, its client here, a played node, a real Redis. */
+#include "scheduler/core/flight.h"
+#include "scheduler/door/http.h"
+#include "scheduler/program.h"
+#include "tests/support/fake_node.h"
+#include "tests/support/redis.h"
+#include "tests/test.h"
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <event2/event.h>
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct scene {
+    struct program program;
+    pthread_t thread;
+    struct test_redis redis;
+    atomic_bool stop, paused, is_paused;
+    char link_url[128];
+    char keys[64];
+    uint16_t port;
+};
+
+static struct scene scene;
+
+/* Every 2 ms: stop, or stand still while the test looks into the parts. */
+static void on_tick(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    (void)argument;
+    while (atomic_load(&scene.paused)) {
+        atomic_store(&scene.is_paused, true);
+        usleep(100);
+    }
+    atomic_store(&scene.is_paused, false);
+    if (atomic_load(&scene.stop)) event_base_loopbreak(scene.program.door.base);
+}
+
+static void *run_loop(void *argument)
+{
+    struct timeval tick = {.tv_usec = 2000};
+    struct event *ticker = event_new(scene.program.door.base, -1, EV_PERSIST, on_tick, NULL);
+    (void)argument;
+    event_add(ticker, &tick);
+    event_base_dispatch(scene.program.door.base);
+    event_free(ticker);
+    program_tear_down(&scene.program);
+    return NULL;
+}
+
+static void start_scheduler(const char *keys)
+{
+    static char socket_name[128], links[] = "ipc:///tmp/qiao-door-XXXXXX";
+    char link_path[] = "/tmp/qiao-door-XXXXXX";
+    enum conf_next next;
+    int rest;
+    close(mkstemp(link_path));
+    unlink(link_path);
+    (void)links;
+    scene.stop = false;
+    memset(&scene.program, 0, sizeof scene.program);
+    snprintf(scene.link_url, sizeof scene.link_url, "ipc://%s", link_path);
+    snprintf(socket_name, sizeof socket_name, "%s", scene.redis.socket);
+    const char *words[] = {"test",         "--listen",     "127.0.0.1:0", "--listen-nodes",
+                           scene.link_url, "--redis-host", socket_name,   "--log-level",
+                           "error",        "--keys",       keys,          "--body-bytes",
+                           "100000"};
+    char *argv[16];
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        argv[i] = mem_copy_text(words[i]);
+    assert_int_equal(conf_load(&settings_table, &scene.program.settings,
+                               (int)(sizeof words / sizeof *words), argv, &rest, &next),
+                     ERR_OK);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        mem_free(argv[i]);
+    if (program_build(&scene.program)) fail_msg("%s", err_text());
+    scene.port = http_port(scene.program.door.http);
+    assert_int_equal(pthread_create(&scene.thread, NULL, run_loop, NULL), 0);
+}
+
+static void stop_scheduler(void)
+{
+    atomic_store(&scene.stop, true);
+    pthread_join(scene.thread, NULL);
+}
+
+static int dial(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(scene.port)};
+    struct timeval limit = {.tv_sec = 20};
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static int begin(const char *method, const char *path, const char *headers, const char *body)
+{
+    struct buf text = {0};
+    int fd = dial();
+    buf_addf(&text,
+             "%s %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
+             method, path, strlen(body), headers, body);
+    for (size_t sent = 0; sent < text.size;) {
+        ssize_t got = send(fd, text.data + sent, text.size - sent, MSG_NOSIGNAL);
+        assert_true(got > 0);
+        sent += (size_t)got;
+    }
+    buf_fini(&text);
+    return fd;
+}
+
+/* The whole answer with its head; the caller frees it. */
+static char *finish(int fd, const char *until)
+{
+    struct buf answer = {0};
+    char bytes[4096];
+    ssize_t got;
+    while (!(until && strstr(buf_text(&answer), until)) &&
+           (got = recv(fd, bytes, sizeof bytes, 0)) > 0)
+        buf_add(&answer, bytes, (size_t)got);
+    close(fd);
+    buf_add_text(&answer, "");
+    return answer.data ? buf_take(&answer) : mem_copy_text("");
+}
+
+static char *ask(const char *method, const char *path, const char *headers, const char *body)
+{
+    return finish(begin(method, path, headers, body), NULL);
+}
+
+static char *chat(const char *rest)
+{
+    struct buf body = {0};
+    buf_addf(&body, "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]%s}", rest);
+    char *answer = ask("POST", "/v1/chat/completions", "", body.data);
+    buf_fini(&body);
+    return answer;
+}
+
+/* Every part stands in the answer, in this order; frees it. */
+static void assert_parts(char *answer, ...)
+{
+    va_list parts;
+    const char *part, *at = answer;
+    va_start(parts, answer);
+    while ((part = va_arg(parts, const char *))) {
+        at = strstr(at, part);
+        if (!at) fail_msg("no %s in: %s", part, answer);
+        at += strlen(part);
+    }
+    va_end(parts);
+    mem_free(answer);
+}
+
+static struct fake_node *start_node(const struct fake_node_options *like)
+{
+    struct fake_node_options options = *like;
+    options.url = scene.link_url;
+    if (!options.answer) options.answer = "Hello, 你好 world";
+    struct fake_node *node = fake_node_start(&options);
+    for (int wait = 0; wait < 1000; wait++) {
+        char *ready = ask("GET", "/ready", "", "");
+        bool good = strstr(ready, " 200 ") != NULL;
+        mem_free(ready);
+        if (good) return node;
+        usleep(10000);
+    }
+    fail_msg("the scheduler never became ready");
+    return node;
+}
+
+static void wait_for_cancels(struct fake_node *node, unsigned count)
+{
+    for (int wait = 0; fake_node_cancels(node) < count && wait < 2000; wait++)
+        usleep(1000);
+    assert_int_equal(fake_node_cancels(node), count);
+}
+
+static size_t flights_in_air(void)
+{
+    atomic_store(&scene.paused, true);
+    while (!atomic_load(&scene.is_paused))
+        usleep(100);
+    size_t count = flights_count(scene.program.door.flights) + scene.program.door.answers;
+    atomic_store(&scene.paused, false);
+    while (atomic_load(&scene.is_paused))
+        usleep(100);
+    return count;
+}
+
+static void a_chat_is_answered_plain_and_as_a_stream(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    assert_parts(chat(""), " 200 ", "x-request-id: ", "\"object\":\"chat.completion\"",
+                 "\"model\":\"tiny\"", "\"role\":\"assistant\",\"content\":\"Hello, 你好 world\"",
+                 "\"finish_reason\":\"stop\"",
+                 "\"usage\":{\"prompt_tokens\":", "\"cached_tokens\":3", NULL);
+    char *prompt = fake_node_prompt(node);
+    assert_non_null(strstr(prompt, "<|im_start|>user\nsay it<|im_end|>\n<|im_start|>assistant\n"));
+    mem_free(prompt);
+    assert_parts(chat(",\"stream\":true,\"stream_options\":{\"include_usage\":true}"), " 200 ",
+                 "text/event-stream", "\"object\":\"chat.completion.chunk\"",
+                 "\"delta\":{\"role\":\"assistant\",\"content\":\"\"", "\"usage\":null",
+                 "\"content\":\"H", "\"content\":\"好\"", "\"content\":\"d\"",
+                 "\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"",
+                 "\"choices\":[],\"usage\":{\"prompt_tokens\":", "data: [DONE]\n\n", NULL);
+    assert_parts(chat(",\"max_tokens\":3"), "\"finish_reason\":\"length\"",
+                 "\"completion_tokens\":3", NULL);
+    assert_parts(ask("POST", "/v1/completions", "", "{\"prompt\":\"abc\",\"max_tokens\":100}"),
+                 "\"object\":\"text_completion\"", "\"text\":\"Hello, 你好 world\"",
+                 "\"finish_reason\":\"stop\"", NULL);
+    assert_parts(ask("POST", "/v1/completions", "", "{\"prompt\":[1,2,3],\"stream\":true}"),
+                 "\"object\":\"text_completion\"", "\"text\":\"H", "[DONE]", NULL);
+    assert_parts(ask("GET", "/v1/models", "", ""), "\"id\":\"tiny\"", "\"object\":\"model\"", NULL);
+    assert_parts(ask("GET", "/metrics", "", ""), "qiao_completion_tokens_total{model=\"tiny\"}",
+                 NULL);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void a_stop_string_ends_the_text_and_tells_the_node(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.pause_ms = 2});
+    assert_parts(chat(",\"stop\":[\"zzz\",\"好 w\"]"), "\"content\":\"Hello, 你\"",
+                 "\"finish_reason\":\"stop\"", NULL);
+    wait_for_cancels(node, 1);
+    char *stream = chat(",\"stop\":\"llo\",\"stream\":true");
+    assert_null(strstr(stream, "o,"));
+    assert_parts(stream, "\"content\":\"H", "\"finish_reason\":\"stop\"", "[DONE]", NULL);
+    wait_for_cancels(node, 2);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void a_client_that_leaves_cancels_its_flight(void **state)
+{
+    (void)state;
+    const char body[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"stream\":true}";
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.pause_ms = 5});
+    fake_node_hang(node, true); // before the first id
+    int fd = begin("POST", "/v1/chat/completions", "", body);
+    for (int wait = 0; fake_node_submits(node) < 1 && wait < 2000; wait++)
+        usleep(1000);
+    close(fd);
+    wait_for_cancels(node, 1);
+    fake_node_hang(node, false); // in the middle of the stream
+    mem_free(finish(begin("POST", "/v1/chat/completions", "", body), "\"content\":\"H\""));
+    mem_free(finish(begin("POST", "/v1/chat/completions", "", body), "\"content\":\"e\""));
+    wait_for_cancels(node, 3);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void what_cannot_be_asked_is_refused(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    assert_parts(chat(",\"model\":\"nope\""), " 404 ", "'nope' does not exist; served are: tiny",
+                 "\"param\":\"model\",\"code\":\"model_not_found\"", NULL);
+    assert_parts(chat(",\"logit_bias\":{\"999999\":1}"), " 400 ", "\"param\":\"logit_bias\"", NULL);
+    assert_parts(ask("POST", "/v1/chat/completions", "", "{\"messages\":"), " 400 ",
+                 "not valid JSON", NULL);
+    assert_parts(ask("GET", "/v1/chat/completions", "", ""), " 405 ", "Allow: POST",
+                 "method_not_allowed", NULL);
+    assert_parts(ask("POST", "/v1/completions", "", "{\"prompt\":\"\"}"), " 400 ",
+                 "prompt is empty", NULL);
+    struct buf body = {0}; // 600 tokens and more, once on the loop, once on a worker
+    for (int letters = 2000; letters <= 40000; letters += 38000) {
+        buf_clear(&body);
+        buf_add_text(&body, "{\"messages\":[{\"role\":\"user\",\"content\":\"");
+        for (int i = 0; i < letters; i++)
+            buf_add_byte(&body, (unsigned char)("qzxjk0"[i % 6]));
+        buf_add_text(&body, "\"}]}");
+        assert_parts(ask("POST", "/v1/chat/completions", "", body.data), " 400 ",
+                     "the model's context has 512 tokens", "\"code\":\"context_length_exceeded\"",
+                     NULL);
+    }
+    buf_fini(&body);
+    assert_parts(ask("POST", "/admin/drain", "", "{\"node\":\"nobody\"}"), " 404 ", NULL);
+    assert_parts(ask("POST", "/admin/drain", "", "{\"node\":\"fake\"}"), " 200 ", NULL);
+    assert_parts(chat(""), " 503 ", "Retry-After: ", "\"code\":\"unavailable\"", NULL);
+    assert_parts(ask("POST", "/admin/undrain", "", "{\"node\":\"fake\"}"), " 200 ", NULL);
+    assert_parts(chat(""), " 200 ", NULL);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void a_node_that_dies_is_replaced_or_its_end_is_said(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *first =
+        start_node(&(struct fake_node_options){.name = "first", .pause_ms = 5, .die_after = 4});
+    struct fake_node *second = start_node(&(struct fake_node_options){.name = "second"});
+    for (int i = 0; i < 4; i++) // whichever has it: the text is whole
+        assert_parts(chat(""), " 200 ", "\"content\":\"Hello, 你好 world\"", NULL);
+    fake_node_stop(second);
+    fake_node_hang(first, true);
+    int fd = begin("POST", "/v1/chat/completions", "",
+                   "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
+    usleep(200000);
+    fake_node_stop(first);
+    assert_parts(finish(fd, NULL), " 503 ", "\"code\":\"unavailable\"", NULL);
+    assert_int_equal(flights_in_air(), 0);
+    stop_scheduler();
+}
+
+static void a_session_goes_on_and_belongs_to_its_user(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    const char path[] = "/v1/sessions/talk-1";
+    assert_parts(ask("GET", path, "", ""), " 404 ", NULL);
+    assert_parts(chat(",\"session\":\"talk-1\""), " 200 ", NULL);
+    assert_parts(ask("POST", "/v1/chat/completions", "",
+                     "{\"session\":\"talk-1\",\"stream\":true,"
+                     "\"messages\":[{\"role\":\"user\",\"content\":\"and then?\"}]}"),
+                 " 200 ", "[DONE]", NULL);
+    char *prompt = fake_node_prompt(node);
+    assert_non_null(strstr(prompt, "say it<|im_end|>\n<|im_start|>assistant\nHello, 你好 world"));
+    assert_non_null(strstr(prompt, "and then?"));
+    mem_free(prompt);
+    assert_parts(ask("GET", path, "", ""), " 200 ", "\"version\":2", "say it", "Hello, 你好 world",
+                 "and then?", "Hello, 你好 world", NULL);
+    assert_parts(ask("GET", path, "X-Qiao-User: other\r\n", ""), " 404 ", NULL);
+    assert_parts(chat(",\"session\":\"a/b\""), " 400 ", "session", NULL);
+    assert_parts(ask("DELETE", path, "", ""), " 204 ", NULL);
+    assert_parts(ask("DELETE", path, "", ""), " 404 ", NULL);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void two_devices_cannot_write_over_one_another(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    const char body[] =
+        "{\"session\":\"both\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}";
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.pause_ms = 10});
+    int one = begin("POST", "/v1/chat/completions", "", body);
+    int two = begin("POST", "/v1/chat/completions", "", body);
+    char *first = finish(one, NULL), *second = finish(two, NULL);
+    int good = (strstr(first, " 200 ") != NULL) + (strstr(second, " 200 ") != NULL);
+    int bad = (strstr(first, "\"code\":\"conflict\"") != NULL) +
+              (strstr(second, "\"code\":\"conflict\"") != NULL);
+    mem_free(first);
+    mem_free(second);
+    assert_int_equal(good, 1);
+    assert_int_equal(bad, 1);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void without_redis_stateless_requests_go_on(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    test_redis_kill(&scene.redis);
+    assert_parts(chat(""), " 200 ", NULL);
+    assert_parts(chat(",\"session\":\"s\""), " 503 ", "\"code\":\"store_unavailable\"", NULL);
+    assert_parts(ask("GET", "/ready", "", ""), " 200 ", "\"redis\":\"away\"", NULL);
+    test_redis_restart(&scene.redis);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void keys_are_asked_for_and_limits_kept(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    char path[] = "/tmp/qiao-keys-XXXXXX";
+    const char keys[] =
+        "[{\"key\":\"the-limited-key-1\",\"id\":\"limited\",\"requests_per_minute\":2},"
+        "{\"key\":\"the-small-key-123\",\"id\":\"small\",\"tokens_per_minute\":110},"
+        "{\"key\":\"the-admin-key-123\",\"id\":\"ops\",\"admin\":true}]";
+    int file = mkstemp(path);
+    assert_int_equal(write(file, keys, sizeof keys - 1), sizeof keys - 1);
+    close(file);
+    start_scheduler(path);
+    unlink(path);
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    const char body[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"max_tokens\":50}";
+    const char limited[] = "Authorization: Bearer the-limited-key-1\r\n";
+    const char url[] = "/v1/chat/completions";
+    assert_parts(chat(""), " 401 ", "\"code\":\"invalid_api_key\"", NULL);
+    assert_parts(ask("GET", "/v1/models", "", ""), " 401 ", NULL);
+    assert_parts(ask("GET", "/metrics", limited, ""), " 403 ", NULL);
+    assert_parts(ask("GET", "/admin/nodes", "Authorization: Bearer the-admin-key-123\r\n", ""),
+                 " 200 ", "\"name\":\"fake\"", NULL);
+    assert_parts(ask("POST", url, limited, body), " 200 ", "x-ratelimit-remaining-requests: 1",
+                 NULL);
+    assert_parts(ask("POST", url, limited, body), " 200 ", NULL);
+    assert_parts(ask("POST", url, limited, body), " 429 ", "Retry-After: ", "rate_limit_exceeded",
+                 NULL);
+    const char small[] = "Authorization: Bearer the-small-key-123\r\n";
+    for (int i = 0; i < 2; i++) // what is reserved and not used comes back
+        assert_parts(ask("POST", url, small, body), " 200 ", NULL);
+    assert_parts(ask("POST", url, small,
+                     "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"max_tokens\":200}"),
+                 " 413 ", NULL);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static int start_redis(void **state)
+{
+    (void)state;
+    if (!test_redis_start(&scene.redis))
+        snprintf(scene.redis.socket, sizeof scene.redis.socket, "/nonexistent");
+    return 0;
+}
+
+static int stop_redis(void **state)
+{
+    (void)state;
+    if (scene.redis.process) test_redis_stop(&scene.redis);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_chat_is_answered_plain_and_as_a_stream),
+        cmocka_unit_test(a_stop_string_ends_the_text_and_tells_the_node),
+        cmocka_unit_test(a_client_that_leaves_cancels_its_flight),
+        cmocka_unit_test(what_cannot_be_asked_is_refused),
+        cmocka_unit_test(a_node_that_dies_is_replaced_or_its_end_is_said),
+        cmocka_unit_test(a_session_goes_on_and_belongs_to_its_user),
+        cmocka_unit_test(two_devices_cannot_write_over_one_another),
+        cmocka_unit_test(without_redis_stateless_requests_go_on),
+        cmocka_unit_test(keys_are_asked_for_and_limits_kept),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
