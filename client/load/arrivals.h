@@ -1,7 +1,8 @@
-/* client/load/arrivals.h -- when the requests of an open loop should begin: a Poisson process from a seed.
+/* client/load/arrivals.h -- when the requests of an open loop should begin: a Poisson process from
+ * a seed.
  *
- * Gaps are exponential with mean 1 / rate, drawn by inversion: -ln(1 - u) / rate. The same seed and rate give the
- * same instants on every run. */
+ * Gaps are exponential with mean 1 / rate, drawn by inversion: -ln(1 - u) / rate. The same seed
+ * and rate give the same instants on every run. */
 #ifndef CLIENT_LOAD_ARRIVALS_H
 #define CLIENT_LOAD_ARRIVALS_H
 

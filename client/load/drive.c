@@ -64,7 +64,8 @@ static struct slot *take_idle(struct drive *drive, size_t target)
     return slot;
 }
 
-/* An idle connection to the target, else a new one, else one of another target, which must connect anew. */
+/* An idle connection to the target, else a new one, else one of another target, which must connect
+ * anew. */
 static struct slot *take_slot(struct drive *drive, size_t target)
 {
     struct slot *slot = take_idle(drive, target);

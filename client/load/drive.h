@@ -1,9 +1,10 @@
 /* client/load/drive.h -- starts the requests of a run and waits for them: the event loop.
  *
- * Closed loop: `limit` requests are always under way; the next begins when one ends. After a failure it begins
- * DRIVE_PAUSE_MS later, so that a dead server is not hammered. Open loop: requests begin at the instants of a Poisson
- * process, whatever the server does, and their latency counts from that instant (no coordinated omission); an arrival
- * that finds `limit` requests under way is counted as the error "overrun". */
+ * Closed loop: `limit` requests are always under way; the next begins when one ends. After a
+ * failure it begins DRIVE_PAUSE_MS later, so that a dead server is not hammered. Open loop:
+ * requests begin at the instants of a Poisson process, whatever the server does, and their latency
+ * counts from that instant (no coordinated omission); an arrival that finds `limit` requests under
+ * way is counted as the error "overrun". */
 #ifndef CLIENT_LOAD_DRIVE_H
 #define CLIENT_LOAD_DRIVE_H
 
@@ -30,7 +31,8 @@ struct drive_settings {
     bool progress; // a line on stderr, once a second
 };
 
-/* Run until the last request ended, or until SIGINT or SIGTERM. ERR_IO when the loop cannot be made. */
+/* Run until the last request ended, or until SIGINT or SIGTERM. ERR_IO when the loop cannot be
+ * made. */
 enum err drive_run(const struct drive_settings *settings, struct tally *tally);
 
 #endif

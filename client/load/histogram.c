@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* With `shift` such that value >> shift lies in [64, 128), buckets of successive shifts follow one another. */
+/* With `shift` such that value >> shift lies in [64, 128), buckets of successive shifts follow one
+ * another. */
 static size_t bucket_of(uint64_t value)
 {
     if (value < 128) return (size_t)value;

@@ -1,4 +1,5 @@
-/* client/load/plan.h -- what the n-th request of a run asks: a function of the seed and n, nothing else. */
+/* client/load/plan.h -- what the n-th request of a run asks: a function of the seed and n, nothing
+ * else. */
 #ifndef CLIENT_LOAD_PLAN_H
 #define CLIENT_LOAD_PLAN_H
 

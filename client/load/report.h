@@ -1,5 +1,5 @@
-/* client/load/report.h -- a tally as a table for people, as JSON for programs, and as a line while it grows.
- * docs/load.md says what each figure means. */
+/* client/load/report.h -- a tally as a table for people, as JSON for programs, and as a line while
+ * it grows. docs/load.md says what each figure means. */
 #ifndef CLIENT_LOAD_REPORT_H
 #define CLIENT_LOAD_REPORT_H
 

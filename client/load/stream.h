@@ -2,8 +2,9 @@
  *
  *      IDLE --start--> (connecting) --> request sent --> answer's head --> events ... --> done --> IDLE
  *
- * The connection is kept between requests where the server allows it. A server may close a kept connection at the moment at
- * which a request is sent on it; such a request is sent once more on a new connection (RFC 9112, 9.3.1). */
+ * The connection is kept between requests where the server allows it. A server may close a kept
+ * connection at the moment at which a request is sent on it; such a request is sent once more on a
+ * new connection (RFC 9112, 9.3.1). */
 #ifndef CLIENT_LOAD_STREAM_H
 #define CLIENT_LOAD_STREAM_H
 
@@ -45,7 +46,8 @@ struct stream_rules {
 struct stream *stream_new(const struct stream_rules *rules, void *argument);
 /* Also ends what is under way, without done(). */
 void stream_free(struct stream *stream);
-/* `json` is the request's body, copied. Only on an idle stream. done() is never called from within. */
+/* `json` is the request's body, copied. Only on an idle stream. done() is never called from
+ * within. */
 void stream_start(struct stream *stream, const struct target *target, const struct buf *json,
                   uint64_t intended_ns);
 

@@ -23,8 +23,9 @@ static void one_seed_gives_one_sequence_and_another_seed_another(void **state)
     assert_true(same < 5);
 }
 
-/* Over n exponential gaps the mean has the relative error 1/sqrt(n) (one sigma) and the standard deviation is the
- * mean; five sigmas of 100 000 gaps are 1.6 %. The seed is fixed, so the test cannot flicker. */
+/* Over n exponential gaps the mean has the relative error 1/sqrt(n) (one sigma) and the standard
+ * deviation is the mean; five sigmas of 100 000 gaps are 1.6 %. The seed is fixed, so the test
+ * cannot flicker. */
 static void gaps_have_the_mean_and_the_spread_of_a_poisson_process(void **state)
 {
     (void)state;

@@ -112,6 +112,14 @@ void fake_server_stop(struct fake_server *server)
     pthread_mutex_destroy(&server->lock);
 }
 
+size_t fake_server_count(struct fake_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    size_t count = server->count;
+    pthread_mutex_unlock(&server->lock);
+    return count;
+}
+
 void fake_closed_url(char *url, size_t size)
 {
     close(listen_anywhere(url, size));

@@ -1,4 +1,5 @@
-/* tests/unit/client/fake_server.h -- a small HTTP server on the loopback, which answers as a test wants.
+/* tests/unit/client/fake_server.h -- a small HTTP server on the loopback, which answers as a test
+ * wants.
  *
  * A thread accepts; each connection has a thread of its own, so an answer may block. */
 #ifndef TESTS_UNIT_CLIENT_FAKE_SERVER_H
@@ -37,6 +38,8 @@ struct fake_server {
 /* Listens on a free port; `url` tells which. The struct stays where it is until the stop. */
 void fake_server_start(struct fake_server *server, fake_answer_fn *answer, void *argument);
 void fake_server_stop(struct fake_server *server);
+/* Connections that came since the start. */
+size_t fake_server_count(struct fake_server *server);
 /* A port of the loopback at which nobody listens, as a URL. */
 void fake_closed_url(char *url, size_t size);
 

@@ -107,12 +107,35 @@ static void kinds_of_errors_are_bounded_and_nothing_is_lost(void **state)
     free(tally);
 }
 
+static void latency_counts_from_the_intended_start(void **state)
+{
+    (void)state;
+    struct tally *tally = calloc(1, sizeof *tally);
+    struct outcome outcome = {
+        .intended_ns = 1000, .sent_ns = 1500, .first_ns = 1800, .end_ns = 2000, .has_usage = true};
+    tally_outcome(tally, &outcome);
+    assert_true(tally->lag.max == 500);
+    assert_true(tally->first.max == 800);
+    assert_true(tally->total.max == 1000);
+    // A failed request is in no latency but its own kind's count.
+    snprintf(outcome.kind, sizeof outcome.kind, "timeout");
+    outcome.end_ns = 9000;
+    tally_outcome(tally, &outcome);
+    assert_int_equal(tally->total.count, 1);
+    assert_int_equal(tally->first.count, 1);
+    assert_int_equal(tally->answered, 1);
+    assert_int_equal(tally->failed, 1);
+    assert_true(tally->end_ns == 9000);
+    free(tally);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quantiles_are_within_their_bound_over_many_octaves),
         cmocka_unit_test(small_values_are_exact_and_every_value_has_a_bucket),
         cmocka_unit_test(an_empty_histogram_answers_zero),
+        cmocka_unit_test(latency_counts_from_the_intended_start),
         cmocka_unit_test(kinds_of_errors_are_bounded_and_nothing_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

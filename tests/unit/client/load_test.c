@@ -67,9 +67,9 @@ static bool answer(void *argument, int socket, const struct fake_request *reques
     return !scheduler->close_after && !scheduler->cut;
 }
 
-/* Run the program with these flags and read its stdout; *json gets it parsed, NULL where it is no JSON. When
- * `interrupt` is not NULL, SIGINT is sent once that scheduler has three requests. The environment is empty, so that
- * no QIAO_ variable of the machine has a say. */
+/* Run the program with these flags and read its stdout; *json gets it parsed, NULL where it is no
+ * JSON. When `interrupt` is not NULL, SIGINT is sent once that scheduler has three requests. The
+ * environment is empty, so that no QIAO_ variable of the machine has a say. */
 static int run(const char *const *flags, size_t count, struct scheduler *interrupt, json_t **json)
 {
     char *arguments[32] = {strdup(QIAO_LOAD)};
@@ -153,7 +153,8 @@ static void a_closed_loop_counts_requests_tokens_and_times(void **state)
     assert_string_equal(json_string_value(json_object_get(json, "model")), "tiny");
     assert_int_equal(scheduler.chats, 50);
     assert_int_equal(scheduler.models, 1);
-    assert_true(server.count <= 5); // four kept connections and the one that asked for models
+    assert_true(fake_server_count(&server) <=
+                5); // four kept connections and the one that asked for models
     json_decref(json);
     fake_server_stop(&server);
 }
