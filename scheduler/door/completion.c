@@ -108,7 +108,10 @@ static void on_gone(void *argument)
     switch (c->state) {
     case LOADING:
     case SAVING: session_drop(c->session); break;
-    case RESERVING: limit_drop(c->limit); break;
+    case RESERVING:
+        limit_drop(c->limit);
+        c->reserved = 0; // the limits see to it
+        break;
     case ENCODING: return; // the worker still reads the texts: on_encoded() finishes
     case FLYING: break;    // answer_abandon() has cancelled it
     case STARTING: must(!"gone in the middle of the handler"); break;

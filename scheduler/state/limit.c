@@ -11,6 +11,7 @@
 #include <string.h>
 
 /* Two token buckets in one hash. A bucket that nobody used for two minutes is full, so its key may expire.
+ * A bucket without a limit is not counted: should its rule get one, it begins full.
  *      KEYS  the key's hash
  *      ARGV  "reserve" or "settle", requests a minute, tokens a minute, tokens
  *      gives allowed, requests left, tokens left, ms until the asked is there, ms until each is full */
@@ -21,6 +22,7 @@ static const char script_text[] =
     "local old = redis.call('HMGET', KEYS[1], 'requests', 'tokens', 'ms')\n"
     "local past = math.max(0, now - (tonumber(old[3]) or now))\n"
     "local function filled(left, most)\n"
+    "  if most == 0 then return 0 end\n"
     "  return math.min(most, (tonumber(left) or most) + past * most / 60000)\n"
     "end\n"
     "local requests, tokens = filled(old[1], rpm), filled(old[2], tpm)\n"
@@ -32,8 +34,11 @@ static const char script_text[] =
     "  if tpm > 0 and tokens < ask then wait = math.max(wait, (ask - tokens) * 60000 / tpm) end\n"
     "  if wait > 0 then allowed = 0 else requests = requests - 1; tokens = tokens - ask end\n"
     "end\n"
-    "redis.call('HSET', KEYS[1], 'requests', string.format('%.6f', requests),\n"
-    "           'tokens', string.format('%.6f', tokens), 'ms', string.format('%.0f', now))\n"
+    "local function kept(left, most)\n"
+    "  return most > 0 and string.format('%.6f', left) or 'unlimited'\n"
+    "end\n"
+    "redis.call('HSET', KEYS[1], 'requests', kept(requests, rpm), 'tokens', kept(tokens, tpm),\n"
+    "           'ms', string.format('%.0f', now))\n"
     "redis.call('PEXPIRE', KEYS[1], 120000)\n"
     "local function full(left, most)\n"
     "  if most == 0 then return 0 end\n"
@@ -44,7 +49,8 @@ static const char script_text[] =
 
 enum {
     ANSWER_FIELDS = 6,
-    NUMBER_SIZE = 24
+    NUMBER_SIZE = 24,
+    KEY_MAX = 128
 };
 
 struct limits {
@@ -56,6 +62,7 @@ struct limits {
 struct limit_ticket {
     struct limits *limits;
     struct limit_rule rule;
+    char key[KEY_MAX + 1];
     uint64_t tokens;
     limit_fn *done; // NULL: the asker is gone
     void *argument;
@@ -109,6 +116,9 @@ static void on_reserved(void *argument, enum err err, const redisReply *reply)
 {
     struct limit_ticket *ticket = argument;
     struct limit_answer answer = {0};
+    // Nobody will use what was reserved for one who is gone; what was refused is not given back.
+    bool unused = !ticket->done && !err && is_answer(reply) && reply->element[0]->integer == 1;
+    if (unused) limit_settle(ticket->limits, ticket->key, &ticket->rule, ticket->tokens, 0);
     if (err == ERR_STORE_AWAY || err == ERR_TIMEOUT) {
         answer.skipped = true;
         if (ticket->limits->open_when_away)
@@ -142,7 +152,7 @@ static void call(struct limits *limits, const char *verb, const char *key,
                  const struct limit_rule *rule, int64_t tokens, struct limit_ticket *ticket)
 {
     char name[192], rpm[NUMBER_SIZE], tpm[NUMBER_SIZE], ask[NUMBER_SIZE];
-    snprintf(name, sizeof name, "qiao:{k:%.128s}:limit", key);
+    snprintf(name, sizeof name, "qiao:{k:%.*s}:limit", KEY_MAX, key);
     snprintf(rpm, sizeof rpm, "%" PRIu64, rule->requests_per_minute);
     snprintf(tpm, sizeof tpm, "%" PRIu64, rule->tokens_per_minute);
     snprintf(ask, sizeof ask, "%" PRId64, tokens);
@@ -178,6 +188,7 @@ struct limit_ticket *limit_reserve(struct limits *limits, const char *key,
     struct limit_ticket *ticket = mem_new(1, sizeof *ticket);
     *ticket = (struct limit_ticket){
         .limits = limits, .rule = *rule, .tokens = tokens, .done = done, .argument = argument};
+    snprintf(ticket->key, sizeof ticket->key, "%s", key);
     if (!rule->requests_per_minute && !rule->tokens_per_minute)
         store_later(limits->store, on_nothing, ticket);
     else if (rule->tokens_per_minute && tokens > rule->tokens_per_minute)

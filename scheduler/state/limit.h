@@ -45,6 +45,8 @@ struct limit_ticket *limit_reserve(struct limits *limits, const char *key,
 /* Give back what was reserved and not used (`reserved` - `used` tokens; a negative rest is charged). */
 void limit_settle(struct limits *limits, const char *key, const struct limit_rule *rule,
                   uint64_t reserved, uint64_t used);
+/* The asker is gone: its function will not be called, and what the answer reserves is given back at once, so
+ * the asker settles nothing. */
 void limit_drop(struct limit_ticket *ticket);
 
 #endif

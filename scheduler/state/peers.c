@@ -39,6 +39,7 @@ static void on_reply(void *argument, enum err err, const redisReply *reply)
     for (size_t i = 0; i < reply->elements && peers->count < PEERS_MAX; i++) {
         const redisReply *one = reply->element[i];
         if (one->type != REDIS_REPLY_STRING || one->len == 0 || one->len >= PEERS_URL_MAX) continue;
+        if (memchr(one->str, '\0', one->len)) continue; // no URL, and no text on the wire
         if (strcmp(one->str, peers->url) == 0) continue;
         memcpy(peers->others[peers->count], one->str, one->len);
         peers->others[peers->count++][one->len] = '\0';

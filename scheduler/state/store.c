@@ -42,6 +42,7 @@ struct command {
     uint64_t deadline_ns;
     enum err failure; // of a late one
     struct store_script *script;
+    bool whole; // the script's text was sent, not its SHA-1
     size_t key_count,
         count; // of a script's words, kept to send it whole when Redis has forgotten it
     char **words;
@@ -285,6 +286,7 @@ void store_free(struct store *store)
 {
     if (!store) return;
     store->closing = true;
+    if (store->state == UP) redisAsyncHandleWrite(store->redis); // what was asked last still leaves
     drop_connection(store, "closing");
     tell_late(-1, 0, store);
     event_free(store->reconnect);
@@ -396,8 +398,8 @@ static void submit_script(struct command *command, const char *verb, const char 
 
 static bool send_script_whole(struct command *command)
 {
-    if (!command->script->sha1[0]) return false; // it was sent whole already
-    command->script->sha1[0] = '\0';
+    if (command->whole) return false;
+    command->whole = true; // EVAL teaches Redis the script again: its SHA-1 goes on being used
     submit_script(command, "EVAL", command->script->text);
     return true;
 }
@@ -417,8 +419,7 @@ void store_eval(struct store *store, struct store_script *script, store_reply_fn
         command->sizes[i] = sizes ? sizes[i] : strlen(words[i]);
         command->words[i] = mem_text(words[i], command->sizes[i]);
     }
-    if (script->sha1[0])
-        submit_script(command, "EVALSHA", script->sha1);
-    else
-        submit_script(command, "EVAL", script->text);
+    command->whole = !script->sha1[0];
+    submit_script(command, command->whole ? "EVAL" : "EVALSHA",
+                  command->whole ? script->text : script->sha1);
 }

@@ -19,8 +19,7 @@ struct redisReply;
 struct store;
 
 enum {
-    STORE_PENDING_MAX = 4096, // commands that wait for their reply
-    STORE_REPLY_MAX = 8 << 20 // bytes of one reply's string
+    STORE_PENDING_MAX = 4096 // commands that wait for their reply
 };
 
 struct store_options {
@@ -35,7 +34,7 @@ struct store_options {
 typedef void store_reply_fn(void *argument, enum err err, const struct redisReply *reply);
 
 struct store *store_new(struct event_base *base, const struct store_options *options);
-/* Answers what is pending with ERR_STORE_AWAY. */
+/* Sends what the socket still takes, and answers what is pending with ERR_STORE_AWAY. */
 void store_free(struct store *store);
 bool store_is_up(const struct store *store);
 

@@ -317,6 +317,40 @@ static void unused_tokens_come_back(void **state)
     limits_free(limits);
 }
 
+static void a_limit_that_a_rule_gets_later_begins_full(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct limits *limits = limits_new(store, false);
+    struct limit_rule requests = {.requests_per_minute = 100}, tokens = {.tokens_per_minute = 600};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(reserve(limits, "later-1", requests, 5000).err, ERR_OK);
+    assert_int_equal(reserve(limits, "later-1", tokens, 600).err, ERR_OK);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(reserve(limits, "later-2", tokens, 1).err, ERR_OK);
+    requests.requests_per_minute = 1;
+    assert_int_equal(reserve(limits, "later-2", requests, 1).err, ERR_OK);
+    assert_int_equal(reserve(limits, "later-2", requests, 1).err, ERR_LIMITED);
+    limits_free(limits);
+}
+
+static void who_goes_away_while_asking_neither_keeps_nor_gains_tokens(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct limits *limits = limits_new(store, false);
+    struct limit_rule rule = {.tokens_per_minute = 600};
+    struct answer unasked = {0};
+    limit_drop(limit_reserve(limits, "gone", &rule, 600, on_limited, &unasked));
+    (void)load(&alice); // answered after it
+    assert_int_equal(reserve(limits, "gone", rule, 600).err, ERR_OK);
+    limit_drop(limit_reserve(limits, "gone", &rule, 600, on_limited, &unasked)); // refused
+    (void)load(&alice);
+    assert_int_equal(reserve(limits, "gone", rule, 300).err, ERR_LIMITED);
+    assert_int_equal(unasked.times, 0);
+    limits_free(limits);
+}
+
 // ---- Redis goes away ---------------------------------------------------------------------------
 
 static void when_redis_is_away_each_answer_follows_its_setting(void **state)
@@ -350,6 +384,40 @@ static void forgotten_scripts_are_sent_again(void **state)
     assert_int_equal(save(&alice, 1, "again").version, 2);
 }
 
+static void scripts_forgotten_under_two_commands_at_once_serve_both(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct limits *limits = limits_new(store, false);
+    struct limit_rule rule = {.requests_per_minute = 1000};
+    assert_int_equal(reserve(limits, "both", rule, 1).err, ERR_OK);
+    freeReplyObject(ask_redis("SCRIPT", "FLUSH", NULL, NULL));
+    struct answer first = {0}, second = {0};
+    limit_reserve(limits, "both", &rule, 1, on_limited, &first);
+    limit_reserve(limits, "both", &rule, 1, on_limited, &second);
+    run_until(&first.done);
+    run_until(&second.done);
+    assert_int_equal(first.err, ERR_OK);
+    assert_int_equal(second.err, ERR_OK);
+    limits_free(limits);
+}
+
+static void what_was_asked_last_leaves_before_the_store_does(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct store *mine = store;
+    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 500});
+    wait_up(true);
+    const char *const words[] = {"SET", "last", "word"};
+    store_command(store, NULL, NULL, 3, words, NULL);
+    store_free(store);
+    store = mine;
+    redisReply *reply = ask_redis("GET", "last", NULL, NULL);
+    assert_int_equal(reply->type, REDIS_REPLY_STRING);
+    freeReplyObject(reply);
+}
+
 static void a_frozen_redis_is_noticed(void **state)
 {
     (void)state;
@@ -374,8 +442,12 @@ int main(void)
         cmocka_unit_test(nobody_is_called_after_a_drop),
         cmocka_unit_test(no_more_than_the_minute_holds_is_admitted),
         cmocka_unit_test(unused_tokens_come_back),
+        cmocka_unit_test(a_limit_that_a_rule_gets_later_begins_full),
+        cmocka_unit_test(who_goes_away_while_asking_neither_keeps_nor_gains_tokens),
         cmocka_unit_test(when_redis_is_away_each_answer_follows_its_setting),
+        cmocka_unit_test(scripts_forgotten_under_two_commands_at_once_serve_both),
         cmocka_unit_test(forgotten_scripts_are_sent_again),
+        cmocka_unit_test(what_was_asked_last_leaves_before_the_store_does),
         cmocka_unit_test(a_frozen_redis_is_noticed),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
