@@ -452,9 +452,12 @@ static void fill_rope(struct forward *f)
 enum err forward_new(struct forward **out, const struct model *model, struct kv_pool *pool,
                      struct team *team, const struct forward_limits *limits)
 {
-    must(limits->rows_max > 0 && limits->rows_max <= FORWARD_ROWS_MAX);
-    must(limits->logits_max <= limits->rows_max);
+    must(limits->rows_max > 0 && limits->logits_max <= MODEL_VOCAB_MAX);
     must(limits->context_max > 0 && limits->context_max <= MODEL_CONTEXT_MAX);
+    if (limits->rows_max > FORWARD_ROWS_MAX) {
+        return err_note(ERR_INVALID, "forward: steps of %u tokens, at most %d", limits->rows_max,
+                        FORWARD_ROWS_MAX);
+    }
     struct forward *f = mem_new(1, sizeof *f);
     f->model = model;
     f->ops = model->ops;

@@ -37,10 +37,11 @@ struct forward;
 
 struct forward_limits {
     uint32_t rows_max;    // tokens of one step, at most FORWARD_ROWS_MAX
-    uint32_t logits_max;  // logit rows of one step, at most rows_max
+    uint32_t logits_max;  // logit rows of one step
     uint32_t context_max; // largest position + 1 (sizes the rope tables and score scratch)
 };
 
+/* ERR_INVALID: rows_max is beyond FORWARD_ROWS_MAX; ERR_NO_MEMORY. */
 enum err forward_new(struct forward **out, const struct model *model, struct kv_pool *pool,
                      struct team *team, const struct forward_limits *limits);
 void forward_free(struct forward *forward);

@@ -163,6 +163,18 @@ static void rows_that_are_not_asked_for_leave_the_others_as_they_are(void **stat
     decoder_free(d);
 }
 
+static void a_step_beyond_the_limit_is_an_error(void **state)
+{
+    (void)state;
+    struct decoder *d = given_decoder(&(struct tiny_model){.type = GGUF_TENSOR_F32}, 0);
+    struct forward *forward = NULL;
+    struct forward_limits limits = {.rows_max = 65536, .logits_max = 1, .context_max = 64};
+    assert_int_equal(forward_new(&forward, d->model, d->pool, d->team, &limits), ERR_INVALID);
+    assert_null(forward);
+    assert_non_null(strstr(err_text(), "65536"));
+    decoder_free(d);
+}
+
 static void ids_and_lengths_beyond_the_model_are_errors(void **state)
 {
     (void)state;
@@ -192,6 +204,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(openblas_agrees_nearly),
         cmocka_unit_test(rope_factors_change_the_angles),
         cmocka_unit_test(rows_that_are_not_asked_for_leave_the_others_as_they_are),
+        cmocka_unit_test(a_step_beyond_the_limit_is_an_error),
         cmocka_unit_test(ids_and_lengths_beyond_the_model_are_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
