@@ -25,8 +25,9 @@ struct compute {
     struct wire_model facts;
     const struct buf *pack;
 
-    struct ops ops; // of a model; nothing of an echo
-    struct team *team;
+    struct ops ops;
+
+    struct team *team; // of a model; nothing of an echo
     struct model *model;
     struct forward *forward;
 
@@ -76,11 +77,16 @@ static enum err open_pool(struct compute *compute, struct kv_shape *shape,
     return kv_pool_new(&compute->pool, shape);
 }
 
-static enum err load_model(struct compute *compute, const struct settings *settings)
+static enum err choose_ops(struct compute *compute)
 {
     uint32_t features;
     TRY(cpu_choose_env(&features));
     ops_select(&compute->ops, features);
+    return ERR_OK;
+}
+
+static enum err load_model(struct compute *compute, const struct settings *settings)
+{
     TRY(team_new(&compute->team, settings->threads ? (uint32_t)settings->threads : cores()));
     struct model_options options = {
         .ops = &compute->ops,
@@ -144,7 +150,8 @@ enum err compute_new(struct compute **out, const struct settings *settings)
 {
     struct compute *compute = mem_new(1, sizeof *compute);
     bool echo = strcmp(settings->engine, "echo") == 0;
-    enum err err = echo ? open_echo(compute, settings) : open_model(compute, settings);
+    enum err err = choose_ops(compute);
+    if (!err) err = echo ? open_echo(compute, settings) : open_model(compute, settings);
     if (err) {
         compute_free(compute);
         return err;
@@ -208,5 +215,10 @@ uint32_t compute_threads(const struct compute *compute)
 
 const char *compute_rung(const struct compute *compute)
 {
-    return compute->echo ? "echo" : compute->ops.name;
+    return compute->ops.name;
+}
+
+const struct ops *compute_ops(const struct compute *compute)
+{
+    return &compute->ops;
 }

@@ -17,6 +17,7 @@
 struct buf;
 struct compute;
 struct kv_pool;
+struct ops;
 struct settings;
 
 /* Loads the model (the long part of a start). ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED, ERR_NO_MEMORY, ERR_INVALID
@@ -31,7 +32,8 @@ const struct wire_model *compute_model(const struct compute *compute);
 /* The text pack's bytes. */
 const struct buf *compute_pack(const struct compute *compute);
 uint32_t compute_threads(const struct compute *compute);
-/* The rung of the kernels; "echo". */
+/* The kernels of the rung that QIAO_CPU or the machine chose, and its name. */
+const struct ops *compute_ops(const struct compute *compute);
 const char *compute_rung(const struct compute *compute);
 
 #endif

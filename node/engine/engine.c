@@ -45,7 +45,7 @@ struct engine *engine_new(const struct engine_options *options)
     engine->backend = options->backend;
     engine->pool = options->pool;
     engine->batch = batch_new(&options->limits, options->pool);
-    engine->sampler = sampler_new(options->backend.vocab_size);
+    engine->sampler = sampler_new(options->backend.vocab_size, options->ops);
     engine->item_max = options->limits.sequences;
     engine->inbox = mailbox_new(options->orders_max);
     engine->outbox = mailbox_new(ENGINE_REPORTS);

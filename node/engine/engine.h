@@ -26,6 +26,7 @@
 
 struct kv_pool;
 struct mailbox;
+struct ops;
 struct seq;
 
 enum {
@@ -45,6 +46,7 @@ struct engine_backend {
 
 struct engine_options {
     struct engine_backend backend;
+    const struct ops *ops; // the sampler's; outlives the engine
     struct kv_pool *pool;
     struct batch_limits limits;
     uint32_t orders_max; // orders that can wait at once: the sender's own bound

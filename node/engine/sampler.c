@@ -1,6 +1,7 @@
 #include "node/engine/sampler.h"
 
 #include "kernels/mathf.h"
+#include "kernels/ops.h"
 
 #include "base/mem.h"
 #include "base/must.h"
@@ -8,31 +9,32 @@
 
 #include <string.h>
 
-/* A share of 1 in masses, and the exponent below which an id's share is less than one of them. */
+/* The share of the largest logit's id. */
 #define MASS_ONE (UINT64_C(1) << 40)
 
-static const float mass_floor = -28.0f; // exp(-28) < 2^-40
-
 enum {
-    LANES = 16, // of a sum over the row: by index mod 16, then the tree (docs/numerics.md)
     DIGIT_BITS = 11,
     DIGITS = 3, // 11 + 11 + 10 bits of an ordered logit
     BUCKETS = 1 << DIGIT_BITS
 };
 
 struct sampler {
+    const struct ops *ops;
     uint32_t vocab_size;
     uint64_t *mass; // [vocab_size]; 0: out
     float *raw;     // [vocab_size], the model's own logits, kept while the others are changed
+    float *share;   // [vocab_size], exp() of a row
     uint64_t buckets[BUCKETS];
 };
 
-struct sampler *sampler_new(uint32_t vocab_size)
+struct sampler *sampler_new(uint32_t vocab_size, const struct ops *ops)
 {
     struct sampler *sampler = mem_new(1, sizeof *sampler);
+    sampler->ops = ops;
     sampler->vocab_size = vocab_size;
     sampler->mass = mem_new(vocab_size, sizeof *sampler->mass);
     sampler->raw = mem_new(vocab_size, sizeof *sampler->raw);
+    sampler->share = mem_new(vocab_size, sizeof *sampler->share);
     return sampler;
 }
 
@@ -41,6 +43,7 @@ void sampler_free(struct sampler *sampler)
     if (!sampler) return;
     mem_free(sampler->mass);
     mem_free(sampler->raw);
+    mem_free(sampler->share);
     mem_free(sampler);
 }
 
@@ -121,34 +124,21 @@ static bool is_finite(float value)
 
 static enum err check_logits(const float *logits, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (!is_finite(logits[i])) {
-            return err_note(ERR_INTERNAL, "the logit of id %u is not a finite number", i);
-        }
-    }
-    return ERR_OK;
-}
-
-static uint32_t largest(const float *logits, uint32_t count)
-{
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < count; i++) {
-        if (logits[i] > logits[best]) best = i;
-    }
-    return best;
-}
-
-/* log(sum of exp(logit)), as the pair (largest logit, log of the sum relative to it). */
-static float log_sum(const float *logits, uint32_t count, float top)
-{
-    double lanes[LANES] = {0};
+    uint32_t strange = 0;
     for (uint32_t i = 0; i < count; i++)
-        lanes[i % LANES] += (double)mathf_exp(logits[i] - top);
-    for (uint32_t step = LANES / 2; step > 0; step /= 2) {
-        for (uint32_t i = 0; i < step; i++)
-            lanes[i] += lanes[i + step];
-    }
-    return mathf_log((float)lanes[0]);
+        strange += !is_finite(logits[i]);
+    if (strange == 0) return ERR_OK;
+    return err_note(ERR_INTERNAL, "%u of %u logits are not finite numbers", strange, count);
+}
+
+/* The lowest id of the largest logit. */
+static uint32_t largest(const struct ops *ops, const float *logits, uint32_t count)
+{
+    float top = ops->max(logits, count);
+    uint32_t id = 0;
+    while (logits[id] != top)
+        id++;
+    return id;
 }
 
 /* Insert into the descending list of the best; an equal logit stays behind the lower id before it. */
@@ -175,10 +165,12 @@ static float log_probability(const struct scale *scale, float logit)
     return (logit - scale->top) - scale->log_sum;
 }
 
-static void report(const float *raw, uint32_t count, uint32_t top_count, struct sampler_pick *pick)
+static void report(const struct sampler *sampler, uint32_t top_count, struct sampler_pick *pick)
 {
-    struct scale scale = {.top = raw[largest(raw, count)]};
-    scale.log_sum = log_sum(raw, count, scale.top);
+    const float *raw = sampler->raw;
+    uint32_t count = sampler->vocab_size;
+    struct scale scale = {.top = sampler->ops->max(raw, count)};
+    scale.log_sum = mathf_log(sampler->ops->exp_sum(sampler->share, raw, scale.top, count));
     pick->logprob = log_probability(&scale, raw[pick->id]);
 
     if (top_count > count) top_count = count;
@@ -209,12 +201,15 @@ static void penalize(float *logits, const struct wire_sampling *s,
     }
 }
 
+/* `logits` must stay for the cut, so the row that exp() is taken of is another one. */
 static void weigh(struct sampler *sampler, const float *logits, float top, float temperature)
 {
-    for (uint32_t i = 0; i < sampler->vocab_size; i++) {
-        float x = (logits[i] - top) / temperature;
-        sampler->mass[i] = x > mass_floor ? (uint64_t)((double)mathf_exp(x) * (double)MASS_ONE) : 0;
-    }
+    float *share = sampler->share;
+    for (uint32_t i = 0; i < sampler->vocab_size; i++)
+        share[i] = (logits[i] - top) / temperature;
+    (void)sampler->ops->exp_sum(share, share, 0, sampler->vocab_size);
+    for (uint32_t i = 0; i < sampler->vocab_size; i++)
+        sampler->mass[i] = (uint64_t)(int64_t)((double)share[i] * (double)MASS_ONE);
 }
 
 /* The cut. Ordered by (logit descending, id ascending), both top_k and top_p keep a prefix: the shortest whose weights
@@ -327,7 +322,7 @@ static uint32_t point(const struct sampler *sampler, uint64_t bits)
 static uint32_t choose(struct sampler *sampler, const float *logits, const struct wire_sampling *s,
                        uint64_t bits)
 {
-    uint32_t best = largest(logits, sampler->vocab_size);
+    uint32_t best = largest(sampler->ops, logits, sampler->vocab_size);
     if (s->temperature == 0 || s->top_p == 0) return best;
     weigh(sampler, logits, logits[best], s->temperature);
     narrow(sampler, logits, s);
@@ -348,6 +343,6 @@ enum err sampler_draw(struct sampler *sampler, float *logits, const struct wire_
     out->id = (int32_t)choose(sampler, logits, s, rand_at(s->seed, place->choice, place->position));
     out->logprob = 0;
     out->top_count = 0;
-    if (s->logprobs) report(sampler->raw, vocab_size, s->top_logprobs, out);
+    if (s->logprobs) report(sampler, s->top_logprobs, out);
     return ERR_OK;
 }

@@ -18,7 +18,8 @@
  *  11. draw        rand_at(seed, choice, position) points into the mass that stays, laid out by ascending id
  *
  * Ties break to the lower id everywhere. Masses are integers, so their sums have no order and equal on every
- * machine; the share of an id below 2^-40 of the largest one is 0. exp and log are ours (kernels/mathf.h).
+ * machine; the share of an id below 2^-40 of the largest one is 0. exp and log are ours (kernels/mathf.h, and
+ * in rows kernels/ops.h).
  * The vocabulary is never sorted: the cut of top_k and top_p is found digit by digit (three passes).
  *
  * Penalties count in a table beside the sequence that follows from its ids alone, so a request that is
@@ -35,6 +36,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct ops;
 
 /* How often each id has come; open addressing, at most half full, never grown. A zeroed struct counts
  * nothing. */
@@ -68,9 +71,9 @@ struct sampler_pick {
     struct wire_top tops[WIRE_TOP_LOGPROBS_MAX]; // descending
 };
 
-/* Where the draw happens: scratch for one row. */
+/* Where the draw happens: scratch for one row. `ops` outlives it; every rung draws the same. */
 struct sampler;
-struct sampler *sampler_new(uint32_t vocab_size);
+struct sampler *sampler_new(uint32_t vocab_size, const struct ops *ops);
 void sampler_free(struct sampler *sampler);
 
 /* Which id of which answer is drawn: with the seed, all that chance depends on. */

@@ -5,6 +5,9 @@
 #include "tests/support/mixed.h"
 #include "tests/test.h"
 
+#include "kernels/ops.h"
+#include "kernels/select.h"
+
 #include "base/clock.h"
 #include "base/mailbox.h"
 #include "base/mem.h"
@@ -21,6 +24,7 @@ enum {
 struct house {
     struct kv_pool *pool;
     struct fake_model fake;
+    struct ops ops;
     struct engine *engine;
 };
 
@@ -28,7 +32,9 @@ static void house_init(struct house *house, uint32_t blocks, struct batch_limits
 {
     house->pool = fake_model_pool(blocks);
     fake_model_init(&house->fake, house->pool, limits.sequences);
+    ops_select(&house->ops, 0);
     struct engine_options options = {.backend = fake_model_backend(&house->fake),
+                                     .ops = &house->ops,
                                      .pool = house->pool,
                                      .limits = limits,
                                      .orders_max = 1000};

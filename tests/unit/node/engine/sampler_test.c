@@ -1,7 +1,10 @@
 #include "node/engine/sampler.h"
 #include "tests/test.h"
 
+#include "kernels/cpu.h"
 #include "kernels/mathf.h"
+#include "kernels/ops.h"
+#include "kernels/select.h"
 
 #include "base/mem.h"
 #include "base/rand.h"
@@ -12,6 +15,8 @@
 enum {
     VOCAB_MAX = 3000
 };
+
+static struct ops ops; // the rung on which the samplers below run
 
 static const struct wire_sampling plain = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
 
@@ -159,7 +164,7 @@ static void it_draws_what_a_full_sort_draws(void **state)
     rand_init(&rand, 1);
     for (int round = 0; round < 4000; round++) {
         uint32_t vocab = round % 50 == 0 ? VOCAB_MAX : 1 + (uint32_t)rand_below(&rand, 300);
-        struct sampler *sampler = sampler_new(vocab);
+        struct sampler *sampler = sampler_new(vocab, &ops);
         given_logits(logits, vocab, &rand);
         memcpy(copy, logits, sizeof copy);
         struct wire_sampling s = given_sampling(&rand, vocab);
@@ -186,7 +191,7 @@ static void it_draws_what_a_full_sort_draws(void **state)
 static int32_t draw_one(float *logits, uint32_t vocab, const struct wire_sampling *s,
                         const struct sampler_place *place, struct sampler_pick *pick)
 {
-    struct sampler *sampler = sampler_new(vocab);
+    struct sampler *sampler = sampler_new(vocab, &ops);
     assert_int_equal(sampler_draw(sampler, logits, s, NULL, place, pick), ERR_OK);
     sampler_free(sampler);
     return pick->id;
@@ -301,7 +306,7 @@ static void a_logit_that_is_no_number_is_an_error(void **state)
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     struct wire_sampling s = plain;
     struct sampler_place place = {0};
-    struct sampler *sampler = sampler_new(3);
+    struct sampler *sampler = sampler_new(3, &ops);
     for (size_t i = 0; i < 3; i++) {
         float logits[] = {0, bad[i], 1};
         struct sampler_pick pick = {.id = 77};
@@ -363,5 +368,11 @@ int main(void)
         cmocka_unit_test(a_logit_that_is_no_number_is_an_error),
         cmocka_unit_test(parameters_out_of_range_are_refused_by_name),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (size_t i = 0; i < cpu_rung_count(); i++) {
+        if (!cpu_rung_usable(cpu_rung_at(i))) continue;
+        ops_select(&ops, cpu_rung_at(i)->features);
+        failed += cmocka_run_group_tests_name(cpu_rung_at(i)->name, tests, NULL, NULL);
+    }
+    return failed;
 }

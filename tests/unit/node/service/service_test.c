@@ -6,6 +6,8 @@
 #include "node/service/service.h"
 #include "tests/test.h"
 
+#include "kernels/ops.h"
+#include "kernels/select.h"
 #include "wire/link.h"
 
 #include "base/arena.h"
@@ -40,6 +42,7 @@ struct stage {
     struct wire_model model;
     struct kv_pool *pool;
     struct echo *echo;
+    struct ops ops;
     struct engine *engine;
     struct service *service;
     int stop_fd;
@@ -121,8 +124,10 @@ static void open_node(struct stage *stage, uint32_t delay_ms, const char *url)
         .layer_count = 1, .kv_head_count = 1, .head_dim = 8, .block_count = BLOCKS};
     assert_int_equal(kv_pool_new(&stage->pool, &shape), ERR_OK);
     struct batch_limits limits = {.batch_tokens = 64, .sequences = 2, .waiting_max = 16};
+    ops_select(&stage->ops, 0);
     stage->echo = echo_new(limits.sequences, delay_ms);
     struct engine_options engine = {.backend = echo_backend(stage->echo),
+                                    .ops = &stage->ops,
                                     .pool = stage->pool,
                                     .limits = limits,
                                     .orders_max = 64};
