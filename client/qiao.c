@@ -85,6 +85,13 @@ void qiao_free_text(char *text)
     mem_free(text);
 }
 
+static void forget_failure(struct qiao *qiao)
+{
+    qiao->http_status = 0;
+    qiao->retry_after = 0;
+    qiao->code[0] = '\0';
+}
+
 /* Keep the note of this thread's latest failure. */
 static enum qiao_status failed(struct qiao *qiao, enum qiao_status status)
 {
@@ -128,8 +135,9 @@ static enum err write_request(struct qiao *qiao, const char *method, const char 
                               const char *json, struct buf *out)
 {
     if (strpbrk(path, " \r\n")) return err_note(ERR_INVALID, "'%s' is not a path", path);
-    buf_addf(out, "%s %s HTTP/1.1\r\nHost: %s:%s\r\nConnection: close\r\n", method, path,
-             qiao->address.host, qiao->address.port);
+    bool ipv6 = strchr(qiao->address.host, ':') != NULL;
+    buf_addf(out, "%s %s HTTP/1.1\r\nHost: %s%s%s:%s\r\nConnection: close\r\n", method, path,
+             ipv6 ? "[" : "", qiao->address.host, ipv6 ? "]" : "", qiao->address.port);
     if (qiao->key) {
         struct buf bearer = {0};
         buf_addf(&bearer, "Bearer %s", qiao->key);
@@ -180,9 +188,7 @@ static enum qiao_status exchange_run(struct exchange *exchange, const char *meth
                                      const char *path, const char *json)
 {
     struct qiao *qiao = exchange->qiao;
-    qiao->http_status = 0;
-    qiao->retry_after = 0;
-    qiao->code[0] = '\0';
+    forget_failure(qiao);
     if (qiao->wrong) return QIAO_INVALID;
 
     struct buf request = {0};
@@ -192,17 +198,13 @@ static enum qiao_status exchange_run(struct exchange *exchange, const char *meth
         status = failed(qiao, QIAO_INVALID);
     } else if (socket_connect(&socket, &qiao->address, CONNECT_MS)) {
         status = failed(qiao, QIAO_UNREACHABLE);
-    } else if (socket_write(socket, request.data, request.size, qiao->timeout_ms) ||
-               read_answer(exchange, socket)) {
-        // A server that refuses early may close while we still write: its answer is worth more than our error.
-        struct buf note = {0};
-        buf_add_text(&note, err_text());
-        bool answered = exchange->response.status == 0 && read_answer(exchange, socket) == ERR_OK;
-        if (!answered) {
-            snprintf(qiao->error, sizeof qiao->error, "%s", buf_text(&note));
-            status = QIAO_BROKEN;
-        }
-        buf_fini(&note);
+    } else if (socket_write(socket, request.data, request.size, qiao->timeout_ms)) {
+        // A server that refuses early may close while we still write: its answer is worth more than
+        // our error.
+        status = failed(qiao, QIAO_BROKEN);
+        if (read_answer(exchange, socket) == ERR_OK) status = QIAO_OK;
+    } else if (read_answer(exchange, socket)) {
+        status = failed(qiao, QIAO_BROKEN);
     }
     if (socket >= 0) close(socket);
     buf_fini(&request);
@@ -280,7 +282,25 @@ static void on_event(void *argument, const char *data, size_t size)
     json_decref(root);
 }
 
-/* The body of a chat request, to be freed with free(); NULL when a text is not UTF-8. */
+/* What the caller chose; false when one of them is no JSON: a text that is not UTF-8, a number that is none.
+ * Nothing of it is left out silently. */
+static bool add_options(json_t *root, const struct qiao_chat_options *options)
+{
+    bool good = true;
+    if (options->model)
+        good &= json_object_set_new(root, "model", json_string(options->model)) == 0;
+    if (options->session)
+        good &= json_object_set_new(root, "session", json_string(options->session)) == 0;
+    if (options->max_tokens > 0)
+        good &= json_object_set_new(root, "max_tokens", json_integer(options->max_tokens)) == 0;
+    if (!(options->temperature < 0))
+        good &= json_object_set_new(root, "temperature", json_real(options->temperature)) == 0;
+    if (options->has_seed) // beyond 2^63 - 1 as the negative number of the same bits
+        good &= json_object_set_new(root, "seed", json_integer((json_int_t)options->seed)) == 0;
+    return good;
+}
+
+/* The body of a chat request, to be freed with free(); NULL when a text is not UTF-8 or a number no JSON. */
 static char *write_chat(const struct qiao_message *messages, size_t count,
                         const struct qiao_chat_options *options)
 {
@@ -290,16 +310,7 @@ static char *write_chat(const struct qiao_message *messages, size_t count,
                                               messages[i].content));
     json_t *root = json_pack("{s:o, s:b, s:{s:b}}", "messages", list, "stream", 1, "stream_options",
                              "include_usage", 1);
-    if (options && options->model) json_object_set_new(root, "model", json_string(options->model));
-    if (options && options->session)
-        json_object_set_new(root, "session", json_string(options->session));
-    if (options && options->max_tokens > 0)
-        json_object_set_new(root, "max_tokens", json_integer(options->max_tokens));
-    if (options && options->temperature >= 0)
-        json_object_set_new(root, "temperature", json_real(options->temperature));
-    if (options && options->has_seed)
-        json_object_set_new(root, "seed", json_integer((json_int_t)options->seed));
-    bool whole = root && json_array_size(list) == count;
+    bool whole = root && json_array_size(list) == count && (!options || add_options(root, options));
     char *text = whole ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;
@@ -311,7 +322,9 @@ enum qiao_status qiao_chat(struct qiao *qiao, const struct qiao_message *message
 {
     char *json = write_chat(messages, count, options);
     if (!json) {
-        err_note(ERR_INVALID, "a message is not valid UTF-8");
+        forget_failure(qiao);
+        err_note(ERR_INVALID, "a message, the model or the session is not valid UTF-8, or the "
+                              "temperature is no number");
         return failed(qiao, QIAO_INVALID);
     }
     struct chat chat = {.delta = delta, .argument = argument};

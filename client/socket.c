@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,8 +30,9 @@ enum err address_parse(struct address *out, const char *url)
     const char *rest = host + size;
     if (*rest == ':') {
         size_t digits = strspn(++rest, "0123456789");
-        if (digits == 0 || digits > 5)
-            return err_note(ERR_INVALID, "'%s' is not right: the port must be a number", url);
+        if (digits == 0 || digits > 5 || strtol(rest, NULL, 10) > UINT16_MAX)
+            return err_note(ERR_INVALID, "'%s' is not right: the port must be 0 to %d", url,
+                            UINT16_MAX);
         memcpy(address.port, rest, digits);
         address.port[digits] = '\0';
         rest += digits;

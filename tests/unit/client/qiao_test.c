@@ -4,6 +4,8 @@
 
 #include "base/buf.h"
 
+#include <math.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +20,7 @@ enum scene {
     SCENE_CLOSED,
     SCENE_SILENT,
     SCENE_SSH,
+    SCENE_SSH_FIRST, // and the answer only after it
 };
 
 struct fake {
@@ -81,6 +84,12 @@ static bool answer(void *argument, int socket, const struct fake_request *reques
     case SCENE_PLAIN_ERROR: fake_json(socket, "502 Bad Gateway", "<html>"); return false;
     case SCENE_CLOSED: return false;
     case SCENE_SSH: fake_send(socket, "SSH-2.0-x\r\n"); return false;
+    case SCENE_SSH_FIRST:
+        fake_send(socket, "SSH-2.0-x\r\n");
+        if (recv(socket, &byte, 1, MSG_DONTWAIT) != 0)
+            (void)poll(&(struct pollfd){.fd = socket, .events = POLLIN}, 1, 500); // until it leaves
+        fake_send(socket, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+        return false;
     case SCENE_SILENT: return recv(socket, &byte, 1, 0) > 0 && false;
     default: send_stream(socket, scene); return false;
     }
@@ -211,6 +220,17 @@ static void a_stream_that_is_cut_is_broken(void **state)
     end(&fake, qiao);
 }
 
+static void what_follows_a_broken_answer_is_not_read(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct qiao *qiao = begin(&fake, SCENE_SSH_FIRST);
+    char *body = NULL;
+    assert_int_equal(qiao_request(qiao, "GET", "/x", NULL, &body), QIAO_BROKEN);
+    assert_null(body);
+    end(&fake, qiao);
+}
+
 static void silence_has_a_limit(void **state)
 {
     (void)state;
@@ -251,6 +271,11 @@ static void wrong_arguments_send_nothing(void **state)
     qiao_set_user(qiao, NULL);
     struct qiao_message broken = {.role = "user", .content = "\xff\xfe"};
     assert_int_equal(qiao_chat(qiao, &broken, 1, NULL, collect, NULL, NULL), QIAO_INVALID);
+    struct qiao_chat_options options = {.session =
+                                            "\xff"}; // left out, it would be another question
+    assert_int_equal(qiao_chat(qiao, &hello, 1, &options, collect, NULL, NULL), QIAO_INVALID);
+    options = (struct qiao_chat_options){.temperature = NAN};
+    assert_int_equal(qiao_chat(qiao, &hello, 1, &options, collect, NULL, NULL), QIAO_INVALID);
     assert_int_equal(fake_server_count(&fake.server), 0);
     end(&fake, qiao);
 }
@@ -263,6 +288,7 @@ int main(void)
         cmocka_unit_test(an_api_error_is_told_with_status_code_and_message),
         cmocka_unit_test(an_error_event_refuses_a_stream_that_had_begun),
         cmocka_unit_test(a_stream_that_is_cut_is_broken),
+        cmocka_unit_test(what_follows_a_broken_answer_is_not_read),
         cmocka_unit_test(silence_has_a_limit),
         cmocka_unit_test(a_closed_port_is_unreachable),
         cmocka_unit_test(wrong_arguments_send_nothing),
