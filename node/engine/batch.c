@@ -8,14 +8,10 @@
 
 #include <string.h>
 
-struct queue {
-    struct seq *first; // by ticket: the preempted come back before the newer
-};
-
 struct batch {
     struct batch_limits limits;
     struct kv_pool *pool;
-    struct queue waiting[BATCH_CLASSES];
+    struct seq *waiting[BATCH_CLASSES]; // lists by ticket: the preempted come back before the newer
     uint32_t waiting_count;
     struct seq **running; // [sequences], in seq_before() order
     uint32_t running_count;
@@ -50,7 +46,7 @@ void batch_free(struct batch *batch)
 static void wait_in_order(struct batch *batch, struct seq *seq)
 {
     must(seq->state == SEQ_WAITING && (int)seq->priority < BATCH_CLASSES);
-    struct seq **at = &batch->waiting[seq->priority].first;
+    struct seq **at = &batch->waiting[seq->priority];
     while (*at && (*at)->ticket < seq->ticket)
         at = &(*at)->next;
     seq->next = *at;
@@ -60,7 +56,7 @@ static void wait_in_order(struct batch *batch, struct seq *seq)
 
 static void stop_waiting(struct batch *batch, struct seq *seq)
 {
-    struct seq **at = &batch->waiting[seq->priority].first;
+    struct seq **at = &batch->waiting[seq->priority];
     while (*at != seq)
         at = &(*at)->next;
     *at = seq->next;
@@ -86,7 +82,7 @@ static bool is_late(const struct seq *seq, uint64_t now_ns)
 struct seq *batch_expire(struct batch *batch, uint64_t now_ns)
 {
     for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        for (struct seq *seq = batch->waiting[class].first; seq; seq = seq->next) {
+        for (struct seq *seq = batch->waiting[class]; seq; seq = seq->next) {
             if (!is_late(seq, now_ns)) continue;
             stop_waiting(batch, seq);
             return seq;
@@ -141,7 +137,7 @@ struct seq *batch_find(struct batch *batch, uint64_t ticket)
         if (batch->running[i]->ticket == ticket) return batch->running[i];
     }
     for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        for (struct seq *seq = batch->waiting[class].first; seq; seq = seq->next) {
+        for (struct seq *seq = batch->waiting[class]; seq; seq = seq->next) {
             if (seq->ticket == ticket) return seq;
         }
     }
@@ -152,7 +148,7 @@ struct seq *batch_any(struct batch *batch)
 {
     if (batch->running_count > 0) return batch->running[0];
     for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        if (batch->waiting[class].first) return batch->waiting[class].first;
+        if (batch->waiting[class]) return batch->waiting[class];
     }
     return NULL;
 }
@@ -227,7 +223,7 @@ static bool may_enter(const struct batch *batch, const struct seq *seq)
 static struct seq *first_waiting(const struct batch *batch)
 {
     for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        if (batch->waiting[class].first) return batch->waiting[class].first;
+        if (batch->waiting[class]) return batch->waiting[class];
     }
     return NULL;
 }
@@ -297,7 +293,7 @@ uint64_t batch_waiting_tokens(const struct batch *batch)
     for (uint32_t i = 0; i < batch->running_count; i++)
         tokens += tokens_to_prefill(batch->running[i]);
     for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        for (const struct seq *seq = batch->waiting[class].first; seq; seq = seq->next)
+        for (const struct seq *seq = batch->waiting[class]; seq; seq = seq->next)
             tokens += tokens_to_prefill(seq);
     }
     return tokens;

@@ -8,7 +8,8 @@
  * blocks within one step. Each sequence that was submitted comes back in exactly one item with `end` set, after
  * which it is the taker's again; nothing follows an end.
  *
- * What computes is a table of functions: the transformer (backend.h), the echo (echo.h), a fake in tests.
+ * What computes is a table of functions: the transformer (node/compute.c), the echo (echo.h), a
+ * fake in tests.
  *
  * Backpressure: there are ENGINE_REPORTS reports; the engine waits until one is given back, so a service that
  * stalls stalls the engine instead of growing a queue. */
