@@ -125,7 +125,7 @@ test('bad input is refused with what would be right', async () => {
   await refused({ model: 'no-such-model' }, 404, 'model_not_found', ['no-such-model']);
   await refused({ messages: [] }, 400, 'invalid_request', ['messages']);
   await refused({ messages: [{ role: 'user', content: 7 }] }, 400, 'invalid_request', ['messages[0].content']);
-  await refused({ messages: [{ role: 'wizard', content: 'x' }] }, 400, 'invalid_request', ['wizard']);
+  await refused({ messages: [{ role: 'wizard', content: 'x' }] }, 400, 'invalid_request', ['messages[0].role', 'assistant']);
   await refused({ temperature: -1 }, 400, 'invalid_request', ['temperature']);
   await refused({ temperature: 'hot' }, 400, 'invalid_request', ['temperature']);
   await refused({ max_tokens: -5 }, 400, 'invalid_request', ['max_tokens']);
