@@ -22,6 +22,15 @@ head -c 5000 "$root/models/assistant/qiao-mini.gguf" >"$other/cut.gguf"
 output=$("$root/deploy/local" --detach --state "$other" --port $((port + 1000)) --model "$other/cut.gguf" 2>&1 || true)
 check "a cut model is refused with the field" says "gguf:"
 check "nothing was left running by a start that failed" bash -c "! ls $other/run/*.pid 2>/dev/null"
+mkdir -p "$other/stale/run"
+sleep 60 &
+stranger=$!
+echo $stranger >"$other/stale/run/node-1.pid" # as after a reboot: the number is another program's now
+"$root/deploy/local" stop --state "$other/stale"
+check "a stranger under a stale number is left alone" kill -0 $stranger
+kill $stranger
+output=$("$root/deploy/local" --detach --state "$other" --port 08080 2>&1 || true)
+check "a number with a leading zero is refused" says "'08080' is not right"
 rm -rf "$other"
 
 check "the second scheduler answers as well" "$bin/qiaoctl" --url "http://127.0.0.1:$((port + 1))" chat --max-tokens 4 hello
