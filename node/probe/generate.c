@@ -134,7 +134,7 @@ static enum err run(struct generation *g, const struct probe_conf *conf)
     TRY(open_decoder(g, conf, &most));
     uint32_t vocab_size = model_shape(g->decoder->model)->vocab_size;
     TRY(sampler_check(&sampling, vocab_size));
-    g->sampler = sampler_new(vocab_size);
+    g->sampler = sampler_new(vocab_size, &g->decoder->ops);
     TRY(stream_new(&g->stream, g->pack->tokenizer, NULL, 0, false));
     kv_table_init(&g->table, g->decoder->limits.context_max);
     TRY(decoder_extend(g->decoder, &g->table, g->ids.ids, (uint32_t)g->ids.count, 0));
