@@ -17,11 +17,12 @@ static const char *const zh[WORDS] = {
     "茶叶", "咖啡", "电脑", "手机", "网络", "语言", "文字", "故事", "新闻", "经济", "政府", "社会", "国家", "人民", "发展", "研究",
 };
 static const char *const en[WORDS] = {
-    "time",   "people", "way",   "day",    "man",   "thing",  "woman",  "life",  "child", "world", "school", "state", "family",
-    "group",  "country", "hand", "part",   "place", "case",   "week",   "work",  "night", "point", "home",   "water", "room",
-    "mother", "area",   "money", "story",  "fact",  "month",  "lot",    "right", "study", "book",  "eye",    "job",   "word",
-    "business", "issue", "side", "kind",   "head",  "house",  "service", "friend", "father", "power", "hour", "game",  "line",
-    "end",    "member", "law",   "car",    "city",  "name",   "team",   "minute", "idea", "body",  "back",   "face",
+    "time", "people", "way", "day", "man", "thing", "woman", "life", "child", "world", "school",
+    "state", "family", "group", "country", "hand", "part", "place", "case", "week", "work",
+    "night", "point", "home", "water", "room", "mother", "area", "money", "story", "fact", "month",
+    "lot", "right", "study", "book", "eye", "job", "word", "business", "issue", "side", "kind",
+    "head", "house", "service", "friend", "father", "power", "hour", "game", "line", "end",
+    "member", "law", "car", "city", "name", "team", "minute", "idea", "body", "back", "face",
 };
 
 // clang-format on
