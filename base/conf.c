@@ -387,9 +387,13 @@ static enum err read_early(const struct conf_table *table, int argc, char **argv
 {
     *next = CONF_GO;
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0) {
+        bool markdown = strcmp(argv[i], "--help-markdown") == 0;
+        if (markdown || strcmp(argv[i], "--help") == 0) {
             struct buf help = {0};
-            conf_help(table, &help);
+            if (markdown)
+                conf_markdown(table, &help);
+            else
+                conf_help(table, &help);
             fputs(buf_text(&help), stdout);
             buf_fini(&help);
             *next = CONF_EXIT;
@@ -457,7 +461,7 @@ void conf_help(const struct conf_table *table, struct buf *out)
         buf_add_byte(out, '\n');
     }
     buf_add_text(out,
-                 "  --config FILE                  read settings from a file: name = value\n"
+                 "  --config FILE                read settings from a file: name = value\n"
                  "  --help, --version\n\n"
                  "Every setting is also a variable: QIAO_ and its name in capitals with _ for -.\n"
                  "A file gives way to variables, and variables to flags.\n");

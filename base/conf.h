@@ -75,7 +75,7 @@ struct conf_table {
 /* What the caller should do after conf_load() went well. */
 enum conf_next {
     CONF_GO,
-    CONF_EXIT // --help or --version was printed on stdout
+    CONF_EXIT // --help, --help-markdown or --version was printed on stdout
 };
 
 /* Fill `*conf` (a zeroed struct of the program's). `argv` is reordered: *rest gets the index of the
