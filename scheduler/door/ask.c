@@ -107,7 +107,7 @@ static enum err read_message(struct chat_message *out, json_t *message, size_t i
     if (!role) return json_wrong(param, "must be a string");
     if (strcmp(role, "developer") == 0) role = "system"; // OpenAI's newer word for it
     if (strcmp(role, "system") != 0 && strcmp(role, "user") != 0 && strcmp(role, "assistant") != 0)
-        return json_wrong(param, "must be system, developer, user or assistant");
+        return json_wrong(param, "must be system, developer, user or assistant, not '%.40s'", role);
     const json_t *calls = json_find(message, "tool_calls");
     if (calls && json_array_size(calls) > 0) {
         snprintf(param, sizeof param, "messages[%zu].tool_calls", index);
