@@ -1,5 +1,6 @@
 #include "base/mailbox.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/must.h"
 
@@ -99,9 +100,15 @@ bool mailbox_wait(struct mailbox *mailbox, uint64_t timeout_ns)
     if (is_closed(mailbox)) return false;
 
     struct pollfd bell = {.fd = mailbox->bell, .events = POLLIN};
-    struct timespec limit = {.tv_sec = (time_t)(timeout_ns / 1000000000),
-                             .tv_nsec = (long)(timeout_ns % 1000000000)};
-    (void)ppoll(&bell, 1, timeout_ns == UINT64_MAX ? NULL : &limit, NULL);
+    uint64_t start_ns = clock_now_ns(), past_ns = 0;
+    int rung;
+    do { // a signal ends a poll early, but not our sleep
+        uint64_t left_ns = past_ns < timeout_ns ? timeout_ns - past_ns : 0;
+        struct timespec limit = {.tv_sec = (time_t)(left_ns / 1000000000),
+                                 .tv_nsec = (long)(left_ns % 1000000000)};
+        rung = ppoll(&bell, 1, timeout_ns == UINT64_MAX ? NULL : &limit, NULL);
+        past_ns = clock_now_ns() - start_ns;
+    } while (rung < 0 && errno == EINTR);
     mailbox_hush(mailbox);
     return mailbox_count(mailbox) > 0;
 }
