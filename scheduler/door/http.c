@@ -1,5 +1,6 @@
 #include "scheduler/door/http.h"
 
+#include "scheduler/door/framing.h"
 #include "scheduler/door/listen.h"
 #include "scheduler/door/page.h"
 
@@ -13,6 +14,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 
 #include <inttypes.h>
@@ -262,6 +264,16 @@ static void watch_close(struct connection *connection)
     bufferevent_enable(connection->bev, EV_READ);
 }
 
+/* Who is not understood about where the body ends is not read any further. */
+static bool refuse_framing(struct http_request *request)
+{
+    const char *wrong = framing_wrong(evhttp_request_get_input_headers(request->ev));
+    if (!wrong) return false;
+    http_set_header(request, "Connection", "close");
+    http_reply_error(request, &(struct http_error){.err = ERR_INVALID, .message = wrong});
+    return true;
+}
+
 static void on_request(struct evhttp_request *ev, void *argument)
 {
     struct http *http = argument;
@@ -286,6 +298,7 @@ static void on_request(struct evhttp_request *ev, void *argument)
         snprintf(request->id, sizeof request->id, "req-%016" PRIx64, rand_entropy());
     evhttp_request_set_on_complete_cb(ev, on_complete, connection);
     watch_close(connection);
+    if (refuse_framing(request)) return;
     http->options.handler(http->options.owner, request);
 }
 
@@ -377,9 +390,16 @@ void http_reply(struct http_request *request, int status, const char *type, cons
     struct http *http = request->connection->http;
     must(!request->streaming);
     set_common_headers(request, type);
-    struct evbuffer *bytes = evbuffer_new();
-    must(bytes && evbuffer_add(bytes, body, size) == 0);
     struct evhttp_request *ev = request->ev;
+    /* evhttp would send these two a body, without its length: it would be read as the next answer. */
+    bool bare = ev->type == EVHTTP_REQ_HEAD || ev->type == EVHTTP_REQ_CONNECT;
+    if (bare) {
+        char length[24];
+        snprintf(length, sizeof length, "%zu", size);
+        http_set_header(request, "Content-Length", length);
+    }
+    struct evbuffer *bytes = evbuffer_new();
+    must(bytes && evbuffer_add(bytes, body, bare ? 0 : size) == 0);
     end_request(request, status);
     http->writing = true;
     evhttp_send_reply(ev, status, status == 429 ? "Too Many Requests" : NULL, bytes);
@@ -400,6 +420,9 @@ void http_stream_begin(struct http_request *request)
     set_common_headers(request, "text/event-stream; charset=utf-8");
     http_set_header(request, "Cache-Control", "no-cache");
     http_set_header(request, "X-Accel-Buffering", "no");
+    /* HTTP/1.0 has no chunks: only the closing connection says that the stream has ended. */
+    if (request->ev->major == 1 && request->ev->minor == 0)
+        evhttp_remove_header(evhttp_request_get_input_headers(request->ev), "Connection");
     http->writing = true;
     evhttp_send_reply_start(request->ev, 200, NULL);
     http->writing = false;

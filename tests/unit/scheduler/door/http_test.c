@@ -232,6 +232,57 @@ static void errors_that_evhttp_makes_have_the_apis_shape(void **state)
     run(bad_client);
 }
 
+static void *bare_client(void *argument)
+{
+    (void)argument;
+    int fd = dial();
+    char *answer = ask(fd, "HEAD /echo HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n\r\n");
+    EXPECT(answer, "Content-Length: 38\r\n");
+    /* Nothing of a body is ahead of the next answer. */
+    answer = ask(fd, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n", "}");
+    EXPECT(strncmp(answer, "HTTP/1.1 200", 12) == 0 ? answer : strcpy(answer, "?"), "\"GET\"");
+    close(fd);
+    /* An old client that would keep the connection still learns where a stream ends. */
+    EXPECT(ask_once("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", NULL),
+           "data: two\n\n");
+    atomic_store(&scene.done, true);
+    return NULL;
+}
+
+static void an_answer_ends_where_the_client_thinks_that_it_ends(void **state)
+{
+    (void)state;
+    run(bare_client);
+}
+
+static void *smuggling_client(void *argument)
+{
+    static const char *const headers[] = {
+        "Content-Length: 3\r\nContent-Length: 40\r\n",
+        "Transfer-Encoding : chunked\r\nContent-Length: 3\r\n",
+        "Transfer-Encoding: identity, chunked\r\nContent-Length: 3\r\n",
+        "Content-Length: 3\r\nx y: z\r\n",
+    };
+    (void)argument;
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        struct buf text = {0};
+        buf_addf(&text, "POST /echo HTTP/1.1\r\nHost: a\r\n%s\r\n0\r\n", headers[i]);
+        buf_add_text(&text, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+        char *answer = ask_once(buf_text(&text), NULL);
+        buf_fini(&text);
+        EXPECT(strstr(answer, "data:") ? strcpy(answer, "?") : answer,
+               "\"code\":\"invalid_request\"");
+    }
+    atomic_store(&scene.done, true);
+    return NULL;
+}
+
+static void a_body_whose_end_is_ambiguous_is_refused(void **state)
+{
+    (void)state;
+    run(smuggling_client);
+}
+
 static void *chunked_client(void *argument)
 {
     (void)argument;
@@ -338,6 +389,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_answered_one_after_another_on_a_connection),
         cmocka_unit_test(errors_that_evhttp_makes_have_the_apis_shape),
+        cmocka_unit_test(an_answer_ends_where_the_client_thinks_that_it_ends),
+        cmocka_unit_test(a_body_whose_end_is_ambiguous_is_refused),
         cmocka_unit_test(a_chunked_body_is_bounded_too),
         cmocka_unit_test(a_client_that_leaves_while_it_waits_is_noticed),
         cmocka_unit_test(a_reader_that_does_not_read_is_dropped),
