@@ -4,6 +4,7 @@
 #include "scheduler/door/ask.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/logprobs.h"
 #include "scheduler/settings.h"
 
 #include "text/stream.h"
@@ -28,7 +29,9 @@ struct answer {
     struct buf text;     // all of it, for plain replies and sessions
     struct buf pending;  // to be sent with the next chunk
     struct buf line;     // a chunk in the making
-    uint64_t last_ns;    // when ids came last; 0: not yet
+    struct buf line_logprobs;
+    struct logprobs logprobs; // of what `pending` or `text` holds
+    uint64_t last_ns;         // when ids came last; 0: not yet
     uint32_t cached_tokens, completion_tokens;
     const char *finish; // "stop" or "length"
     enum err err;       // of a failed flight, with its note
@@ -43,21 +46,34 @@ static void send_line(struct answer *answer)
     buf_clear(&answer->line);
 }
 
-/* Send the text that waits; the first chunk goes even when it holds none. */
-static void send_text(struct answer *answer)
+/* What comes with `text`: the log-probabilities that were asked for, as JSON in `line_logprobs`. */
+static struct shape_piece piece_of(struct answer *answer, const struct buf *text)
 {
-    bool first = !answer->began;
+    struct shape_piece piece = {.text = buf_text(text), .size = text->size};
+    if (!answer->options.ask->sampling.logprobs) return piece;
+    buf_clear(&answer->line_logprobs);
+    logprobs_write(&answer->logprobs, &answer->line_logprobs);
+    piece.logprobs = answer->line_logprobs.data;
+    return piece;
+}
+
+/* Send the text that waits. The first chunk of a chat says its role alone. */
+static void send_text(struct answer *answer, bool last)
+{
     if (!answer->options.ask->stream) return;
-    if (!first && answer->pending.size == 0) return;
-    if (first) http_stream_begin(answer->options.request);
-    answer->began = true;
-    if (first && answer->shape.kind == ASK_CHAT) { // the role alone, then the text
-        shape_text_chunk(&answer->line, &answer->shape, "", 0, true);
-        send_line(answer);
+    if (!answer->began) {
+        http_stream_begin(answer->options.request);
+        answer->began = true;
+        if (answer->shape.kind == ASK_CHAT) {
+            shape_text_chunk(&answer->line, &answer->shape, &(struct shape_piece){.text = ""},
+                             true);
+            send_line(answer);
+        }
     }
-    if (answer->pending.size > 0) {
-        shape_text_chunk(&answer->line, &answer->shape, answer->pending.data, answer->pending.size,
-                         false);
+    /* Log-probabilities of text that is held back wait with it, but for the last. */
+    if (answer->pending.size > 0 || (last && logprobs_waiting(&answer->logprobs))) {
+        struct shape_piece piece = piece_of(answer, &answer->pending);
+        shape_text_chunk(&answer->line, &answer->shape, &piece, false);
         send_line(answer);
     }
     buf_clear(&answer->pending);
@@ -101,13 +117,17 @@ static void on_ids(void *argument, const struct flight_ids *ids)
     size_t before = answer->pending.size;
     for (size_t i = 0; i < ids->count; i++) {
         answer->completion_tokens++;
+        if (answer->options.ask->sampling.logprobs && ids->logprobs)
+            logprobs_add(&answer->logprobs, ids->ids[i], ids->logprobs[i],
+                         ids->tops ? ids->tops + i * ids->top_count : NULL,
+                         ids->tops ? ids->top_count : 0);
         if (stream_push(answer->stream, ids->ids[i], &answer->pending) != STREAM_STOPPED) continue;
         answer->finish = "stop";
         end_later(answer);
         break;
     }
     add_text(answer, before);
-    send_text(answer);
+    send_text(answer, false);
 }
 
 static void on_end(void *argument, const struct flight_end *end)
@@ -160,6 +180,7 @@ enum err answer_start(struct answer **out, const struct answer_options *options,
     answer->keeps_text = !ask->stream || ask->session;
     answer->later = event_new(options->door->base, -1, 0, on_later, answer);
     must(answer->later != NULL);
+    logprobs_init(&answer->logprobs, ask->kind, options->tokenizer);
     shape_init(&answer->shape, ask->kind, options->model->name, &options->model->model);
     answer->shape.include_usage = ask->include_usage;
     enum err err = flight_start(options->door->flights, order, &events, answer, clock_now_ns(),
@@ -192,6 +213,8 @@ void answer_free(struct answer *answer)
     buf_fini(&answer->text);
     buf_fini(&answer->pending);
     buf_fini(&answer->line);
+    buf_fini(&answer->line_logprobs);
+    logprobs_fini(&answer->logprobs);
     mem_free(answer);
 }
 
@@ -209,12 +232,12 @@ void answer_complete(struct answer *answer)
     struct http_request *request = answer->options.request;
     struct shape_usage usage = answer_usage(answer);
     if (!answer->options.ask->stream) {
-        shape_body(&answer->line, &answer->shape, buf_text(&answer->text), answer->text.size,
-                   answer->finish, &usage);
+        struct shape_piece piece = piece_of(answer, &answer->text);
+        shape_body(&answer->line, &answer->shape, &piece, answer->finish, &usage);
         http_reply_json(request, 200, answer->line.data, answer->line.size);
         return;
     }
-    send_text(answer);
+    send_text(answer, true);
     shape_final_chunk(&answer->line, &answer->shape, answer->finish);
     send_line(answer);
     if (answer->shape.include_usage) {

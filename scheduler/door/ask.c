@@ -31,12 +31,13 @@ static const struct refused refused_of_chat[] = {
     {"modalities", "[\"text\"]"},
     {"prediction", NULL},
     {"web_search_options", NULL},
-    {"logprobs", "false"},
-    {"top_logprobs", "0"},
     {"n", "1"},
 };
 static const struct refused refused_of_text[] = {
-    {"suffix", "\"\""}, {"echo", "false"}, {"best_of", "1"}, {"logprobs", NULL}, {"n", "1"},
+    {"suffix", "\"\""},
+    {"echo", "false"},
+    {"best_of", "1"},
+    {"n", "1"},
 };
 
 static bool is_harmless(const json_t *value, const char *harmless)
@@ -239,6 +240,25 @@ static enum err read_sampling(struct ask *ask)
     return read_bias(ask);
 }
 
+/* A chat says logprobs: true and how many others of each place it wants; a text completion says
+ * that number alone. */
+static enum err read_logprobs(struct ask *ask)
+{
+    struct wire_sampling *sampling = &ask->sampling;
+    int64_t tops = 0;
+    if (ask->kind == ASK_TEXT) {
+        TRY(json_take_integer(ask->root, "logprobs", 0, WIRE_TOP_LOGPROBS_MAX, &tops));
+        sampling->logprobs = json_find(ask->root, "logprobs") != NULL;
+    } else {
+        TRY(json_take_flag(ask->root, "logprobs", NULL, &sampling->logprobs));
+        TRY(json_take_integer(ask->root, "top_logprobs", 0, WIRE_TOP_LOGPROBS_MAX, &tops));
+        if (tops > 0 && !sampling->logprobs)
+            return json_wrong("top_logprobs", "needs logprobs: true");
+    }
+    sampling->top_logprobs = (uint32_t)tops;
+    return ERR_OK;
+}
+
 static enum err read_lengths(struct ask *ask)
 {
     int64_t tokens = 0;
@@ -287,6 +307,7 @@ static enum err read_all(struct ask *ask)
     }
     TRY(read_lengths(ask));
     TRY(read_sampling(ask));
+    TRY(read_logprobs(ask));
     TRY(read_stops(ask));
     return read_delivery(ask);
 }

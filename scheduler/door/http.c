@@ -1,6 +1,7 @@
 #include "scheduler/door/http.h"
 
 #include "scheduler/door/framing.h"
+#include "scheduler/door/linger.h"
 #include "scheduler/door/listen.h"
 #include "scheduler/door/page.h"
 
@@ -42,6 +43,7 @@ struct connection {
     int fd;
     bool busy;    // from a request's arrival until its answer has left
     bool foreign; // evhttp has queued bytes of its own
+    bool refused; // it was told so by a page: it may still be sending
 };
 
 struct http {
@@ -52,6 +54,7 @@ struct http {
     struct connection *connections;
     struct connection **by_fd; // [fd_count]
     size_t fd_count;
+    struct lingers *lingers;
     struct http_stats stats;
     uint16_t port;
     bool writing; // the bytes that are being queued are ours, not evhttp's
@@ -125,6 +128,7 @@ static void on_close(struct evhttp_connection *evcon, void *argument)
         if (request->gone) request->gone(request->gone_argument);
         end_request(request, 499);
     }
+    if (connection->refused) lingers_take(connection->http->lingers, connection->bev);
     free_connection(connection);
 }
 
@@ -187,7 +191,8 @@ static void on_later(evutil_socket_t fd, short what, void *argument)
     if (connection->foreign) {
         struct page_limits limits = {HTTP_HEADERS_MAX, http->options.body_bytes};
         http->writing = true;
-        page_repair(bufferevent_get_output(connection->bev), &limits);
+        if (page_repair(bufferevent_get_output(connection->bev), &limits))
+            connection->refused = true;
         http->writing = false;
         connection->foreign = false;
     }
@@ -479,7 +484,6 @@ enum err http_new(struct http **out, const struct http_options *options)
     evhttp_set_max_headers_size(http->evhttp, HTTP_HEADERS_MAX);
     evhttp_set_max_body_size(http->evhttp, (ev_ssize_t)options->body_bytes);
     evhttp_set_timeout(http->evhttp, (int)options->timeout_seconds);
-    evhttp_set_flags(http->evhttp, EVHTTP_SERVER_LINGERING_CLOSE);
     struct evconnlistener *listener;
     enum err err = listen_open(&listener, options->base, options->host, options->port);
     if (err) {
@@ -491,6 +495,7 @@ enum err http_new(struct http **out, const struct http_options *options)
     http->listener = evhttp_bind_listener(http->evhttp, listener);
     must(http->listener != NULL);
     struct timeval second = {.tv_sec = 1};
+    http->lingers = lingers_new(options->base);
     http->sweep = event_new(options->base, -1, EV_PERSIST, on_sweep, http);
     must(http->sweep && event_add(http->sweep, &second) == 0);
     *out = http;
@@ -506,6 +511,7 @@ void http_free(struct http *http)
     evhttp_free(http->evhttp);
     while (http->connections) // accepted in this very turn of the loop, and never tied to evhttp's
         free_connection(http->connections);
+    lingers_free(http->lingers);
     mem_free(http->by_fd);
     mem_free(http);
 }

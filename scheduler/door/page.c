@@ -27,7 +27,7 @@ static enum err error_of(int status)
     }
 }
 
-int page_repair(struct evbuffer *output, const struct page_limits *limits)
+static int replace(struct evbuffer *output, const struct page_limits *limits)
 {
     char start[START_MAX] = "", note[160];
     ev_ssize_t size = evbuffer_copyout(output, start, sizeof start - 1);
@@ -50,9 +50,7 @@ int page_repair(struct evbuffer *output, const struct page_limits *limits)
     struct buf body = {0};
     http_write_error(&body, &error);
 
-    evbuffer_unfreeze(output, 1);
     evbuffer_drain(output, evbuffer_get_length(output));
-    evbuffer_freeze(output, 1);
     evbuffer_add_printf(
         output,
         "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
@@ -60,6 +58,14 @@ int page_repair(struct evbuffer *output, const struct page_limits *limits)
         status, err_name(err), body.size, rand_entropy());
     evbuffer_add(output, body.data, body.size);
     buf_fini(&body);
+    return status;
+}
+
+int page_repair(struct evbuffer *output, const struct page_limits *limits)
+{
+    evbuffer_unfreeze(output, 1); // a frozen front can neither be looked at nor taken away
+    int status = replace(output, limits);
+    evbuffer_freeze(output, 1);
     return status;
 }
 

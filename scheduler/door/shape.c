@@ -43,25 +43,30 @@ static void write_usage(struct buf *out, const struct shape_usage *usage)
              usage->prompt_tokens + usage->completion_tokens, usage->cached_tokens);
 }
 
+static const char *logprobs_of(const struct shape_piece *piece)
+{
+    return piece->logprobs ? piece->logprobs : "null";
+}
+
 static void end_chunk(struct buf *out, const struct shape *shape)
 {
     buf_add_text(out, shape->include_usage ? "],\"usage\":null}" : "]}");
 }
 
-void shape_text_chunk(struct buf *out, const struct shape *shape, const char *text, size_t size,
+void shape_text_chunk(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
                       bool first)
 {
     write_head(out, shape, chunk_object(shape));
     if (shape->kind == ASK_CHAT) {
         buf_addf(out,
                  "{\"index\":0,\"delta\":{%s\"content\":", first ? "\"role\":\"assistant\"," : "");
-        json_write_text(out, text, size);
+        json_write_text(out, piece->text, piece->size);
         buf_add_text(out, first ? ",\"refusal\":null}" : "}");
     } else {
         buf_add_text(out, "{\"index\":0,\"text\":");
-        json_write_text(out, text, size);
+        json_write_text(out, piece->text, piece->size);
     }
-    buf_add_text(out, ",\"logprobs\":null,\"finish_reason\":null}");
+    buf_addf(out, ",\"logprobs\":%s,\"finish_reason\":null}", logprobs_of(piece));
     end_chunk(out, shape);
 }
 
@@ -81,16 +86,16 @@ void shape_usage_chunk(struct buf *out, const struct shape *shape, const struct 
     buf_add_byte(out, '}');
 }
 
-void shape_body(struct buf *out, const struct shape *shape, const char *text, size_t size,
+void shape_body(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
                 const char *finish, const struct shape_usage *usage)
 {
     write_head(out, shape, shape->kind == ASK_CHAT ? "chat.completion" : "text_completion");
     buf_add_text(out, shape->kind == ASK_CHAT
                           ? "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"
                           : "{\"index\":0,\"text\":");
-    json_write_text(out, text, size);
+    json_write_text(out, piece->text, piece->size);
     if (shape->kind == ASK_CHAT) buf_add_text(out, ",\"refusal\":null}");
-    buf_addf(out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}],", finish);
+    buf_addf(out, ",\"logprobs\":%s,\"finish_reason\":\"%s\"}],", logprobs_of(piece), finish);
     write_usage(out, usage);
     buf_add_byte(out, '}');
 }

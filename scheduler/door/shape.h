@@ -31,12 +31,20 @@ struct shape_usage {
 
 void shape_init(struct shape *shape, enum ask_kind kind, const char *model,
                 const struct digest *digest);
+
+/* A piece of the answer. */
+struct shape_piece {
+    const char *text;
+    size_t size;
+    const char *logprobs; // as JSON; NULL: null
+};
+
 /* A chunk with text; the first one of a chat (`first`) says the role. */
-void shape_text_chunk(struct buf *out, const struct shape *shape, const char *text, size_t size,
+void shape_text_chunk(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
                       bool first);
 void shape_final_chunk(struct buf *out, const struct shape *shape, const char *finish);
 void shape_usage_chunk(struct buf *out, const struct shape *shape, const struct shape_usage *usage);
-void shape_body(struct buf *out, const struct shape *shape, const char *text, size_t size,
+void shape_body(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
                 const char *finish, const struct shape_usage *usage);
 
 #endif

@@ -29,6 +29,8 @@ struct attempt {
     uint64_t link;
     struct wire_key key;
     uint32_t prompt_length, position, sent, max_tokens;
+    uint32_t top_count;
+    bool logprobs;
     uint64_t next_ns;
 };
 
@@ -116,7 +118,9 @@ static void on_submit(struct fake_node *node, uint64_t link, const struct wire_s
                              .prompt_length = submit->prompt_length,
                              .position = (uint32_t)submit->id_count,
                              .sent = (uint32_t)submit->id_count - submit->prompt_length,
-                             .max_tokens = submit->max_tokens};
+                             .max_tokens = submit->max_tokens,
+                             .logprobs = submit->sampling.logprobs,
+                             .top_count = submit->sampling.top_logprobs};
         return;
     }
     must(!"too many attempts");
@@ -169,10 +173,20 @@ static void go_on(struct fake_node *node, struct attempt *attempt)
 {
     int32_t id = attempt->sent < node->answer.count ? node->answer.ids[attempt->sent]
                                                     : tokenizer_eos(node->text->tokenizer);
-    struct wire_message result = {
-        .type = WIRE_RESULT,
-        .result = {.key = attempt->key, .position = attempt->position, .ids = &id, .id_count = 1}};
-    say(node, attempt->link, &result);
+    float logprob = -0.5f;
+    struct wire_top tops[WIRE_TOP_LOGPROBS_MAX];
+    struct wire_message message = {.type = WIRE_RESULT};
+    struct wire_result *result = &message.result;
+    *result = (struct wire_result){
+        .key = attempt->key, .position = attempt->position, .ids = &id, .id_count = 1};
+    for (uint32_t i = 0; i < attempt->top_count; i++)
+        tops[i] = (struct wire_top){id, logprob};
+    if (attempt->logprobs) result->logprobs = &logprob;
+    if (attempt->logprobs && attempt->top_count > 0) {
+        result->tops = tops;
+        result->top_count = attempt->top_count;
+    }
+    say(node, attempt->link, &message);
     attempt->position++;
     attempt->sent++;
     attempt->next_ns = clock_now_ns() + node->options.pause_ms * CLOCK_MS;

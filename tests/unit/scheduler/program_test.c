@@ -232,6 +232,26 @@ static void a_chat_is_answered_plain_and_as_a_stream(void **state)
     stop_scheduler();
 }
 
+static void log_probabilities_come_with_their_tokens(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.answer = "H你"});
+    assert_parts(chat(",\"logprobs\":true,\"top_logprobs\":2"), " 200 ",
+                 "\"logprobs\":{\"content\":[{\"token\":\"H\",\"logprob\":-0.5,\"bytes\":[72],"
+                 "\"top_logprobs\":[{\"token\":\"H\",\"logprob\":-0.5,\"bytes\":[72]},",
+                 "\"bytes\":[228,189,160],", "\"refusal\":null},\"finish_reason\":\"stop\"", NULL);
+    assert_parts(chat(",\"logprobs\":true,\"stream\":true"),
+                 "\"content\":\"H\"},\"logprobs\":{\"content\":[{\"token\":\"H\"",
+                 "\"content\":\"你\"},\"logprobs\":{\"content\":[{", "\"bytes\":[228,189,160],",
+                 "[DONE]", NULL);
+    assert_parts(ask("POST", "/v1/completions", "", "{\"prompt\":\"x\",\"logprobs\":1}"),
+                 "\"logprobs\":{\"tokens\":[\"H\",", "\"token_logprobs\":[-0.5,",
+                 "\"top_logprobs\":[{\"H\":-0.5},", "\"text_offset\":[0,1", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
 static void a_stop_string_ends_the_text_and_tells_the_node(void **state)
 {
     (void)state;
@@ -450,6 +470,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chat_is_answered_plain_and_as_a_stream),
+        cmocka_unit_test(log_probabilities_come_with_their_tokens),
         cmocka_unit_test(a_stop_string_ends_the_text_and_tells_the_node),
         cmocka_unit_test(a_client_that_leaves_cancels_its_flight),
         cmocka_unit_test(what_cannot_be_asked_is_refused),

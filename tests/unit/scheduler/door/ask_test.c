@@ -107,7 +107,9 @@ static const struct wrong chats[] = {
      "stream_options.include_usage"},
     {CHAT(",\"n\":2"), "n"},
     {CHAT(",\"tools\":[{}]"), "tools"},
-    {CHAT(",\"logprobs\":true"), "logprobs"},
+    {CHAT(",\"logprobs\":1"), "logprobs"},
+    {CHAT(",\"top_logprobs\":2"), "top_logprobs"},
+    {CHAT(",\"logprobs\":true,\"top_logprobs\":21"), "top_logprobs"},
     {CHAT(",\"response_format\":{\"type\":\"json_object\"}"), "response_format"},
     {CHAT(",\"response_format\":\"text\""), "response_format"},
     {CHAT(",\"session\":\"\""), "session"},
@@ -122,6 +124,7 @@ static const struct wrong texts[] = {
     {"{\"model\":\"m\",\"prompt\":[1,-2]}", "prompt[1]"},
     {"{\"model\":\"m\",\"prompt\":[1,2147483648]}", "prompt[1]"},
     {TEXT(",\"echo\":true"), "echo"},
+    {TEXT(",\"logprobs\":true"), "logprobs"},
     {TEXT(",\"suffix\":\"x\""), "suffix"},
     {TEXT(",\"best_of\":2"), "best_of"},
 };

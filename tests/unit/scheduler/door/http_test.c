@@ -295,7 +295,16 @@ static void *chunked_client(void *argument)
         buf_add_text(&body, "\r\n");
     }
     buf_add_text(&body, "0\r\n\r\n");
-    EXPECT(ask_once(body.data, NULL), "HTTP/1.1 413");
+    EXPECT(ask_once(body.data, NULL), "\"code\":\"request_too_large\"");
+    /* An interim answer went before. */
+    int fd = dial();
+    EXPECT(ask(fd,
+               "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+               "Expect: 100-continue\r\n\r\n",
+               "Continue\r\n"),
+           "HTTP/1.1 100");
+    EXPECT(ask(fd, strstr(body.data, "1000\r\n"), NULL), "\"code\":\"request_too_large\"");
+    close(fd);
     buf_clear(&body);
     buf_add_text(&body, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
                         "5\r\nhello\r\n0\r\n\r\n");
