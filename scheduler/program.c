@@ -89,6 +89,7 @@ enum err program_build(struct program *program)
     struct settings *settings = &program->settings;
     TRY(settings_check(settings));
     log_set_level((enum log_level)log_level_parse(settings->log_level));
+    settings_make_room(settings);
     if (*settings->chat_template)
         TRY(template_parse_name(&program->template, settings->chat_template));
     TRY(keys_new(&program->door.keys, settings->keys));

@@ -4,8 +4,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static const struct conf_row rows[] = {
 #define CONF(type, name, preset, min, max, unit, text) \
@@ -82,4 +84,21 @@ enum err settings_check(const struct settings *settings)
             "API keys (without keys only a loopback address is served)",
             settings->listen);
     return ERR_OK;
+}
+
+void settings_make_room(struct settings *settings)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+    rlim_t before = files.rlim_cur;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) files.rlim_cur = before;
+    uint64_t most = files.rlim_cur;
+    uint64_t room = most > 2 * SETTINGS_FILES_ASIDE ? most - SETTINGS_FILES_ASIDE : most / 2;
+    if (settings->connections <= room) return;
+    log_warn("connections_fewer",
+             "asked=%" PRIu64 " now=%" PRIu64 " open_files=%" PRIu64
+             " hint=\"raise ulimit -n (LimitNOFILE)\"",
+             (uint64_t)settings->connections, room, most);
+    settings->connections = room;
 }

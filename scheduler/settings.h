@@ -6,6 +6,10 @@
 #include "base/conf.h"
 #include "base/metric.h"
 
+enum {
+    SETTINGS_FILES_ASIDE = 256 // open files that are no client's: nodes, Redis, the loop's own
+};
+
 struct settings {
 #define CONF(type, name, preset, min, max, unit, text) CONF_FIELD_##type name;
 #include "scheduler/scheduler.conf.def"
@@ -26,6 +30,10 @@ extern const struct metric_row settings_metrics[METRIC_COUNT];
 /* What no single row can say: addresses that parse, words that are known. ERR_INVALID names the
  * setting. */
 enum err settings_check(const struct settings *settings);
+/* Raise this process's limit of open files as far as the system lets it; where that is not enough
+ * for `connections` besides nodes and Redis, `connections` becomes what is. Without it the listener
+ * would spin on clients that it cannot accept, and nodes would find no descriptor. */
+void settings_make_room(struct settings *settings);
 /* Part "host:port" or "[v6]:port". ERR_INVALID. */
 enum err settings_address(const char *text, char host[256], unsigned short *port);
 /* Whether only this machine can reach `host`. */
