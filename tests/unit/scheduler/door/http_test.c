@@ -232,6 +232,13 @@ static void errors_that_evhttp_makes_have_the_apis_shape(void **state)
     run(bad_client);
 }
 
+/* An answer that must not pass. */
+static char *emptied(char *answer)
+{
+    answer[0] = '\0';
+    return answer;
+}
+
 static void *bare_client(void *argument)
 {
     (void)argument;
@@ -240,7 +247,7 @@ static void *bare_client(void *argument)
     EXPECT(answer, "Content-Length: 38\r\n");
     /* Nothing of a body is ahead of the next answer. */
     answer = ask(fd, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n", "}");
-    EXPECT(strncmp(answer, "HTTP/1.1 200", 12) == 0 ? answer : strcpy(answer, "?"), "\"GET\"");
+    EXPECT(strncmp(answer, "HTTP/1.1 200", 12) == 0 ? answer : emptied(answer), "\"GET\"");
     close(fd);
     /* An old client that would keep the connection still learns where a stream ends. */
     EXPECT(ask_once("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", NULL),
@@ -270,8 +277,7 @@ static void *smuggling_client(void *argument)
         buf_add_text(&text, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
         char *answer = ask_once(buf_text(&text), NULL);
         buf_fini(&text);
-        EXPECT(strstr(answer, "data:") ? strcpy(answer, "?") : answer,
-               "\"code\":\"invalid_request\"");
+        EXPECT(strstr(answer, "data:") ? emptied(answer) : answer, "\"code\":\"invalid_request\"");
     }
     atomic_store(&scene.done, true);
     return NULL;
