@@ -451,6 +451,49 @@ static void keys_are_asked_for_and_limits_kept(void **state)
     stop_scheduler();
 }
 
+static void who_leaves_is_given_back_what_was_taken_and_no_more(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    char path[] = "/tmp/qiao-keys-XXXXXX";
+    const char keys[] =
+        "[{\"key\":\"the-small-key-123\",\"id\":\"leaver\",\"tokens_per_minute\":110}]";
+    const char key[] = "Authorization: Bearer the-small-key-123\r\n";
+    const char url[] = "/v1/chat/completions";
+    const char body[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"max_tokens\":50}";
+    int file = mkstemp(path);
+    assert_int_equal(write(file, keys, sizeof keys - 1), sizeof keys - 1);
+    close(file);
+    start_scheduler(path);
+    unlink(path);
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    test_redis_freeze(&scene.redis, true);
+    int leaving = begin("POST", url, key, body); // its 69 tokens come back
+    usleep(50000);
+    close(leaving);
+    usleep(50000);
+    test_redis_freeze(&scene.redis, false);
+    usleep(100000);
+    fake_node_hang(node, true);
+    test_redis_freeze(&scene.redis, true);
+    int staying = begin("POST", url, key, body);
+    usleep(50000);
+    leaving = begin("POST", url, key, body); // it would be refused: nothing comes back
+    usleep(50000);
+    close(leaving);
+    usleep(50000);
+    test_redis_freeze(&scene.redis, false);
+    for (int wait = 0; fake_node_submits(node) < 1 && wait < 2000; wait++)
+        usleep(1000);
+    assert_int_equal(fake_node_submits(node), 1);
+    assert_parts(ask("POST", url, key, body), " 429 ", NULL);
+    close(staying);
+    wait_for_cancels(node, 1);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
 static int start_redis(void **state)
 {
     (void)state;
@@ -479,6 +522,7 @@ int main(void)
         cmocka_unit_test(two_devices_cannot_write_over_one_another),
         cmocka_unit_test(without_redis_stateless_requests_go_on),
         cmocka_unit_test(keys_are_asked_for_and_limits_kept),
+        cmocka_unit_test(who_leaves_is_given_back_what_was_taken_and_no_more),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }
