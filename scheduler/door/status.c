@@ -71,8 +71,10 @@ void status_metrics(struct door *door, struct http_request *request)
     struct context context;
     if (!door_admit(door, request, true, &context)) return;
     struct buf body = {0};
-    metric_set(door->metrics, M_connections, NULL, NULL,
-               (double)http_stats(door->http)->connections);
+    const struct http_stats *http = http_stats(door->http);
+    metric_set(door->metrics, M_connections, NULL, NULL, (double)http->connections);
+    metric_set(door->metrics, M_connections_refused_total, NULL, NULL, (double)http->refused);
+    metric_set(door->metrics, M_slow_readers_total, NULL, NULL, (double)http->slow);
     metric_set(door->metrics, M_store_up, NULL, NULL, store_is_up(door->store) ? 1 : 0);
     metrics_render(door->metrics, &body);
     http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", body.data, body.size);
