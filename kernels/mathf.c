@@ -4,38 +4,11 @@
  * h = f^2 / 2, R = 2 (s^2 / 3 + s^4 / 5 + ...), which follows from log(1 + f) = 2 atanh(s). */
 #include "kernels/mathf.h"
 
+#include "kernels/bits.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
-
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static double double_of(uint64_t bits)
-{
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint64_t double_bits(double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
 
 /* The steps of kernels/x86/avx512.c: exp_lanes(), one for one. */
 float mathf_exp(float x)

@@ -1,23 +1,11 @@
 #include "kernels/quant.h"
 
+#include "kernels/bits.h"
+
 #include "base/gguf.h"
 #include "base/must.h"
 
 #include <string.h>
-
-static uint32_t bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 float quant_f16_to_f32(uint16_t half)
 {

@@ -3,6 +3,7 @@
  * fmaf() here is libm's, which is right with and without FMA in the machine; nothing is compiled for more than
  * the base architecture, so this column runs anywhere. */
 #include "kernels/attention.h"
+#include "kernels/bits.h"
 #include "kernels/columns.h"
 #include "kernels/mathf.h"
 #include "kernels/ops.h"
@@ -13,7 +14,6 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <string.h>
 
 enum {
     LANES = 16,
@@ -32,16 +32,7 @@ static float lanes_sum(float lane[LANES])
 /* A float's magnitude as a whole number: in the order of the magnitudes, infinity and NaN above all. */
 static uint32_t magnitude_bits(float value)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits & 0x7FFFFFFF;
-}
-
-static float float_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return bits_of(value) & 0x7FFFFFFF;
 }
 
 /* To nearest even; |value| < 2^22. */
@@ -49,10 +40,7 @@ static int32_t round_even(float value)
 {
     uint32_t magic_bits =
         0x4B400000; // 1.5 * 2^23: adding it leaves the whole number in the low bits
-    float shifted = value + float_of(magic_bits);
-    uint32_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    return (int32_t)(bits - magic_bits);
+    return (int32_t)(bits_of(value + float_of(magic_bits)) - magic_bits);
 }
 
 static void quantise_block(const float *x, int8_t *q, float *d, int32_t *sum)
