@@ -97,17 +97,6 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static void run_gemm(const struct ops *ops, const struct gemm *gemm)
-{
-    switch (gemm->weights->kind) {
-    case PACKED_Q8: ops->gemm_q8(gemm); return;
-    case PACKED_F32: ops->gemm_f32(gemm); return;
-    case PACKED_F16: ops->gemm_f16(gemm); return;
-    case PACKED_ROWS: break;
-    }
-    must(!"a kind with a kernel");
-}
-
 /* The same part through OpenBLAS: out[rows][n0..n1) = x[rows][K] . w[n0..n1)[K]^T. */
 static void run_blas(const struct gemm *gemm, size_t n0, size_t n1)
 {
@@ -135,7 +124,7 @@ static void matmul_part(void *argument, size_t part, size_t lane)
     if (job->weights->kind == PACKED_ROWS)
         run_blas(&gemm, n0, n1);
     else
-        run_gemm(job->ops, &gemm);
+        job->ops->gemm[gemm.weights->kind](&gemm);
     if (!job->bias) return;
     for (size_t row = gemm.row_begin; row < gemm.row_end; row++)
         job->ops->add(job->out + row * outputs + n0, job->bias + n0, n1 - n0);

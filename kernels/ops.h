@@ -14,11 +14,12 @@
 #ifndef KERNELS_OPS_H
 #define KERNELS_OPS_H
 
+#include "kernels/pack.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 struct attention;
-struct packed;
 
 /* Activations of `rows` tokens, [rows][cols], in the two forms that weights ask for. */
 struct acts {
@@ -47,12 +48,12 @@ struct ops {
      * d = 0: q and sum are 0. A value that is not finite: d is NaN, q and sum are 0. */
     void (*quantise)(struct acts *acts, size_t row_begin, size_t row_end);
 
-    /* PACKED_Q8: over blocks ascending, acc = fma((float)dot, (float)w_scale * a_scale, acc), from 0, where
-     * dot is the exact integer product of the block. One chain per output. */
-    void (*gemm_q8)(const struct gemm *gemm);
-    /* PACKED_F32, PACKED_F16: over k ascending, acc = fma(x[k], (float)w[k], acc), from 0. */
-    void (*gemm_f32)(const struct gemm *gemm);
-    void (*gemm_f16)(const struct gemm *gemm);
+    /* The product of each kind of packed matrix (NULL for PACKED_ROWS, which is OpenBLAS's). One chain per
+     * output, from 0.
+     *      PACKED_Q8             over blocks ascending, acc = fma((float)dot, (float)w_scale * a_scale, acc), where
+     *                            dot is the exact integer product of the block
+     *      PACKED_F32, _F16      over k ascending, acc = fma(x[k], (float)w[k], acc) */
+    void (*gemm[PACKED_KINDS])(const struct gemm *gemm);
 
     /* out[i] = (x[i] * r) * weight[i], r = 1 / sqrt(s / n + epsilon), s = the 16-lane sum of squares, each taken
      * as lane = fma(x, x, lane). n > 0. In place allowed. */

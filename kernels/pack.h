@@ -30,6 +30,10 @@ enum packed_kind {
     PACKED_ROWS
 };
 
+enum {
+    PACKED_KINDS = PACKED_ROWS + 1
+};
+
 struct packed {
     enum packed_kind kind;
     size_t rows; // N

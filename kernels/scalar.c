@@ -294,9 +294,7 @@ void ops_fill_scalar(struct ops *ops)
     *ops = (struct ops){
         .name = "scalar",
         .quantise = quantise,
-        .gemm_q8 = gemm_q8,
-        .gemm_f32 = gemm_f32,
-        .gemm_f16 = gemm_f16,
+        .gemm = {[PACKED_Q8] = gemm_q8, [PACKED_F32] = gemm_f32, [PACKED_F16] = gemm_f16},
         .rms_norm = rms_norm,
         .add = add,
         .rope_interleaved = rope_interleaved,

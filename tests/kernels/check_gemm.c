@@ -71,12 +71,6 @@ struct shape {
     size_t rows, outputs, cols;
 };
 
-static void (*gemm_of(const struct ops *ops, uint32_t type))(const struct gemm *gemm)
-{
-    if (type == GGUF_TENSOR_Q8_0) return ops->gemm_q8;
-    return type == GGUF_TENSOR_F32 ? ops->gemm_f32 : ops->gemm_f16;
-}
-
 /* Outputs that were not asked for must stay as they were: both start with the same marks. */
 static void gemm_case(struct check *check, uint32_t type, struct shape shape,
                       enum check_recipe recipe, bool part)
@@ -101,9 +95,9 @@ static void gemm_case(struct check *check, uint32_t type, struct shape shape,
         gemm.row_begin = check_below(check, shape.rows);
         gemm.row_end = gemm.row_begin + 1 + check_below(check, shape.rows - gemm.row_begin);
     }
-    gemm_of(check->want, type)(&gemm);
+    check->want->gemm[weights->kind](&gemm);
     gemm.out = got;
-    gemm_of(check->got, type)(&gemm);
+    check->got->gemm[weights->kind](&gemm);
     check_same_floats(check, want, got, count, "%zu rows, %zu outputs, %zu columns, %s%s",
                       shape.rows, shape.outputs, shape.cols, check_recipe_name(recipe),
                       part ? ", a part" : "");
@@ -159,9 +153,9 @@ static void check_every_half(struct check *check)
     struct gemm gemm = {.weights = &packed, .acts = &acts, .out = want};
     gemm.tile_end = packed_tiles(&packed);
     gemm.row_end = 1;
-    check->want->gemm_f16(&gemm);
+    check->want->gemm[PACKED_F16](&gemm);
     gemm.out = got;
-    check->got->gemm_f16(&gemm);
+    check->got->gemm[PACKED_F16](&gemm);
     check_same_floats(check, want, got, HALVES, "every f16");
     check_release(check);
 }
