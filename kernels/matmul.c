@@ -29,8 +29,8 @@ static size_t align_up(size_t size)
 size_t matmul_acts_size(size_t values_max)
 {
     size_t blocks = values_max / QUANT_BLOCK;
-    return align_up(values_max) + align_up(blocks * sizeof(float)) +
-           align_up(blocks * sizeof(int32_t));
+    return align_up(values_max) + 4 * align_up(blocks * sizeof(float)) +
+           align_up(values_max * sizeof(uint16_t));
 }
 
 void matmul_acts_init(struct matmul_acts *acts, size_t values_max, void *area)
@@ -44,6 +44,12 @@ void matmul_acts_init(struct matmul_acts *acts, size_t values_max, void *area)
     acts->acts.d = (float *)(void *)bytes;
     bytes += align_up(blocks * sizeof(float));
     acts->acts.sum = (int32_t *)(void *)bytes;
+    bytes += align_up(blocks * sizeof(int32_t));
+    acts->acts.half = (int32_t *)(void *)bytes;
+    bytes += align_up(blocks * sizeof(int32_t));
+    acts->acts.dsum = (float *)(void *)bytes;
+    bytes += align_up(blocks * sizeof(float));
+    acts->acts.bf = (uint16_t *)(void *)bytes;
 }
 
 void matmul_acts_set(struct matmul_acts *acts, const float *x, size_t rows, size_t cols)
@@ -53,11 +59,13 @@ void matmul_acts_set(struct matmul_acts *acts, const float *x, size_t rows, size
     acts->acts.rows = rows;
     acts->acts.cols = cols;
     acts->quantised = false;
+    acts->rounded = false;
 }
 
 struct quantise_job {
     const struct ops *ops;
     struct acts *acts;
+    bool rounds; // to bf16
 };
 
 static void quantise_part(void *argument, size_t part, size_t lane)
@@ -66,17 +74,29 @@ static void quantise_part(void *argument, size_t part, size_t lane)
     struct quantise_job *job = argument;
     size_t begin = part * QUANTISE_ROWS;
     size_t end = begin + QUANTISE_ROWS;
-    job->ops->quantise(job->acts, begin, end < job->acts->rows ? end : job->acts->rows);
+    if (end > job->acts->rows) end = job->acts->rows;
+    if (job->rounds)
+        job->ops->round_bf16(job->acts, begin, end);
+    else
+        job->ops->quantise(job->acts, begin, end, 0, job->acts->cols / QUANT_BLOCK);
 }
 
-static void quantise(struct team *team, const struct ops *ops, struct matmul_acts *acts)
+/* The form of the activations that `kind` asks for, made once after each set. */
+static void prepare(struct team *team, const struct ops *ops, struct matmul_acts *acts,
+                    enum packed_kind kind)
 {
-    struct quantise_job job = {.ops = ops, .acts = &acts->acts};
-    if (job.acts->rows * job.acts->cols < QUANTISE_ALONE)
-        ops->quantise(job.acts, 0, job.acts->rows);
-    else
-        team_run(team, ceil_div(job.acts->rows, QUANTISE_ROWS), quantise_part, &job);
-    acts->quantised = true;
+    bool rounds = kind == PACKED_BF16;
+    bool *made = rounds ? &acts->rounded : &acts->quantised;
+    if (*made || !(rounds || packed_quantised(kind))) return;
+    struct quantise_job job = {.ops = ops, .acts = &acts->acts, .rounds = rounds};
+    size_t parts = ceil_div(job.acts->rows, QUANTISE_ROWS);
+    if (job.acts->rows * job.acts->cols < QUANTISE_ALONE) {
+        for (size_t part = 0; part < parts; part++)
+            quantise_part(&job, part, 0);
+    } else {
+        team_run(team, parts, quantise_part, &job);
+    }
+    *made = true;
 }
 
 /* How one product is cut: parts of `tiles` tiles x `rows` rows, the rows of a group of tiles in a run so that its
@@ -130,23 +150,12 @@ static void matmul_part(void *argument, size_t part, size_t lane)
         job->ops->add(job->out + row * outputs + n0, job->bias + n0, n1 - n0);
 }
 
-static size_t tile_bytes(const struct packed *weights)
-{
-    switch (weights->kind) {
-    case PACKED_Q8: return weights->cols * PACK_TILE;
-    case PACKED_F16: return weights->cols * PACK_TILE * sizeof(uint16_t);
-    case PACKED_F32:
-    case PACKED_ROWS: break;
-    }
-    return weights->cols * PACK_TILE * sizeof(float);
-}
-
 void matmul(struct team *team, const struct ops *ops, const struct packed *weights,
             struct matmul_acts *acts, const float *bias, float *out)
 {
     must(acts->acts.cols == weights->cols);
     if (acts->acts.rows == 0) return;
-    if (weights->kind == PACKED_Q8 && !acts->quantised) quantise(team, ops, acts);
+    prepare(team, ops, acts, weights->kind);
 
     struct matmul_job job = {.ops = ops, .weights = weights, .acts = &acts->acts, .bias = bias};
     job.out = out;
@@ -158,7 +167,7 @@ void matmul(struct team *team, const struct ops *ops, const struct packed *weigh
         job.tiles = ceil_div(tiles, threads);
         job.rows = acts->acts.rows;
     } else {
-        size_t cached = PART_BYTES / tile_bytes(weights);
+        size_t cached = PART_BYTES / packed_tile_size(weights);
         size_t shared = ceil_div(tiles, threads * PARTS_PER_THREAD);
         job.tiles = smaller(shared, cached > 0 ? cached : 1);
         job.rows = PART_ROWS;

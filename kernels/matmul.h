@@ -21,7 +21,8 @@ struct team;
 struct matmul_acts {
     struct acts acts;
     size_t values_max; // most rows * cols
-    bool quantised;    // acts.q holds acts.x
+    bool quantised;    // acts.q and what goes with it hold acts.x
+    bool rounded;      // acts.bf does
 };
 
 /* Bytes of the area for at most `values_max` activations (rows * cols); 64-byte aligned. */

@@ -21,17 +21,43 @@
 
 struct attention;
 
-/* Activations of `rows` tokens, [rows][cols], in the two forms that weights ask for. */
+enum {
+    ACTS_PANEL = 16 // rows
+};
+
+/* Activations of `rows` tokens, [rows][cols], in the forms that weights ask for. Rows are cut into panels of
+ * ACTS_PANEL, the last one of as many as are left; P is the number of rows of the panel at hand. Within a panel a
+ * block (of 32 columns) of all its rows lies together, so a kernel walks one run of memory:
+ *
+ *      quantised   value = d * q     entry e = panel * 16 * blocks + block * P + row in the panel
+ *      rounded     to bf16           pair  p = panel * 16 * pairs + pair * P + row in the panel, pairs = cols / 2 */
 struct acts {
     const float *x; // [rows][cols], the caller's
-    int8_t *q;      // [rows][cols]; value = d * q
-    float *d;       // [rows][cols / 32]
-    int32_t *sum;   // [rows][cols / 32]: the sum of a block's q
+    int8_t *q;      // [entries][32]
+    float *d;       // [entries]
+    int32_t *sum;   // [entries]: the sum of a block's q
+    int32_t *half;  // [entries]: of its first 16
+    float *dsum;    // [entries]: d * (float)sum, rounded
+    uint16_t *bf;   // [pairs][2]: columns 2p and 2p + 1
     size_t rows;
     size_t cols;
 };
 
-/* Which outputs a GEMM makes: rows (tokens) x tiles of 16 outputs. */
+/* Entry (pair) of a row's block (pair) 0, of `count`; number b is b * acts_panel_rows() further. */
+static inline size_t acts_entry(size_t row, size_t count)
+{
+    return row / ACTS_PANEL * ACTS_PANEL * count + row % ACTS_PANEL;
+}
+
+/* Rows of the panel that `row` is in. */
+static inline size_t acts_panel_rows(const struct acts *acts, size_t row)
+{
+    size_t left = acts->rows - row / ACTS_PANEL * ACTS_PANEL;
+    return left < ACTS_PANEL ? left : ACTS_PANEL;
+}
+
+/* Which outputs a GEMM makes: rows (tokens) x tiles of 16 outputs. Rows come in whole panels: row_begin is a multiple
+ * of ACTS_PANEL, row_end is one or acts->rows. */
 struct gemm {
     const struct packed *weights;
     const struct acts *acts; // cols = weights->cols
@@ -43,16 +69,27 @@ struct gemm {
 struct ops {
     const char *name; // of the highest rung that has a slot here
 
-    /* Rows [row_begin, row_end) of acts->x into q, d and sum. cols is a multiple of 32. For each 32 values:
-     * amax = the largest magnitude; d = amax / 127; q = x / d, rounded to nearest even, within -127..127.
-     * d = 0: q and sum are 0. A value that is not finite: d is NaN, q and sum are 0. */
-    void (*quantise)(struct acts *acts, size_t row_begin, size_t row_end);
+    /* Blocks [block_begin, block_end) of rows [row_begin, row_end) of acts->x into q, d, sum, half and dsum. cols is
+     * a multiple of 32. For each 32 values: amax = the largest magnitude; d = amax / 127; q = x / d, rounded to
+     * nearest even, within -127..127. d = 0: q and the sums are 0. A value that is not finite: d and dsum are NaN, q
+     * and the sums are 0. */
+    void (*quantise)(struct acts *acts, size_t row_begin, size_t row_end, size_t block_begin,
+                     size_t block_end);
+    /* Rows [row_begin, row_end) of acts->x into bf (cols is even): to nearest even, denormals to zero of their sign. */
+    void (*round_bf16)(struct acts *acts, size_t row_begin, size_t row_end);
 
     /* The product of each kind of packed matrix (NULL for PACKED_ROWS, which is OpenBLAS's). One chain per
-     * output, from 0.
-     *      PACKED_Q8             over blocks ascending, acc = fma((float)dot, (float)w_scale * a_scale, acc), where
-     *                            dot is the exact integer product of the block
-     *      PACKED_F32, _F16      over k ascending, acc = fma(x[k], (float)w[k], acc) */
+     * output, from 0; a = the activations' d.
+     *      quantised     over blocks ascending, acc = fma((float)dot, s * a, acc), dot the exact integer product of the
+     *                    block's q and (code - zero)
+     *          Q8_0, Q4_0, Q4_1, Q5_0, Q5_1    s = d
+     *          Q4_K, Q5_K                      s = d * (float)scale
+     *          Q6_K                            s = d; dot = scale0 * (dot of columns 0..15) + scale1 * (of 16..31)
+     *                    then, with a min: acc = fma(m, a * (float)sum, acc), m as stored or -(dmin * (float)min)
+     *      F32, F16      over k ascending, acc = fma(x[k], (float)w[k], acc)
+     *      BF16          over pairs ascending, acc = flush(fma(x[2p + 1], w[2p + 1], acc)), then the same of 2p; x as
+     *                    rounded, w and x as zero when denormal; flush() makes a result that is tiny when rounded to 24
+     *                    bits zero of its sign. This is vdpbf16ps. */
     void (*gemm[PACKED_KINDS])(const struct gemm *gemm);
 
     /* out[i] = (x[i] * r) * weight[i], r = 1 / sqrt(s / n + epsilon), s = the 16-lane sum of squares, each taken

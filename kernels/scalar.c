@@ -7,7 +7,6 @@
 #include "kernels/columns.h"
 #include "kernels/mathf.h"
 #include "kernels/ops.h"
-#include "kernels/pack.h"
 #include "kernels/quant.h"
 
 #include "base/must.h"
@@ -43,7 +42,7 @@ static int32_t round_even(float value)
     return (int32_t)(bits_of(value + float_of(magic_bits)) - magic_bits);
 }
 
-static void quantise_block(const float *x, int8_t *q, float *d, int32_t *sum)
+static void quantise_block(const float *x, struct acts *acts, size_t entry)
 {
     uint32_t amax = 0;
     for (size_t i = 0; i < BLOCK; i++) {
@@ -51,99 +50,43 @@ static void quantise_block(const float *x, int8_t *q, float *d, int32_t *sum)
         if (magnitude > amax) amax = magnitude;
     }
     bool finite = amax < 0x7F800000;
-    *d = finite ? float_of(amax) / 127.0f : float_of(0x7FC00000);
-    *sum = 0;
+    float d = finite ? float_of(amax) / 127.0f : float_of(0x7FC00000);
+    int32_t sum = 0;
     for (size_t i = 0; i < BLOCK; i++) {
-        int32_t rounded = finite && *d > 0 ? round_even(x[i] / *d) : 0;
+        int32_t rounded = finite && d > 0 ? round_even(x[i] / d) : 0;
         // The division by a denormal d may leave the range.
         rounded = rounded > 127 ? 127 : rounded < -127 ? -127 : rounded;
-        q[i] = (int8_t)rounded;
-        *sum += rounded;
+        if (i == BLOCK / 2) acts->half[entry] = sum;
+        acts->q[entry * BLOCK + i] = (int8_t)rounded;
+        sum += rounded;
+    }
+    acts->d[entry] = d;
+    acts->sum[entry] = sum;
+    acts->dsum[entry] = d * (float)sum;
+}
+
+static void quantise(struct acts *acts, size_t row_begin, size_t row_end, size_t block_begin,
+                     size_t block_end)
+{
+    for (size_t row = row_begin; row < row_end; row++) {
+        size_t first = acts_entry(row, acts->cols / BLOCK);
+        size_t stride = acts_panel_rows(acts, row);
+        for (size_t b = block_begin; b < block_end; b++)
+            quantise_block(acts->x + row * acts->cols + b * BLOCK, acts, first + b * stride);
     }
 }
 
-static void quantise(struct acts *acts, size_t row_begin, size_t row_end)
+static void round_bf16(struct acts *acts, size_t row_begin, size_t row_end)
 {
-    size_t blocks = acts->cols / BLOCK;
-    for (size_t b = row_begin * blocks; b < row_end * blocks; b++)
-        quantise_block(acts->x + b * BLOCK, acts->q + b * BLOCK, &acts->d[b], &acts->sum[b]);
-}
-
-/* One lane's exact dot with 32 activations. block: [8][16 rows x 4 bytes], w + 128. */
-static int32_t block_dot(const uint8_t *block, size_t lane, const int8_t *a)
-{
-    int32_t dot = 0;
-    for (size_t group = 0; group < BLOCK / 4; group++)
-        for (size_t j = 0; j < 4; j++)
-            dot += (block[group * 4 * LANES + lane * 4 + j] - 128) * a[group * 4 + j];
-    return dot;
-}
-
-static float q8_output(const struct gemm *gemm, size_t row, size_t output)
-{
-    const struct packed *weights = gemm->weights;
-    size_t blocks = weights->cols / BLOCK;
-    size_t first = output / LANES * blocks; // the tile's first block
-    size_t lane = output % LANES;
-    const uint8_t *w = weights->weights;
-    const int8_t *a = gemm->acts->q + row * weights->cols;
-    const float *d = gemm->acts->d + row * blocks;
-    float acc = 0;
-    for (size_t b = 0; b < blocks; b++) {
-        int32_t dot = block_dot(w + (first + b) * LANES * BLOCK, lane, a + b * BLOCK);
-        float scale = quant_f16_to_f32(weights->scales[(first + b) * LANES + lane]);
-        acc = fmaf((float)dot, scale * d[b], acc);
+    size_t pairs = acts->cols / 2;
+    for (size_t row = row_begin; row < row_end; row++) {
+        const float *x = acts->x + row * acts->cols;
+        uint16_t *out = acts->bf + 2 * acts_entry(row, pairs);
+        for (size_t k = 0; k < 2 * pairs; k++) {
+            size_t at = k / 2 * 2 * acts_panel_rows(acts, row) + k % 2;
+            out[at] = quant_f32_to_bf16(x[k]);
+        }
     }
-    return acc;
-}
-
-static float f32_output(const struct gemm *gemm, size_t row, size_t output)
-{
-    size_t cols = gemm->weights->cols;
-    const float *w = gemm->weights->weights;
-    const float *x = gemm->acts->x + row * cols;
-    w += output / LANES * cols * LANES + output % LANES;
-    float acc = 0;
-    for (size_t k = 0; k < cols; k++)
-        acc = fmaf(x[k], w[k * LANES], acc);
-    return acc;
-}
-
-static float f16_output(const struct gemm *gemm, size_t row, size_t output)
-{
-    size_t cols = gemm->weights->cols;
-    const uint16_t *w = gemm->weights->weights;
-    const float *x = gemm->acts->x + row * cols;
-    w += output / LANES * cols * LANES + output % LANES;
-    float acc = 0;
-    for (size_t k = 0; k < cols; k++)
-        acc = fmaf(x[k], quant_f16_to_f32(w[k * LANES]), acc);
-    return acc;
-}
-
-static void each_output(const struct gemm *gemm,
-                        float (*output)(const struct gemm *gemm, size_t row, size_t output))
-{
-    size_t outputs = gemm->weights->rows;
-    size_t end = gemm->tile_end * LANES < outputs ? gemm->tile_end * LANES : outputs;
-    for (size_t row = gemm->row_begin; row < gemm->row_end; row++)
-        for (size_t n = gemm->tile_begin * LANES; n < end; n++)
-            gemm->out[row * outputs + n] = output(gemm, row, n);
-}
-
-static void gemm_q8(const struct gemm *gemm)
-{
-    each_output(gemm, q8_output);
-}
-
-static void gemm_f32(const struct gemm *gemm)
-{
-    each_output(gemm, f32_output);
-}
-
-static void gemm_f16(const struct gemm *gemm)
-{
-    each_output(gemm, f16_output);
 }
 
 static void rms_norm(float *out, const float *x, const float *weight, size_t n, float epsilon)
@@ -294,7 +237,7 @@ void ops_fill_scalar(struct ops *ops)
     *ops = (struct ops){
         .name = "scalar",
         .quantise = quantise,
-        .gemm = {[PACKED_Q8] = gemm_q8, [PACKED_F32] = gemm_f32, [PACKED_F16] = gemm_f16},
+        .round_bf16 = round_bf16,
         .rms_norm = rms_norm,
         .add = add,
         .rope_interleaved = rope_interleaved,
@@ -306,4 +249,5 @@ void ops_fill_scalar(struct ops *ops)
         .attention = attention,
         .kv_write = kv_write,
     };
+    scalar_fill_gemm(ops);
 }

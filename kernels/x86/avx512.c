@@ -7,6 +7,7 @@ void ops_fill_avx512(struct ops *ops)
 {
     ops->name = "avx512";
     avx512_fill_gemm(ops);
+    avx512_fill_float(ops);
     avx512_fill_rows(ops);
     avx512_fill_attention(ops);
 }

@@ -102,6 +102,7 @@ float avx512_exp_sum(float *out, const float *x, float top, size_t n);
 
 /* The slots of one file each. */
 void avx512_fill_gemm(struct ops *ops);
+void avx512_fill_float(struct ops *ops);
 void avx512_fill_rows(struct ops *ops);
 void avx512_fill_attention(struct ops *ops);
 

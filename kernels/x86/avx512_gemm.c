@@ -1,159 +1,271 @@
-/* kernels/x86/avx512_gemm.c -- the AVX-512 column: products of packed matrices. */
+/* kernels/x86/avx512_gemm.c -- the AVX-512 column: products of packed quantised matrices.
+ *
+ * One tile of 16 outputs x up to 16 rows at a time. A block's codes are unpacked into 8 vectors, which stay in
+ * registers while the rows pass by; a row's 4 activations are broadcast out of memory by the dot instruction
+ * itself. Codes are unsigned as vpdpbusd wants them; the dot becomes that of (code - zero) by starting at
+ * -zero * sum. */
 #include "kernels/ops.h"
 #include "kernels/pack.h"
 #include "kernels/x86/avx512.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 enum {
-    GROUPS = BLOCK / 4 // vectors of weights in a block of a tile
+    GROUPS = BLOCK / 4, // vectors of codes in a block of a tile
+    ROWS = ACTS_PANEL,
+    VECTOR = 64,
+    SUPER_BLOCKS = QUANT_SUPER / BLOCK
 };
 
-INLINE __m512i four_bytes(const int8_t *from)
+/* dot += codes . the 4 bytes at `from`, in each lane. gcc 12 makes a load and a broadcast of the intrinsic; the
+ * instruction can do both. */
+INLINE __m512i dot_four(__m512i dot, __m512i codes, const int8_t *from)
 {
-    int32_t four;
-    memcpy(&four, from, sizeof four);
-    return _mm512_set1_epi32(four);
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0"
+            : "+v"(dot)
+            : "v"(codes), "m"(*(const int32_t *)(const void *)from));
+    return dot;
 }
 
-/* One tile x `count` rows. The 8 vectors of a block of weights stay in registers while the rows pass by; the
- * unsigned dot is made signed by starting at -128 * sum. */
-INLINE void q8_tile(const struct gemm *gemm, size_t tile, size_t row, size_t count)
+INLINE __m512 broadcast(const float *from)
 {
-    const struct packed *weights = gemm->weights;
-    size_t cols = weights->cols;
-    size_t blocks = cols / BLOCK;
-    const uint8_t *w = (const uint8_t *)weights->weights + tile * LANES * cols;
-    const uint16_t *scales = weights->scales + tile * LANES * blocks;
-    const int8_t *a = gemm->acts->q + row * cols;
-    const float *d = gemm->acts->d + row * blocks;
-    const int32_t *sums = gemm->acts->sum + row * blocks;
+    return _mm512_set1_ps(*from);
+}
 
-    __m512 acc[16];
+/* One vector of codes of each group; `bits` is a constant. See kernels/pack.h for the layouts. */
+INLINE void unpack(size_t bits, const uint8_t *block, __m512i codes[GROUPS])
+{
+    if (bits == 8) {
+        UNROLL
+        for (size_t g = 0; g < GROUPS; g++)
+            codes[g] = _mm512_load_si512(block + g * VECTOR);
+        return;
+    }
+    const __m512i nibble = _mm512_set1_epi8(15);
+    UNROLL
+    for (size_t j = 0; j < 4; j++) {
+        __m512i both = _mm512_load_si512(block + j * VECTOR);
+        codes[j] = _mm512_and_si512(both, nibble);
+        codes[j + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+    }
+    const int take = 0xEA; // (a & b) | c
+    if (bits == 5) {
+        const __m512i fifth = _mm512_set1_epi8(16);
+        __m512i high = _mm512_load_si512(block + 4 * VECTOR);
+        UNROLL
+        for (unsigned g = 0; g < GROUPS; g++) {
+            __m512i at = g < 4 ? _mm512_slli_epi16(high, 4 - g) : _mm512_srli_epi16(high, g - 4);
+            codes[g] = _mm512_ternarylogic_epi32(at, fifth, codes[g], take);
+        }
+    }
+    if (bits == 6) {
+        const __m512i upper = _mm512_set1_epi8(48);
+        UNROLL
+        for (unsigned g = 0; g < GROUPS; g++) {
+            __m512i high = _mm512_load_si512(block + (4 + g / 4) * VECTOR);
+            unsigned i = g % 4;
+            __m512i at =
+                i < 2 ? _mm512_slli_epi16(high, 4 - 2 * i) : _mm512_srli_epi16(high, 2 * i - 4);
+            codes[g] = _mm512_ternarylogic_epi32(at, upper, codes[g], take);
+        }
+    }
+}
+
+/* What scales a block's dots: per lane. */
+struct scales {
+    __m512 scale;
+    __m512 min;       // kinds with one
+    __m512 halves[2]; // PACKED_Q6_K: of the block's halves
+};
+
+INLINE __m512 bytes_to_floats(const uint8_t *bytes, bool is_signed)
+{
+    __m128i packed = _mm_load_si128((const __m128i *)(const void *)bytes);
+    return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(packed)
+                                        : _mm512_cvtepu8_epi32(packed));
+}
+
+INLINE __m512 halves_to_floats(const uint8_t *halves)
+{
+    return widen(_mm256_load_si256((const __m256i *)(const void *)halves));
+}
+
+INLINE struct scales load_scales(enum packed_kind kind, const uint8_t *scales,
+                                 const uint8_t *supers)
+{
+    struct scales out = {.scale = _mm512_setzero_ps()};
+    if (kind == PACKED_Q6_K) {
+        out.scale = halves_to_floats(supers);
+        out.halves[0] = bytes_to_floats(scales, true);
+        out.halves[1] = bytes_to_floats(scales + LANES, true);
+    } else if (packed_super_size(kind) > 0) {
+        out.scale = _mm512_mul_ps(halves_to_floats(supers), bytes_to_floats(scales, false));
+        out.min = _mm512_mul_ps(halves_to_floats(supers + 2 * LANES),
+                                bytes_to_floats(scales + LANES, false));
+        out.min = _mm512_xor_ps(out.min, _mm512_set1_ps(-0.0f));
+    } else {
+        out.scale = halves_to_floats(scales);
+        if (packed_has_min(kind)) out.min = halves_to_floats(scales + 2 * LANES);
+    }
+    return out;
+}
+
+/* Where the codes' zero puts the start of each row's dot: -zero * sum, of the first half and of the second where
+ * the kind joins two, for all rows of the block at once. */
+struct starts {
+    int32_t all[ROWS];
+    int32_t second[ROWS];
+};
+
+INLINE void set_starts(enum packed_kind kind, const struct acts *acts, size_t entry, size_t rows,
+                       struct starts *starts)
+{
+    if (packed_zero(kind) == 0) return;
+    const __m512i zero = _mm512_set1_epi32(-packed_zero(kind));
+    __mmask16 mask = lanes_below(rows);
+    __m512i sum = _mm512_maskz_loadu_epi32(mask, acts->sum + entry);
+    if (kind == PACKED_Q6_K) {
+        __m512i half = _mm512_maskz_loadu_epi32(mask, acts->half + entry);
+        __m512i rest = _mm512_mullo_epi32(_mm512_sub_epi32(sum, half), zero);
+        _mm512_storeu_si512(starts->second, rest);
+        sum = half;
+    }
+    _mm512_storeu_si512(starts->all, _mm512_mullo_epi32(sum, zero));
+}
+
+INLINE __m512i start_of(enum packed_kind kind, const int32_t *start)
+{
+    return packed_zero(kind) == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(*start);
+}
+
+/* The block's dot of one row, as a float: exact, for it is a whole number below 2^24. */
+INLINE __m512 block_dot(enum packed_kind kind, const __m512i codes[GROUPS],
+                        const struct scales *scales, const struct starts *starts, size_t row,
+                        const int8_t *q)
+{
+    __m512i dot = start_of(kind, &starts->all[row]);
+    if (kind == PACKED_Q6_K) {
+        __m512i second = start_of(kind, &starts->second[row]);
+        UNROLL
+        for (size_t g = 0; g < GROUPS / 2; g++) {
+            dot = dot_four(dot, codes[g], q + 4 * g);
+            second = dot_four(second, codes[g + GROUPS / 2], q + 4 * g + BLOCK / 2);
+        }
+        __m512 first = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), scales->halves[0]);
+        return _mm512_fmadd_ps(_mm512_cvtepi32_ps(second), scales->halves[1], first);
+    }
+    UNROLL
+    for (size_t g = 0; g < GROUPS; g++)
+        dot = dot_four(dot, codes[g], q + 4 * g);
+    return _mm512_cvtepi32_ps(dot);
+}
+
+/* One tile x `count` rows from `row` on, all of one panel. */
+INLINE void quantised_tile(const struct gemm *gemm, enum packed_kind kind, size_t tile, size_t row,
+                           size_t count)
+{
+    const struct packed *packed = gemm->weights;
+    const struct acts *acts = gemm->acts;
+    size_t blocks = packed->cols / BLOCK;
+    const uint8_t *weights = packed->weights;
+    const uint8_t *scale_bytes = packed->scales;
+    const uint8_t *supers = packed->supers;
+    weights += tile * blocks * packed_block_size(kind);
+    scale_bytes += tile * blocks * packed_scale_size(kind);
+    if (packed_super_size(kind) > 0)
+        supers += tile * (blocks / SUPER_BLOCKS) * packed_super_size(kind);
+    size_t entry = acts_entry(row, blocks);
+    size_t stride = acts_panel_rows(acts, row);
+
+    __m512 acc[ROWS];
     UNROLL
     for (size_t t = 0; t < count; t++)
         acc[t] = _mm512_setzero_ps();
-    for (size_t b = 0; b < blocks; b++) {
-        __m512i v[GROUPS];
-        UNROLL
-        for (size_t g = 0; g < GROUPS; g++)
-            v[g] = _mm512_load_si512(w + (b * GROUPS + g) * 64);
-        __m512 scale = widen(load_halves(scales + b * LANES));
+    for (size_t b = 0; b < blocks; b++, entry += stride) {
+        __m512i codes[GROUPS];
+        struct starts starts;
+        unpack(packed_bits(kind), weights + b * packed_block_size(kind), codes);
+        struct scales scales = load_scales(kind, scale_bytes + b * packed_scale_size(kind),
+                                           supers + b / SUPER_BLOCKS * packed_super_size(kind));
+        set_starts(kind, acts, entry, count, &starts);
+        const int8_t *q = acts->q + entry * BLOCK;
         UNROLL
         for (size_t t = 0; t < count; t++) {
-            const int8_t *bytes = a + t * cols + b * BLOCK;
-            __m512i dot = _mm512_set1_epi32(-128 * sums[t * blocks + b]);
-            UNROLL
-            for (size_t g = 0; g < GROUPS; g++)
-                dot = _mm512_dpbusd_epi32(dot, v[g], four_bytes(bytes + 4 * g));
-            __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(d[t * blocks + b]));
-            acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), both, acc[t]);
+            __m512 dot = block_dot(kind, codes, &scales, &starts, t, q + t * BLOCK);
+            __m512 both = _mm512_mul_ps(scales.scale, broadcast(acts->d + entry + t));
+            acc[t] = _mm512_fmadd_ps(dot, both, acc[t]);
+            if (packed_has_min(kind))
+                acc[t] = _mm512_fmadd_ps(scales.min, broadcast(acts->dsum + entry + t), acc[t]);
         }
     }
-    __mmask16 mask = lanes_below(weights->rows - tile * LANES);
+    __mmask16 mask = lanes_below(packed->rows - tile * LANES);
     UNROLL
     for (size_t t = 0; t < count; t++)
-        _mm512_mask_storeu_ps(gemm->out + (row + t) * weights->rows + tile * LANES, mask, acc[t]);
+        _mm512_mask_storeu_ps(gemm->out + (row + t) * packed->rows + tile * LANES, mask, acc[t]);
 }
 
-static void gemm_q8(const struct gemm *gemm)
+INLINE void gemm_quantised(const struct gemm *gemm, enum packed_kind kind)
 {
     for (size_t tile = gemm->tile_begin; tile < gemm->tile_end; tile++) {
         size_t row = gemm->row_begin;
         size_t end = gemm->row_end;
         for (; row + 16 <= end; row += 16)
-            q8_tile(gemm, tile, row, 16);
-        if (row + 8 <= end) q8_tile(gemm, tile, row, 8), row += 8;
-        if (row + 4 <= end) q8_tile(gemm, tile, row, 4), row += 4;
-        if (row + 2 <= end) q8_tile(gemm, tile, row, 2), row += 2;
-        if (row + 1 <= end) q8_tile(gemm, tile, row, 1);
+            quantised_tile(gemm, kind, tile, row, 16);
+        if (row + 8 <= end) quantised_tile(gemm, kind, tile, row, 8), row += 8;
+        if (row + 4 <= end) quantised_tile(gemm, kind, tile, row, 4), row += 4;
+        if (row + 2 <= end) quantised_tile(gemm, kind, tile, row, 2), row += 2;
+        if (row + 1 <= end) quantised_tile(gemm, kind, tile, row, 1);
     }
 }
 
-/* 16 weights of one k, from float or f16. */
-INLINE __m512 load_weights(const unsigned char *from, bool halves)
+static void gemm_q8_0(const struct gemm *gemm)
 {
-    if (halves) return widen(_mm256_load_si256((const __m256i *)(const void *)from));
-    return _mm512_load_ps(from);
+    gemm_quantised(gemm, PACKED_Q8_0);
 }
 
-/* `tiles` tiles x `count` rows of float weights, tiles * count <= 16. */
-INLINE void float_tile(const struct gemm *gemm, bool halves, size_t tile, size_t tiles, size_t row,
-                       size_t count)
+static void gemm_q4_0(const struct gemm *gemm)
 {
-    const struct packed *weights = gemm->weights;
-    size_t cols = weights->cols;
-    size_t vector = LANES * (halves ? sizeof(uint16_t) : sizeof(float));
-    const unsigned char *w = (const unsigned char *)weights->weights + tile * cols * vector;
-    const float *x = gemm->acts->x + row * cols;
-    __m512 acc[16];
-    UNROLL
-    for (size_t i = 0; i < tiles * count; i++)
-        acc[i] = _mm512_setzero_ps();
-    for (size_t k = 0; k < cols; k++) {
-        __m512 v[8];
-        UNROLL
-        for (size_t i = 0; i < tiles; i++)
-            v[i] = load_weights(w + (i * cols + k) * vector, halves);
-        UNROLL
-        for (size_t t = 0; t < count; t++) {
-            __m512 value = _mm512_set1_ps(x[t * cols + k]);
-            UNROLL
-            for (size_t i = 0; i < tiles; i++)
-                acc[t * tiles + i] = _mm512_fmadd_ps(value, v[i], acc[t * tiles + i]);
-        }
-    }
-    UNROLL
-    for (size_t i = 0; i < tiles; i++) {
-        size_t first = (tile + i) * LANES;
-        __mmask16 mask = lanes_below(weights->rows - first);
-        UNROLL
-        for (size_t t = 0; t < count; t++)
-            _mm512_mask_storeu_ps(gemm->out + (row + t) * weights->rows + first, mask,
-                                  acc[t * tiles + i]);
-    }
+    gemm_quantised(gemm, PACKED_Q4_0);
 }
 
-/* All rows over `tiles` tiles: fewer rows at once need more tiles to hide the FMA's latency. */
-INLINE void float_rows(const struct gemm *gemm, bool halves, size_t tile, size_t tiles)
+static void gemm_q4_1(const struct gemm *gemm)
 {
-    size_t row = gemm->row_begin;
-    size_t end = gemm->row_end;
-    for (; row + 8 <= end; row += 8)
-        for (size_t i = 0; i<tiles; i += tiles> 1 ? 2 : 1)
-            float_tile(gemm, halves, tile + i, tiles > 1 ? 2 : 1, row, 8);
-    for (; row + 4 <= end; row += 4)
-        for (size_t i = 0; i<tiles; i += tiles> 1 ? 4 : 1)
-            float_tile(gemm, halves, tile + i, tiles > 1 ? 4 : 1, row, 4);
-    for (; row < end; row++)
-        float_tile(gemm, halves, tile, tiles, row, 1);
+    gemm_quantised(gemm, PACKED_Q4_1);
 }
 
-INLINE void gemm_float(const struct gemm *gemm, bool halves)
+static void gemm_q5_0(const struct gemm *gemm)
 {
-    size_t tile = gemm->tile_begin;
-    for (; tile + 8 <= gemm->tile_end; tile += 8)
-        float_rows(gemm, halves, tile, 8);
-    for (; tile + 4 <= gemm->tile_end; tile += 4)
-        float_rows(gemm, halves, tile, 4);
-    for (; tile < gemm->tile_end; tile++)
-        float_rows(gemm, halves, tile, 1);
+    gemm_quantised(gemm, PACKED_Q5_0);
 }
 
-static void gemm_f32(const struct gemm *gemm)
+static void gemm_q5_1(const struct gemm *gemm)
 {
-    gemm_float(gemm, false);
+    gemm_quantised(gemm, PACKED_Q5_1);
 }
 
-static void gemm_f16(const struct gemm *gemm)
+static void gemm_q4_k(const struct gemm *gemm)
 {
-    gemm_float(gemm, true);
+    gemm_quantised(gemm, PACKED_Q4_K);
+}
+
+static void gemm_q5_k(const struct gemm *gemm)
+{
+    gemm_quantised(gemm, PACKED_Q5_K);
+}
+
+static void gemm_q6_k(const struct gemm *gemm)
+{
+    gemm_quantised(gemm, PACKED_Q6_K);
 }
 
 void avx512_fill_gemm(struct ops *ops)
 {
-    ops->gemm[PACKED_Q8] = gemm_q8;
-    ops->gemm[PACKED_F32] = gemm_f32;
-    ops->gemm[PACKED_F16] = gemm_f16;
+    ops->gemm[PACKED_Q8_0] = gemm_q8_0;
+    ops->gemm[PACKED_Q4_0] = gemm_q4_0;
+    ops->gemm[PACKED_Q4_1] = gemm_q4_1;
+    ops->gemm[PACKED_Q5_0] = gemm_q5_0;
+    ops->gemm[PACKED_Q5_1] = gemm_q5_1;
+    ops->gemm[PACKED_Q4_K] = gemm_q4_k;
+    ops->gemm[PACKED_Q5_K] = gemm_q5_k;
+    ops->gemm[PACKED_Q6_K] = gemm_q6_k;
 }

@@ -5,10 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-static void quantise_block(const float *x, int8_t *q, float *d, int32_t *sum)
+static void quantise_block(const float *x, struct acts *acts, size_t entry)
 {
     const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
     const __m512i top = _mm512_set1_epi32(127);
+    int8_t *q = acts->q + entry * BLOCK;
     __m512 x0 = _mm512_loadu_ps(x);
     __m512 x1 = _mm512_loadu_ps(x + LANES);
     int32_t amax =
@@ -17,28 +18,36 @@ static void quantise_block(const float *x, int8_t *q, float *d, int32_t *sum)
     float scale;
     memcpy(&scale, &amax, sizeof scale);
     scale = scale / 127.0f;
+    int32_t sums[2] = {0, 0};
     if (amax >= 0x7F800000 || !(scale > 0)) {
-        *d = amax >= 0x7F800000 ? NAN : 0.0f;
-        *sum = 0;
+        scale = amax >= 0x7F800000 ? NAN : 0.0f;
         memset(q, 0, BLOCK);
-        return;
+    } else {
+        __m512 divisor = _mm512_set1_ps(scale);
+        __m512i q0 = _mm512_cvtps_epi32(_mm512_div_ps(x0, divisor));
+        __m512i q1 = _mm512_cvtps_epi32(_mm512_div_ps(x1, divisor));
+        q0 = _mm512_max_epi32(_mm512_min_epi32(q0, top), _mm512_set1_epi32(-127));
+        q1 = _mm512_max_epi32(_mm512_min_epi32(q1, top), _mm512_set1_epi32(-127));
+        _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(q0));
+        _mm_storeu_si128((__m128i *)(void *)(q + LANES), _mm512_cvtepi32_epi8(q1));
+        sums[0] = lanes_sum_int(q0);
+        sums[1] = lanes_sum_int(q1);
     }
-    __m512 divisor = _mm512_set1_ps(scale);
-    __m512i q0 = _mm512_cvtps_epi32(_mm512_div_ps(x0, divisor));
-    __m512i q1 = _mm512_cvtps_epi32(_mm512_div_ps(x1, divisor));
-    q0 = _mm512_max_epi32(_mm512_min_epi32(q0, top), _mm512_set1_epi32(-127));
-    q1 = _mm512_max_epi32(_mm512_min_epi32(q1, top), _mm512_set1_epi32(-127));
-    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(q0));
-    _mm_storeu_si128((__m128i *)(void *)(q + LANES), _mm512_cvtepi32_epi8(q1));
-    *d = scale;
-    *sum = lanes_sum_int(_mm512_add_epi32(q0, q1));
+    acts->d[entry] = scale;
+    acts->half[entry] = sums[0];
+    acts->sum[entry] = sums[0] + sums[1];
+    acts->dsum[entry] = scale * (float)(sums[0] + sums[1]);
 }
 
-static void quantise(struct acts *acts, size_t row_begin, size_t row_end)
+static void quantise(struct acts *acts, size_t row_begin, size_t row_end, size_t block_begin,
+                     size_t block_end)
 {
-    size_t blocks = acts->cols / BLOCK;
-    for (size_t b = row_begin * blocks; b < row_end * blocks; b++)
-        quantise_block(acts->x + b * BLOCK, acts->q + b * BLOCK, &acts->d[b], &acts->sum[b]);
+    for (size_t row = row_begin; row < row_end; row++) {
+        size_t first = acts_entry(row, acts->cols / BLOCK);
+        size_t stride = acts_panel_rows(acts, row);
+        for (size_t b = block_begin; b < block_end; b++)
+            quantise_block(acts->x + row * acts->cols + b * BLOCK, acts, first + b * stride);
+    }
 }
 
 static void rms_norm(float *out, const float *x, const float *weight, size_t n, float epsilon)

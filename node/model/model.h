@@ -4,8 +4,8 @@
  * type) against one table per architecture, packs the matrices for the machine's widest kernel and lets the
  * source pages go. After a successful load the forward pass needs no checks.
  *
- * Architectures: llama, qwen2, qwen3 (GGUF's general.architecture). Formats: F32, F16, Q8_0; any other
- * tensor type, and any rope scaling but none (or llama's rope_freqs tensor, which is honoured), is refused by name.
+ * Architectures: llama, qwen2, qwen3 (GGUF's general.architecture). Formats: those of
+ * kernels/quant.h; any other tensor type, and any rope scaling but none (or llama's rope_freqs tensor, which is honoured), is refused by name.
  *
  * Thread: load in one thread; read by any. */
 #ifndef NODE_MODEL_MODEL_H

@@ -117,13 +117,10 @@ static enum err check_type(const struct rule *rule, const char *name,
         return err_note(ERR_UNSUPPORTED, "tensor '%s' is %s; norms, biases and factors must be F32",
                         name, found);
     }
-    if (tensor->type != GGUF_TENSOR_F32 && tensor->type != GGUF_TENSOR_F16 &&
-        tensor->type != GGUF_TENSOR_Q8_0) {
-        return err_note(ERR_UNSUPPORTED, "tensor '%s' is %s; this build reads F32, F16, Q8_0", name,
-                        found);
-    }
     enum err err = quant_check(tensor->type, columns);
     if (!err) return ERR_OK;
+    if (err == ERR_UNSUPPORTED)
+        return err_note(err, "tensor '%s' is %s; this build reads " QUANT_TYPES, name, found);
     return err_note(err, "tensor '%s' is %s with rows of %" PRIu32 ", which are no whole blocks",
                     name, found, columns);
 }

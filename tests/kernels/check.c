@@ -160,38 +160,74 @@ void check_same_bytes(struct check *check, const void *want, const void *got, si
     }
 }
 
-/* Q8_0 rows of any int8 (-128 too, which our quantiser never makes) with scales of any finite f16. */
-static void draw_q8_0(struct check *check, unsigned char *block, bool peak)
+/* Where the f16 scales of a block lie; the second of K types and of _1 types is the min's. */
+static size_t scale_offset(uint32_t type, size_t index)
+{
+    bool has_min = type == GGUF_TENSOR_Q4_1 || type == GGUF_TENSOR_Q5_1 ||
+                   type == GGUF_TENSOR_Q4_K || type == GGUF_TENSOR_Q5_K;
+    if (type == GGUF_TENSOR_Q6_K) return 208;
+    return has_min ? 2 * index : 0;
+}
+
+static void put_scale(struct check *check, unsigned char *at, bool peak)
 {
     uint16_t scale = (uint16_t)(0x1800 + check_below(check, 0x2000));
     size_t chance = check_below(check, 16);
     if (chance == 0) scale = (uint16_t)check_below(check, 0x400); // denormal or zero
     if (chance == 1) scale |= 0x8000;
     if (chance == 2 && peak) scale = 0x7BFF; // the largest
-    block[0] = (unsigned char)(scale & 255);
-    block[1] = (unsigned char)(scale >> 8);
-    for (size_t i = 0; i < QUANT_BLOCK; i++)
-        block[2 + i] = peak ? 0x80 : (unsigned char)check_below(check, 256);
+    at[0] = (unsigned char)(scale & 255);
+    at[1] = (unsigned char)(scale >> 8);
+}
+
+/* A block of any bytes (values that our quantiser never makes, too) with scales of any finite f16. At the peak all
+ * codes are the lowest or the highest, and Q6_K's scales -128. */
+static void draw_block(struct check *check, uint32_t type, unsigned char *block, size_t size,
+                       bool peak)
+{
+    unsigned char same = check_below(check, 2) ? 0xFF : 0x00;
+    if (type == GGUF_TENSOR_Q8_0) same = 0x80;
+    for (size_t i = 0; i < size; i++)
+        block[i] = peak ? same : (unsigned char)check_below(check, 256);
+    if (type == GGUF_TENSOR_Q6_K && peak) memset(block + 192, 0x80, 16);
+    put_scale(check, block + scale_offset(type, 0), peak);
+    if (scale_offset(type, 1) != scale_offset(type, 0))
+        put_scale(check, block + scale_offset(type, 1), peak);
+}
+
+static bool is_float(uint32_t type)
+{
+    return type == GGUF_TENSOR_F32 || type == GGUF_TENSOR_F16 || type == GGUF_TENSOR_BF16;
+}
+
+static void draw_value(struct check *check, uint32_t type, unsigned char *at, bool peak)
+{
+    float value = check_float(check, peak ? CHECK_PEAK : CHECK_PLAIN);
+    bool small = !peak && check_below(check, 8) == 0;
+    if (type == GGUF_TENSOR_F32) {
+        memcpy(at, &value, sizeof value);
+        return;
+    }
+    uint16_t half = quant_f32_to_f16(value);
+    if (type == GGUF_TENSOR_BF16) half = quant_f32_to_bf16(value);
+    if (small) // denormal f16; bf16 from denormal to where products leave the normal range
+        half = (uint16_t)check_below(check, type == GGUF_TENSOR_BF16 ? 0x2000 : 0x400);
+    memcpy(at, &half, sizeof half);
 }
 
 struct packed *check_packed(struct check *check, uint32_t type, size_t rows, size_t cols, bool peak)
 {
     size_t row_size = quant_row_size(type, cols);
     unsigned char *source = check_memory(check, rows * row_size, 1);
-    for (size_t row = 0; row < rows; row++) {
-        unsigned char *at = source + row * row_size;
-        for (size_t i = 0; type == GGUF_TENSOR_Q8_0 && i < cols / QUANT_BLOCK; i++)
-            draw_q8_0(check, at + i * QUANT_Q8_0_SIZE, peak);
-        for (size_t i = 0; type != GGUF_TENSOR_Q8_0 && i < cols; i++) {
-            float value = check_float(check, peak ? CHECK_PEAK : CHECK_PLAIN);
-            uint16_t half = quant_f32_to_f16(value);
-            if (type == GGUF_TENSOR_F16 && !peak && check_below(check, 8) == 0)
-                half = (uint16_t)check_below(check, 0x400);
-            if (type == GGUF_TENSOR_F16)
-                memcpy(at + i * sizeof half, &half, sizeof half);
-            else
-                memcpy(at + i * sizeof value, &value, sizeof value);
-        }
+    size_t step = 1; // columns of a block
+    if (!is_float(type))
+        step = quant_check(type, QUANT_BLOCK) == ERR_OK ? QUANT_BLOCK : QUANT_SUPER;
+    size_t size = row_size / (cols / step);
+    for (size_t i = 0; i < rows * (cols / step); i++) {
+        if (is_float(type))
+            draw_value(check, type, source + i * size, peak);
+        else
+            draw_block(check, type, source + i * size, size, peak);
     }
     enum packed_kind kind = packed_kind_of(type, FLOAT_GEMM_EXACT);
     struct packed *packed = check_memory(check, sizeof *packed, 64);

@@ -68,8 +68,8 @@ void check_same_floats(struct check *check, const float *want, const float *got,
 void check_same_bytes(struct check *check, const void *want, const void *got, size_t size,
                       const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* A packed matrix of `rows` x `cols` from drawn weights of a GGUF type. `peak`: Q8_0 weights of -128
- * throughout (floats: +-127). */
+/* A packed matrix of `rows` x `cols` from drawn weights of a GGUF type. `peak`: the weights of the largest magnitude
+ * (floats: +-127). */
 struct packed *check_packed(struct check *check, uint32_t type, size_t rows, size_t cols,
                             bool peak);
 

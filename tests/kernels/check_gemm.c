@@ -20,6 +20,9 @@ static void draw_acts(struct check *check, struct acts *acts, const float *x, si
     acts->q = check_memory(check, rows * cols, 1);
     acts->d = check_memory(check, blocks * sizeof(float), sizeof(float));
     acts->sum = check_memory(check, blocks * sizeof(int32_t), sizeof(int32_t));
+    acts->half = check_memory(check, blocks * sizeof(int32_t), sizeof(int32_t));
+    acts->dsum = check_memory(check, blocks * sizeof(float), sizeof(float));
+    acts->bf = check_memory(check, rows * cols * sizeof(uint16_t), sizeof(uint32_t));
 }
 
 /* Halves between whole numbers are where rounding can go wrong: amax 127 makes d = 1. */
@@ -47,14 +50,18 @@ static void quantise_case(struct check *check, size_t rows, size_t cols, int rec
     draw_acts(check, &want, x, rows, cols);
     draw_acts(check, &got, x, rows, cols);
     size_t begin = check_below(check, rows);
-    check->want->quantise(&want, begin, rows);
-    check->got->quantise(&got, begin, rows);
+    size_t first = check_below(check, cols / QUANT_BLOCK);
+    check->want->quantise(&want, begin, rows, first, cols / QUANT_BLOCK);
+    check->got->quantise(&got, begin, rows, first, cols / QUANT_BLOCK);
     size_t blocks = rows * (cols / QUANT_BLOCK);
     const char *what = recipe < CHECK_RECIPES ? check_recipe_name(drawn) : "ties or units";
     check_same_bytes(check, want.q, got.q, rows * cols, "q %zu x %zu %s", rows, cols, what);
     check_same_floats(check, want.d, got.d, blocks, "d %zu x %zu %s", rows, cols, what);
     check_same_bytes(check, want.sum, got.sum, blocks * sizeof(int32_t), "sum %zu x %zu %s", rows,
                      cols, what);
+    check_same_bytes(check, want.half, got.half, blocks * sizeof(int32_t), "half %zu x %zu %s",
+                     rows, cols, what);
+    check_same_floats(check, want.dsum, got.dsum, blocks, "dsum %zu x %zu %s", rows, cols, what);
     check_release(check);
 }
 
@@ -62,9 +69,28 @@ static void check_quantise(struct check *check)
 {
     static const size_t widths[] = {32, 64, 96, 320, 800};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
-        for (size_t rows = 1; rows <= 4; rows++)
+        for (size_t rows = 1; rows <= 19; rows += 3)
             for (int recipe = 0; recipe <= CHECK_RECIPES + 1; recipe++)
                 quantise_case(check, rows, widths[i], recipe);
+}
+
+static void check_round_bf16(struct check *check)
+{
+    for (size_t rows = 1; rows <= 19; rows += 3) {
+        for (int recipe = 0; recipe < CHECK_RECIPES; recipe++) {
+            size_t cols = 2 * (1 + check_below(check, 50));
+            float *x = check_floats(check, rows * cols, (enum check_recipe)recipe);
+            struct acts want;
+            struct acts got;
+            draw_acts(check, &want, x, rows, cols);
+            draw_acts(check, &got, x, rows, cols);
+            check->want->round_bf16(&want, 0, rows);
+            check->got->round_bf16(&got, 0, rows);
+            check_same_bytes(check, want.bf, got.bf, rows * cols * sizeof(uint16_t), "%zu x %zu %s",
+                             rows, cols, check_recipe_name((enum check_recipe)recipe));
+            check_release(check);
+        }
+    }
 }
 
 struct shape {
@@ -80,7 +106,9 @@ static void gemm_case(struct check *check, uint32_t type, struct shape shape,
     struct acts acts;
     draw_acts(check, &acts, check_floats(check, shape.rows * shape.cols, recipe), shape.rows,
               shape.cols);
-    if (type == GGUF_TENSOR_Q8_0) check->want->quantise(&acts, 0, shape.rows);
+    if (packed_quantised(weights->kind))
+        check->want->quantise(&acts, 0, shape.rows, 0, shape.cols / QUANT_BLOCK);
+    if (weights->kind == PACKED_BF16) check->want->round_bf16(&acts, 0, shape.rows);
     size_t count = shape.rows * shape.outputs;
     float *want = check_floats(check, count, CHECK_PLAIN);
     float *got = check_memory(check, count * sizeof *got, sizeof *got);
@@ -92,8 +120,11 @@ static void gemm_case(struct check *check, uint32_t type, struct shape shape,
     if (part) {
         gemm.tile_begin = check_below(check, gemm.tile_end);
         gemm.tile_end = gemm.tile_begin + 1 + check_below(check, gemm.tile_end - gemm.tile_begin);
-        gemm.row_begin = check_below(check, shape.rows);
-        gemm.row_end = gemm.row_begin + 1 + check_below(check, shape.rows - gemm.row_begin);
+        gemm.row_begin =
+            check_below(check, (shape.rows + ACTS_PANEL - 1) / ACTS_PANEL) * ACTS_PANEL;
+        size_t panels = 1 + check_below(check, (shape.rows - gemm.row_begin) / ACTS_PANEL + 1);
+        gemm.row_end = gemm.row_begin + panels * ACTS_PANEL;
+        if (gemm.row_end > shape.rows) gemm.row_end = shape.rows;
     }
     check->want->gemm[weights->kind](&gemm);
     gemm.out = got;
@@ -104,27 +135,79 @@ static void gemm_case(struct check *check, uint32_t type, struct shape shape,
     check_release(check);
 }
 
+/* Widths to try: of one block, of a few, and of many. */
+static const size_t *widths_of(uint32_t type)
+{
+    static const size_t super[] = {256, 512, 1024};
+    static const size_t blocks[] = {32, 64, 320};
+    static const size_t pairs[] = {2, 14, 64};
+    static const size_t floats[] = {1, 7, 64};
+    if (type == GGUF_TENSOR_F32 || type == GGUF_TENSOR_F16) return floats;
+    if (type == GGUF_TENSOR_BF16) return pairs;
+    return quant_check(type, QUANT_BLOCK) == ERR_OK ? blocks : super;
+}
+
 static void check_gemm(struct check *check, uint32_t type)
 {
     static const size_t outputs[] = {1, 15, 16, 17, 63, 81, 150};
-    static const size_t quantised_cols[] = {32, 64, 320};
-    static const size_t float_cols[] = {1, 7, 64};
-    const size_t *cols = type == GGUF_TENSOR_Q8_0 ? quantised_cols : float_cols;
+    const size_t *cols = widths_of(type);
     for (size_t rows = 1; rows <= 18; rows++)
         for (size_t n = 0; n < sizeof outputs / sizeof *outputs; n++)
-            for (size_t k = 0; k < 3; k++)
+            for (size_t k = 0; k < 2; k++)
                 gemm_case(check, type, (struct shape){rows, outputs[n], cols[k]}, CHECK_PLAIN,
                           false);
     for (int i = 0; i < 40; i++)
-        gemm_case(check, type, (struct shape){1 + check_below(check, 40), 200, cols[1]},
+        gemm_case(check, type, (struct shape){1 + check_below(check, 80), 200, cols[1]},
                   CHECK_PLAIN, true);
+    for (size_t rows = 1; rows <= 67; rows += 6)
+        gemm_case(check, type, (struct shape){rows, 40, cols[2]}, CHECK_PLAIN, false);
     for (int recipe = 0; recipe < CHECK_RECIPES; recipe++)
         gemm_case(check, type, (struct shape){33, 40, cols[2]}, (enum check_recipe)recipe, false);
 }
 
-static void check_gemm_q8(struct check *check)
+static void check_gemm_q8_0(struct check *check)
 {
     check_gemm(check, GGUF_TENSOR_Q8_0);
+}
+
+static void check_gemm_q4_0(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_Q4_0);
+}
+
+static void check_gemm_q4_1(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_Q4_1);
+}
+
+static void check_gemm_q5_0(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_Q5_0);
+}
+
+static void check_gemm_q5_1(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_Q5_1);
+}
+
+static void check_gemm_q4_k(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_Q4_K);
+}
+
+static void check_gemm_q5_k(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_Q5_K);
+}
+
+static void check_gemm_q6_k(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_Q6_K);
+}
+
+static void check_gemm_bf16(struct check *check)
+{
+    check_gemm(check, GGUF_TENSOR_BF16);
 }
 
 static void check_gemm_f32(struct check *check)
@@ -221,19 +304,64 @@ static void bench_packed(struct check_bench *bench, const struct packed *weights
     team_free(product.team);
 }
 
-static void bench_gemm_q8(struct check_bench *bench)
+static void bench_type(struct check_bench *bench, uint32_t type, size_t outputs)
 {
-    bench_packed(bench, check_packed(&bench->check, GGUF_TENSOR_Q8_0, 32768, 2048, false));
+    bench_packed(bench, check_packed(&bench->check, type, outputs, 2048, false));
+}
+
+static void bench_gemm_q8_0(struct check_bench *bench)
+{
+    bench_type(bench, GGUF_TENSOR_Q8_0, 32768);
+}
+
+static void bench_gemm_q4_0(struct check_bench *bench)
+{
+    bench_type(bench, GGUF_TENSOR_Q4_0, 32768);
+}
+
+static void bench_gemm_q4_1(struct check_bench *bench)
+{
+    bench_type(bench, GGUF_TENSOR_Q4_1, 32768);
+}
+
+static void bench_gemm_q5_0(struct check_bench *bench)
+{
+    bench_type(bench, GGUF_TENSOR_Q5_0, 32768);
+}
+
+static void bench_gemm_q5_1(struct check_bench *bench)
+{
+    bench_type(bench, GGUF_TENSOR_Q5_1, 32768);
+}
+
+static void bench_gemm_q4_k(struct check_bench *bench)
+{
+    bench_type(bench, GGUF_TENSOR_Q4_K, 32768);
+}
+
+static void bench_gemm_q5_k(struct check_bench *bench)
+{
+    bench_type(bench, GGUF_TENSOR_Q5_K, 32768);
+}
+
+static void bench_gemm_q6_k(struct check_bench *bench)
+{
+    bench_type(bench, GGUF_TENSOR_Q6_K, 32768);
 }
 
 static void bench_gemm_f32(struct check_bench *bench)
 {
-    bench_packed(bench, check_packed(&bench->check, GGUF_TENSOR_F32, 8192, 2048, false));
+    bench_type(bench, GGUF_TENSOR_F32, 8192);
 }
 
 static void bench_gemm_f16(struct check_bench *bench)
 {
-    bench_packed(bench, check_packed(&bench->check, GGUF_TENSOR_F16, 16384, 2048, false));
+    bench_type(bench, GGUF_TENSOR_F16, 16384);
+}
+
+static void bench_gemm_bf16(struct check_bench *bench)
+{
+    bench_type(bench, GGUF_TENSOR_BF16, 16384);
 }
 
 /* The baseline of the float kernels: the same product through OpenBLAS. */
@@ -258,7 +386,7 @@ struct quantised {
 static void call_quantise(void *argument)
 {
     struct quantised *job = argument;
-    job->ops->quantise(&job->acts, 0, job->acts.rows);
+    job->ops->quantise(&job->acts, 0, job->acts.rows, 0, job->acts.cols / QUANT_BLOCK);
 }
 
 static void bench_quantise(struct check_bench *bench)
@@ -269,7 +397,19 @@ static void bench_quantise(struct check_bench *bench)
 }
 
 const struct check_entry check_gemms[] = {
-    {"quantise", check_quantise, bench_quantise}, {"gemm_q8", check_gemm_q8, bench_gemm_q8},
-    {"gemm_f32", check_gemm_f32, bench_gemm_f32}, {"gemm_f16", check_gemm_f16, bench_gemm_f16},
-    {"openblas_sgemm", NULL, bench_gemm_blas},    {NULL, NULL, NULL},
+    {"quantise", check_quantise, bench_quantise},
+    {"round_bf16", check_round_bf16, NULL},
+    {"gemm_q8_0", check_gemm_q8_0, bench_gemm_q8_0},
+    {"gemm_q4_0", check_gemm_q4_0, bench_gemm_q4_0},
+    {"gemm_q4_1", check_gemm_q4_1, bench_gemm_q4_1},
+    {"gemm_q5_0", check_gemm_q5_0, bench_gemm_q5_0},
+    {"gemm_q5_1", check_gemm_q5_1, bench_gemm_q5_1},
+    {"gemm_q4_k", check_gemm_q4_k, bench_gemm_q4_k},
+    {"gemm_q5_k", check_gemm_q5_k, bench_gemm_q5_k},
+    {"gemm_q6_k", check_gemm_q6_k, bench_gemm_q6_k},
+    {"gemm_f32", check_gemm_f32, bench_gemm_f32},
+    {"gemm_f16", check_gemm_f16, bench_gemm_f16},
+    {"gemm_bf16", check_gemm_bf16, bench_gemm_bf16},
+    {"openblas_sgemm", NULL, bench_gemm_blas},
+    {NULL, NULL, NULL},
 };

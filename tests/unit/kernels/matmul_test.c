@@ -16,8 +16,17 @@
 
 enum {
     OUTPUTS = 150,
-    COLS = 320,
+    COLS = 512,
     ROWS = 70
+};
+
+static const uint32_t types[] = {GGUF_TENSOR_F32,  GGUF_TENSOR_F16,  GGUF_TENSOR_BF16,
+                                 GGUF_TENSOR_Q8_0, GGUF_TENSOR_Q4_0, GGUF_TENSOR_Q4_1,
+                                 GGUF_TENSOR_Q5_0, GGUF_TENSOR_Q5_1, GGUF_TENSOR_Q4_K,
+                                 GGUF_TENSOR_Q5_K, GGUF_TENSOR_Q6_K};
+
+enum {
+    TYPES = sizeof types / sizeof *types
 };
 
 /* One product: the source weights, what they are worth in double, and the activations. */
@@ -37,16 +46,38 @@ static float draw(struct rand *rand)
     return (float)(rand_unit(rand_next(rand)) * 2 - 1);
 }
 
-static void put_row(struct scene *scene, size_t row, const float *values)
+/* Any codes, and scales (all of a block's f16) near 2^-9: values stay of the order of one. */
+static void draw_blocks(struct scene *scene, unsigned char *at, struct rand *rand)
+{
+    size_t values = quant_check(scene->type, QUANT_BLOCK) == ERR_OK ? QUANT_BLOCK : QUANT_SUPER;
+    size_t size = quant_row_size(scene->type, values);
+    for (size_t i = 0; i < quant_row_size(scene->type, COLS); i++)
+        at[i] = (unsigned char)rand_below(rand, 256);
+    for (size_t block = 0; block < COLS / values; block++, at += size) {
+        if (scene->type == GGUF_TENSOR_Q6_K)
+            at[209] = 0x10;
+        else
+            at[1] = 0x18;
+        if (scene->type == GGUF_TENSOR_Q4_1 || scene->type == GGUF_TENSOR_Q5_1 ||
+            values == QUANT_SUPER)
+            at[3] = 0x18;
+    }
+}
+
+static void put_row(struct scene *scene, size_t row, const float *values, struct rand *rand)
 {
     size_t size = quant_row_size(scene->type, COLS);
     unsigned char *at = scene->source + row * size;
     if (scene->type == GGUF_TENSOR_Q8_0) quant_row_to_q8_0(values, at, COLS);
     if (scene->type == GGUF_TENSOR_F32) memcpy(at, values, size);
-    for (size_t i = 0; scene->type == GGUF_TENSOR_F16 && i < COLS; i++) {
-        uint16_t half = quant_f32_to_f16(values[i]);
+    bool halves = scene->type == GGUF_TENSOR_F16 || scene->type == GGUF_TENSOR_BF16;
+    for (size_t i = 0; halves && i < COLS; i++) {
+        uint16_t half = scene->type == GGUF_TENSOR_F16 ? quant_f32_to_f16(values[i])
+                                                       : quant_f32_to_bf16(values[i]);
         memcpy(at + 2 * i, &half, 2);
     }
+    if (!halves && scene->type != GGUF_TENSOR_F32 && scene->type != GGUF_TENSOR_Q8_0)
+        draw_blocks(scene, at, rand);
     quant_row_to_f32(scene->type, at, scene->dense + row * COLS, COLS);
 }
 
@@ -60,7 +91,7 @@ static struct scene *given(uint32_t type, enum float_gemm float_gemm, struct tea
         float values[COLS];
         for (size_t i = 0; i < COLS; i++)
             values[i] = draw(&rand);
-        put_row(scene, row, values);
+        put_row(scene, row, values, &rand);
         scene->bias[row] = draw(&rand);
     }
     for (size_t i = 0; i < ROWS * COLS; i++)
@@ -133,7 +164,11 @@ static void a_product_is_near_the_true_one_for_every_type(void **state)
     (void)state;
     check_type(GGUF_TENSOR_F32, FLOAT_GEMM_EXACT, 1e-6);
     check_type(GGUF_TENSOR_F16, FLOAT_GEMM_EXACT, 1e-6);
-    check_type(GGUF_TENSOR_Q8_0, FLOAT_GEMM_EXACT, 2e-3); // activations of 8 bits
+    check_type(GGUF_TENSOR_BF16, FLOAT_GEMM_EXACT, 2e-3); // activations of 8 bits
+    for (size_t i = 0; i < TYPES; i++) {
+        if (packed_quantised(packed_kind_of(types[i], FLOAT_GEMM_EXACT)))
+            check_type(types[i], FLOAT_GEMM_EXACT, 2e-3); // these, too
+    }
 }
 
 static void blas_computes_the_same_product(void **state)
@@ -147,10 +182,9 @@ static void blas_computes_the_same_product(void **state)
 static void an_output_does_not_depend_on_rows_threads_or_rung(void **state)
 {
     (void)state;
-    static const uint32_t types[] = {GGUF_TENSOR_F32, GGUF_TENSOR_F16, GGUF_TENSOR_Q8_0};
     static float want[ROWS * OUTPUTS];
     static float got[ROWS * OUTPUTS];
-    for (size_t t = 0; t < 3; t++) {
+    for (size_t t = 0; t < TYPES; t++) {
         struct team *team;
         assert_int_equal(team_new(&team, 1), ERR_OK);
         struct scene *scene = given(types[t], FLOAT_GEMM_EXACT, team);
@@ -178,12 +212,11 @@ static void an_output_does_not_depend_on_rows_threads_or_rung(void **state)
 static void a_packed_row_is_the_row_that_was_packed(void **state)
 {
     (void)state;
-    static const uint32_t types[] = {GGUF_TENSOR_F32, GGUF_TENSOR_F16, GGUF_TENSOR_Q8_0};
     struct team *team;
     assert_int_equal(team_new(&team, 2), ERR_OK);
-    for (size_t t = 0; t < 6; t++) {
-        enum float_gemm float_gemm = t < 3 ? FLOAT_GEMM_EXACT : FLOAT_GEMM_BLAS;
-        struct scene *scene = given(types[t % 3], float_gemm, team);
+    for (size_t t = 0; t < 2 * TYPES; t++) {
+        enum float_gemm float_gemm = t < TYPES ? FLOAT_GEMM_EXACT : FLOAT_GEMM_BLAS;
+        struct scene *scene = given(types[t % TYPES], float_gemm, team);
         for (size_t row = 0; row < OUTPUTS; row++) {
             float out[COLS];
             packed_row(&scene->packed, row, out);

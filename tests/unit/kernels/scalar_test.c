@@ -95,21 +95,31 @@ static void quantising_follows_the_contract_at_its_edges(void **state)
     int8_t q[64];
     float d[2];
     int32_t sum[2];
-    struct acts acts = {.x = x, .q = q, .d = d, .sum = sum, .rows = 1, .cols = 64};
+    int32_t half[2];
+    float dsum[2];
+    struct acts acts = {.x = x,
+                        .q = q,
+                        .d = d,
+                        .sum = sum,
+                        .half = half,
+                        .dsum = dsum,
+                        .rows = 1,
+                        .cols = 64};
     x[0] = -127.0f;
     x[1] = 2.5f;
     x[2] = 3.5f;
     x[3] = -0.5f;
     x[33] = NAN;
     x[34] = 5.0f;
-    ops.quantise(&acts, 0, 1);
+    ops.quantise(&acts, 0, 1, 0, 2);
     assert_true(d[0] == 1.0f && q[0] == -127 && q[1] == 2 && q[2] == 4 && q[3] == 0);
     assert_int_equal(sum[0], -121);
+    assert_true(half[0] == -121 && dsum[0] == -121.0f && isnan(dsum[1]));
     assert_true(isnan(d[1]) && q[2 + 32] == 0 && sum[1] == 0);
     memset(x, 0, sizeof x);
     x[5] = 0x1p-149f;     // amax / 127 is 0: nothing is left
     x[40] = 0x1.7cp-142f; // 190 units: d is 1 unit, and 190 is held at 127
-    ops.quantise(&acts, 0, 1);
+    ops.quantise(&acts, 0, 1, 0, 2);
     assert_true(d[0] == 0.0f && q[5] == 0 && sum[0] == 0);
     assert_true(d[1] == 0x1p-149f && q[40] == 127 && sum[1] == 127);
 }
