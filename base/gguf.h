@@ -31,7 +31,8 @@ enum {
     GGUF_DIMS_MAX = 4,
     GGUF_NAME_MAX = 256,      // bytes of a key or of a tensor's name
     GGUF_ARRAY_MAX = 1 << 24, // elements of one array
-    GGUF_PACK_MAX = 64 << 20  // bytes of a text pack
+    GGUF_PACK_MAX = 64 << 20, // bytes of a text pack
+    GGUF_WRITER_ALIGNMENT = 32
 };
 
 enum gguf_value_type {
@@ -144,6 +145,12 @@ void gguf_write_floats(struct gguf_writer *writer, const char *key, const float 
                        size_t count);
 void gguf_write_tensor(struct gguf_writer *writer, const char *name, uint32_t type,
                        const uint64_t *dims, uint32_t dim_count, const void *data, size_t size);
+/* For files that are too large to be held: only the directory's line of a tensor of `size` bytes. The image that
+ * gguf_writer_finish() then appends ends where the tensors' data begins, and the caller writes the data of every
+ * tensor behind it, in the order of these calls, each padded with zeros to a multiple of GGUF_WRITER_ALIGNMENT. A
+ * writer gets all of its tensors by this call or none. */
+void gguf_announce_tensor(struct gguf_writer *writer, const char *name, uint32_t type,
+                          const uint64_t *dims, uint32_t dim_count, uint64_t size);
 void gguf_writer_finish(struct gguf_writer *writer, struct buf *out);
 
 #endif

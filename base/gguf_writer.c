@@ -5,14 +5,11 @@
 
 #include <string.h>
 
-enum {
-    ALIGNMENT = 32
-};
-
 /* The image in the making: pairs, directory and data grow apart and are joined at the end. */
 struct gguf_writer {
     struct buf pairs, directory, data;
     uint64_t pair_count, tensor_count;
+    uint64_t data_size; // of the tensors in the directory, each padded
 };
 
 struct gguf_writer *gguf_writer_new(void)
@@ -112,12 +109,12 @@ void gguf_write_floats(struct gguf_writer *writer, const char *key, const float 
 
 static void pad(struct buf *buf)
 {
-    while (buf->size % ALIGNMENT != 0)
+    while (buf->size % GGUF_WRITER_ALIGNMENT != 0)
         buf_add_byte(buf, 0);
 }
 
-void gguf_write_tensor(struct gguf_writer *writer, const char *name, uint32_t type,
-                       const uint64_t *dims, uint32_t dim_count, const void *data, size_t size)
+void gguf_announce_tensor(struct gguf_writer *writer, const char *name, uint32_t type,
+                          const uint64_t *dims, uint32_t dim_count, uint64_t size)
 {
     must(strlen(name) > 0 && strlen(name) <= GGUF_NAME_MAX);
     must(dim_count > 0 && dim_count <= GGUF_DIMS_MAX);
@@ -127,7 +124,16 @@ void gguf_write_tensor(struct gguf_writer *writer, const char *name, uint32_t ty
     add_u32(directory, dim_count);
     buf_add(directory, dims, dim_count * sizeof *dims);
     add_u32(directory, type);
-    add_u64(directory, writer->data.size);
+    add_u64(directory, writer->data_size);
+    uint64_t tail = size % GGUF_WRITER_ALIGNMENT;
+    writer->data_size += size + (tail ? GGUF_WRITER_ALIGNMENT - tail : 0);
+}
+
+void gguf_write_tensor(struct gguf_writer *writer, const char *name, uint32_t type,
+                       const uint64_t *dims, uint32_t dim_count, const void *data, size_t size)
+{
+    must(writer->data.size == writer->data_size);
+    gguf_announce_tensor(writer, name, type, dims, dim_count, size);
     buf_add(&writer->data, data, size);
     pad(&writer->data);
 }
@@ -136,6 +142,7 @@ void gguf_writer_finish(struct gguf_writer *writer, struct buf *out)
 {
     size_t start = out->size;
     must(start == 0); // offsets are counted from the image's first byte
+    must(writer->data.size == 0 || writer->data.size == writer->data_size);
     buf_add(out, "GGUF", 4);
     add_u32(out, 3);
     add_u64(out, writer->tensor_count);

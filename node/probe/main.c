@@ -14,30 +14,28 @@ static const struct conf_row rows[] = {
 static const struct conf_table table = {
     .program = "qiao-probe",
     .summary = "the engine's arithmetic without a cluster",
-    .usage = "tokenize|logits|generate|bench --model FILE [settings]",
+    .usage = "tokenize|logits|generate|bench|synth --model FILE [settings]",
     .rows = rows,
     .row_count = sizeof rows / sizeof *rows,
 };
+
+#define VERBS "tokenize, logits, generate, bench or synth"
 
 static const struct verb {
     const char *name;
     enum err (*run)(const struct probe_conf *conf);
 } verbs[] = {
-    {"tokenize", probe_tokenize},
-    {"logits", probe_logits},
-    {"generate", probe_generate},
-    {"bench", probe_bench},
+    {"tokenize", probe_tokenize}, {"logits", probe_logits}, {"generate", probe_generate},
+    {"bench", probe_bench},       {"synth", probe_synth},
 };
 
 static enum err run_verb(const struct probe_conf *conf, int count, char **names)
 {
-    if (count != 1)
-        return err_note(ERR_INVALID, "one verb is wanted: tokenize, logits, generate or bench");
+    if (count != 1) return err_note(ERR_INVALID, "one verb is wanted: " VERBS);
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         if (strcmp(names[0], verbs[i].name) == 0) return verbs[i].run(conf);
     }
-    return err_note(ERR_INVALID, "'%.40s' is no verb: tokenize, logits, generate or bench",
-                    names[0]);
+    return err_note(ERR_INVALID, "'%.40s' is no verb: " VERBS, names[0]);
 }
 
 int main(int argc, char **argv)

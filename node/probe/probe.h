@@ -27,6 +27,7 @@ enum err probe_tokenize(const struct probe_conf *conf);
 enum err probe_logits(const struct probe_conf *conf);
 enum err probe_generate(const struct probe_conf *conf);
 enum err probe_bench(const struct probe_conf *conf);
+enum err probe_synth(const struct probe_conf *conf);
 
 /* What the verbs share (options.c). */
 
