@@ -1,9 +1,10 @@
 /* qiao-probe bench: tokens per second of prefill, and of decode by the number of sequences.
  *
- * Ids come from a seeded generator: what is computed costs the same whatever the text is. Every sequence of a
- * batch begins with the same prompt, whose blocks they share. Each figure is the best of BENCH_RUNS. */
+ * Ids come from a seeded generator: what is computed costs the same whatever the text is. Every sequence of a batch
+ * has read a prompt before it decodes: one whose blocks all of them share, or, with --distinct, one of its own. */
+#include "node/probe/bench.h"
+
 #include "node/engine/kv.h"
-#include "node/probe/probe.h"
 
 #include "kernels/team.h"
 
@@ -17,159 +18,215 @@
 #include <stdio.h>
 
 enum {
-    BENCH_RUNS = 3,
-    BENCH_BATCH_MAX = 256,
-    BENCH_ROWS = 512
+    BATCH_MAX = 256
 };
 
+/* One decoder with the prompts that it has read. */
 struct bench {
-    uint32_t prompt;
-    uint32_t generate;
-    uint32_t batches[PROBE_COUNTS_MAX];
-    uint32_t batch_count;
-    uint32_t batch_max;
-    bool json;
-};
-
-struct figures {
-    double prefill; // tokens per second
-    double decode[PROBE_COUNTS_MAX];
+    const struct bench_setting *setting;
+    struct decoder *decoder;
+    uint32_t vocab_size;
+    struct kv_table *prompts; // [prompt_count]
+    uint32_t prompt_count;
+    struct rand rand;
+    int32_t *ids; // [prompt]
 };
 
 static double rate(uint64_t tokens, uint64_t start_ns)
 {
-    return (double)tokens * 1e9 / (double)(clock_now_ns() - start_ns);
+    uint64_t spent_ns = clock_now_ns() - start_ns;
+    return (double)tokens * 1e9 / (double)(spent_ns ? spent_ns : 1);
 }
 
-static void draw_ids(int32_t *ids, uint32_t count, uint32_t vocab_size, struct rand *rand)
+static void draw_ids(struct bench *bench, int32_t *ids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        ids[i] = (int32_t)rand_below(rand, vocab_size);
+        ids[i] = (int32_t)rand_below(&bench->rand, bench->vocab_size);
 }
 
-/* `batch` sequences, each holding the prompt, take one token a step. */
-static enum err run_decode(struct decoder *d, const struct bench *bench,
-                           const struct kv_table *prompt, uint32_t batch, double *out)
+/* Read a prompt of new ids into `table`, which is empty. */
+static enum err read_prompt(struct bench *bench, struct kv_table *table, double *per_second)
 {
-    struct kv_table *tables = mem_new(batch, sizeof *tables);
+    uint32_t count = bench->setting->prompt;
+    draw_ids(bench, bench->ids, count);
+    uint64_t start_ns = clock_now_ns();
+    TRY(decoder_extend(bench->decoder, table, bench->ids, count, 0));
+    *per_second = rate(count, start_ns);
+    return ERR_OK;
+}
+
+static enum err run_prefill(struct bench *bench, double *per_second)
+{
+    struct kv_table table;
+    kv_table_init(&table, bench->setting->prompt);
+    enum err err = read_prompt(bench, &table, per_second);
+    kv_table_fini(bench->decoder->pool, &table);
+    return err;
+}
+
+/* `batch` sequences, each behind a prompt, take one token a step. */
+static enum err run_steps(struct bench *bench, struct kv_table *tables, uint32_t batch,
+                          double *per_second)
+{
+    struct decoder *d = bench->decoder;
     struct forward_slice *slices = mem_new(batch, sizeof *slices);
     int32_t *ids = mem_new(batch, sizeof *ids);
-    struct rand rand;
-    rand_init(&rand, 1);
-    for (uint32_t i = 0; i < batch; i++) {
-        kv_table_init(&tables[i], bench->prompt + bench->generate);
-        kv_share(d->pool, &tables[i], prompt, bench->prompt);
-    }
     enum err err = ERR_OK;
     uint64_t start_ns = clock_now_ns();
-    for (uint32_t step = 0; step < bench->generate && !err; step++) {
-        draw_ids(ids, batch, model_shape(d->model)->vocab_size, &rand);
+    for (uint32_t step = 0; step < bench->setting->generate && !err; step++) {
+        draw_ids(bench, ids, batch);
         for (uint32_t i = 0; i < batch && !err; i++) {
             slices[i] = (struct forward_slice){&ids[i], 1, tables[i].token_count, &tables[i], 1};
             err = kv_extend(d->pool, &tables[i], 1);
         }
         if (!err) forward_step(d->forward, slices, batch);
     }
-    *out = rate((uint64_t)batch * bench->generate, start_ns);
-    for (uint32_t i = 0; i < batch; i++)
-        kv_table_fini(d->pool, &tables[i]);
-    mem_free(tables);
+    *per_second = rate((uint64_t)batch * bench->setting->generate, start_ns);
     mem_free(slices);
     mem_free(ids);
     return err;
 }
 
-static enum err run_once(struct decoder *d, const struct bench *bench, struct figures *best)
+static enum err run_decode(struct bench *bench, uint32_t batch, double *per_second)
 {
-    struct rand rand;
-    rand_init(&rand, 2);
-    int32_t *ids = mem_new(bench->prompt, sizeof *ids);
-    draw_ids(ids, bench->prompt, model_shape(d->model)->vocab_size, &rand);
-    struct kv_table prompt;
-    kv_table_init(&prompt, bench->prompt);
-    uint64_t start_ns = clock_now_ns();
-    enum err err = decoder_extend(d, &prompt, ids, bench->prompt, 0);
-    double prefill = rate(bench->prompt, start_ns);
-    if (prefill > best->prefill) best->prefill = prefill;
-    for (uint32_t i = 0; i < bench->batch_count && !err; i++) {
-        double decode = 0;
-        err = run_decode(d, bench, &prompt, bench->batches[i], &decode);
-        if (decode > best->decode[i]) best->decode[i] = decode;
+    const struct bench_setting *setting = bench->setting;
+    struct kv_table *tables = mem_new(batch, sizeof *tables);
+    for (uint32_t i = 0; i < batch; i++) {
+        kv_table_init(&tables[i], setting->prompt + setting->generate);
+        kv_share(bench->decoder->pool, &tables[i], &bench->prompts[i % bench->prompt_count],
+                 setting->prompt);
     }
-    kv_table_fini(d->pool, &prompt);
-    mem_free(ids);
+    enum err err = run_steps(bench, tables, batch, per_second);
+    for (uint32_t i = 0; i < batch; i++)
+        kv_table_fini(bench->decoder->pool, &tables[i]);
+    mem_free(tables);
     return err;
 }
 
-static json_t *figures_json(const struct bench *bench, const struct figures *figures,
-                            const struct decoder *d)
+/* The prompts are read before the first run, which warms what there is to warm. */
+static enum err run_all(struct bench *bench, struct bench_figures *figures)
 {
-    json_t *decode = json_array();
-    for (uint32_t i = 0; i < bench->batch_count; i++) {
-        json_array_append_new(decode,
-                              json_pack("{s:I, s:f}", "batch", (json_int_t)bench->batches[i],
-                                        "tokens_per_s", figures->decode[i]));
-    }
-    return json_pack("{s:I, s:s, s:f, s:o}", "threads", (json_int_t)team_size(d->team), "cpu",
-                     d->ops.name, "prefill_tokens_per_s", figures->prefill, "decode", decode);
-}
-
-static void print_figures(const struct bench *bench, const struct figures *figures,
-                          const struct decoder *d)
-{
-    printf("threads %" PRIu32 "  cpu %s  prefill of %" PRIu32 ": %.1f tokens/s\n",
-           team_size(d->team), d->ops.name, bench->prompt, figures->prefill);
-    for (uint32_t i = 0; i < bench->batch_count; i++) {
-        printf("    decode, batch %3" PRIu32 ": %.1f tokens/s\n", bench->batches[i],
-               figures->decode[i]);
-    }
-}
-
-static enum err bench_threads(const struct probe_conf *conf, const struct bench *bench,
-                              uint32_t threads, json_t *runs)
-{
-    struct decoder_options options;
-    TRY(probe_decoder_options(conf, &options));
-    options.threads = threads;
-    options.context_max = bench->prompt + bench->generate;
-    options.rows_max = bench->batch_max > BENCH_ROWS ? bench->batch_max : BENCH_ROWS;
-    options.sequences_max = bench->batch_max + 1;
-    struct decoder *decoder;
-    TRY(decoder_new(&decoder, &options));
-    struct figures figures = {0};
-    enum err err = ERR_OK;
-    if (decoder->limits.context_max < options.context_max) {
-        err = err_note(ERR_TOO_LONG,
-                       "--prompt %" PRIu32 " and --generate %" PRIu32
-                       " are beyond the model's context of %" PRIu32,
-                       bench->prompt, bench->generate, decoder->limits.context_max);
-    }
-    for (int run = 0; run < BENCH_RUNS && !err; run++)
-        err = run_once(decoder, bench, &figures);
-    if (!err && bench->json) json_array_append_new(runs, figures_json(bench, &figures, decoder));
-    if (!err && !bench->json) print_figures(bench, &figures, decoder);
-    decoder_free(decoder);
-    return err;
-}
-
-static enum err read_bench(const struct probe_conf *conf, struct bench *bench)
-{
-    *bench =
-        (struct bench){.prompt = 512, .generate = (uint32_t)conf->generate, .json = conf->json};
-    if (*conf->prompt) TRY(probe_read_count("prompt", conf->prompt, 1 << 19, &bench->prompt));
-    TRY(probe_read_counts("batch", &conf->batch, BENCH_BATCH_MAX, bench->batches,
-                          &bench->batch_count));
-    bench->batch_max = 1;
-    for (uint32_t i = 0; i < bench->batch_count; i++) {
-        if (bench->batches[i] > bench->batch_max) bench->batch_max = bench->batches[i];
+    const struct bench_setting *setting = bench->setting;
+    double ignored;
+    for (uint32_t i = 0; i < bench->prompt_count; i++)
+        TRY(read_prompt(bench, &bench->prompts[i], &ignored));
+    for (uint32_t run = 0; run < setting->runs; run++) {
+        TRY(run_prefill(bench, &figures->prefill[run]));
+        for (uint32_t i = 0; i < setting->batch_count; i++)
+            TRY(run_decode(bench, setting->batches[i], &figures->decode[i][run]));
     }
     return ERR_OK;
 }
 
+static uint32_t batch_max(const struct bench_setting *setting)
+{
+    uint32_t most = 1;
+    for (uint32_t i = 0; i < setting->batch_count; i++)
+        if (setting->batches[i] > most) most = setting->batches[i];
+    return most;
+}
+
+static enum err run_decoder(const struct bench_setting *setting, struct decoder *decoder,
+                            struct bench_figures *figures)
+{
+    uint32_t context = setting->prompt + setting->generate;
+    if (decoder->limits.context_max < context) {
+        return err_note(ERR_TOO_LONG,
+                        "--prompt %" PRIu32 " and --generate %" PRIu32
+                        " are beyond the model's context of %" PRIu32,
+                        setting->prompt, setting->generate, decoder->limits.context_max);
+    }
+    struct bench bench = {
+        .setting = setting,
+        .decoder = decoder,
+        .vocab_size = model_shape(decoder->model)->vocab_size,
+        .prompt_count = setting->distinct ? batch_max(setting) : 1,
+        .ids = mem_new(setting->prompt, sizeof *bench.ids),
+    };
+    rand_init(&bench.rand, 1);
+    bench.prompts = mem_new(bench.prompt_count, sizeof *bench.prompts);
+    for (uint32_t i = 0; i < bench.prompt_count; i++)
+        kv_table_init(&bench.prompts[i], setting->prompt);
+    enum err err = run_all(&bench, figures);
+    for (uint32_t i = 0; i < bench.prompt_count; i++)
+        kv_table_fini(decoder->pool, &bench.prompts[i]);
+    mem_free(bench.prompts);
+    mem_free(bench.ids);
+    return err;
+}
+
+/* The pool has room for the prompts, and for a batch whose every last block was copied. */
+static enum err bench_threads(const struct probe_conf *conf, const struct bench_setting *setting,
+                              uint32_t threads, struct bench_figures *figures)
+{
+    struct decoder_options options;
+    TRY(probe_decoder_options(conf, &options));
+    uint32_t most = batch_max(setting);
+    options.threads = threads;
+    options.context_max = setting->prompt + setting->generate;
+    options.rows_max = most > PROBE_ROWS ? most : PROBE_ROWS;
+    options.sequences_max = setting->distinct ? 2 * most + 1 : most + 2;
+    struct decoder *decoder;
+    TRY(decoder_new(&decoder, &options));
+    figures->threads = team_size(decoder->team);
+    figures->rung = decoder->ops.name;
+    enum err err = run_decoder(setting, decoder, figures);
+    decoder_free(decoder);
+    bench_sort(setting, figures);
+    return err;
+}
+
+/* One number of threads, measured and shown; its JSON goes to `runs`. */
+static enum err measure(const struct probe_conf *conf, const struct bench_setting *setting,
+                        uint32_t threads, json_t *runs)
+{
+    struct bench_figures figures = {0};
+    struct peaks peaks;
+    TRY(bench_threads(conf, setting, threads, &figures));
+    if (conf->roofline) {
+        struct peak_options options = {.threads = figures.threads};
+        TRY(peak_measure(&peaks, &options));
+    }
+    const struct peaks *shown = conf->roofline ? &peaks : NULL;
+    if (conf->json)
+        json_array_append_new(runs, bench_json(setting, &figures, shown));
+    else
+        bench_print(setting, &figures, shown);
+    return ERR_OK;
+}
+
+static enum err read_setting(const struct probe_conf *conf, struct bench_setting *setting)
+{
+    if (!*conf->model) return err_note(ERR_INVALID, "--model FILE is missing: which GGUF file?");
+    *setting = (struct bench_setting){
+        .model = conf->model,
+        .prompt = 512,
+        .generate = (uint32_t)conf->generate,
+        .runs = (uint32_t)conf->runs,
+        .distinct = conf->distinct,
+    };
+    if (*conf->prompt) TRY(probe_read_count("prompt", conf->prompt, 1 << 19, &setting->prompt));
+    TRY(probe_read_counts("batch", &conf->batch, BATCH_MAX, setting->batches,
+                          &setting->batch_count));
+    return bench_read_cost(&setting->cost, setting->model);
+}
+
+static void print_report(const struct bench_setting *setting, json_t *runs)
+{
+    json_t *report = json_pack(
+        "{s:s, s:I, s:I, s:I, s:b, s:I, s:s, s:O}", "model", setting->model, "prompt",
+        (json_int_t)setting->prompt, "generate", (json_int_t)setting->generate, "runs_each",
+        (json_int_t)setting->runs, "distinct", (int)setting->distinct, "weight_bytes",
+        (json_int_t)setting->cost.bytes, "peak", peak_kind_name(setting->cost.peak), "runs", runs);
+    json_dumpf(report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(report);
+}
+
 enum err probe_bench(const struct probe_conf *conf)
 {
-    struct bench bench;
-    TRY(read_bench(conf, &bench));
+    struct bench_setting setting;
+    TRY(read_setting(conf, &setting));
     uint32_t threads[PROBE_COUNTS_MAX] = {0};
     uint32_t count;
     TRY(probe_read_counts("threads", &conf->threads, TEAM_THREADS_MAX, threads, &count));
@@ -177,15 +234,8 @@ enum err probe_bench(const struct probe_conf *conf)
     json_t *runs = json_array();
     enum err err = ERR_OK;
     for (uint32_t i = 0; i < count && !err; i++)
-        err = bench_threads(conf, &bench, threads[i], runs);
-    if (!err && bench.json) {
-        json_t *report = json_pack("{s:s, s:I, s:I, s:O}", "model", conf->model, "prompt",
-                                   (json_int_t)bench.prompt, "generate", (json_int_t)bench.generate,
-                                   "runs", runs);
-        json_dumpf(report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-        putchar('\n');
-        json_decref(report);
-    }
+        err = measure(conf, &setting, threads[i], runs);
+    if (!err && conf->json) print_report(&setting, runs);
     json_decref(runs);
     return err;
 }

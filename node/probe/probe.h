@@ -13,8 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct json_t;
+struct peaks;
+
 enum {
-    PROBE_COUNTS_MAX = 16
+    PROBE_COUNTS_MAX = 16,
+    PROBE_ROWS = 512 // of a step of bench
 };
 
 struct probe_conf {
@@ -27,6 +31,7 @@ enum err probe_tokenize(const struct probe_conf *conf);
 enum err probe_logits(const struct probe_conf *conf);
 enum err probe_generate(const struct probe_conf *conf);
 enum err probe_bench(const struct probe_conf *conf);
+enum err probe_machine(const struct probe_conf *conf);
 enum err probe_synth(const struct probe_conf *conf);
 
 /* What the verbs share (options.c). */
@@ -36,6 +41,8 @@ enum err probe_read_count(const char *flag, const char *text, uint32_t most, uin
 /* The list of a flag as such numbers; none when it was not given. */
 enum err probe_read_counts(const char *flag, const struct conf_list *list, uint32_t most,
                            uint32_t out[PROBE_COUNTS_MAX], uint32_t *count);
+/* What machine and bench --roofline measured (machine.c); the caller's. */
+struct json_t *probe_peaks_json(const struct peaks *peaks);
 /* --model, --cpu, --threads, --float-gemm, --context. */
 enum err probe_decoder_options(const struct probe_conf *conf, struct decoder_options *out);
 

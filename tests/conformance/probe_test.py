@@ -60,16 +60,26 @@ def generate_tells_the_greedy_story():
 
 def bench_reports_json():
     report = json.loads(probe("bench", "--model", SHARED / "logits/llama-Q8_0.gguf", "--prompt", 40, "--generate", 3,
-                              "--batch", "1,3", "--threads", "1,2", "--json"))
+                              "--batch", "1,3", "--threads", "1,2", "--roofline", "--distinct", "--json"))
     assert [run["threads"] for run in report["runs"]] == [1, 2]
     assert [row["batch"] for row in report["runs"][0]["decode"]] == [1, 3]
-    assert all(run["prefill_tokens_per_s"] > 0 for run in report["runs"])
+    rows = [row for run in report["runs"] for row in [run["prefill"], *run["decode"]]]
+    assert all(0 < row["least"] <= row["tokens_per_s"] <= row["most"] and row["of_read"] > 0 for row in rows)
+    alone, three = report["runs"][0]["decode"]
+    assert abs(alone["bytes_per_token"] / report["weight_bytes"] - 1) < 1e-4
+    assert abs(alone["bytes_per_token"] / three["bytes_per_token"] - 3) < 1e-4
+
+
+def machine_reports_json():
+    report = json.loads(probe("machine", "--threads", "1", "--json"))
+    assert {way["kind"] for way in report[0]["ways"]} >= {"read", "float32"}
+    assert report[0]["best_per_s"]["read"] > 1e8
 
 
 def mistakes_are_said():
     model = SHARED / "logits" / "llama-Q8_0.gguf"
     vocabulary = SHARED / "tokenizers" / "ggml-vocab-qwen2.gguf"
-    probe("tokenise", fails="tokenize, logits, generate or bench")
+    probe("tokenise", fails="tokenize, logits, generate, bench")
     probe("generate", fails="--model")
     probe("generate", "--model", "/nowhere.gguf", fails="/nowhere.gguf")
     probe("generate", "--model", SHARED / "README.md", fails="gguf")
@@ -88,6 +98,7 @@ if not SHARED.is_dir():
     print(f"skipped: no shared data ({SHARED})")
     sys.exit(0)
 for test in (tokenize_gives_the_ids_of_every_one_line_case, logits_are_one_row_a_sequence,
-             generate_tells_the_greedy_story, bench_reports_json, mistakes_are_said):
+             generate_tells_the_greedy_story, bench_reports_json, machine_reports_json,
+             mistakes_are_said):
     test()
     print("ok", test.__name__)
