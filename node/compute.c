@@ -98,13 +98,22 @@ static enum err load_model(struct compute *compute, const struct settings *setti
     return model_load(&compute->model, settings->model, &options);
 }
 
+/* Cached prefixes of one model are no other's; adapters will be part of this. */
+static uint64_t root_of(const struct model *model)
+{
+    uint64_t root;
+    memcpy(&root, model_digest(model)->bytes, sizeof root);
+    return root;
+}
+
 static enum err open_model(struct compute *compute, const struct settings *settings)
 {
     TRY(load_model(compute, settings));
     const struct model_shape *shape = model_shape(compute->model);
     struct kv_shape kv_shape = {.layer_count = shape->layer_count,
                                 .kv_head_count = shape->kv_head_count,
-                                .head_dim = shape->head_dim};
+                                .head_dim = shape->head_dim,
+                                .root = root_of(compute->model)};
     uint32_t context = shape->context_length;
     TRY(open_pool(compute, &kv_shape, settings, &context));
     struct forward_limits limits = {.rows_max = (uint32_t)settings->batch_tokens,

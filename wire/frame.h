@@ -13,7 +13,7 @@
  *                               a gap or a repetition closes the link
  *
  * The body is one msgpack map (wire/message.h). The golden bytes of every message stand in
- * tests/data/wire/; a change there is a new version. Thread: pure functions, any thread. */
+ * tests/data/wire/; a change there is a new version. Fields that were added since stand in NAME.grown.hex. Thread: pure functions, any thread. */
 #ifndef WIRE_FRAME_H
 #define WIRE_FRAME_H
 

@@ -158,11 +158,17 @@ struct wire_load {
     uint32_t running;        // sequences in the batch
     uint32_t waiting;        // admitted, not started
     uint64_t waiting_tokens; // prompt tokens not yet prefilled, over all sequences
-    uint32_t kv_blocks_used;
+    uint32_t kv_blocks_used; // held by sequences; the rest is cached or free
     uint32_t kv_blocks;
     uint32_t step_us;   // smoothed duration of a step
     float prefill_rate; // smoothed tokens/s
     float decode_rate;  // smoothed tokens/s over the batch
+    uint32_t kv_blocks_cached;
+    // Since the node's start:
+    uint64_t kv_evictions;      // cached blocks that were taken for something else
+    uint64_t prefix_hit_tokens; // that needed no prefill, since their keys and values were there
+    uint64_t prefill_tokens;    // that were prefilled
+    uint64_t preemptions;
 };
 
 /* Which attempt at which choice of which request: every message about it carries the three.
@@ -241,6 +247,8 @@ struct wire_result {
     size_t top_count;            // per id
     const float *vector;
     size_t vector_size;
+    uint32_t
+        cached_tokens; // as in DONE, and here as well so that who ends an answer before it knows
 };
 
 struct wire_done {
@@ -249,7 +257,9 @@ struct wire_done {
     enum err err;          // ERR_OK, or why it ended
     struct wire_text note; // for people
     uint32_t prompt_tokens;
-    uint32_t cached_tokens;     // of the prompt, found in the prefix cache
+    // Of the prompt, found in the prefix cache when this attempt was first admitted: not what it found
+    // after a preemption. An answer's are those of the first attempt that gave an id.
+    uint32_t cached_tokens;
     uint32_t completion_tokens; // emitted in all attempts
 };
 

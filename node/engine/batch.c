@@ -16,6 +16,7 @@ struct batch {
     struct seq **running; // [sequences], in seq_before() order
     uint32_t running_count;
     struct batch_step step;
+    struct batch_stats stats;
     bool planned; // the step has not run yet
 };
 
@@ -122,6 +123,15 @@ static void stop_running(struct batch *batch, struct seq *seq)
     seq->computed = 0;
 }
 
+static void preempt(struct batch *batch, struct seq *seq)
+{
+    stop_running(batch, seq);
+    seq_advance(seq, SEQ_PREEMPTED);
+    wait_in_order(batch, seq);
+    batch->step.preempted++;
+    batch->stats.preemptions++;
+}
+
 void batch_remove(struct batch *batch, struct seq *seq)
 {
     must(!batch->planned);
@@ -153,6 +163,22 @@ struct seq *batch_any(struct batch *batch)
     return NULL;
 }
 
+void batch_forget(struct batch *batch, const uint64_t *salt)
+{
+    must(!batch->planned);
+    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
+        for (struct seq *seq = batch->waiting[class]; seq; seq = seq->next)
+            seq->secluded |= seq_has_salt(seq, salt);
+    }
+    for (uint32_t i = batch->running_count; i-- > 0;) {
+        struct seq *seq = batch->running[i];
+        if (!seq_has_salt(seq, salt)) continue;
+        seq->secluded = true;
+        if (seq->state == SEQ_PREFILL) preempt(batch, seq);
+    }
+    kv_forget(batch->pool, salt);
+}
+
 /* The plan. */
 
 static void add_slice(struct batch *batch, struct seq *seq, uint32_t count)
@@ -168,14 +194,6 @@ static void add_slice(struct batch *batch, struct seq *seq, uint32_t count)
     };
     step->seqs[step->count++] = seq;
     step->rows += count;
-}
-
-static void preempt(struct batch *batch, struct seq *seq)
-{
-    stop_running(batch, seq);
-    seq_advance(seq, SEQ_PREEMPTED);
-    wait_in_order(batch, seq);
-    batch->step.preempted++;
 }
 
 /* Each decode takes room for the id that it feeds. Those behind it in order give way, the last one first, and
@@ -199,16 +217,86 @@ static void plan_decodes(struct batch *batch)
     }
 }
 
+/* Ids that it need not compute, since their keys and values are there. */
+static void skip_to(struct batch *batch, struct seq *seq, uint32_t computed)
+{
+    batch->stats.hit_tokens += computed - seq->computed;
+    seq->computed = computed;
+}
+
+static bool is_planned(const struct batch *batch, const struct seq *seq)
+{
+    for (size_t i = 0; i < batch->step.count; i++) {
+        if (batch->step.seqs[i] == seq) return true;
+    }
+    return false;
+}
+
+/* Will `other` compute what both need? It does if it goes first, or has a slice already. */
+static bool is_ahead(const struct batch *batch, const struct seq *other, const struct seq *seq)
+{
+    return other != seq && other->state == SEQ_PREFILL &&
+           (seq_before(other, seq) || is_planned(batch, other));
+}
+
+/* Is there one ahead of it that will compute its next block? */
+static bool awaits_block(const struct batch *batch, const struct seq *seq)
+{
+    if (!kv_is_awaited(batch->pool, &seq->table, seq->computed)) return false;
+    uint32_t index = seq->computed / KV_BLOCK_TOKENS;
+    for (uint32_t i = 0; i < batch->running_count; i++) {
+        const struct seq *other = batch->running[i];
+        if (index < other->table.block_count &&
+            other->table.blocks[index] == seq->table.blocks[index] && is_ahead(batch, other, seq))
+            return true;
+    }
+    return false;
+}
+
+/* Does `other` know all ids that are left to `seq` but the last, so that it can lend their block? */
+static bool is_twin(const struct seq *other, const struct seq *seq)
+{
+    uint32_t from = seq->computed;
+    uint32_t end = seq->id_count - 1;
+    struct kv_path path = seq_path(seq);
+    struct kv_path other_path = seq_path(other);
+    return other != seq && other->id_count >= end &&
+           kv_is_twin(&other->table, &other_path, &seq->table, &path, from) &&
+           memcmp(other->ids + from, seq->ids + from, (end - from) * sizeof *seq->ids) == 0;
+}
+
+/* At the beginning of its last block, and more than the last id is left. */
+static bool is_at_tail(const struct seq *seq)
+{
+    uint32_t end = seq->id_count - 1;
+    return seq->computed < end && seq->computed % KV_BLOCK_TOKENS == 0 &&
+           end - seq->computed < KV_BLOCK_TOKENS;
+}
+
+/* Copy the last block of a twin that has computed it. True: not yet, but there is one ahead that will have. */
+static bool awaits_twin(struct batch *batch, struct seq *seq)
+{
+    bool awaits = false;
+    for (uint32_t i = 0; is_at_tail(seq) && i < batch->running_count; i++) {
+        const struct seq *other = batch->running[i];
+        if (!is_twin(other, seq)) continue;
+        if (other->computed >= seq->id_count - 1) {
+            kv_copy(batch->pool, &seq->table, &other->table, seq->computed);
+            skip_to(batch, seq, seq->id_count - 1);
+            return false;
+        }
+        awaits |= is_ahead(batch, other, seq);
+    }
+    return awaits;
+}
+
 static void plan_prefill(struct batch *batch, struct seq *seq)
 {
     uint32_t room = batch->limits.batch_tokens - batch->step.rows;
+    skip_to(batch, seq, kv_ready(batch->pool, &seq->table, seq->computed, seq->id_count));
+    if (awaits_block(batch, seq) || awaits_twin(batch, seq)) return;
     uint32_t left = seq->id_count - seq->computed;
     if (room > 0) add_slice(batch, seq, left < room ? left : room);
-}
-
-static uint32_t blocks_for(uint32_t token_count)
-{
-    return (token_count + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
 }
 
 /* Blocks for all that it knows, and one for every running one to grow by: so that who comes does not drive
@@ -217,7 +305,8 @@ static bool may_enter(const struct batch *batch, const struct seq *seq)
 {
     if (batch->running_count == 0) return true;
     if (batch->running_count >= batch->limits.sequences) return false;
-    return blocks_for(seq->id_count) + batch->running_count <= kv_blocks_free(batch->pool);
+    struct kv_path path = seq_path(seq);
+    return kv_cost(batch->pool, &path) + batch->running_count <= kv_blocks_available(batch->pool);
 }
 
 static struct seq *first_waiting(const struct batch *batch)
@@ -234,12 +323,16 @@ static void admit(struct batch *batch)
         struct seq *seq = first_waiting(batch);
         if (!seq || !may_enter(batch, seq)) return;
         stop_waiting(batch, seq);
-        enum err err = kv_extend(batch->pool, &seq->table, seq->id_count);
+        struct kv_path path = seq_path(seq);
+        enum err err = kv_enter(batch->pool, &seq->table, &path);
         must(err == ERR_OK);
         seq_advance(seq, SEQ_ADMITTED);
         seq->admissions++;
         start_running(batch, seq);
         plan_prefill(batch, seq);
+        if (seq->admissions > 1) continue;
+        seq->cached_tokens =
+            seq->computed < seq->prompt_length ? seq->computed : seq->prompt_length;
     }
 }
 
@@ -260,16 +353,30 @@ const struct batch_step *batch_plan(struct batch *batch)
     return &batch->step;
 }
 
+/* `count` more ids are computed and accepted. */
+static void accept(struct batch *batch, struct seq *seq, uint32_t count)
+{
+    seq->computed += count;
+    struct kv_path path = seq_path(seq);
+    kv_settle(batch->pool, &seq->table, &path, seq->computed);
+}
+
 void batch_ran(struct batch *batch)
 {
     must(batch->planned);
     batch->planned = false;
     for (size_t i = 0; i < batch->step.count; i++) {
         struct seq *seq = batch->step.seqs[i];
-        seq->computed += batch->step.slices[i].count;
+        if (seq->state == SEQ_PREFILL) batch->stats.miss_tokens += batch->step.slices[i].count;
+        accept(batch, seq, batch->step.slices[i].count);
         if (seq->state == SEQ_PREFILL && seq->computed == seq->id_count)
             seq_advance(seq, SEQ_PROMPT_DONE);
     }
+}
+
+const struct batch_stats *batch_stats(const struct batch *batch)
+{
+    return &batch->stats;
 }
 
 uint32_t batch_running(const struct batch *batch)

@@ -9,7 +9,14 @@
  *   promise of the caller, so decode never waits for prefill. What is left goes to prefill, first come first.
  * - Admission is first come, first served within a class, and a class before the lesser ones. A sequence is
  *   admitted when the pool has blocks for all that it knows and one more for every running one; alone, always.
- *   It takes the blocks of its known ids at once, so prefill cannot fail midway.
+ *   It takes the blocks of its known ids at once, so prefill cannot fail midway: those that the prefix cache has by
+ *   reference (kv.h), and it begins behind them.
+ * - Nothing is computed twice at the same time. A sequence whose next block is also held by one before it in order
+ *   that is still at its prefill waits for that one; so does a twin at the end of its prompt, which then copies the
+ *   partly filled block. Who is first in order waits for nobody, so somebody always moves on; and when the other one
+ *   goes away or loses its blocks, the next holder computes.
+ * - Ids are known to the cache from when they are computed and accepted (seq->computed) on; batch_ran() says so for
+ *   what ran.
  * - When a decode finds the pool empty, the last in order among the running loses its blocks and goes back to
  *   the front of its class with its ids: the first in order always moves on.
  * - A sequence that waits for its first admission past its deadline is ended (ERR_TIMEOUT).
@@ -48,6 +55,13 @@ struct batch_step {
     uint32_t preempted; // sequences that lost their blocks for this step
 };
 
+/* Since the start. */
+struct batch_stats {
+    uint64_t hit_tokens;  // ids that needed no prefill, since their keys and values were there
+    uint64_t miss_tokens; // ids that were prefilled
+    uint64_t preemptions;
+};
+
 struct batch;
 
 struct batch *batch_new(const struct batch_limits *limits, struct kv_pool *pool);
@@ -60,6 +74,9 @@ enum err batch_add(struct batch *batch, struct seq *seq);
 struct seq *batch_find(struct batch *batch, uint64_t ticket);
 /* Take a sequence out, wherever it is, and release its blocks: at its end, or when it is canceled. */
 void batch_remove(struct batch *batch, struct seq *seq);
+/* Forget what is cached under a salt; NULL: under every one. Sequences that share under it go on and share no more; those at their prefill
+ * begin anew, for others may hold their blocks. */
+void batch_forget(struct batch *batch, const uint64_t *salt);
 /* A waiting sequence whose deadline has passed, taken out; NULL: no more. */
 struct seq *batch_expire(struct batch *batch, uint64_t now_ns);
 
@@ -68,6 +85,7 @@ const struct batch_step *batch_plan(struct batch *batch);
 /* The step has run: what it computed counts from now on. Follows each plan, before anything else. */
 void batch_ran(struct batch *batch);
 
+const struct batch_stats *batch_stats(const struct batch *batch);
 uint32_t batch_running(const struct batch *batch);
 uint32_t batch_waiting(const struct batch *batch);
 /* Ids known and not yet computed, over all sequences, beyond the one that each decode feeds. */

@@ -1,6 +1,5 @@
 #include "node/engine/engine.h"
 
-#include "node/engine/kv.h"
 #include "node/engine/seq.h"
 
 #include "kernels/cpu.h"
@@ -15,6 +14,7 @@
 enum order_kind {
     ORDER_SUBMIT,
     ORDER_CANCEL,
+    ORDER_FORGET,
     ORDER_STOP
 };
 
@@ -22,6 +22,7 @@ struct order {
     enum order_kind kind;
     struct seq *seq; // SUBMIT
     uint64_t ticket; // CANCEL
+    uint64_t salt;   // FORGET
 };
 
 struct engine {
@@ -37,6 +38,8 @@ struct engine {
     struct engine_load load;
     bool stopping;
     _Atomic uint64_t step_started_ns; // 0 between steps
+    _Atomic uint32_t forgets;         // that wait in the inbox
+    atomic_bool forget_all;
 };
 
 struct engine *engine_new(const struct engine_options *options)
@@ -47,14 +50,13 @@ struct engine *engine_new(const struct engine_options *options)
     engine->batch = batch_new(&options->limits, options->pool);
     engine->sampler = sampler_new(options->backend.vocab_size, options->ops);
     engine->item_max = options->limits.sequences;
-    engine->inbox = mailbox_new(options->orders_max);
+    engine->inbox = mailbox_new(options->orders_max + ENGINE_FORGETS);
     engine->outbox = mailbox_new(ENGINE_REPORTS);
     engine->blank = mailbox_new(ENGINE_REPORTS);
     for (size_t i = 0; i < ENGINE_REPORTS; i++) {
         size_t size = sizeof(struct engine_report) + engine->item_max * sizeof(struct engine_item);
         must(mailbox_put(engine->blank, mem_new(1, size)));
     }
-    engine->load.kv_blocks = kv_blocks_total(options->pool);
     return engine;
 }
 
@@ -94,6 +96,16 @@ void engine_cancel(struct engine *engine, uint64_t ticket)
     put_order(engine, (struct order){.kind = ORDER_CANCEL, .ticket = ticket});
 }
 
+void engine_forget(struct engine *engine, uint64_t salt)
+{
+    if (atomic_load(&engine->forgets) >= ENGINE_FORGETS) {
+        atomic_store(&engine->forget_all, true);
+        return;
+    }
+    atomic_fetch_add(&engine->forgets, 1);
+    put_order(engine, (struct order){.kind = ORDER_FORGET, .salt = salt});
+}
+
 void engine_stop(struct engine *engine)
 {
     put_order(engine, (struct order){.kind = ORDER_STOP});
@@ -128,7 +140,8 @@ static void send_report(struct engine *engine)
     engine->load.running = batch_running(engine->batch);
     engine->load.waiting = batch_waiting(engine->batch);
     engine->load.waiting_tokens = batch_waiting_tokens(engine->batch);
-    engine->load.kv_blocks_used = engine->load.kv_blocks - kv_blocks_free(engine->pool);
+    engine->load.kv = kv_count_blocks(engine->pool);
+    engine->load.batch = *batch_stats(engine->batch);
     engine->report->load = engine->load;
     must(mailbox_put(engine->outbox, engine->report)); // there are no more of them than room
     engine->report = NULL;
@@ -192,6 +205,11 @@ static void obey(struct engine *engine, const struct order *order)
         seq = batch_find(engine->batch, order->ticket);
         if (seq) cancel(engine, seq);
         break;
+    case ORDER_FORGET:
+        atomic_fetch_sub(&engine->forgets, 1);
+        batch_forget(engine->batch, &order->salt);
+        open_report(engine); // tells its load
+        break;
     case ORDER_STOP: engine->stopping = true; break;
     }
 }
@@ -202,6 +220,8 @@ static void take_orders(struct engine *engine, uint64_t now_ns)
         obey(engine, order);
         mem_free(order);
     }
+    // Set before whatever was submitted after it.
+    if (atomic_exchange(&engine->forget_all, false)) batch_forget(engine->batch, NULL);
     for (struct seq *seq; (seq = batch_expire(engine->batch, now_ns)) != NULL;)
         end_with(engine, seq, ERR_TIMEOUT, "the deadline passed in the waiting room");
     if (!engine->stopping) return;
@@ -231,7 +251,6 @@ static void measure(struct engine *engine, const struct batch_step *step, uint64
     if (decode_rows > 0) smooth(&load->decode_rate, (float)decode_rows / seconds);
     if (prefill_rows > 0) smooth(&load->prefill_rate, (float)prefill_rows / seconds);
     load->steps++;
-    load->preemptions += step->preempted;
 }
 
 static void compute(struct engine *engine, const struct batch_step *step)
@@ -256,6 +275,7 @@ static void sample_one(struct engine *engine, struct seq *seq, float *logits)
     } else {
         item->sampled = true;
         item->position = seq->id_count;
+        item->cached_tokens = seq->cached_tokens;
         seq->finish = seq_append(seq, item->pick.id);
     }
     if (!err && seq->finish == WIRE_FINISH_NONE) return;

@@ -17,6 +17,7 @@
 #define NODE_ENGINE_ENGINE_H
 
 #include "node/engine/batch.h"
+#include "node/engine/kv.h"
 #include "node/engine/sampler.h"
 
 #include "base/err.h"
@@ -25,13 +26,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct kv_pool;
 struct mailbox;
 struct ops;
 struct seq;
 
 enum {
-    ENGINE_REPORTS = 8
+    ENGINE_REPORTS = 8,
+    ENGINE_FORGETS = 64
 };
 
 /* What turns rows into logits. Its owner keeps it alive while the engine runs; called by the engine's thread. */
@@ -55,10 +56,11 @@ struct engine_options {
 
 /* One id, or one end, or both. */
 struct engine_item {
-    struct seq *seq;   // the taker's again when `end`; else only its born-with fields are read
-    bool sampled;      // an id was drawn
-    bool end;          // finish, err and note of the sequence say how
-    uint32_t position; // of the id
+    struct seq *seq;        // the taker's again when `end`; else only its born-with fields are read
+    bool sampled;           // an id was drawn
+    bool end;               // finish, err and note of the sequence say how
+    uint32_t position;      // of the id
+    uint32_t cached_tokens; // with an id: the sequence's
     struct sampler_pick pick;
 };
 
@@ -67,13 +69,12 @@ struct engine_load {
     uint32_t running;
     uint32_t waiting;
     uint64_t waiting_tokens;
-    uint32_t kv_blocks_used;
-    uint32_t kv_blocks;
+    struct kv_count kv; // held, cached and free are all
     uint32_t step_us;   // smoothed over ~16 steps
     float prefill_rate; // tokens/s, smoothed
     float decode_rate;
-    uint64_t steps;       // since the start
-    uint64_t preemptions; // since the start
+    uint64_t steps; // since the start
+    struct batch_stats batch;
 };
 
 struct engine_report {
@@ -98,6 +99,9 @@ bool engine_turn(struct engine *engine, uint64_t now_ns);
 void engine_submit(struct engine *engine, struct seq *seq);
 /* Ends the sequence as CANCELED; a ticket that is gone already is ignored. */
 void engine_cancel(struct engine *engine, uint64_t ticket);
+/* Forget every cached block under the salt, before anything that is submitted later is looked at. Of more than
+ * ENGINE_FORGETS that wait, the later ones become one: to forget everything. */
+void engine_forget(struct engine *engine, uint64_t salt);
 /* Cancel everything, then return from engine_run(). */
 void engine_stop(struct engine *engine);
 

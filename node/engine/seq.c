@@ -63,17 +63,21 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
     uint32_t slot_count = sampler_penalizes(sampling) ? sampler_counts_slots(id_max) : 0;
 
     size_t bias_size = sampling->bias_count * sizeof *sampling->bias;
+    size_t salts_size = submit->salt_count * sizeof *submit->salts;
     size_t slots_size = slot_count * sizeof(struct sampler_count);
     size_t ids_size = id_max * sizeof(int32_t);
     size_t stop_size = submit->stop_id_count * sizeof(int32_t);
-    struct seq *seq = mem_new(1, sizeof *seq + bias_size + slots_size + ids_size + stop_size);
+    struct seq *seq =
+        mem_new(1, sizeof *seq + bias_size + salts_size + slots_size + ids_size + stop_size);
     char *behind = (char *)(seq + 1);
     struct wire_bias *bias = (void *)behind;
-    struct sampler_count *slots = (void *)(behind + bias_size);
-    int32_t *ids = (void *)(behind + bias_size + slots_size);
-    int32_t *stop_ids = (void *)(behind + bias_size + slots_size + ids_size);
+    struct wire_salt *salts = (void *)(behind += bias_size);
+    struct sampler_count *slots = (void *)(behind += salts_size);
+    int32_t *ids = (void *)(behind += slots_size);
+    int32_t *stop_ids = (void *)(behind += ids_size);
 
     if (bias_size > 0) memcpy(bias, sampling->bias, bias_size);
+    if (salts_size > 0) memcpy(salts, submit->salts, salts_size);
     memcpy(ids, submit->ids, submit->id_count * sizeof *ids);
     copy_stop_ids(stop_ids, submit);
 
@@ -86,6 +90,8 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
         .priority = submit->priority,
         .deadline_ns = submit->deadline_ms ? now_ns + submit->deadline_ms * CLOCK_MS : 0,
         .sampling = *sampling,
+        .salts = salts,
+        .salt_count = submit->salt_count,
         .stop_ids = stop_ids,
         .stop_id_count = submit->stop_id_count,
         .ids = ids,
@@ -131,6 +137,22 @@ enum wire_finish seq_finish(const struct seq *seq)
 uint32_t seq_emitted(const struct seq *seq)
 {
     return seq->id_count - seq->prompt_length;
+}
+
+struct kv_path seq_path(const struct seq *seq)
+{
+    return (struct kv_path){.ids = seq->ids,
+                            .id_count = seq->id_count,
+                            .salts = seq->salts,
+                            .salt_count = seq->secluded ? 0 : seq->salt_count};
+}
+
+bool seq_has_salt(const struct seq *seq, const uint64_t *salt)
+{
+    for (size_t i = 0; i < seq->salt_count; i++) {
+        if (!salt || seq->salts[i].salt == *salt) return true;
+    }
+    return false;
 }
 
 bool seq_before(const struct seq *a, const struct seq *b)

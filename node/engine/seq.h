@@ -63,9 +63,11 @@ struct seq {
     uint32_t id_max; // prompt and answer end here: max_tokens or the context
     enum wire_priority priority;
     uint64_t deadline_ns;          // to be admitted by; 0: none
-    struct wire_sampling sampling; // its bias list lies behind this struct
+    struct wire_sampling sampling; // its bias list lies behind this struct, as the salts do
+    const struct wire_salt *salts; // [salt_count], ascending
     const int32_t *stop_ids;       // [stop_id_count], ascending
     size_t stop_id_count;
+    size_t salt_count; // 0: its blocks are nobody else's
 
     /* The maker's, while it is in the air. */
     struct seq *chain; // the maker's table of what it has submitted
@@ -78,8 +80,10 @@ struct seq {
     const char *note;       // static text with it
     int32_t *ids;           // [id_max]
     uint32_t id_count;      // known so far: prompt, then emitted
-    uint32_t computed;      // of them, keys and values are in the table
-    uint32_t cached_tokens; // of the prompt, found in the prefix cache at its first admission
+    uint32_t computed;      // of them, keys and values are in the table, and accepted for good
+    uint32_t cached_tokens; // ids of the prompt that were there when it was first admitted: later
+                            // admissions, and what it got by waiting for a twin, do not count
+    bool secluded;          // shares no blocks any more: its salt was forgotten
     uint32_t admissions;    // 1 + preemptions survived
     struct kv_table table;
     struct sampler_counts counts;
@@ -101,6 +105,10 @@ enum wire_finish seq_append(struct seq *seq, int32_t id);
 enum wire_finish seq_finish(const struct seq *seq);
 
 uint32_t seq_emitted(const struct seq *seq);
+/* What it knows, and with whom it shares; valid until its next id. */
+struct kv_path seq_path(const struct seq *seq);
+/* NULL: any. */
+bool seq_has_salt(const struct seq *seq, const uint64_t *salt);
 /* Who goes first where two cannot: the more urgent class, then the earlier arrival. */
 bool seq_before(const struct seq *a, const struct seq *b);
 

@@ -34,6 +34,7 @@ void answer_result(struct links *links, const struct engine_item *item)
                 .logprobs = asked ? &item->pick.logprob : NULL,
                 .tops = item->pick.top_count > 0 ? item->pick.tops : NULL,
                 .top_count = item->pick.top_count,
+                .cached_tokens = item->cached_tokens,
             },
     };
     (void)link_send(links, seq->link, &message, false);

@@ -58,6 +58,16 @@ static enum err check_lengths(const struct wire_submit *submit, uint32_t context
     return ERR_OK;
 }
 
+static enum err check_salts(const struct wire_submit *submit)
+{
+    for (size_t i = 1; i < submit->salt_count; i++) {
+        if (submit->salts[i].first_block <= submit->salts[i - 1].first_block)
+            return err_note(ERR_INVALID, "submit: salts[%zu] begins at block %u, behind one at %u",
+                            i, submit->salts[i].first_block, submit->salts[i - 1].first_block);
+    }
+    return ERR_OK;
+}
+
 enum err intake_check(const struct wire_submit *submit, const struct wire_model *model)
 {
     TRY(check_kind(submit, model));
@@ -67,6 +77,7 @@ enum err intake_check(const struct wire_submit *submit, const struct wire_model 
     TRY(check_lengths(submit, model->context_length));
     TRY(check_ids("ids", submit->ids, submit->id_count, model->vocab_size));
     TRY(check_ids("stop_ids", submit->stop_ids, submit->stop_id_count, model->vocab_size));
+    TRY(check_salts(submit));
     if ((unsigned)submit->priority > WIRE_BATCH) {
         return err_note(ERR_INVALID, "submit: priority %u, at most %d", (unsigned)submit->priority,
                         WIRE_BATCH);

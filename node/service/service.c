@@ -220,7 +220,7 @@ static void take_message(struct service *service, struct peer *peer,
         if (seq) cut(service, seq, SEQ_CUT_CANCELED); // else it has ended already
         break;
     case WIRE_DRAIN: set_draining(service, message->drain.on || service->stopping); break;
-    case WIRE_EVICT: break; // nothing is cached beyond the sequences that run
+    case WIRE_EVICT: engine_forget(service->options.engine, message->evict.salt); break;
     default: close_link(service, peer->link, "a message that only a node sends"); break;
     }
 }
@@ -304,8 +304,8 @@ static void end_flight(struct service *service, struct seq *seq)
 static bool load_differs(const struct engine_load *a, const struct engine_load *b)
 {
     return a->running != b->running || a->waiting != b->waiting ||
-           a->waiting_tokens != b->waiting_tokens || a->kv_blocks_used != b->kv_blocks_used ||
-           a->step_us != b->step_us;
+           a->waiting_tokens != b->waiting_tokens || a->kv.held != b->kv.held ||
+           a->kv.cached != b->kv.cached || a->step_us != b->step_us;
 }
 
 static void take_reports(struct service *service)
@@ -337,11 +337,16 @@ static void send_by_clock(struct service *service, uint64_t now_ns)
     struct wire_load message = {.running = load->running,
                                 .waiting = load->waiting,
                                 .waiting_tokens = load->waiting_tokens,
-                                .kv_blocks_used = load->kv_blocks_used,
+                                .kv_blocks_used = load->kv.held,
                                 .kv_blocks = service->options.hello.kv_blocks,
                                 .step_us = load->step_us,
                                 .prefill_rate = load->prefill_rate,
-                                .decode_rate = load->decode_rate};
+                                .decode_rate = load->decode_rate,
+                                .kv_blocks_cached = load->kv.cached,
+                                .kv_evictions = load->kv.evicted,
+                                .prefix_hit_tokens = load->batch.hit_tokens,
+                                .prefill_tokens = load->batch.miss_tokens,
+                                .preemptions = load->batch.preemptions};
     peers_send_load(&service->peers, now_ns, &message);
     peers_send_pack(&service->peers);
 }

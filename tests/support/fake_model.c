@@ -48,12 +48,35 @@ static void fill_row(const struct fake_model *fake, const struct forward_slice *
     if (*cell(fake, slice->table, position) == fake->broken_after) logits[5] = NAN;
 }
 
+static uint32_t block_of(const struct forward_slice *slice, uint32_t position)
+{
+    return slice->table->blocks[position / KV_BLOCK_TOKENS];
+}
+
+/* No two slices write one block in one step. */
+static void check_writers(const struct forward_slice *slices, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const struct forward_slice *a = &slices[i];
+        for (size_t j = 0; j < i; j++) {
+            const struct forward_slice *b = &slices[j];
+            uint32_t from = a->position > b->position ? a->position : b->position;
+            uint32_t a_end = a->position + a->count;
+            uint32_t b_end = b->position + b->count;
+            uint32_t end = a_end < b_end ? a_end : b_end;
+            for (uint32_t at = from; at < end; at++)
+                must(block_of(a, at) != block_of(b, at));
+        }
+    }
+}
+
 static void step(void *self, const struct forward_slice *slices, struct seq *const *seqs,
                  size_t count)
 {
     struct fake_model *fake = self;
     uint32_t row = 0;
     uint32_t tokens = 0;
+    check_writers(slices, count);
     for (size_t i = 0; i < count; i++) {
         const struct forward_slice *slice = &slices[i];
         must(slice->count > 0 && slice->position + slice->count <= slice->table->token_count);
@@ -72,6 +95,7 @@ static void step(void *self, const struct forward_slice *slices, struct seq *con
     }
     if (tokens > fake->tokens_max) fake->tokens_max = tokens;
     fake->steps++;
+    fake->rows += tokens;
 }
 
 static float *logits_of(void *self, size_t index)

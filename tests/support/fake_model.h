@@ -22,6 +22,7 @@ struct fake_model {
     uint32_t rows_max;
     uint32_t tokens_max; // most rows of a step so far
     uint64_t steps;
+    uint64_t rows;        // computed so far
     int32_t broken_after; // an id: rows that end in it have a NaN among their logits; -1: none
 };
 

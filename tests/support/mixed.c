@@ -51,6 +51,31 @@ void mixed_given(struct mixed *requests, size_t count, uint32_t vocab_size)
         given_one(&requests[i], &rand, vocab_size);
 }
 
+void mixed_relate(struct mixed *requests, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct mixed *request = &requests[i];
+        request->salt = (struct wire_salt){0, i / 3 % 2};
+        if (i % 3 == 0) continue;
+        const struct mixed *before = &requests[i - 1];
+        size_t shared = i % 3 == 2 ? before->submit.id_count : before->submit.id_count * 3 / 4;
+        if (request->submit.id_count < shared || i % 3 == 2) request->submit.id_count = shared;
+        memcpy(request->prompt, before->prompt, shared * sizeof *request->prompt);
+        request->submit.prompt_length = (uint32_t)request->submit.id_count;
+        request->submit.next_position = request->submit.prompt_length;
+        request->submit.key.choice = (uint32_t)i % 3;
+        if (i % 3 == 2) request->submit.priority = before->submit.priority;
+    }
+}
+
+void mixed_salt(struct mixed *requests, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        requests[i].submit.salts = &requests[i].salt;
+        requests[i].submit.salt_count = 1;
+    }
+}
+
 void mixed_submit(struct engine *engine, struct mixed *requests, size_t index, uint32_t context)
 {
     engine_submit(engine, seq_new(&requests[index].submit, index + 1, index, context, 0));
@@ -70,6 +95,7 @@ static void take_item(struct mixed *request, const struct engine_item *item)
     request->finish = item->seq->finish;
     request->err = item->seq->err;
     request->admissions = item->seq->admissions;
+    request->cached_tokens = item->seq->cached_tokens;
     seq_free(item->seq);
 }
 

@@ -29,6 +29,7 @@ struct mixed {
     int32_t stop_ids[2];
     struct wire_submit submit;
     struct wire_bias bias;
+    struct wire_salt salt;
     struct sampler_pick picks[MIXED_ANSWER_MAX];
     size_t pick_count;
     uint32_t first_position;
@@ -36,9 +37,15 @@ struct mixed {
     enum wire_finish finish;
     enum err err;
     uint32_t admissions;
+    uint32_t cached_tokens;
 };
 
 void mixed_given(struct mixed *requests, size_t count, uint32_t vocab_size);
+/* Make them relatives: of three, the second begins as the first does and the third is the second's twin (another choice
+ * of the same prompt); every other three belong to another tenant. What they ask stays without a salt. */
+void mixed_relate(struct mixed *requests, size_t count);
+/* Let them share blocks within each tenant. */
+void mixed_salt(struct mixed *requests, size_t count);
 void mixed_submit(struct engine *engine, struct mixed *requests, size_t index, uint32_t context);
 /* Read what came, and check its order; how many ended. */
 size_t mixed_collect(struct engine *engine, struct mixed *requests);

@@ -1,4 +1,5 @@
-/* tests/unit/wire/samples.h -- one known message of every type, with every field set. */
+/* tests/unit/wire/samples.h -- one known message of every type, with every field set that it had at first; and again,
+ * with those that came later, for the types that have grown. */
 #ifndef TESTS_UNIT_WIRE_SAMPLES_H
 #define TESTS_UNIT_WIRE_SAMPLES_H
 
@@ -126,7 +127,14 @@ static inline struct wire_message sample(enum wire_type type)
         message.pack_part = (struct wire_pack_part){sample_digest(1), 1 << 20, 4096, part, 4};
         break;
     case WIRE_LOAD:
-        message.load = (struct wire_load){3, 1, 900, 120, 2048, 15000, 812.5f, 96.25f};
+        message.load = (struct wire_load){.running = 3,
+                                          .waiting = 1,
+                                          .waiting_tokens = 900,
+                                          .kv_blocks_used = 120,
+                                          .kv_blocks = 2048,
+                                          .step_us = 15000,
+                                          .prefill_rate = 812.5f,
+                                          .decode_rate = 96.25f};
         break;
     case WIRE_SUBMIT: message.submit = sample_submit(); break;
     case WIRE_RESULT: message.result = sample_result(); break;
@@ -144,6 +152,23 @@ static inline struct wire_message sample(enum wire_type type)
     case WIRE_TYPE_COUNT: break;
     }
     return message;
+}
+
+/* False: nothing was added to this type. */
+static inline bool sample_grown(enum wire_type type, struct wire_message *out)
+{
+    *out = sample(type);
+    switch (type) {
+    case WIRE_LOAD:
+        out->load.kv_blocks_cached = 1500;
+        out->load.kv_evictions = 70000;
+        out->load.prefix_hit_tokens = 0x0102030405060708;
+        out->load.prefill_tokens = 123456;
+        out->load.preemptions = 5;
+        return true;
+    case WIRE_RESULT: out->result.cached_tokens = 1024; return true;
+    default: return false;
+    }
 }
 
 #endif

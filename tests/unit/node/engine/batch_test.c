@@ -32,6 +32,29 @@ static struct seq *given_seq(uint32_t prompt_length, uint32_t max_tokens,
     return seq_new(&submit, next_ticket++, 0, 4096, 0);
 }
 
+/* One of few prompts, for one of two tenants: it meets others that begin as it does. */
+static struct seq *given_relative(uint32_t prompt_length, uint32_t max_tokens,
+                                  enum wire_priority priority, struct rand *rand)
+{
+    static int32_t ids[4096];
+    struct wire_salt salts[] = {{0, rand_below(rand, 2)}, {2, rand_below(rand, 3)}};
+    int32_t kind = (int32_t)rand_below(rand, 2);
+    for (uint32_t i = 0; i < prompt_length; i++)
+        ids[i] = i < 100 ? kind : (int32_t)rand_below(rand, 2);
+    struct wire_submit submit = {
+        .ids = ids,
+        .id_count = prompt_length,
+        .prompt_length = prompt_length,
+        .next_position = prompt_length,
+        .max_tokens = max_tokens,
+        .priority = priority,
+        .sampling = {.repetition_penalty = 1},
+        .salts = salts,
+        .salt_count = 2,
+    };
+    return seq_new(&submit, next_ticket++, 0, 4096, 0);
+}
+
 /* What the engine does after a step: an id for each row that asked, and the ends. Returns how many ended. */
 static size_t sample_all(struct batch *batch, const struct batch_step *step)
 {
@@ -197,6 +220,7 @@ struct world {
     size_t ended;
     size_t preempted;
     uint64_t last_admitted[BATCH_CLASSES]; // ticket
+    bool relatives;                        // they share blocks
 };
 
 static void forget(struct world *world, struct seq *seq)
@@ -212,17 +236,27 @@ static void forget(struct world *world, struct seq *seq)
 
 static void blocks_in_use_are_those_of_the_tables(const struct world *world)
 {
+    static bool seen[SEQS_MAX];
     uint32_t used = 0;
     uint32_t running = 0;
     uint32_t waiting = 0;
+    memset(seen, 0, sizeof seen);
     for (size_t i = 0; i < world->alive_count; i++) {
         const struct seq *seq = world->alive[i];
-        used += seq->table.block_count;
+        for (uint32_t b = 0; b < seq->table.block_count; b++) {
+            bool *block = &seen[seq->table.blocks[b]];
+            used += !*block;
+            assert_true(!*block || world->relatives);
+            *block = true;
+        }
         running += seq->state == SEQ_PREFILL || seq->state == SEQ_DECODE;
         waiting += seq->state == SEQ_WAITING;
         if (seq->state == SEQ_WAITING) assert_int_equal(seq->table.block_count, 0);
     }
-    assert_int_equal(kv_blocks_total(world->pool) - kv_blocks_free(world->pool), used);
+    struct kv_count count = kv_count_blocks(world->pool);
+    assert_int_equal(count.held, used);
+    assert_int_equal(count.held + count.cached + count.free, kv_blocks_total(world->pool));
+    if (!world->relatives) assert_int_equal(count.cached, 0);
     assert_int_equal(batch_running(world->batch), running);
     assert_int_equal(batch_waiting(world->batch), waiting);
     assert_true(running <= world->limits.sequences);
@@ -253,7 +287,7 @@ static void a_step(struct world *world)
         // A decode that waits has lost its blocks; it never waits for another's prefill.
         if (decoding[i]) assert_true(slices == 1 || seq->state == SEQ_WAITING);
         if (admissions[i] == 0 && seq->admissions == 1) {
-            assert_true(slices == 1);
+            assert_true(slices == 1 || world->relatives);
             uint64_t *last = &world->last_admitted[seq->priority];
             if (seq->ticket > *last) *last = seq->ticket;
             for (size_t other = 0; other < world->alive_count; other++) {
@@ -283,8 +317,9 @@ static void a_move(struct world *world)
         uint32_t context = kv_blocks_total(world->pool) * KV_BLOCK_TOKENS;
         uint32_t prompt = 1 + (uint32_t)rand_below(&world->rand, context / 2);
         uint32_t answer = 1 + (uint32_t)rand_below(&world->rand, context / 2);
-        struct seq *seq =
-            given_seq(prompt, answer, (enum wire_priority)rand_below(&world->rand, 3), 0);
+        enum wire_priority priority = (enum wire_priority)rand_below(&world->rand, 3);
+        struct seq *seq = world->relatives ? given_relative(prompt, answer, priority, &world->rand)
+                                           : given_seq(prompt, answer, priority, 0);
         if (batch_add(world->batch, seq) == ERR_OK)
             world->alive[world->alive_count++] = seq;
         else
@@ -295,16 +330,19 @@ static void a_move(struct world *world)
         batch_remove(world->batch, seq);
         seq_advance(seq, SEQ_ENDED);
         forget(world, seq);
+    } else if (dice == 4 && world->relatives && rand_below(&world->rand, 10) == 0) {
+        uint64_t salt = rand_below(&world->rand, 3);
+        batch_forget(world->batch, &salt);
     } else {
         a_step(world);
     }
     blocks_in_use_are_those_of_the_tables(world);
 }
 
-/* Returns how many lost their blocks on the way. */
-static size_t a_history(uint64_t seed)
+/* Adds up what happened on the way. */
+static void a_history(uint64_t seed, bool relatives, struct batch_stats *sum)
 {
-    struct world world = {0};
+    struct world world = {.relatives = relatives};
     rand_init(&world.rand, seed);
     world.pool = fake_model_pool(2 + (uint32_t)rand_below(&world.rand, 30));
     world.limits.sequences = 1 + (uint32_t)rand_below(&world.rand, 8);
@@ -318,19 +356,30 @@ static size_t a_history(uint64_t seed)
         blocks_in_use_are_those_of_the_tables(&world);
     }
     assert_int_equal(world.alive_count, 0); // every one came to its end
-    assert_int_equal(kv_blocks_free(world.pool), kv_blocks_total(world.pool));
+    assert_int_equal(kv_blocks_available(world.pool), kv_blocks_total(world.pool));
+    sum->preemptions += world.preempted;
+    sum->hit_tokens += batch_stats(world.batch)->hit_tokens;
     batch_free(world.batch);
     kv_pool_free(world.pool);
-    return world.preempted;
 }
 
 static void any_history_keeps_the_promises(void **state)
 {
     (void)state;
-    size_t preempted = 0;
+    struct batch_stats sum = {0};
     for (uint64_t seed = 1; seed <= 60; seed++)
-        preempted += a_history(seed);
-    assert_true(preempted > 100);
+        a_history(seed, false, &sum);
+    assert_true(sum.preemptions > 100);
+    assert_int_equal(sum.hit_tokens, 0);
+}
+
+static void any_history_of_relatives_does_too(void **state)
+{
+    (void)state;
+    struct batch_stats sum = {0};
+    for (uint64_t seed = 1; seed <= 100; seed++)
+        a_history(seed, true, &sum);
+    assert_true(sum.preemptions > 100 && sum.hit_tokens > 10000);
 }
 
 int main(void)
@@ -342,6 +391,7 @@ int main(void)
         cmocka_unit_test(only_who_was_never_admitted_expires),
         cmocka_unit_test(the_youngest_gives_way_when_the_pool_is_empty),
         cmocka_unit_test(any_history_keeps_the_promises),
+        cmocka_unit_test(any_history_of_relatives_does_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,7 @@ static void house_init(struct house *house, uint32_t blocks, struct batch_limits
 
 static void house_fini(struct house *house)
 {
-    assert_int_equal(kv_blocks_free(house->pool), kv_blocks_total(house->pool));
+    assert_int_equal(kv_blocks_available(house->pool), kv_blocks_total(house->pool));
     assert_true(house->fake.tokens_max > 0);
     engine_free(house->engine);
     fake_model_fini(&house->fake);
@@ -100,6 +100,135 @@ static void an_answer_does_not_depend_on_being_preempted(void **state)
         preempted += other[i].admissions > 1;
     assert_true(preempted > 0);
     mixed_assert_same(alone, other, REQUESTS);
+    house_fini(&house);
+}
+
+static void given_relatives(struct mixed *requests, bool share)
+{
+    mixed_given(requests, REQUESTS, FAKE_MODEL_VOCAB);
+    mixed_relate(requests, REQUESTS);
+    if (share) mixed_salt(requests, REQUESTS);
+}
+
+/* Cold and warm, roomy and scarce: the fake model reads every id back from the blocks. */
+static void an_answer_does_not_depend_on_what_is_cached(void **state)
+{
+    (void)state;
+    struct house house;
+    given_relatives(alone, false);
+    house_init(&house, CONTEXT / KV_BLOCK_TOKENS,
+               (struct batch_limits){.batch_tokens = 512, .sequences = 1, .waiting_max = REQUESTS});
+    mixed_run(house.engine, alone, REQUESTS, CONTEXT);
+    house_fini(&house);
+
+    static const uint32_t blocks[] = {CONTEXT / KV_BLOCK_TOKENS + 4, 40, 300};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        house_init(
+            &house, blocks[i],
+            (struct batch_limits){.batch_tokens = 48, .sequences = 16, .waiting_max = REQUESTS});
+        for (int pass = 0; pass < 3; pass++) {
+            size_t preempted = 0;
+            uint64_t cached = 0;
+            given_relatives(other, true);
+            mixed_run(house.engine, other, REQUESTS, CONTEXT);
+            mixed_assert_same(alone, other, REQUESTS);
+            for (size_t at = 0; at < REQUESTS; at++) {
+                preempted += other[at].admissions > 1;
+                cached += other[at].cached_tokens;
+                assert_true(other[at].cached_tokens < other[at].submit.prompt_length);
+            }
+            if (i == 0) assert_true(preempted > 0);
+            if (i == 2 && pass > 0) assert_true(cached > 1000);
+        }
+        house_fini(&house);
+    }
+}
+
+/* Rows that were computed for one prompt of `length` that `count` ask for at once, but for each one's second id. */
+static uint64_t prefilled(uint32_t count, uint32_t length, uint32_t batch_tokens, bool share)
+{
+    struct house house;
+    mixed_given(other, count, FAKE_MODEL_VOCAB);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(other[i].prompt, other[0].prompt, sizeof other[i].prompt);
+        other[i].submit.id_count = other[i].submit.prompt_length = length;
+        other[i].submit.next_position = length;
+        other[i].submit.max_tokens = 2;
+        other[i].submit.stop_id_count = 0;
+    }
+    if (share) mixed_salt(other, count);
+    house_init(
+        &house, 64,
+        (struct batch_limits){.batch_tokens = batch_tokens, .sequences = 8, .waiting_max = count});
+    house.fake.rows = 0;
+    mixed_run(house.engine, other, count, CONTEXT);
+    uint64_t rows = house.fake.rows - count;
+    house_fini(&house);
+    return rows;
+}
+
+static void twins_at_once_compute_their_prompt_once(void **state)
+{
+    (void)state;
+    assert_int_equal(prefilled(8, 100, 512, false), 800);
+    assert_int_equal(prefilled(8, 100, 512, true), 100 + 7); // and each its last id
+    assert_int_equal(prefilled(8, 20, 512, true), 20 + 7);
+    assert_int_equal(prefilled(8, 96, 512, true), 96 + 7);
+    assert_int_equal(prefilled(8, 100, 20, true), 100 + 7);
+    assert_int_equal(prefilled(8, 100, 8, true), 100 + 7);
+}
+
+static void a_salt_that_is_forgotten_is_not_found_again(void **state)
+{
+    (void)state;
+    struct house house;
+    house_init(&house, 64,
+               (struct batch_limits){.batch_tokens = 512, .sequences = 8, .waiting_max = 8});
+    for (int pass = 0; pass < 4; pass++) {
+        mixed_given(other, 2, FAKE_MODEL_VOCAB);
+        for (size_t i = 0; i < 2; i++) {
+            other[i].submit.id_count = other[i].submit.prompt_length = 100;
+            other[i].submit.next_position = 100;
+            other[i].salt.salt = i;
+        }
+        mixed_salt(other, 2);
+        if (pass == 2) engine_forget(house.engine, 1);
+        for (int i = 0; pass == 3 && i < 2 * ENGINE_FORGETS; i++)
+            engine_forget(house.engine, 1000); // too many to keep: everything
+        mixed_run(house.engine, other, 2, CONTEXT);
+        assert_int_equal(other[0].cached_tokens, pass == 0 || pass == 3 ? 0 : 96);
+        assert_int_equal(other[1].cached_tokens, pass == 1 ? 96 : 0);
+    }
+    house_fini(&house);
+}
+
+/* Sequences that run while their salt is forgotten go on, and leave nothing behind. */
+static void who_runs_under_a_forgotten_salt_leaves_nothing(void **state)
+{
+    (void)state;
+    given_relatives(alone, false);
+    struct house house;
+    house_init(&house, 300,
+               (struct batch_limits){.batch_tokens = 512, .sequences = 1, .waiting_max = REQUESTS});
+    mixed_run(house.engine, alone, REQUESTS, CONTEXT);
+    house_fini(&house);
+    house_init(&house, 300,
+               (struct batch_limits){.batch_tokens = 48, .sequences = 16, .waiting_max = REQUESTS});
+    given_relatives(other, true);
+    size_t ended = 0;
+    for (size_t i = 0; i < REQUESTS; i++)
+        mixed_submit(house.engine, other, i, CONTEXT);
+    for (int turn = 0; ended < REQUESTS; turn++) {
+        if (turn % 5 == 4) engine_forget(house.engine, turn / 5 % 2);
+        engine_turn(house.engine, 0);
+        ended += mixed_collect(house.engine, other);
+    }
+    mixed_assert_same(alone, other, REQUESTS);
+    engine_forget(house.engine, 0);
+    engine_forget(house.engine, 1);
+    engine_turn(house.engine, 0);
+    mixed_collect(house.engine, other);
+    assert_int_equal(kv_blocks_free(house.pool), kv_blocks_total(house.pool));
     house_fini(&house);
 }
 
@@ -266,6 +395,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_does_not_depend_on_its_company),
         cmocka_unit_test(an_answer_does_not_depend_on_being_preempted),
+        cmocka_unit_test(an_answer_does_not_depend_on_what_is_cached),
+        cmocka_unit_test(twins_at_once_compute_their_prompt_once),
+        cmocka_unit_test(a_salt_that_is_forgotten_is_not_found_again),
+        cmocka_unit_test(who_runs_under_a_forgotten_salt_leaves_nothing),
         cmocka_unit_test(an_answer_goes_on_where_another_node_left_it),
         cmocka_unit_test(a_cancel_frees_its_blocks_within_one_turn),
         cmocka_unit_test(broken_logits_end_one_request_and_no_other),

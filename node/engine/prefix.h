@@ -1,0 +1,69 @@
+/* node/engine/prefix.h -- which block holds which ids: the index of the prefix cache.
+ *
+ * A listed block is a node of a tree. Its key is (salt, parent block, its KV_BLOCK_TOKENS ids); the hash by which it is
+ * found covers the root (model and adapter), the salt, the parent's hash and the ids; and a find compares salt, parent
+ * and every id, so that equal hashes never lend one's tokens to another.
+ *
+ *      PREFIX_ROOT -- [system prompt 1] -- [system prompt 2] -+- [question of A]
+ *                                                             +- [question of B] -- [answer to B]
+ *
+ *      (absent) --list--> PENDING --ready--> READY --rest--> resting: in the LRU
+ *                            |                 ^               |  |
+ *                            +--forget         +----- wake ----+  +-- evict, forget
+ *
+ * PENDING: somebody is computing it; it may be found, so that nobody computes it again. READY: its keys and values are
+ * there. Resting: READY, and no table holds it.
+ *
+ * Who holds a block holds its parents too, and lets go of the child first: so a child always rests for longer than its
+ * parent, and the one that has rested for longest is a leaf. Everything is sized at birth; nothing is allocated after.
+ * Thread: the engine's. */
+#ifndef NODE_ENGINE_PREFIX_H
+#define NODE_ENGINE_PREFIX_H
+
+#include "node/engine/kv.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PREFIX_ROOT UINT32_MAX // the parent of a first block
+#define PREFIX_NONE UINT32_MAX // no such block
+
+struct prefix;
+
+struct prefix_options {
+    uint32_t block_count;
+    uint64_t root;      // of model and adapter
+    uint32_t hash_bits; // of the hash that count, 1 to 64; 0: all. Few make collisions, for tests
+};
+
+struct prefix_key {
+    uint64_t salt;
+    uint32_t parent;    // a listed block, or PREFIX_ROOT
+    const int32_t *ids; // [KV_BLOCK_TOKENS]
+};
+
+struct prefix *prefix_new(const struct prefix_options *options);
+void prefix_free(struct prefix *prefix);
+
+/* The block under this key, PENDING or READY; PREFIX_NONE: there is none. */
+uint32_t prefix_find(const struct prefix *prefix, const struct prefix_key *key);
+/* Under a key that nobody has yet, PENDING. The ids are copied. */
+void prefix_list(struct prefix *prefix, uint32_t block, const struct prefix_key *key);
+void prefix_set_ready(struct prefix *prefix, uint32_t block);
+bool prefix_is_listed(const struct prefix *prefix, uint32_t block);
+bool prefix_is_ready(const struct prefix *prefix, uint32_t block);
+
+/* A READY block has lost its last holder, or got one again. */
+void prefix_rest(struct prefix *prefix, uint32_t block);
+void prefix_wake(struct prefix *prefix, uint32_t block);
+uint32_t prefix_resting(const struct prefix *prefix);
+
+/* Take the block that has rested for longest off the list; there is one. */
+uint32_t prefix_evict(struct prefix *prefix);
+/* Take a leaf off the list, in any state. */
+void prefix_forget(struct prefix *prefix, uint32_t block);
+/* Take off the list what is listed under `salt` (NULL: any) and all that stands below it, in any state. Those that rested are
+ * written to `rested`, which has room for every block; returns how many. */
+uint32_t prefix_forget_salt(struct prefix *prefix, const uint64_t *salt, uint32_t *rested);
+
+#endif
