@@ -94,6 +94,7 @@ enum err program_build(struct program *program)
         TRY(template_parse_name(&program->template, settings->chat_template));
     TRY(keys_new(&program->door.keys, settings->keys));
     TRY(master_read(program->master, settings->session_key));
+    keys_set_secret(program->door.keys, program->master);
     program->door.settings = settings;
     program->door.start_ns = clock_now_ns();
     program->door.metrics = metrics_new(settings_metrics, METRIC_COUNT);

@@ -455,10 +455,14 @@ enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need, uint64_t
         struct node *node = fleet->nodes[i];
         if (node->face.state != FLEET_READY || !serves(node, need) || is_excluded(node, need))
             continue;
-        if (has_credit(node))
-            candidates[count++] = node;
-        else
+        if (!has_credit(node)) {
             full = true;
+            continue;
+        }
+        candidates[count++] = node;
+        if (need->beside == 0 || node->face.link != need->beside) continue;
+        *link = need->beside;
+        return ERR_OK;
     }
     if (count == 0 && full) return err_note(ERR_BUSY, "every node of this model is full");
     if (count == 0) return err_note(ERR_UNAVAILABLE, "no node serves this model now");

@@ -11,7 +11,7 @@
  * Choice: among READY nodes that serve the model's current digests, have credit left and are not
  * excluded, the one with the least (waiting tokens + tokens that we sent and that it has not
  * reported yet, then requests in the air); near-equal ones are chosen at random, so that many
- * schedulers do not herd.
+ * schedulers do not herd. A node that has the same prompt in the air already (`beside`) comes first.
  *
  * Pure: time and chance are arguments; no I/O. Thread: the loop's. */
 #ifndef SCHEDULER_CORE_FLEET_H
@@ -100,6 +100,7 @@ struct fleet_need {
     uint32_t tokens;          // prompt tokens to prefill
     const uint64_t *excluded; // links that were tried
     size_t excluded_count;
+    uint64_t beside; // a link to prefer while it has credit: its node has the prompt; 0: none
 };
 
 /* Choose a node. ERR_UNAVAILABLE: no live node serves it; ERR_BUSY: those that do are out of

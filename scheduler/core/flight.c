@@ -44,6 +44,9 @@ struct flight {
     uint32_t busy_count;
     uint32_t retry_ms;
     uint64_t give_up_ns; // while WAITING
+
+    uint32_t cached_tokens; // of the first attempt that gave an id
+    uint32_t first_attempt; // which that is, once an id was given
 };
 
 struct flights {
@@ -177,6 +180,7 @@ static void end(struct flights *flights, struct flight *flight, const struct fli
     struct flight_end last = *how;
     last.prompt_tokens = (uint32_t)flight->order.id_count;
     last.completion_tokens = (uint32_t)emitted(flight);
+    if (last.cached_tokens > last.prompt_tokens) last.cached_tokens = last.prompt_tokens;
     last.attempts = flight->attempt + 1;
     leave(flights, flight);
     flights->stats.ended++;
@@ -233,6 +237,13 @@ static enum err send_submit(struct flights *flights, struct flight *flight, uint
     return flights->seams.send(flights->seams.owner, link, &message, false);
 }
 
+/* The node that works on a flight; 0: none does. */
+static uint64_t link_of(const struct flights *flights, uint64_t id)
+{
+    const struct flight *flight = id ? find(flights, id) : NULL;
+    return flight && flight->state != WAITING ? flight->link : 0;
+}
+
 /* Put the flight, which is WAITING, onto a node that it has not tried. A link that does not take it
  * counts as tried, and the next node is asked. */
 static enum err dispatch(struct flights *flights, struct flight *flight, uint64_t now_ns)
@@ -243,6 +254,7 @@ static enum err dispatch(struct flights *flights, struct flight *flight, uint64_
                                   .adapter = flight->order.adapter,
                                   .numerics = flight->order.numerics,
                                   .tokens = (uint32_t)flight->id_count,
+                                  .beside = link_of(flights, flight->order.beside),
                                   .excluded = flight->tried,
                                   .excluded_count = flight->tried_count};
         uint64_t link;
@@ -395,10 +407,17 @@ static void deliver(struct flights *flights, struct flight *flight,
         flight->state = STREAMING;
         fleet_first_id(flights->fleet, flight->link, flight->charged);
     }
+    if (emitted(flight) == 0) {
+        flight->first_attempt = flight->attempt;
+        flight->cached_tokens = result->cached_tokens < flight->order.id_count
+                                    ? result->cached_tokens
+                                    : (uint32_t)flight->order.id_count;
+    }
     struct flight_ids view = {.ids = result->ids + first,
                               .count = count,
                               .position = (uint32_t)flight->id_count,
-                              .top_count = result->top_count};
+                              .top_count = result->top_count,
+                              .cached_tokens = flight->cached_tokens};
     if (result->logprobs) view.logprobs = result->logprobs + first;
     if (result->tops) view.tops = result->tops + first * result->top_count;
     remember(flight, view.ids, count);
@@ -449,8 +468,11 @@ void flights_done(struct flights *flights, uint64_t link, const struct wire_done
     bool whole = done->err == ERR_OK &&
                  (done->finish == WIRE_FINISH_STOP || done->finish == WIRE_FINISH_LENGTH);
     if (whole) {
+        // A node of before RESULT had the number says it here alone.
+        bool is_first = emitted(flight) == 0 || flight->first_attempt == flight->attempt;
+        uint32_t cached_tokens = is_first ? done->cached_tokens : flight->cached_tokens;
         end(flights, flight,
-            &(struct flight_end){.finish = done->finish, .cached_tokens = done->cached_tokens});
+            &(struct flight_end){.finish = done->finish, .cached_tokens = cached_tokens});
         return;
     }
     char note[NOTE_SIZE];

@@ -53,7 +53,8 @@ struct flight_order {
     uint64_t tenant;
     uint32_t tenant_weight;
     enum wire_priority priority;
-    uint64_t salt;        // of cached blocks
+    uint64_t salt;        // of cached blocks; 0: share none
+    uint64_t beside;      // a flight whose node shall take this one too, if it can; 0: none
     uint64_t deadline_ns; // absolute; 0: none
 };
 
@@ -65,8 +66,11 @@ struct flight_ids {
     const float *logprobs;       // [count] or NULL
     const struct wire_top *tops; // [count][top_count] or NULL
     size_t top_count;
+    uint32_t cached_tokens; // of the prompt, so far as is known: see flight_end
 };
 
+/* cached_tokens: of the prompt, found in the prefix cache of the node that gave the first id, when
+ * it was admitted there; what a later attempt finds does not count. */
 struct flight_end {
     enum wire_finish finish;
     enum err err;     // ERR_OK, or why it failed

@@ -26,14 +26,18 @@ static void write_node(struct buf *out, const struct fleet_node *node, uint64_t 
              ",\"state\":\"%s\",\"uptime_seconds\":%" PRIu64 ",\"heard_ms\":%" PRIu64
              ",\"models\":%u,\"threads\":%u,\"credits\":%u,\"in_flight\":%u,\"running\":%u,"
              "\"waiting\":%u,\"waiting_tokens\":%" PRIu64 ",\"kv_blocks_used\":%u,\"kv_blocks\":%u,"
+             "\"kv_blocks_cached\":%u,\"kv_evictions\":%" PRIu64 ",\"prefix_hit_tokens\":%" PRIu64
+             ",\"prefill_tokens\":%" PRIu64 ",\"preemptions\":%" PRIu64 ","
              "\"step_us\":%u,\"step_age_ms\":%u,\"prefill_tokens_per_second\":%.1f,"
              "\"decode_tokens_per_second\":%.1f}",
              node->state == FLEET_DRAINING ? "draining" : "ready",
              (now_ns - node->since_ns) / CLOCK_SECOND, (now_ns - node->heard_ns) / CLOCK_MS,
              node->model_count, node->threads, node->credits, node->in_air, node->load.running,
              node->load.waiting, node->load.waiting_tokens, node->load.kv_blocks_used,
-             node->load.kv_blocks, node->load.step_us, node->step_age_ms,
-             (double)node->load.prefill_rate, (double)node->load.decode_rate);
+             node->load.kv_blocks, node->load.kv_blocks_cached, node->load.kv_evictions,
+             node->load.prefix_hit_tokens, node->load.prefill_tokens, node->load.preemptions,
+             node->load.step_us, node->step_age_ms, (double)node->load.prefill_rate,
+             (double)node->load.decode_rate);
 }
 
 static void write_nodes(struct buf *out, const struct door *door)

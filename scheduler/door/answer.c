@@ -114,6 +114,7 @@ static void on_ids(void *argument, const struct flight_ids *ids)
     struct answer *answer = argument;
     if (answer->ended) return;
     count_time(answer);
+    answer->cached_tokens = ids->cached_tokens;
     size_t before = answer->pending.size;
     for (size_t i = 0; i < ids->count; i++) {
         answer->completion_tokens++;
@@ -134,8 +135,8 @@ static void on_end(void *argument, const struct flight_end *end)
 {
     struct answer *answer = argument;
     answer->in_air = false;
-    answer->cached_tokens = end->cached_tokens;
     if (answer->ended) return; // a stop string was first
+    answer->cached_tokens = end->cached_tokens;
     if (end->err == ERR_OK && end->finish != WIRE_FINISH_STOP &&
         end->finish != WIRE_FINISH_LENGTH) {
         answer->err = ERR_INTERNAL;

@@ -124,7 +124,7 @@ enum err context_build(struct context *out, const struct keys *keys,
     TRY(copy_language(&context, headers->language));
     struct digest tag = digest_of(context.key->tenant, strlen(context.key->tenant));
     memcpy(&context.tenant_tag, tag.bytes, sizeof context.tenant_tag);
-    memcpy(&context.salt, tag.bytes + sizeof context.tenant_tag, sizeof context.salt);
+    context.salt = keys_salt(keys, context.key->tenant);
     *out = context;
     return ERR_OK;
 }

@@ -37,7 +37,8 @@ enum {
     CONTEXT_REGIONS_MAX = 64,
     CONTEXT_NAME_MAX = 64, // bytes of an id or tenant: letters, digits, '-', '_', '.'
     CONTEXT_USER_MAX = 128,
-    CONTEXT_LABEL_MAX = 64 // of a region, OS or language
+    CONTEXT_LABEL_MAX = 64, // of a region, OS or language
+    CONTEXT_SECRET_SIZE = 32
 };
 
 struct key {
@@ -59,7 +60,7 @@ struct context {
     char os[CONTEXT_LABEL_MAX + 1];       // "AcmeOS/18.2"
     char language[CONTEXT_LABEL_MAX + 1]; // the preferred tag of Accept-Language
     uint64_t tenant_tag;                  // opaque: what nodes see of the tenant
-    uint64_t salt;                        // of the tenant's cached blocks
+    uint64_t salt; // of the tenant's cached blocks: keyed, so that no name gives it away
 };
 
 /* `path` "": no keys. ERR_IO, ERR_INVALID name file, entry and field. */
@@ -68,6 +69,9 @@ enum err keys_new(struct keys **out, const char *path);
 enum err keys_parse(struct keys **out, const char *name, const char *text, size_t size);
 void keys_free(struct keys *keys);
 size_t keys_count(const struct keys *keys);
+/* From which salts are derived: schedulers with the same secret find one another's cached blocks. Zeros
+ * until then. */
+void keys_set_secret(struct keys *keys, const unsigned char secret[CONTEXT_SECRET_SIZE]);
 
 /* ERR_UNAUTHORIZED; ERR_FORBIDDEN and ERR_INVALID name the header (json_param() too). */
 enum err context_read(struct context *out, const struct keys *keys,

@@ -26,6 +26,7 @@ struct keys {
     struct entry *entries;
     size_t count;
     struct key open;
+    unsigned char secret[CONTEXT_SECRET_SIZE]; // of salts; a subkey of the one that was given
 };
 
 const struct key *keys_find(const struct keys *keys, const char *text, size_t size)
@@ -43,6 +44,22 @@ const struct key *keys_find(const struct keys *keys, const char *text, size_t si
 const struct key *keys_open(const struct keys *keys)
 {
     return &keys->open;
+}
+
+void keys_set_secret(struct keys *keys, const unsigned char secret[CONTEXT_SECRET_SIZE])
+{
+    _Static_assert(CONTEXT_SECRET_SIZE == crypto_kdf_KEYBYTES, "a key of libsodium");
+    crypto_kdf_derive_from_key(keys->secret, sizeof keys->secret, 3, "qiaosalt", secret);
+}
+
+uint64_t keys_salt(const struct keys *keys, const char *tenant)
+{
+    unsigned char hash[crypto_generichash_BYTES_MIN];
+    uint64_t salt;
+    crypto_generichash(hash, sizeof hash, (const unsigned char *)tenant, strlen(tenant),
+                       keys->secret, sizeof keys->secret);
+    memcpy(&salt, hash, sizeof salt);
+    return salt;
 }
 
 size_t keys_count(const struct keys *keys)

@@ -8,5 +8,7 @@
 const struct key *keys_find(const struct keys *keys, const char *text, size_t size);
 /* What everyone is when there are no keys. */
 const struct key *keys_open(const struct keys *keys);
+/* Of a tenant's cached blocks. */
+uint64_t keys_salt(const struct keys *keys, const char *tenant);
 
 #endif

@@ -177,8 +177,11 @@ static void go_on(struct fake_node *node, struct attempt *attempt)
     struct wire_top tops[WIRE_TOP_LOGPROBS_MAX];
     struct wire_message message = {.type = WIRE_RESULT};
     struct wire_result *result = &message.result;
-    *result = (struct wire_result){
-        .key = attempt->key, .position = attempt->position, .ids = &id, .id_count = 1};
+    *result = (struct wire_result){.key = attempt->key,
+                                   .position = attempt->position,
+                                   .ids = &id,
+                                   .id_count = 1,
+                                   .cached_tokens = 3};
     for (uint32_t i = 0; i < attempt->top_count; i++)
         tops[i] = (struct wire_top){id, logprob};
     if (attempt->logprobs) result->logprobs = &logprob;

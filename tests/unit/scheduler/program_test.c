@@ -258,7 +258,7 @@ static void a_stop_string_ends_the_text_and_tells_the_node(void **state)
     start_scheduler("");
     struct fake_node *node = start_node(&(struct fake_node_options){.pause_ms = 2});
     assert_parts(chat(",\"stop\":[\"zzz\",\"好 w\"]"), "\"content\":\"Hello, 你\"",
-                 "\"finish_reason\":\"stop\"", NULL);
+                 "\"finish_reason\":\"stop\"", "\"cached_tokens\":3", NULL);
     wait_for_cancels(node, 1);
     char *stream = chat(",\"stop\":\"llo\",\"stream\":true");
     assert_null(strstr(stream, "o,"));

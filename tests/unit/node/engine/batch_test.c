@@ -234,20 +234,29 @@ static void forget(struct world *world, struct seq *seq)
     seq_free(seq);
 }
 
+/* The salts of all blocks up to this one are the same, and so are all ids. */
+static void may_share(const struct seq *a, const struct seq *b, uint32_t index)
+{
+    assert_true(a->salt_count == 2 && b->salt_count == 2);
+    assert_true(a->salts[0].salt == b->salts[0].salt);
+    if (index >= 2) assert_true(a->salts[1].salt == b->salts[1].salt);
+    assert_memory_equal(a->ids, b->ids, (index + 1) * KV_BLOCK_TOKENS * sizeof *a->ids);
+}
+
 static void blocks_in_use_are_those_of_the_tables(const struct world *world)
 {
-    static bool seen[SEQS_MAX];
+    static const struct seq *holders[SEQS_MAX];
     uint32_t used = 0;
     uint32_t running = 0;
     uint32_t waiting = 0;
-    memset(seen, 0, sizeof seen);
+    memset(holders, 0, sizeof holders);
     for (size_t i = 0; i < world->alive_count; i++) {
         const struct seq *seq = world->alive[i];
         for (uint32_t b = 0; b < seq->table.block_count; b++) {
-            bool *block = &seen[seq->table.blocks[b]];
-            used += !*block;
-            assert_true(!*block || world->relatives);
-            *block = true;
+            const struct seq **holder = &holders[seq->table.blocks[b]];
+            used += !*holder;
+            if (*holder) may_share(*holder, seq, b);
+            *holder = seq;
         }
         running += seq->state == SEQ_PREFILL || seq->state == SEQ_DECODE;
         waiting += seq->state == SEQ_WAITING;

@@ -84,6 +84,18 @@ static void ids_must_be_the_vocabularys(void **state)
     refused(&submit, ERR_INVALID, "stop_ids[2]");
 }
 
+static void salts_must_ascend(void **state)
+{
+    (void)state;
+    static const struct wire_salt salts[] = {{0, 1}, {2, 5}, {2, 6}};
+    struct wire_submit submit = given_submit(3);
+    submit.salts = salts;
+    submit.salt_count = 2;
+    assert_int_equal(intake_check(&submit, &model), ERR_OK);
+    submit.salt_count = 3;
+    refused(&submit, ERR_INVALID, "salts[2]");
+}
+
 static void what_the_engine_cannot_do_is_unsupported(void **state)
 {
     (void)state;
@@ -118,6 +130,7 @@ int main(void)
         cmocka_unit_test(lengths_must_agree),
         cmocka_unit_test(a_prompt_needs_room_for_an_answer),
         cmocka_unit_test(ids_must_be_the_vocabularys),
+        cmocka_unit_test(salts_must_ascend),
         cmocka_unit_test(what_the_engine_cannot_do_is_unsupported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -541,6 +541,49 @@ static void a_stop_that_cannot_wait_says_that_the_node_goes_away(void **state)
     end_stage(stage);
 }
 
+/* How many tokens of the same prompt of 100 are cached, as RESULT and DONE say. */
+static uint32_t cached_under(struct stage *stage, uint64_t salt)
+{
+    struct wire_salt salts[] = {{0, salt}};
+    struct wire_submit asked = given_submit(stage, 1, 100);
+    asked.max_tokens = 2;
+    asked.salts = salts;
+    asked.salt_count = 1;
+    submit(stage, &asked);
+    uint32_t cached = next_message(stage, WIRE_RESULT).result.cached_tokens;
+    assert_int_equal(next_message(stage, WIRE_RESULT).result.cached_tokens, cached);
+    assert_int_equal(next_message(stage, WIRE_DONE).done.cached_tokens, cached);
+    return cached;
+}
+
+static void what_is_cached_is_told_and_can_be_evicted(void **state)
+{
+    (void)state;
+    struct stage *stage = given_stage(0, 0);
+    assert_int_equal(cached_under(stage, 5), 0);
+    assert_int_equal(cached_under(stage, 6), 0);
+    assert_int_equal(cached_under(stage, 5), 96);
+    struct wire_load load;
+    do
+        load = next_message(stage, WIRE_LOAD).load;
+    while (load.running > 0 || load.kv_blocks_used > 0 || load.kv_blocks_cached < 6);
+    assert_int_equal(load.kv_blocks_cached, 6);
+    assert_int_equal(load.prefill_tokens, 204);
+    assert_int_equal(load.prefix_hit_tokens, 96);
+    struct wire_message evict = {.type = WIRE_EVICT, .evict = {.salt = 5}};
+    tell(stage, &evict);
+    assert_int_equal(cached_under(stage, 5), 0);
+    assert_int_equal(cached_under(stage, 6), 96);
+    evict.evict.salt = 6;
+    tell(stage, &evict);
+    evict.evict.salt = 5;
+    tell(stage, &evict);
+    do
+        load = next_message(stage, WIRE_LOAD).load;
+    while (load.kv_blocks_used + load.kv_blocks_cached > 0);
+    end_stage(stage);
+}
+
 static void bytes_that_are_no_message_close_the_link(void **state)
 {
     (void)state;
@@ -568,6 +611,7 @@ int main(void)
         cmocka_unit_test(a_link_that_goes_down_takes_its_requests_along),
         cmocka_unit_test(a_stop_lets_end_what_is_in_the_air),
         cmocka_unit_test(a_stop_that_cannot_wait_says_that_the_node_goes_away),
+        cmocka_unit_test(what_is_cached_is_told_and_can_be_evicted),
         cmocka_unit_test(bytes_that_are_no_message_close_the_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

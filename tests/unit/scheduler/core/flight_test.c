@@ -164,8 +164,11 @@ static const struct sent *last(enum wire_type type)
 /* The node of the attempt `to` gives ids from `position` on. */
 static void give(const struct sent *to, uint32_t position, const int32_t *ids, size_t count)
 {
-    struct wire_result result = {
-        .key = to->key, .position = position, .ids = ids, .id_count = count};
+    struct wire_result result = {.key = to->key,
+                                 .position = position,
+                                 .ids = ids,
+                                 .id_count = count,
+                                 .cached_tokens = to->key.attempt == 0 ? 1 : 100};
     flights_result(flights, to->link, &result, 1);
 }
 
@@ -175,7 +178,7 @@ static void finish(const struct sent *to, enum wire_finish how, enum err err, ui
                              .finish = how,
                              .err = err,
                              .note = {"because", 7},
-                             .cached_tokens = 2,
+                             .cached_tokens = to->key.attempt == 0 ? 2 : 100,
                              .completion_tokens = tokens};
     flights_done(flights, to->link, &done, 1);
 }
@@ -248,7 +251,26 @@ static void a_lost_node_is_replaced_by_its_equal(void **state)
     assert_ended(ERR_OK, 5);
     assert_memory_equal(seen.ids, answer, 5 * sizeof *answer);
     assert_int_equal(seen.end.attempts, 2);
+    assert_int_equal(seen.end.cached_tokens, 1); // what the first attempt found
     assert_int_equal(flights_stats(flights)->lost_nodes, 1);
+}
+
+static void a_choice_goes_where_the_prompt_is(void **state)
+{
+    (void)state;
+    uint64_t choices[3];
+    given_node(1, "a", 2);
+    struct flight_order order = given_order();
+    assert_int_equal(flight_start(flights, &order, &events, &seen, 0, &choices[0]), ERR_OK);
+    given_node(2, "b", 9); // which has nothing to do
+    order.beside = choices[0];
+    assert_int_equal(flight_start(flights, &order, &events, &seen, 0, &choices[1]), ERR_OK);
+    assert_int_equal(last(WIRE_SUBMIT)->link, 1);
+    // The node is full: better elsewhere than not at all.
+    assert_int_equal(flight_start(flights, &order, &events, &seen, 0, &choices[2]), ERR_OK);
+    assert_int_equal(last(WIRE_SUBMIT)->link, 2);
+    for (size_t i = 0; i < 3; i++)
+        flight_cancel(flights, choices[i]);
 }
 
 static void a_flight_waits_for_a_node_that_comes_back(void **state)
@@ -495,6 +517,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_request_streams_and_ends_once),
         TEST(a_lost_node_is_replaced_by_its_equal),
+        TEST(a_choice_goes_where_the_prompt_is),
         TEST(a_flight_waits_for_a_node_that_comes_back),
         TEST(an_answer_that_lacks_only_its_end_needs_no_node),
         TEST(nothing_follows_a_cancel),

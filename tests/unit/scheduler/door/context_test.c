@@ -17,6 +17,32 @@ static const char two_keys[] =
     "\"requests_per_minute\":60,\"regions\":[\"cn\",\"eu-1\"],\"may_assert_user\":true},"
     "{\"key_hash\":\"00112233445566778899aabbccddeeff\",\"id\":\"ops\",\"admin\":true}]";
 
+static uint64_t salt_of(struct keys *keys, unsigned char secret, const char *authorization)
+{
+    unsigned char bytes[CONTEXT_SECRET_SIZE] = {secret};
+    struct context context;
+    keys_set_secret(keys, bytes);
+    assert_int_equal(
+        context_build(&context, keys, &(struct context_headers){.authorization = authorization}),
+        ERR_OK);
+    return context.salt;
+}
+
+static void each_tenant_has_a_salt_that_only_the_secret_tells(void **state)
+{
+    (void)state;
+    struct keys *keys =
+        given_keys("[{\"key\":\"a-key-of-sixteen\",\"id\":\"a\",\"tenant\":\"acme\"},"
+                   "{\"key\":\"b-key-of-sixteen\",\"id\":\"b\",\"tenant\":\"acme\"},"
+                   "{\"key\":\"c-key-of-sixteen\",\"id\":\"c\"}]");
+    uint64_t salt = salt_of(keys, 1, "Bearer a-key-of-sixteen");
+    assert_true(salt == salt_of(keys, 1, "Bearer b-key-of-sixteen"));
+    assert_true(salt != salt_of(keys, 1, "Bearer c-key-of-sixteen"));
+    assert_true(salt != salt_of(keys, 2, "Bearer a-key-of-sixteen"));
+    assert_true(salt != 0);
+    keys_free(keys);
+}
+
 static void a_key_gives_its_tenant_and_what_its_headers_may_say(void **state)
 {
     (void)state;
@@ -126,6 +152,7 @@ static void without_keys_everyone_is_local(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_tenant_has_a_salt_that_only_the_secret_tells),
         cmocka_unit_test(a_key_gives_its_tenant_and_what_its_headers_may_say),
         cmocka_unit_test(what_a_key_does_not_allow_is_refused_by_name),
         cmocka_unit_test(a_wrong_key_file_says_which_entry_and_field),
