@@ -20,24 +20,33 @@
 
 #include <stdio.h>
 
-struct answer {
-    struct answer_options options;
-    struct shape shape;
+/* One of the answers to the prompt, by a flight of its own. */
+struct choice {
+    struct answer *answer;
+    uint32_t index;
     struct stream *stream;
-    struct event *later; // the end, outside of the flight's own calls
-    uint64_t flight;     // while `in_air`
-    struct buf text;     // all of it, for plain replies and sessions
-    struct buf pending;  // to be sent with the next chunk
-    struct buf line;     // a chunk in the making
-    struct buf line_logprobs;
+    uint64_t flight;          // while `in_air`
+    struct buf text;          // all of it, for plain replies and sessions
+    struct buf pending;       // to be sent with the next chunk
     struct logprobs logprobs; // of what `pending` or `text` holds
     uint64_t last_ns;         // when ids came last; 0: not yet
     uint32_t cached_tokens, completion_tokens;
     const char *finish; // "stop" or "length"
-    enum err err;       // of a failed flight, with its note
+    bool in_air, ended, began;
+};
+
+struct answer {
+    struct answer_options options;
+    struct shape shape;
+    struct event *later; // ends, outside of the flights' own calls
+    struct buf line;     // a chunk in the making
+    struct buf line_logprobs;
+    struct choice choices[ASK_CHOICES_MAX];
+    uint32_t choice_count;
+    enum err err; // of a failed flight, with its note
     uint32_t retry_ms;
     char note[ERR_NOTE_MAX];
-    bool in_air, ended, began, keeps_text;
+    bool began, keeps_text;
 };
 
 static void send_line(struct answer *answer)
@@ -47,150 +56,205 @@ static void send_line(struct answer *answer)
 }
 
 /* What comes with `text`: the log-probabilities that were asked for, as JSON in `line_logprobs`. */
-static struct shape_piece piece_of(struct answer *answer, const struct buf *text)
+static struct shape_piece piece_of(struct choice *choice, const struct buf *text)
 {
-    struct shape_piece piece = {.text = buf_text(text), .size = text->size};
+    struct answer *answer = choice->answer;
+    struct shape_piece piece = {.index = choice->index, .text = buf_text(text), .size = text->size};
     if (!answer->options.ask->sampling.logprobs) return piece;
     buf_clear(&answer->line_logprobs);
-    logprobs_write(&answer->logprobs, &answer->line_logprobs);
+    logprobs_write(&choice->logprobs, &answer->line_logprobs);
     piece.logprobs = answer->line_logprobs.data;
     return piece;
 }
 
-/* Send the text that waits. The first chunk of a chat says its role alone. */
-static void send_text(struct answer *answer, bool last)
+/* The first chunk of each choice of a chat says its role alone. */
+static void begin(struct choice *choice)
 {
-    if (!answer->options.ask->stream) return;
-    if (!answer->began) {
-        http_stream_begin(answer->options.request);
-        answer->began = true;
-        if (answer->shape.kind == ASK_CHAT) {
-            shape_text_chunk(&answer->line, &answer->shape, &(struct shape_piece){.text = ""},
-                             true);
-            send_line(answer);
-        }
+    struct answer *answer = choice->answer;
+    if (!answer->began) http_stream_begin(answer->options.request);
+    answer->began = true;
+    if (!choice->began && answer->shape.kind == ASK_CHAT) {
+        struct shape_piece piece = {.index = choice->index, .text = ""};
+        shape_text_chunk(&answer->line, &answer->shape, &piece, true);
+        send_line(answer);
     }
+    choice->began = true;
+}
+
+/* Send the text that waits. */
+static void send_text(struct choice *choice, bool last)
+{
+    struct answer *answer = choice->answer;
+    if (!answer->options.ask->stream) return;
+    begin(choice);
     /* Log-probabilities of text that is held back wait with it, but for the last. */
-    if (answer->pending.size > 0 || (last && logprobs_waiting(&answer->logprobs))) {
-        struct shape_piece piece = piece_of(answer, &answer->pending);
+    if (choice->pending.size > 0 || (last && logprobs_waiting(&choice->logprobs))) {
+        struct shape_piece piece = piece_of(choice, &choice->pending);
         shape_text_chunk(&answer->line, &answer->shape, &piece, false);
         send_line(answer);
     }
-    buf_clear(&answer->pending);
+    buf_clear(&choice->pending);
 }
 
-static void add_text(struct answer *answer, size_t before)
+static void add_text(struct choice *choice, size_t before)
 {
-    struct buf *pending = &answer->pending;
-    if (answer->keeps_text && pending->size > before)
-        buf_add(&answer->text, pending->data + before, pending->size - before);
-    if (!answer->options.ask->stream) buf_clear(pending);
+    struct buf *pending = &choice->pending;
+    if (choice->answer->keeps_text && pending->size > before)
+        buf_add(&choice->text, pending->data + before, pending->size - before);
+    if (!choice->answer->options.ask->stream) buf_clear(pending);
 }
 
-static void count_time(struct answer *answer)
+static bool has_ids(const struct answer *answer)
 {
-    struct metrics *metrics = answer->options.door->metrics;
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        if (answer->choices[i].last_ns) return true;
+    }
+    return false;
+}
+
+static void count_time(struct choice *choice)
+{
+    const struct answer_options *options = &choice->answer->options;
+    struct metrics *metrics = options->door->metrics;
     uint64_t now_ns = clock_now_ns();
-    if (answer->last_ns)
-        metric_observe(metrics, M_token_gap_seconds, answer->options.model->name, NULL,
-                       (double)(now_ns - answer->last_ns) / (double)CLOCK_SECOND);
-    else
-        metric_observe(metrics, M_ttft_seconds, answer->options.model->name, NULL,
-                       (double)(now_ns - http_arrival_ns(answer->options.request)) /
-                           (double)CLOCK_SECOND);
-    answer->last_ns = now_ns;
+    if (choice->last_ns)
+        metric_observe(metrics, M_token_gap_seconds, options->model->name, NULL,
+                       (double)(now_ns - choice->last_ns) / (double)CLOCK_SECOND);
+    else if (!has_ids(choice->answer))
+        metric_observe(metrics, M_ttft_seconds, options->model->name, NULL,
+                       (double)(now_ns - http_arrival_ns(options->request)) / (double)CLOCK_SECOND);
+    choice->last_ns = now_ns;
 }
 
 /* From inside of the flight's calls the end is only noted: on_later() tells the owner, who may
  * free us. */
-static void end_later(struct answer *answer)
+static void end_later(struct choice *choice)
 {
-    answer->ended = true;
-    event_active(answer->later, EV_TIMEOUT, 0);
+    choice->ended = true;
+    event_active(choice->answer->later, EV_TIMEOUT, 0);
 }
 
 static void on_ids(void *argument, const struct flight_ids *ids)
 {
-    struct answer *answer = argument;
-    if (answer->ended) return;
-    count_time(answer);
-    answer->cached_tokens = ids->cached_tokens;
-    size_t before = answer->pending.size;
+    struct choice *choice = argument;
+    bool wants_logprobs = choice->answer->options.ask->sampling.logprobs && ids->logprobs;
+    if (choice->ended) return;
+    count_time(choice);
+    choice->cached_tokens = ids->cached_tokens;
+    size_t before = choice->pending.size;
     for (size_t i = 0; i < ids->count; i++) {
-        answer->completion_tokens++;
-        if (answer->options.ask->sampling.logprobs && ids->logprobs)
-            logprobs_add(&answer->logprobs, ids->ids[i], ids->logprobs[i],
+        choice->completion_tokens++;
+        if (wants_logprobs)
+            logprobs_add(&choice->logprobs, ids->ids[i], ids->logprobs[i],
                          ids->tops ? ids->tops + i * ids->top_count : NULL,
                          ids->tops ? ids->top_count : 0);
-        if (stream_push(answer->stream, ids->ids[i], &answer->pending) != STREAM_STOPPED) continue;
-        answer->finish = "stop";
-        end_later(answer);
+        if (stream_push(choice->stream, ids->ids[i], &choice->pending) != STREAM_STOPPED) continue;
+        choice->finish = "stop";
+        end_later(choice);
         break;
     }
-    add_text(answer, before);
-    send_text(answer, false);
+    add_text(choice, before);
+    send_text(choice, false);
+}
+
+static void fail(struct answer *answer, enum err err, uint32_t retry_ms, const char *note)
+{
+    if (answer->err) return; // the first one counts
+    answer->err = err;
+    answer->retry_ms = retry_ms;
+    snprintf(answer->note, sizeof answer->note, "%s", note);
 }
 
 static void on_end(void *argument, const struct flight_end *end)
 {
-    struct answer *answer = argument;
-    answer->in_air = false;
-    if (answer->ended) return; // a stop string was first
-    answer->cached_tokens = end->cached_tokens;
+    struct choice *choice = argument;
+    choice->in_air = false;
+    if (choice->ended) return; // a stop string was first
+    choice->cached_tokens = end->cached_tokens;
     if (end->err == ERR_OK && end->finish != WIRE_FINISH_STOP &&
         end->finish != WIRE_FINISH_LENGTH) {
-        answer->err = ERR_INTERNAL;
-        snprintf(answer->note, sizeof answer->note, "the node ended the answer without a reason");
+        fail(choice->answer, ERR_INTERNAL, 0, "the node ended the answer without a reason");
     } else if (end->err) {
-        answer->err = end->err;
-        answer->retry_ms = end->retry_ms;
-        snprintf(answer->note, sizeof answer->note, "%s",
-                 end->note && *end->note ? end->note : err_phrase(end->err));
+        fail(choice->answer, end->err, end->retry_ms,
+             end->note && *end->note ? end->note : err_phrase(end->err));
     } else {
-        size_t before = answer->pending.size;
-        answer->finish = end->finish == WIRE_FINISH_STOP ? "stop" : "length";
-        stream_finish(answer->stream, &answer->pending);
-        add_text(answer, before);
+        size_t before = choice->pending.size;
+        choice->finish = end->finish == WIRE_FINISH_STOP ? "stop" : "length";
+        stream_finish(choice->stream, &choice->pending);
+        add_text(choice, before);
     }
-    end_later(answer);
+    end_later(choice);
 }
 
+static void land(struct choice *choice)
+{
+    if (choice->in_air) flight_cancel(choice->answer->options.door->flights, choice->flight);
+    choice->in_air = false;
+}
+
+static void land_all(struct answer *answer)
+{
+    for (uint32_t i = 0; i < answer->choice_count; i++)
+        land(&answer->choices[i]);
+}
+
+/* The owner is told of the last end, or of the first failure. */
 static void on_later(evutil_socket_t fd, short what, void *argument)
 {
     struct answer *answer = argument;
     (void)fd;
     (void)what;
-    if (answer->in_air) flight_cancel(answer->options.door->flights, answer->flight);
-    answer->in_air = false;
+    uint32_t ended = 0;
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        if (answer->choices[i].ended) land(&answer->choices[i]);
+        ended += answer->choices[i].ended;
+    }
+    if (!answer->err && ended < answer->choice_count) return;
+    land_all(answer);
     if (answer->err) err_note(answer->err, "%s", answer->note);
     answer->options.ended(answer->options.owner, answer->err, answer->retry_ms);
+}
+
+/* A flight for one more choice: to the node of the first, where the prompt is. */
+static enum err add_choice(struct answer *answer, const struct flight_order *order)
+{
+    static const struct flight_events events = {.ids = on_ids, .end = on_end};
+    const struct answer_options *options = &answer->options;
+    const struct ask *ask = options->ask;
+    struct choice *choice = &answer->choices[answer->choice_count];
+    bool at_begin = ask->kind == ASK_CHAT || (ask->prompt_size == 0 && ask->id_count == 0);
+    *choice = (struct choice){.answer = answer, .index = answer->choice_count};
+    TRY(stream_new(&choice->stream, options->tokenizer, ask->stops, ask->stop_count, at_begin));
+    logprobs_init(&choice->logprobs, ask->kind, options->tokenizer);
+    answer->choice_count++;
+    struct flight_order own = *order;
+    own.choice = choice->index;
+    own.beside = choice->index > 0 ? answer->choices[0].flight : 0;
+    TRY(flight_start(options->door->flights, &own, &events, choice, clock_now_ns(),
+                     &choice->flight));
+    choice->in_air = true;
+    return ERR_OK;
 }
 
 enum err answer_start(struct answer **out, const struct answer_options *options,
                       const struct flight_order *order)
 {
-    static const struct flight_events events = {.ids = on_ids, .end = on_end};
     const struct ask *ask = options->ask;
-    struct stream *stream;
-    bool at_begin = ask->kind == ASK_CHAT || (ask->prompt_size == 0 && ask->id_count == 0);
-    TRY(stream_new(&stream, options->tokenizer, ask->stops, ask->stop_count, at_begin));
-
+    must(ask->choice_count > 0 && ask->choice_count <= ASK_CHOICES_MAX);
     struct answer *answer = mem_new(1, sizeof *answer);
     answer->options = *options;
-    answer->stream = stream;
     answer->keeps_text = !ask->stream || ask->session;
     answer->later = event_new(options->door->base, -1, 0, on_later, answer);
     must(answer->later != NULL);
-    logprobs_init(&answer->logprobs, ask->kind, options->tokenizer);
     shape_init(&answer->shape, ask->kind, options->model->name, &options->model->model);
     answer->shape.include_usage = ask->include_usage;
-    enum err err = flight_start(options->door->flights, order, &events, answer, clock_now_ns(),
-                                &answer->flight);
+    enum err err = ERR_OK;
+    while (!err && answer->choice_count < ask->choice_count)
+        err = add_choice(answer, order);
     if (err) {
         answer_free(answer);
         return err;
     }
-    answer->in_air = true;
     *out = answer;
     return ERR_OK;
 }
@@ -199,33 +263,49 @@ static void count_tokens(const struct answer *answer)
 {
     struct metrics *metrics = answer->options.door->metrics;
     const char *model = answer->options.model->name;
-    if (answer->completion_tokens == 0) return;
-    metric_add(metrics, M_prompt_tokens_total, model, NULL, answer->options.prompt_tokens);
-    metric_add(metrics, M_cached_tokens_total, model, NULL, answer->cached_tokens);
-    metric_add(metrics, M_completion_tokens_total, model, NULL, answer->completion_tokens);
+    struct shape_usage usage = answer_usage(answer);
+    if (usage.completion_tokens == 0) return;
+    metric_add(metrics, M_prompt_tokens_total, model, NULL, usage.prompt_tokens);
+    metric_add(metrics, M_cached_tokens_total, model, NULL, usage.cached_tokens);
+    metric_add(metrics, M_completion_tokens_total, model, NULL, usage.completion_tokens);
 }
 
 void answer_free(struct answer *answer)
 {
-    if (answer->in_air) flight_cancel(answer->options.door->flights, answer->flight);
+    land_all(answer);
     count_tokens(answer);
     event_free(answer->later);
-    stream_free(answer->stream);
-    buf_fini(&answer->text);
-    buf_fini(&answer->pending);
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        struct choice *choice = &answer->choices[i];
+        stream_free(choice->stream);
+        buf_fini(&choice->text);
+        buf_fini(&choice->pending);
+        logprobs_fini(&choice->logprobs);
+    }
     buf_fini(&answer->line);
     buf_fini(&answer->line_logprobs);
-    logprobs_fini(&answer->logprobs);
     mem_free(answer);
 }
 
 void answer_abandon(struct answer *answer)
 {
-    if (answer->in_air) flight_cancel(answer->options.door->flights, answer->flight);
-    answer->in_air = false;
-    answer->ended = true;
+    land_all(answer);
+    for (uint32_t i = 0; i < answer->choice_count; i++)
+        answer->choices[i].ended = true;
     answer->options.request = NULL;
     event_del(answer->later);
+}
+
+static void complete_body(struct answer *answer, const struct shape_usage *usage)
+{
+    shape_body_begin(&answer->line, &answer->shape);
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        struct choice *choice = &answer->choices[i];
+        struct shape_piece piece = piece_of(choice, &choice->text);
+        shape_body_choice(&answer->line, &answer->shape, &piece, choice->finish);
+    }
+    shape_body_end(&answer->line, usage);
+    http_reply_json(answer->options.request, 200, answer->line.data, answer->line.size);
 }
 
 void answer_complete(struct answer *answer)
@@ -233,14 +313,15 @@ void answer_complete(struct answer *answer)
     struct http_request *request = answer->options.request;
     struct shape_usage usage = answer_usage(answer);
     if (!answer->options.ask->stream) {
-        struct shape_piece piece = piece_of(answer, &answer->text);
-        shape_body(&answer->line, &answer->shape, &piece, answer->finish, &usage);
-        http_reply_json(request, 200, answer->line.data, answer->line.size);
+        complete_body(answer, &usage);
         return;
     }
-    send_text(answer, true);
-    shape_final_chunk(&answer->line, &answer->shape, answer->finish);
-    send_line(answer);
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        struct choice *choice = &answer->choices[i];
+        send_text(choice, true);
+        shape_final_chunk(&answer->line, &answer->shape, i, choice->finish);
+        send_line(answer);
+    }
     if (answer->shape.include_usage) {
         shape_usage_chunk(&answer->line, &answer->shape, &usage);
         send_line(answer);
@@ -263,12 +344,15 @@ void answer_fail(struct answer *answer, const struct http_error *error)
 
 const char *answer_text(const struct answer *answer, size_t *size)
 {
-    *size = answer->text.size;
-    return buf_text(&answer->text);
+    *size = answer->choices[0].text.size;
+    return buf_text(&answer->choices[0].text);
 }
 
 struct shape_usage answer_usage(const struct answer *answer)
 {
-    return (struct shape_usage){answer->options.prompt_tokens, answer->cached_tokens,
-                                answer->completion_tokens};
+    struct shape_usage usage = {.prompt_tokens = answer->options.prompt_tokens,
+                                .cached_tokens = answer->choices[0].cached_tokens};
+    for (uint32_t i = 0; i < answer->choice_count; i++)
+        usage.completion_tokens += answer->choices[i].completion_tokens;
+    return usage;
 }

@@ -1,6 +1,11 @@
-/* scheduler/door/answer.h -- the flight of one request, turned into text and sent.
+/* scheduler/door/answer.h -- the flights of one request, turned into text and sent.
  *
  *      ids --text/stream--> text --> SSE chunks, or kept until the end
+ *
+ * Each choice (`n`) is a flight of its own, with the choice's number in its draws: it is the same whether the others are
+ * there or not, and outlives a node by itself. All go to one node, if they can, which computes the prompt once. The
+ * first choice that fails fails the answer. Usage counts the prompt once, and of it as cached what the first choice
+ * found.
  *
  * A stop string ends the answer here: the node is told, surplus ids are dropped. Until the first
  * ids come nothing of the reply is sent, so a failure before them still has its own HTTP status.
@@ -32,7 +37,7 @@ struct answer_options {
     const struct fleet_model *model;
     const struct tokenizer *tokenizer;
     uint32_t prompt_tokens;
-    /* The flight has ended, all text is there; on failure the note is in err_text(). Called at
+    /* The flights have ended, all text is there; on failure the note is in err_text(). Called at
      * most once, never from inside of an answer_ function. The owner then calls answer_complete()
      * or answer_fail(). */
     void (*ended)(void *owner, enum err err, uint32_t retry_ms);
@@ -42,7 +47,7 @@ struct answer_options {
 /* Dispatch. Failures of stream_new() and flight_start(): nothing was made. */
 enum err answer_start(struct answer **out, const struct answer_options *options,
                       const struct flight_order *order);
-/* Cancels the flight if it is still in the air. */
+/* Cancels the flights that are still in the air. */
 void answer_free(struct answer *answer);
 
 /* The client is gone: cancel, send nothing more. */
@@ -53,7 +58,7 @@ void answer_complete(struct answer *answer);
  * after. */
 void answer_fail(struct answer *answer, const struct http_error *error);
 
-/* The whole text; kept only for plain replies and for sessions. */
+/* The whole text of the first choice; kept only for plain replies and for sessions. */
 const char *answer_text(const struct answer *answer, size_t *size);
 struct shape_usage answer_usage(const struct answer *answer);
 

@@ -31,13 +31,11 @@ static const struct refused refused_of_chat[] = {
     {"modalities", "[\"text\"]"},
     {"prediction", NULL},
     {"web_search_options", NULL},
-    {"n", "1"},
 };
 static const struct refused refused_of_text[] = {
     {"suffix", "\"\""},
     {"echo", "false"},
     {"best_of", "1"},
-    {"n", "1"},
 };
 
 static bool is_harmless(const json_t *value, const char *harmless)
@@ -269,6 +267,16 @@ static enum err read_lengths(struct ask *ask)
     return ERR_OK;
 }
 
+static enum err read_choices(struct ask *ask)
+{
+    int64_t count = 1;
+    TRY(json_take_integer(ask->root, "n", 1, ASK_CHOICES_MAX, &count));
+    if (count > 1 && ask->session)
+        return json_wrong("n", "must be 1 in a session, which goes on with one answer");
+    ask->choice_count = (uint32_t)count;
+    return ERR_OK;
+}
+
 static enum err read_delivery(struct ask *ask)
 {
     const json_t *root = ask->root;
@@ -309,7 +317,8 @@ static enum err read_all(struct ask *ask)
     TRY(read_sampling(ask));
     TRY(read_logprobs(ask));
     TRY(read_stops(ask));
-    return read_delivery(ask);
+    TRY(read_delivery(ask));
+    return read_choices(ask);
 }
 
 enum err ask_parse(struct ask *out, enum ask_kind kind, const char *body, size_t size)

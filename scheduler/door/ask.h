@@ -19,6 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum {
+    ASK_CHOICES_MAX = 8
+};
+
 enum ask_kind {
     ASK_CHAT,
     ASK_TEXT
@@ -33,7 +37,8 @@ struct ask {
     size_t prompt_size;
     int32_t *ids;
     size_t id_count;
-    uint32_t max_tokens; // 0: not said
+    uint32_t max_tokens;   // 0: not said
+    uint32_t choice_count; // `n`, 1 to ASK_CHOICES_MAX
     struct wire_sampling sampling;
     bool has_seed;
     struct stream_stop stops[STREAM_STOPS_MAX];

@@ -288,7 +288,7 @@ static void reserve(struct completion *c)
         fly(c);
         return;
     }
-    c->reserved = count + c->ask.max_tokens;
+    c->reserved = count + (uint64_t)c->ask.choice_count * c->ask.max_tokens;
     c->state = RESERVING;
     c->limit =
         limit_reserve(c->door->limits, c->context.key->id, rule, c->reserved, on_reserved, c);

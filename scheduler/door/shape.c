@@ -58,22 +58,23 @@ void shape_text_chunk(struct buf *out, const struct shape *shape, const struct s
 {
     write_head(out, shape, chunk_object(shape));
     if (shape->kind == ASK_CHAT) {
-        buf_addf(out,
-                 "{\"index\":0,\"delta\":{%s\"content\":", first ? "\"role\":\"assistant\"," : "");
+        buf_addf(out, "{\"index\":%u,\"delta\":{%s\"content\":", piece->index,
+                 first ? "\"role\":\"assistant\"," : "");
         json_write_text(out, piece->text, piece->size);
         buf_add_text(out, first ? ",\"refusal\":null}" : "}");
     } else {
-        buf_add_text(out, "{\"index\":0,\"text\":");
+        buf_addf(out, "{\"index\":%u,\"text\":", piece->index);
         json_write_text(out, piece->text, piece->size);
     }
     buf_addf(out, ",\"logprobs\":%s,\"finish_reason\":null}", logprobs_of(piece));
     end_chunk(out, shape);
 }
 
-void shape_final_chunk(struct buf *out, const struct shape *shape, const char *finish)
+void shape_final_chunk(struct buf *out, const struct shape *shape, uint32_t index,
+                       const char *finish)
 {
     write_head(out, shape, chunk_object(shape));
-    buf_addf(out, "{\"index\":0,%s,\"logprobs\":null,\"finish_reason\":\"%s\"}",
+    buf_addf(out, "{\"index\":%u,%s,\"logprobs\":null,\"finish_reason\":\"%s\"}", index,
              shape->kind == ASK_CHAT ? "\"delta\":{}" : "\"text\":\"\"", finish);
     end_chunk(out, shape);
 }
@@ -86,16 +87,25 @@ void shape_usage_chunk(struct buf *out, const struct shape *shape, const struct 
     buf_add_byte(out, '}');
 }
 
-void shape_body(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
-                const char *finish, const struct shape_usage *usage)
+void shape_body_begin(struct buf *out, const struct shape *shape)
 {
     write_head(out, shape, shape->kind == ASK_CHAT ? "chat.completion" : "text_completion");
-    buf_add_text(out, shape->kind == ASK_CHAT
-                          ? "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"
-                          : "{\"index\":0,\"text\":");
+}
+
+void shape_body_choice(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
+                       const char *finish)
+{
+    buf_addf(out, "%s{\"index\":%u,%s:", piece->index > 0 ? "," : "", piece->index,
+             shape->kind == ASK_CHAT ? "\"message\":{\"role\":\"assistant\",\"content\""
+                                     : "\"text\"");
     json_write_text(out, piece->text, piece->size);
     if (shape->kind == ASK_CHAT) buf_add_text(out, ",\"refusal\":null}");
-    buf_addf(out, ",\"logprobs\":%s,\"finish_reason\":\"%s\"}],", logprobs_of(piece), finish);
+    buf_addf(out, ",\"logprobs\":%s,\"finish_reason\":\"%s\"}", logprobs_of(piece), finish);
+}
+
+void shape_body_end(struct buf *out, const struct shape_usage *usage)
+{
+    buf_add_text(out, "],");
     write_usage(out, usage);
     buf_add_byte(out, '}');
 }

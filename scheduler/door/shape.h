@@ -34,17 +34,22 @@ void shape_init(struct shape *shape, enum ask_kind kind, const char *model,
 
 /* A piece of the answer. */
 struct shape_piece {
+    uint32_t index; // of the choice
     const char *text;
     size_t size;
     const char *logprobs; // as JSON; NULL: null
 };
 
-/* A chunk with text; the first one of a chat (`first`) says the role. */
+/* A chunk with text; the first one of a choice of a chat (`first`) says the role. */
 void shape_text_chunk(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
                       bool first);
-void shape_final_chunk(struct buf *out, const struct shape *shape, const char *finish);
+void shape_final_chunk(struct buf *out, const struct shape *shape, uint32_t index,
+                       const char *finish);
 void shape_usage_chunk(struct buf *out, const struct shape *shape, const struct shape_usage *usage);
-void shape_body(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
-                const char *finish, const struct shape_usage *usage);
+/* A plain reply: begin, each choice, end. */
+void shape_body_begin(struct buf *out, const struct shape *shape);
+void shape_body_choice(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
+                       const char *finish);
+void shape_body_end(struct buf *out, const struct shape_usage *usage);
 
 #endif

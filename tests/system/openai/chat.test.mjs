@@ -56,7 +56,8 @@ test('a stream is the same text, in whole characters, and ends with usage', asyn
   assert.equal(text, whole.choices[0].message.content);
   assert.equal(finish, whole.choices[0].finish_reason);
   assert.equal(roles, 1);
-  assert.deepEqual(usage, whole.usage);
+  assert.equal(usage.total_tokens, whole.usage.total_tokens); // what was cached may differ
+  assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
 });
 
 test('a seed gives the same answer, and greedy is greedy', async () => {
@@ -74,6 +75,33 @@ test('many at once answer as one alone', async () => {
   const all = await Promise.all(Array.from({ length: 16 }, () => client.chat.completions.create(greedy)));
   for (const answer of all)
     assert.equal(answer.choices[0].message.content, alone.choices[0].message.content);
+});
+
+test('several choices are each what they would be alone', async () => {
+  const sampled = { ...greedy, temperature: 1.2, seed: 42 };
+  const one = await client.chat.completions.create(sampled);
+  const four = await client.chat.completions.create({ ...sampled, n: 4 });
+  assert.deepEqual(four.choices.map((choice) => choice.index), [0, 1, 2, 3]);
+  assert.deepEqual(four.choices[0].message, one.choices[0].message);
+  assert.ok(new Set(four.choices.map((choice) => choice.message.content)).size > 1);
+  assert.equal(four.usage.prompt_tokens, one.usage.prompt_tokens);
+  assert.ok(four.usage.completion_tokens > one.usage.completion_tokens);
+  const texts = ['', '', '', ''];
+  for await (const chunk of await client.chat.completions.create({ ...sampled, n: 4, stream: true }))
+    for (const choice of chunk.choices) texts[choice.index] += choice.delta.content ?? '';
+  assert.deepEqual(texts, four.choices.map((choice) => choice.message.content));
+  await refused({ n: 9 }, 400, 'invalid_request', ['n']);
+});
+
+test('a prompt that came before is cached', async () => {
+  const content = 'The same long beginning, said again and again. '.repeat(20) + Math.random();
+  const ask = () => client.chat.completions.create({ ...greedy, max_tokens: 4, messages: [{ role: 'user', content }] });
+  const answers = [];
+  for (let i = 0; i < 3; i++) answers.push(await ask()); // on one of two nodes the second time at the latest
+  const cached = answers.map((answer) => answer.usage.prompt_tokens_details.cached_tokens);
+  assert.ok(cached[2] > 0 || cached[1] > 0, `${cached}`);
+  assert.ok(cached[2] < answers[2].usage.prompt_tokens);
+  for (const answer of answers) assert.equal(answer.choices[0].message.content, answers[0].choices[0].message.content);
 });
 
 test('a stop string ends the answer before itself', async () => {

@@ -232,6 +232,37 @@ static void a_chat_is_answered_plain_and_as_a_stream(void **state)
     stop_scheduler();
 }
 
+static void several_choices_come_in_one_answer(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.answer = "H你"});
+    assert_parts(
+        chat(",\"n\":3"), " 200 ",
+        "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"H你\"",
+        "\"finish_reason\":\"stop\"},{\"index\":1,", "\"content\":\"H你\"",
+        "\"finish_reason\":\"stop\"},{\"index\":2,", "\"content\":\"H你\"",
+        "\"finish_reason\":\"stop\"}],\"usage\":{", "\"completion_tokens\":9",
+        "\"cached_tokens\":3", NULL);
+    for (int i = 0; i < 3; i++) {
+        char role[64], text[64], end[64];
+        snprintf(role, sizeof role, "{\"index\":%d,\"delta\":{\"role\"", i);
+        snprintf(text, sizeof text, "{\"index\":%d,\"delta\":{\"content\":\"你\"", i);
+        snprintf(end, sizeof end, "{\"index\":%d,\"delta\":{},", i);
+        assert_parts(chat(",\"n\":3,\"stream\":true,\"stream_options\":{\"include_usage\":true}"),
+                     " 200 ", role, text, end, "\"completion_tokens\":9", "[DONE]", NULL);
+    }
+    // A stop string ends each choice by itself.
+    assert_parts(chat(",\"n\":2,\"stop\":\"你\""), "{\"index\":0,", "\"content\":\"H\"",
+                 "{\"index\":1,", "\"content\":\"H\"", NULL);
+    assert_parts(ask("POST", "/v1/completions", "", "{\"prompt\":\"x\",\"n\":2,\"logprobs\":1}"),
+                 "{\"index\":0,\"text\":\"H你\"", "\"tokens\":[\"H\",",
+                 "{\"index\":1,\"text\":\"H你\"", "\"tokens\":[\"H\",", NULL);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
 static void log_probabilities_come_with_their_tokens(void **state)
 {
     (void)state;
@@ -334,11 +365,12 @@ static void a_node_that_dies_is_replaced_or_its_end_is_said(void **state)
         start_node(&(struct fake_node_options){.name = "first", .pause_ms = 5, .die_after = 4});
     struct fake_node *second = start_node(&(struct fake_node_options){.name = "second"});
     for (int i = 0; i < 4; i++) // whichever has it: the text is whole
-        assert_parts(chat(""), " 200 ", "\"content\":\"Hello, 你好 world\"", NULL);
+        assert_parts(chat(",\"n\":2"), " 200 ", "\"content\":\"Hello, 你好 world\"", "\"index\":1",
+                     "\"content\":\"Hello, 你好 world\"", NULL);
     fake_node_stop(second);
     fake_node_hang(first, true);
     int fd = begin("POST", "/v1/chat/completions", "",
-                   "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
+                   "{\"n\":3,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
     usleep(200000);
     fake_node_stop(first);
     assert_parts(finish(fd, NULL), " 503 ", "\"code\":\"unavailable\"", NULL);
@@ -513,6 +545,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chat_is_answered_plain_and_as_a_stream),
+        cmocka_unit_test(several_choices_come_in_one_answer),
         cmocka_unit_test(log_probabilities_come_with_their_tokens),
         cmocka_unit_test(a_stop_string_ends_the_text_and_tells_the_node),
         cmocka_unit_test(a_client_that_leaves_cancels_its_flight),
