@@ -2,6 +2,7 @@
 
 #include "node/engine/kv.h"
 #include "node/engine/seq.h"
+#include "node/engine/speculate.h"
 
 #include "base/mem.h"
 #include "base/must.h"
@@ -17,7 +18,11 @@ struct batch {
     uint32_t running_count;
     struct batch_step step;
     struct batch_stats stats;
-    bool planned; // the step has not run yet
+    bool planned;                // the step has not run yet
+    double budget_ms;            // of the step; with a pace
+    bool prefilling;             // a slice of the step is prefill
+    bool spent;                  // a chunk was cut to the budget: no other goes in
+    struct speculate *speculate; // NULL: no drafts
 };
 
 struct batch *batch_new(const struct batch_limits *limits, struct kv_pool *pool)
@@ -29,6 +34,13 @@ struct batch *batch_new(const struct batch_limits *limits, struct kv_pool *pool)
     batch->running = mem_new(limits->sequences, sizeof(struct seq *));
     batch->step.slices = mem_new(limits->sequences, sizeof *batch->step.slices);
     batch->step.seqs = mem_new(limits->sequences, sizeof *batch->step.seqs);
+    if (limits->drafts_max == 0) return batch;
+    batch->speculate = speculate_new(&(struct speculate_limits){
+        .sequences = limits->sequences,
+        .drafts_max = limits->drafts_max,
+        .logits_max = limits->logits_max ? limits->logits_max : limits->sequences,
+        .rows_max = limits->batch_tokens,
+    });
     return batch;
 }
 
@@ -36,6 +48,7 @@ void batch_free(struct batch *batch)
 {
     if (!batch) return;
     must(batch->running_count == 0 && batch->waiting_count == 0);
+    speculate_free(batch->speculate);
     mem_free(batch->running);
     mem_free(batch->step.slices);
     mem_free(batch->step.seqs);
@@ -110,6 +123,7 @@ static void start_running(struct batch *batch, struct seq *seq)
             (batch->running_count - at) * sizeof(struct seq *));
     batch->running[at] = seq;
     batch->running_count++;
+    if (batch->speculate) speculate_enter(batch->speculate, seq);
 }
 
 static void stop_running(struct batch *batch, struct seq *seq)
@@ -119,6 +133,7 @@ static void stop_running(struct batch *batch, struct seq *seq)
     batch->running_count--;
     memmove(&batch->running[at], &batch->running[at + 1],
             (batch->running_count - at) * sizeof(struct seq *));
+    if (batch->speculate) speculate_leave(batch->speculate, seq);
     kv_release(batch->pool, &seq->table);
     seq->computed = 0;
 }
@@ -192,6 +207,8 @@ static void add_slice(struct batch *batch, struct seq *seq, uint32_t count)
         .table = &seq->table,
         .logit_count = seq->computed + count == seq->id_count,
     };
+    pace_add(&step->cost, seq->computed, count, step->slices[step->count].logit_count);
+    if (batch->speculate) speculate_skip(batch->speculate, step->count);
     step->seqs[step->count++] = seq;
     step->rows += count;
 }
@@ -290,13 +307,36 @@ static bool awaits_twin(struct batch *batch, struct seq *seq)
     return awaits;
 }
 
+/* May a chunk of prefill join the step? */
+static bool has_room(const struct batch *batch)
+{
+    if (batch->step.rows >= batch->limits.batch_tokens || batch->spent) return false;
+    if (!batch->limits.pace || !batch->prefilling) return true;
+    struct pace_step more = batch->step.cost;
+    pace_add(&more, 0, 1, 0);
+    return pace_predict(batch->limits.pace, &more) <= batch->budget_ms;
+}
+
 static void plan_prefill(struct batch *batch, struct seq *seq)
 {
+    if (!has_room(batch)) return;
     uint32_t room = batch->limits.batch_tokens - batch->step.rows;
     skip_to(batch, seq, kv_ready(batch->pool, &seq->table, seq->computed, seq->id_count));
     if (awaits_block(batch, seq) || awaits_twin(batch, seq)) return;
     uint32_t left = seq->id_count - seq->computed;
-    if (room > 0) add_slice(batch, seq, left < room ? left : room);
+    struct pace_ask ask = {
+        .position = seq->computed,
+        .most = left < room ? left : room,
+        .first = !batch->prefilling,
+        .decoding = batch->step.count > 0, // all that is there before the first chunk
+    };
+    uint32_t count = ask.most;
+    if (batch->limits.pace)
+        count = pace_rows(batch->limits.pace, &batch->step.cost, batch->budget_ms, &ask);
+    if (count == 0) count = 1; // has_room() found a row's worth
+    batch->spent = count < left;
+    batch->prefilling = true;
+    add_slice(batch, seq, count);
 }
 
 /* Blocks for all that it knows, and one for every running one to grow by: so that who comes does not drive
@@ -319,7 +359,7 @@ static struct seq *first_waiting(const struct batch *batch)
 
 static void admit(struct batch *batch)
 {
-    while (batch->step.rows < batch->limits.batch_tokens) {
+    while (has_room(batch)) {
         struct seq *seq = first_waiting(batch);
         if (!seq || !may_enter(batch, seq)) return;
         stop_waiting(batch, seq);
@@ -339,18 +379,22 @@ static void admit(struct batch *batch)
 const struct batch_step *batch_plan(struct batch *batch)
 {
     must(!batch->planned);
-    batch->step.count = 0;
-    batch->step.rows = 0;
-    batch->step.preempted = 0;
+    struct pace *pace = batch->limits.pace;
+    struct batch_step *step = &batch->step;
+    *step = (struct batch_step){.slices = step->slices, .seqs = step->seqs};
+    batch->prefilling = false;
+    batch->spent = false;
 
     plan_decodes(batch);
+    if (pace) batch->budget_ms = pace_budget(pace, &step->cost);
     for (uint32_t i = 0; i < batch->running_count; i++) {
         if (batch->running[i]->state == SEQ_PREFILL) plan_prefill(batch, batch->running[i]);
     }
-    if (batch->step.preempted == 0)
-        admit(batch); // who was driven out does not come back in this step
+    if (step->preempted == 0) admit(batch); // who was driven out does not come back in this step
+    if (batch->speculate && step->preempted == 0 && !batch->prefilling)
+        speculate_plan(batch->speculate, step, batch->pool, pace);
     batch->planned = true;
-    return &batch->step;
+    return step;
 }
 
 /* `count` more ids are computed and accepted. */
@@ -367,8 +411,10 @@ void batch_ran(struct batch *batch)
     batch->planned = false;
     for (size_t i = 0; i < batch->step.count; i++) {
         struct seq *seq = batch->step.seqs[i];
-        if (seq->state == SEQ_PREFILL) batch->stats.miss_tokens += batch->step.slices[i].count;
-        accept(batch, seq, batch->step.slices[i].count);
+        const struct forward_slice *slice = &batch->step.slices[i];
+        uint32_t drafts = slice->logit_count > 1 ? slice->logit_count - 1 : 0;
+        if (seq->state == SEQ_PREFILL) batch->stats.miss_tokens += slice->count;
+        accept(batch, seq, slice->count - drafts);
         if (seq->state == SEQ_PREFILL && seq->computed == seq->id_count)
             seq_advance(seq, SEQ_PROMPT_DONE);
     }
@@ -377,6 +423,13 @@ void batch_ran(struct batch *batch)
 const struct batch_stats *batch_stats(const struct batch *batch)
 {
     return &batch->stats;
+}
+
+bool batch_took(struct batch *batch, size_t index, uint32_t row)
+{
+    must(!batch->planned && index < batch->step.count);
+    if (!batch->speculate) return false;
+    return speculate_took(batch->speculate, &batch->step, batch->pool, index, row);
 }
 
 uint32_t batch_running(const struct batch *batch)

@@ -19,13 +19,15 @@
  *   what ran.
  * - When a decode finds the pool empty, the last in order among the running loses its blocks and goes back to
  *   the front of its class with its ids: the first in order always moves on.
+ * - With a pace, prefill beside decodes is cut to what fits into the step's milliseconds (pace.h), and a step of
+ *   decodes alone may carry drafts where they make more ids per millisecond (speculate.h).
  * - A sequence that waits for its first admission past its deadline is ended (ERR_TIMEOUT).
  *
  * Thread: the engine's. Time is an argument; nothing is allocated after batch_new(). */
 #ifndef NODE_ENGINE_BATCH_H
 #define NODE_ENGINE_BATCH_H
 
-#include "node/model/forward.h"
+#include "node/engine/step.h"
 
 #include "base/err.h"
 
@@ -44,15 +46,9 @@ struct batch_limits {
     uint32_t batch_tokens; // rows of one step; >= sequences
     uint32_t sequences;    // running at once
     uint32_t waiting_max;  // the waiting room, all classes; the preempted come back in any case
-};
-
-/* What batch_plan() decided. Slice i is of seqs[i]; `logit_count` is 1 where an id is to be sampled. */
-struct batch_step {
-    struct forward_slice *slices; // [count], room for `sequences`
-    struct seq **seqs;            // [count]
-    size_t count;
-    uint32_t rows;
-    uint32_t preempted; // sequences that lost their blocks for this step
+    struct pace *pace;   // outlives the batch; NULL: prefill takes all that there is, as drafts do
+    uint32_t drafts_max; // of one sequence in a step, <= LOOKUP_DRAFTS_MAX; 0: none
+    uint32_t logits_max; // rows of a step that ask for logits, >= sequences; 0: sequences
 };
 
 /* Since the start. */
@@ -82,8 +78,11 @@ struct seq *batch_expire(struct batch *batch, uint64_t now_ns);
 
 /* Decide the next step; empty when nothing is waiting or running. Valid until the next call. */
 const struct batch_step *batch_plan(struct batch *batch);
-/* The step has run: what it computed counts from now on. Follows each plan, before anything else. */
+/* The step has run: what it computed counts from now on, but for drafts. Follows each plan, before anything else. */
 void batch_ran(struct batch *batch);
+/* After batch_ran(): the id of row `row` of slice `index`'s logits was drawn and appended, and the sequence goes on.
+ * True: the slice's next row is the next id's. False: what the slice has beyond does not count. */
+bool batch_took(struct batch *batch, size_t index, uint32_t row);
 
 const struct batch_stats *batch_stats(const struct batch *batch);
 uint32_t batch_running(const struct batch *batch);

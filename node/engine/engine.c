@@ -29,6 +29,7 @@ struct engine {
     struct engine_backend backend;
     struct kv_pool *pool;
     struct batch *batch;
+    struct pace *pace; // the batch's; NULL: none
     struct sampler *sampler;
     uint32_t item_max; // of one report
     struct mailbox *inbox;
@@ -48,6 +49,7 @@ struct engine *engine_new(const struct engine_options *options)
     engine->backend = options->backend;
     engine->pool = options->pool;
     engine->batch = batch_new(&options->limits, options->pool);
+    engine->pace = options->limits.pace;
     engine->sampler = sampler_new(options->backend.vocab_size, options->ops);
     engine->item_max = options->limits.sequences;
     engine->inbox = mailbox_new(options->orders_max + ENGINE_FORGETS);
@@ -236,34 +238,34 @@ static void smooth(float *average, float sample)
     *average = *average == 0 ? sample : *average + (sample - *average) / 16;
 }
 
-static void measure(struct engine *engine, const struct batch_step *step, uint64_t took_ns)
+/* What came of a step. */
+struct yield {
+    uint32_t decoded;  // ids of sequences that were decoding before it
+    uint32_t accepted; // of them, drafts that came true
+};
+
+static void measure(struct engine *engine, const struct batch_step *step, struct yield yield,
+                    uint64_t took_ns)
 {
     struct engine_load *load = &engine->load;
-    uint32_t decode_rows = 0;
-    for (size_t i = 0; i < step->count; i++)
-        decode_rows += step->slices[i].count == 1 && step->slices[i].logit_count == 1;
-    uint32_t prefill_rows = step->rows - decode_rows;
-
+    uint32_t prefill_rows = step->rows - step->drafts - (yield.decoded - yield.accepted);
     float seconds = (float)(took_ns + 1) / 1e9f;
     float step_us = (float)load->step_us;
     smooth(&step_us, (float)took_ns / 1e3f);
     load->step_us = (uint32_t)step_us;
-    if (decode_rows > 0) smooth(&load->decode_rate, (float)decode_rows / seconds);
+    if (yield.decoded > 0) smooth(&load->decode_rate, (float)yield.decoded / seconds);
     if (prefill_rows > 0) smooth(&load->prefill_rate, (float)prefill_rows / seconds);
     load->steps++;
+    load->drafted += step->drafts;
+    load->accepted += yield.accepted;
+    if (!engine->pace) return;
+    pace_learn(engine->pace, &step->cost, (double)took_ns / 1e6);
+    load->pace_error = (float)engine->pace->error;
 }
 
-static void compute(struct engine *engine, const struct batch_step *step)
-{
-    uint64_t started_ns = clock_now_ns();
-    atomic_store(&engine->step_started_ns, started_ns);
-    engine->backend.step(engine->backend.self, step->slices, step->seqs, step->count);
-    atomic_store(&engine->step_started_ns, 0);
-    measure(engine, step, clock_now_ns() - started_ns);
-}
-
-/* The next id of a sequence from its row; an end takes it out of the batch and releases its blocks. */
-static void sample_one(struct engine *engine, struct seq *seq, float *logits)
+/* The next id of a sequence from its row; an end takes it out of the batch and releases its blocks. False: it has
+ * ended. */
+static bool sample_one(struct engine *engine, struct seq *seq, float *logits)
 {
     struct engine_item *item = add_item(engine, seq);
     struct sampler_place place = {.choice = seq->key.choice, .position = seq->id_count};
@@ -278,20 +280,53 @@ static void sample_one(struct engine *engine, struct seq *seq, float *logits)
         item->cached_tokens = seq->cached_tokens;
         seq->finish = seq_append(seq, item->pick.id);
     }
-    if (!err && seq->finish == WIRE_FINISH_NONE) return;
+    if (!err && seq->finish == WIRE_FINISH_NONE) return true;
     batch_remove(engine->batch, seq);
     seq_advance(seq, err ? SEQ_ENDED : SEQ_FINISHED);
     item->end = true;
+    return false;
 }
 
-static void sample(struct engine *engine, const struct batch_step *step)
+/* Row by row, as far as drafts come true: each draw is the one that plain decoding would make there. */
+static uint32_t sample_slice(struct engine *engine, const struct batch_step *step, size_t index,
+                             size_t first_row)
 {
-    size_t row = 0;
-    for (size_t i = 0; i < step->count; i++) {
-        if (step->slices[i].logit_count == 0) continue;
-        sample_one(engine, step->seqs[i], engine->backend.logits(engine->backend.self, row));
+    struct seq *seq = step->seqs[index];
+    uint32_t row = 0;
+    for (;;) {
+        float *logits = engine->backend.logits(engine->backend.self, first_row + row);
+        bool goes_on = sample_one(engine, seq, logits);
+        if (!goes_on || !batch_took(engine->batch, index, row)) return row + 1;
         row++;
     }
+}
+
+static struct yield sample(struct engine *engine, const struct batch_step *step)
+{
+    struct yield yield = {0};
+    size_t row = 0;
+    for (size_t i = 0; i < step->count; i++) {
+        const struct forward_slice *slice = &step->slices[i];
+        if (slice->logit_count == 0) continue;
+        bool decodes = slice->count == slice->logit_count; // or the one id that a prompt lacked
+        uint32_t drawn = sample_slice(engine, step, i, row);
+        if (decodes) yield.decoded += drawn;
+        yield.accepted += drawn - 1;
+        row += slice->logit_count;
+    }
+    return yield;
+}
+
+static void run_step(struct engine *engine, const struct batch_step *step)
+{
+    uint64_t started_ns = clock_now_ns();
+    atomic_store(&engine->step_started_ns, started_ns);
+    engine->backend.step(engine->backend.self, step->slices, step->seqs, step->count);
+    batch_ran(engine->batch);
+    struct yield yield = sample(engine, step);
+    atomic_store(&engine->step_started_ns, 0);
+    measure(engine, step, yield, clock_now_ns() - started_ns);
+    open_report(engine); // a step without an id still tells its load
 }
 
 bool engine_turn(struct engine *engine, uint64_t now_ns)
@@ -299,14 +334,10 @@ bool engine_turn(struct engine *engine, uint64_t now_ns)
     take_orders(engine, now_ns);
     const struct batch_step *step = batch_plan(engine->batch);
     bool busy = step->count > 0;
-    if (busy) {
-        compute(engine, step);
+    if (busy)
+        run_step(engine, step);
+    else
         batch_ran(engine->batch);
-        sample(engine, step);
-        open_report(engine); // a step without an id still tells its load
-    } else {
-        batch_ran(engine->batch);
-    }
     send_report(engine);
     return busy;
 }

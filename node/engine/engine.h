@@ -75,6 +75,9 @@ struct engine_load {
     float decode_rate;
     uint64_t steps; // since the start
     struct batch_stats batch;
+    uint64_t drafted;  // rows for guessed ids, since the start
+    uint64_t accepted; // of them, ids that were drawn
+    float pace_error;  // |measured - predicted| / predicted of a step, smoothed; 0 without a pace
 };
 
 struct engine_report {

@@ -111,7 +111,7 @@ void seq_free(struct seq *seq)
     mem_free(seq);
 }
 
-static bool is_stop(const struct seq *seq, int32_t id)
+bool seq_stops(const struct seq *seq, int32_t id)
 {
     for (size_t i = 0; i < seq->stop_id_count && seq->stop_ids[i] <= id; i++) {
         if (seq->stop_ids[i] == id) return true;
@@ -129,7 +129,8 @@ enum wire_finish seq_append(struct seq *seq, int32_t id)
 
 enum wire_finish seq_finish(const struct seq *seq)
 {
-    if (seq_emitted(seq) > 0 && is_stop(seq, seq->ids[seq->id_count - 1])) return WIRE_FINISH_STOP;
+    if (seq_emitted(seq) > 0 && seq_stops(seq, seq->ids[seq->id_count - 1]))
+        return WIRE_FINISH_STOP;
     if (seq->id_count >= seq->id_max) return WIRE_FINISH_LENGTH;
     return WIRE_FINISH_NONE;
 }

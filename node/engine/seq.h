@@ -54,6 +54,8 @@ enum seq_cut {
     SEQ_CUT_STOPPING  // the node goes away
 };
 
+struct lookup;
+
 struct seq {
     /* Written at birth, then read by anyone. */
     uint64_t ticket; // order of arrival; unique in this process
@@ -86,6 +88,7 @@ struct seq {
     bool secluded;          // shares no blocks any more: its salt was forgotten
     uint32_t admissions;    // 1 + preemptions survived
     struct kv_table table;
+    struct lookup *lookup; // for drafts, while it runs (speculate.h); NULL: none
     struct sampler_counts counts;
     struct seq *next; // the batch's waiting room
 };
@@ -99,6 +102,8 @@ void seq_free(struct seq *seq);
 
 void seq_advance(struct seq *seq, enum seq_event event);
 
+/* Does this id end the answer? */
+bool seq_stops(const struct seq *seq, int32_t id);
 /* Take a sampled id; what ends the answer by it: STOP, LENGTH, or NONE to go on. */
 enum wire_finish seq_append(struct seq *seq, int32_t id);
 /* What ends the answer with the ids that are there (a submit may bring one that has ended); NONE: nothing. */

@@ -41,8 +41,9 @@ static void fill_row(const struct fake_model *fake, const struct forward_slice *
                      uint32_t position, float *logits)
 {
     uint64_t hash = 1;
-    for (uint32_t i = 0; i <= position; i++)
-        hash = rand_at(hash, (uint32_t)*cell(fake, slice->table, i), i);
+    bool all = fake->memory == 0 || fake->memory > position;
+    for (uint32_t i = all ? 0 : position + 1 - fake->memory; i <= position; i++)
+        hash = rand_at(hash, (uint32_t)*cell(fake, slice->table, i), fake->memory ? 0 : i);
     for (uint32_t id = 0; id < FAKE_MODEL_VOCAB; id++)
         logits[id] = (float)rand_unit(rand_at(hash, id, 0)) * 8;
     if (*cell(fake, slice->table, position) == fake->broken_after) logits[5] = NAN;
@@ -82,6 +83,7 @@ static void step(void *self, const struct forward_slice *slices, struct seq *con
         must(slice->count > 0 && slice->position + slice->count <= slice->table->token_count);
         must(slice->logit_count <= slice->count && slice->table == &seqs[i]->table);
         tokens += slice->count;
+        fake->drafts += slice->logit_count > 1 ? slice->logit_count - 1 : 0;
         for (uint32_t at = 0; at < slice->count; at++) {
             must(slice->ids[at] >= 0 && slice->ids[at] < FAKE_MODEL_VOCAB);
             *cell(fake, slice->table, slice->position + at) = slice->ids[at];

@@ -23,6 +23,8 @@ struct fake_model {
     uint32_t tokens_max; // most rows of a step so far
     uint64_t steps;
     uint64_t rows;        // computed so far
+    uint64_t drafts;      // rows of logits beyond one of a slice
+    uint32_t memory;      // logits are of the last so many ids alone: answers repeat; 0: of all
     int32_t broken_after; // an id: rows that end in it have a NaN among their logits; -1: none
 };
 

@@ -31,7 +31,8 @@ struct house {
 static void house_init(struct house *house, uint32_t blocks, struct batch_limits limits)
 {
     house->pool = fake_model_pool(blocks);
-    fake_model_init(&house->fake, house->pool, limits.sequences);
+    fake_model_init(&house->fake, house->pool,
+                    limits.logits_max ? limits.logits_max : limits.sequences);
     ops_select(&house->ops, 0);
     struct engine_options options = {.backend = fake_model_backend(&house->fake),
                                      .ops = &house->ops,
@@ -259,6 +260,80 @@ static void an_answer_goes_on_where_another_node_left_it(void **state)
     house_fini(&house);
 }
 
+/* The same requests from a model of short memory, whose answers repeat, so that drafts come true. */
+static uint64_t answer_forgetful(struct mixed *requests, uint32_t blocks,
+                                 struct batch_limits limits, uint64_t *drafts)
+{
+    struct house house;
+    mixed_given(requests, REQUESTS, FAKE_MODEL_VOCAB);
+    for (size_t i = 0; i < REQUESTS; i++) {
+        struct wire_sampling *sampling = &requests[i].submit.sampling;
+        requests[i].submit.max_tokens = MIXED_ANSWER_MAX;
+        if (sampling->temperature > 0) sampling->temperature = 0.1f; // seldom but the best
+        if (i % 3 == 0) continue;
+        sampling->repetition_penalty = 1;
+        sampling->frequency_penalty = 0;
+        sampling->presence_penalty = 0;
+    }
+    house_init(&house, blocks, limits);
+    house.fake.memory = 1;
+    mixed_run(house.engine, requests, REQUESTS, CONTEXT);
+    *drafts = house.fake.drafts;
+    uint64_t steps = house.fake.steps;
+    house_fini(&house);
+    return steps;
+}
+
+static void an_answer_does_not_depend_on_drafts(void **state)
+{
+    (void)state;
+    struct pace pace;
+    pace_init(&pace, &(struct pace_options){.stretch_percent = 170});
+    uint64_t drafts;
+    struct batch_limits one = {.batch_tokens = 512, .sequences = 1, .waiting_max = REQUESTS};
+    struct batch_limits many = {.batch_tokens = 64, .sequences = 16, .waiting_max = REQUESTS};
+    uint64_t plain_steps = answer_forgetful(alone, CONTEXT / KV_BLOCK_TOKENS, one, &drafts);
+    assert_int_equal(drafts, 0);
+
+    for (uint32_t drafts_max = 1; drafts_max <= 7; drafts_max += 3) {
+        one.drafts_max = drafts_max;
+        one.logits_max = 8;
+        uint64_t steps = answer_forgetful(other, CONTEXT / KV_BLOCK_TOKENS, one, &drafts);
+        mixed_assert_same(alone, other, REQUESTS);
+        assert_true(drafts > 0 && steps < plain_steps * 9 / 10);
+
+        many.drafts_max = drafts_max;
+        many.logits_max = 16 + 3 * drafts_max;
+        answer_forgetful(other, 200, many, &drafts);
+        mixed_assert_same(alone, other, REQUESTS);
+        assert_true(drafts > 0);
+        answer_forgetful(other, CONTEXT / KV_BLOCK_TOKENS + 4, many, &drafts); // with preemptions
+        mixed_assert_same(alone, other, REQUESTS);
+    }
+    many.pace = &pace; // the clock decides what is drafted, and how prompts are cut
+    answer_forgetful(other, 200, many, &drafts);
+    mixed_assert_same(alone, other, REQUESTS);
+}
+
+/* A model that remembers all: nearly every draft is wrong, and leaves no trace. */
+static void wrong_drafts_leave_no_trace(void **state)
+{
+    (void)state;
+    answer_alone();
+    struct house house;
+    mixed_given(other, REQUESTS, FAKE_MODEL_VOCAB);
+    house_init(&house, CONTEXT / KV_BLOCK_TOKENS + 4,
+               (struct batch_limits){.batch_tokens = 64,
+                                     .sequences = 8,
+                                     .waiting_max = REQUESTS,
+                                     .drafts_max = 5,
+                                     .logits_max = 48});
+    mixed_run(house.engine, other, REQUESTS, CONTEXT);
+    mixed_assert_same(alone, other, REQUESTS);
+    assert_true(house.fake.drafts > 0);
+    house_fini(&house);
+}
+
 static void a_cancel_frees_its_blocks_within_one_turn(void **state)
 {
     (void)state;
@@ -400,6 +475,8 @@ int main(void)
         cmocka_unit_test(a_salt_that_is_forgotten_is_not_found_again),
         cmocka_unit_test(who_runs_under_a_forgotten_salt_leaves_nothing),
         cmocka_unit_test(an_answer_goes_on_where_another_node_left_it),
+        cmocka_unit_test(an_answer_does_not_depend_on_drafts),
+        cmocka_unit_test(wrong_drafts_leave_no_trace),
         cmocka_unit_test(a_cancel_frees_its_blocks_within_one_turn),
         cmocka_unit_test(broken_logits_end_one_request_and_no_other),
         cmocka_unit_test(the_context_is_the_end_of_an_answer),

@@ -111,7 +111,8 @@ static struct tally answer(const char *path, const struct way *way, struct mixed
                                 .block_count = way->blocks};
     assert_int_equal(kv_pool_new(&pool, &kv_shape), ERR_OK);
     struct forward_limits limits = {.rows_max = way->limits.batch_tokens,
-                                    .logits_max = way->limits.sequences,
+                                    .logits_max = way->limits.logits_max ? way->limits.logits_max
+                                                                         : way->limits.sequences,
                                     .context_max = CONTEXT};
     assert_int_equal(forward_new(&forward, model, pool, team, &limits), ERR_OK);
     struct engine_options options = {.backend = {.self = forward,
@@ -170,12 +171,19 @@ static const enum ways most_ways = WAYS_ALL;
 
 static void check_rung(const char *path, uint32_t features, enum ways ways)
 {
+    struct pace pace;
+    pace_init(&pace, &(struct pace_options){.stretch_percent = 170});
     struct way way = together(features, 2, 64);
     way.shares = true;
     check_way(path, &way, false);
     way.blocks = CONTEXT / KV_BLOCK_TOKENS + 3;
     check_way(path, &way, true);
+    way.limits.drafts_max = 4;
+    way.limits.logits_max = 40;
+    check_way(path, &way, true);
     way.shares = false;
+    check_way(path, &way, true);
+    way.limits.pace = &pace; // the clock cuts the prompts and chooses the drafts
     check_way(path, &way, true);
     if (ways == WAYS_FEW) return;
     way = alone(features);
