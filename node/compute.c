@@ -117,7 +117,7 @@ static enum err open_model(struct compute *compute, const struct settings *setti
     uint32_t context = shape->context_length;
     TRY(open_pool(compute, &kv_shape, settings, &context));
     struct forward_limits limits = {.rows_max = (uint32_t)settings->batch_tokens,
-                                    .logits_max = (uint32_t)settings->sequences,
+                                    .logits_max = settings_logits(settings),
                                     .context_max = context};
     TRY(forward_new(&compute->forward, compute->model, compute->pool, compute->team, &limits));
     compute->pack = model_pack(compute->model);

@@ -8,6 +8,7 @@
  *
  * SIGTERM or SIGINT drains: what is in the air may end for --drain-ms; once more ends at once. */
 #include "node/compute.h"
+#include "node/engine/calibrate.h"
 #include "node/engine/kv.h"
 #include "node/service/service.h"
 #include "node/settings.h"
@@ -30,6 +31,7 @@ struct node {
     struct settings settings;
     char name[WIRE_NAME_MAX];
     struct compute *compute;
+    struct pace pace; // the engine's, once it runs
     struct engine *engine;
     pthread_t engine_thread;
     bool engine_runs;
@@ -53,6 +55,21 @@ static void choose_name(struct node *node)
     if (*node->settings.name) snprintf(node->name, sizeof node->name, "%s", node->settings.name);
 }
 
+/* How long steps take, for a model; nothing is known of an echo, which sleeps as it was told. */
+static void set_pace(struct node *node, struct batch_limits *limits)
+{
+    const struct settings *s = &node->settings;
+    if (strcmp(s->engine, "model") != 0) return;
+    pace_init(&node->pace, &(struct pace_options){.stretch_percent = (uint32_t)s->step_stretch,
+                                                  .step_ms = (uint32_t)s->step_ms});
+    limits->pace = &node->pace;
+    limits->drafts_max = (uint32_t)s->speculate;
+    limits->logits_max = settings_logits(s);
+    struct engine_backend backend = compute_backend(node->compute);
+    calibrate(&backend, compute_pool(node->compute), limits,
+              compute_model(node->compute)->context_length);
+}
+
 static enum err start_engine(struct node *node)
 {
     const struct settings *s = &node->settings;
@@ -65,6 +82,7 @@ static enum err start_engine(struct node *node)
                    .waiting_max = (uint32_t)s->requests},
         .orders_max = 2 * (uint32_t)s->requests + 2, // a submit and a cancel for each, a stop
     };
+    set_pace(node, &options.limits);
     node->engine = engine_new(&options);
     int failed = pthread_create(&node->engine_thread, NULL, engine_run, node->engine);
     if (failed) return err_note(ERR_IO, "the engine's thread: %s", strerror(failed));

@@ -46,3 +46,10 @@ enum err settings_check(const struct settings *s)
     }
     return ERR_OK;
 }
+
+uint32_t settings_logits(const struct settings *s)
+{
+    uint64_t guessed = s->speculate > 0 ? 2 * (s->speculate + 1) : 0;
+    uint64_t logits = s->sequences > guessed ? s->sequences : guessed;
+    return (uint32_t)(logits < s->batch_tokens ? logits : s->batch_tokens);
+}

@@ -4,6 +4,8 @@
 
 #include "base/conf.h"
 
+#include <stdint.h>
+
 struct settings {
 #define CONF(type, name, preset, min, max, unit, text) CONF_FIELD_##type name;
 #include "node/node.conf.def"
@@ -14,5 +16,8 @@ extern const struct conf_table settings_table;
 
 /* What no single row can say: words that are known, numbers that must agree. ERR_INVALID names the setting. */
 enum err settings_check(const struct settings *settings);
+
+/* Rows of logits in one step: an id for each answer, and room to guess for a few. */
+uint32_t settings_logits(const struct settings *settings);
 
 #endif

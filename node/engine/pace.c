@@ -143,19 +143,31 @@ static void set_knot(double *knots, uint32_t rows, double value)
     keep_order(knots, at);
 }
 
+/* Turn the first shape into milliseconds, so that what is never measured is of the right size. */
+static void take_unit(struct pace *pace, const struct pace_step *step, double took_ms)
+{
+    double unit = took_ms / shape_of(pace, step);
+    for (uint32_t i = 0; i < PACE_KNOTS; i++) {
+        pace->body[i] *= unit;
+        pace->head[i] *= unit;
+    }
+    pace->narrow *= unit;
+    pace->wide *= unit;
+    pace->drift = 1;
+    pace->learned = LEARN_COARSE; // the scale is known
+}
+
 void pace_calibrate(struct pace *pace, enum pace_part part, const struct pace_step *step,
                     double took_ms)
 {
+    if (pace->learned < LEARN_COARSE) take_unit(pace, step, took_ms);
     double body = value_at(pace->body, step->rows);
     double head = value_at(pace->head, step->logits);
     double narrow = pace->narrow * (double)step->narrow_depth;
     double wide = pace->wide * (double)step->wide_depth;
-    pace->drift = 1;
-    pace->learned = LEARN_COARSE; // the scale is known
     switch (part) {
-    case PACE_BODY: // the depths are not known yet, and shallow
-        set_knot(pace->body, step->rows, clamp(took_ms, LEAST_MS, took_ms));
-        pace->narrow = pace->wide = LEAST_MS * LEAST_MS;
+    case PACE_BODY:
+        set_knot(pace->body, step->rows, clamp(took_ms - head - narrow - wide, LEAST_MS, took_ms));
         break;
     case PACE_HEAD:
         set_knot(pace->head, step->logits,
