@@ -9,5 +9,9 @@ void ops_fill_scalar(struct ops *ops);
 void scalar_fill_gemm(struct ops *ops);
 /* Only where the machine has CPU_AVX512. */
 void ops_fill_avx512(struct ops *ops);
+/* Only where it has CPU_AVX512_BF16, over the AVX-512 column. */
+void ops_fill_avx512_bf16(struct ops *ops);
+/* Only where it has CPU_AMX, over the columns before. */
+void ops_fill_amx(struct ops *ops);
 
 #endif

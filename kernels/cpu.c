@@ -5,22 +5,56 @@
 #include <string.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <xmmintrin.h>
 #endif
 
-static const struct cpu_rung rungs[] = {
-    {"scalar", 0, true},
-    {"avx2", CPU_AVX2, false},
 #if defined(__x86_64__)
-    {"avx512", CPU_AVX2 | CPU_AVX512, true},
+#define BUILT true
 #else
-    {"avx512", CPU_AVX2 | CPU_AVX512, false},
+#define BUILT false
 #endif
+
+enum {
+    AVX512 = CPU_AVX2 | CPU_AVX512,
+    BF16 = AVX512 | CPU_AVX512_BF16
+};
+
+static const struct cpu_rung rungs[] = {
+    {"scalar", 0, true},   {"avx2", CPU_AVX2, false},      {"avx512", AVX512, BUILT},
+    {"bf16", BF16, BUILT}, {"amx", BF16 | CPU_AMX, BUILT},
 };
 
 enum {
     RUNG_COUNT = sizeof rungs / sizeof *rungs
 };
+
+#if defined(__x86_64__)
+/* Leaf 7: what __builtin_cpu_supports() of older compilers cannot name. */
+enum {
+    LEAF_EXTENDED = 7,
+    EAX1_AVX512_BF16 = 1 << 5, // sub-leaf 1
+    EDX_AMX_TILE = 1 << 24,
+    EDX_AMX_INT8 = 1 << 25,
+    ARCH_REQ_XCOMP_PERM = 0x1023,
+    XFEATURE_TILE_DATA = 18
+};
+
+static uint32_t later_features(void)
+{
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    uint32_t features = 0;
+    if (__get_cpuid_count(LEAF_EXTENDED, 1, &a, &b, &c, &d) && a & EAX1_AVX512_BF16)
+        features |= CPU_AVX512_BF16;
+    unsigned tiles = EDX_AMX_TILE | EDX_AMX_INT8;
+    if (__get_cpuid_count(LEAF_EXTENDED, 0, &a, &b, &c, &d) && (d & tiles) == tiles &&
+        syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILE_DATA) == 0)
+        features |= CPU_AMX;
+    return features;
+}
+#endif
 
 uint32_t cpu_features(void)
 {
@@ -32,7 +66,7 @@ uint32_t cpu_features(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vnni"))
-        features |= CPU_AVX512;
+        features |= CPU_AVX512 | later_features();
 #endif
     return features;
 }

@@ -1,7 +1,7 @@
 /* kernels/cpu.h -- what this machine can do, and how its threads must round.
  *
- * A rung is a named set of features: "scalar" asks for none, "avx512" for all that kernels/x86/avx512.c
- * uses. Every rung gives the same bits (docs/numerics.md); a higher one is only faster. */
+ * A rung is a named set of features: "scalar" asks for none, "avx512" for all that kernels/x86/avx512*.c
+ * use, and so on. Every rung gives the same bits (docs/numerics.md); a higher one is only faster. */
 #ifndef KERNELS_CPU_H
 #define KERNELS_CPU_H
 
@@ -12,8 +12,10 @@
 #include <stdint.h>
 
 enum cpu_feature {
-    CPU_AVX2 = 1 << 0,  // avx2, fma and f16c
-    CPU_AVX512 = 1 << 1 // avx512 f, bw, vl, dq and vnni
+    CPU_AVX2 = 1 << 0,        // avx2, fma and f16c
+    CPU_AVX512 = 1 << 1,      // avx512 f, bw, vl, dq and vnni
+    CPU_AVX512_BF16 = 1 << 2, // avx512 bf16
+    CPU_AMX = 1 << 3          // amx tile and int8, and the system lets this process use them
 };
 
 struct cpu_rung {
@@ -22,7 +24,7 @@ struct cpu_rung {
     bool built;        // this build has kernels for it
 };
 
-/* The features of this machine (and its operating system). */
+/* The features of this machine (and its operating system, of which it asks the use of AMX tiles for this process). */
 uint32_t cpu_features(void);
 
 /* The ladder, lowest rung first. */

@@ -100,6 +100,10 @@ INLINE __m256i load_halves(const uint16_t *from)
 float avx512_max(const float *x, size_t n);
 float avx512_exp_sum(float *out, const float *x, float top, size_t n);
 
+/* The product of any quantised kind. */
+struct gemm;
+void avx512_gemm(const struct gemm *gemm);
+
 /* The slots of one file each. */
 void avx512_fill_gemm(struct ops *ops);
 void avx512_fill_float(struct ops *ops);

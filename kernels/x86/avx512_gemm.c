@@ -7,14 +7,12 @@
 #include "kernels/ops.h"
 #include "kernels/pack.h"
 #include "kernels/x86/avx512.h"
+#include "kernels/x86/avx512_codes.h"
 
 #include <string.h>
 
 enum {
-    GROUPS = BLOCK / 4, // vectors of codes in a block of a tile
-    ROWS = ACTS_PANEL,
-    VECTOR = 64,
-    SUPER_BLOCKS = QUANT_SUPER / BLOCK
+    ROWS = ACTS_PANEL
 };
 
 /* dot += codes . the 4 bytes at `from`, in each lane. gcc 12 makes a load and a broadcast of the intrinsic; the
@@ -30,84 +28,6 @@ INLINE __m512i dot_four(__m512i dot, __m512i codes, const int8_t *from)
 INLINE __m512 broadcast(const float *from)
 {
     return _mm512_set1_ps(*from);
-}
-
-/* One vector of codes of each group; `bits` is a constant. See kernels/pack.h for the layouts. */
-INLINE void unpack(size_t bits, const uint8_t *block, __m512i codes[GROUPS])
-{
-    if (bits == 8) {
-        UNROLL
-        for (size_t g = 0; g < GROUPS; g++)
-            codes[g] = _mm512_load_si512(block + g * VECTOR);
-        return;
-    }
-    const __m512i nibble = _mm512_set1_epi8(15);
-    UNROLL
-    for (size_t j = 0; j < 4; j++) {
-        __m512i both = _mm512_load_si512(block + j * VECTOR);
-        codes[j] = _mm512_and_si512(both, nibble);
-        codes[j + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
-    }
-    const int take = 0xEA; // (a & b) | c
-    if (bits == 5) {
-        const __m512i fifth = _mm512_set1_epi8(16);
-        __m512i high = _mm512_load_si512(block + 4 * VECTOR);
-        UNROLL
-        for (unsigned g = 0; g < GROUPS; g++) {
-            __m512i at = g < 4 ? _mm512_slli_epi16(high, 4 - g) : _mm512_srli_epi16(high, g - 4);
-            codes[g] = _mm512_ternarylogic_epi32(at, fifth, codes[g], take);
-        }
-    }
-    if (bits == 6) {
-        const __m512i upper = _mm512_set1_epi8(48);
-        UNROLL
-        for (unsigned g = 0; g < GROUPS; g++) {
-            __m512i high = _mm512_load_si512(block + (4 + g / 4) * VECTOR);
-            unsigned i = g % 4;
-            __m512i at =
-                i < 2 ? _mm512_slli_epi16(high, 4 - 2 * i) : _mm512_srli_epi16(high, 2 * i - 4);
-            codes[g] = _mm512_ternarylogic_epi32(at, upper, codes[g], take);
-        }
-    }
-}
-
-/* What scales a block's dots: per lane. */
-struct scales {
-    __m512 scale;
-    __m512 min;       // kinds with one
-    __m512 halves[2]; // PACKED_Q6_K: of the block's halves
-};
-
-INLINE __m512 bytes_to_floats(const uint8_t *bytes, bool is_signed)
-{
-    __m128i packed = _mm_load_si128((const __m128i *)(const void *)bytes);
-    return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(packed)
-                                        : _mm512_cvtepu8_epi32(packed));
-}
-
-INLINE __m512 halves_to_floats(const uint8_t *halves)
-{
-    return widen(_mm256_load_si256((const __m256i *)(const void *)halves));
-}
-
-INLINE struct scales load_scales(enum packed_kind kind, const uint8_t *scales,
-                                 const uint8_t *supers)
-{
-    struct scales out = {.scale = _mm512_setzero_ps()};
-    if (kind == PACKED_Q6_K) {
-        out.scale = halves_to_floats(supers);
-        out.halves[0] = bytes_to_floats(scales, true);
-        out.halves[1] = bytes_to_floats(scales + LANES, true);
-    } else if (packed_super_size(kind) > 0) {
-        out.scale = _mm512_mul_ps(halves_to_floats(supers), bytes_to_floats(scales, false));
-        out.min = _mm512_mul_ps(halves_to_floats(supers + 2 * LANES),
-                                bytes_to_floats(scales + LANES, false));
-        out.min = _mm512_xor_ps(out.min, _mm512_set1_ps(-0.0f));
-    } else {
-        out.scale = halves_to_floats(scales);
-        if (packed_has_min(kind)) out.min = halves_to_floats(scales + 2 * LANES);
-    }
-    return out;
 }
 
 /* Where the codes' zero puts the start of each row's dot: -zero * sum, of the first half and of the second where
@@ -167,13 +87,7 @@ INLINE void quantised_tile(const struct gemm *gemm, enum packed_kind kind, size_
     const struct packed *packed = gemm->weights;
     const struct acts *acts = gemm->acts;
     size_t blocks = packed->cols / BLOCK;
-    const uint8_t *weights = packed->weights;
-    const uint8_t *scale_bytes = packed->scales;
-    const uint8_t *supers = packed->supers;
-    weights += tile * blocks * packed_block_size(kind);
-    scale_bytes += tile * blocks * packed_scale_size(kind);
-    if (packed_super_size(kind) > 0)
-        supers += tile * (blocks / SUPER_BLOCKS) * packed_super_size(kind);
+    struct tile_areas areas = tile_areas(packed, kind, tile);
     size_t entry = acts_entry(row, blocks);
     size_t stride = acts_panel_rows(acts, row);
 
@@ -184,9 +98,8 @@ INLINE void quantised_tile(const struct gemm *gemm, enum packed_kind kind, size_
     for (size_t b = 0; b < blocks; b++, entry += stride) {
         __m512i codes[GROUPS];
         struct starts starts;
-        unpack(packed_bits(kind), weights + b * packed_block_size(kind), codes);
-        struct scales scales = load_scales(kind, scale_bytes + b * packed_scale_size(kind),
-                                           supers + b / SUPER_BLOCKS * packed_super_size(kind));
+        unpack(packed_bits(kind), areas.weights + b * packed_block_size(kind), codes);
+        struct scales scales = block_scales(&areas, kind, b);
         set_starts(kind, acts, entry, count, &starts);
         const int8_t *q = acts->q + entry * BLOCK;
         UNROLL
@@ -256,6 +169,21 @@ static void gemm_q5_k(const struct gemm *gemm)
 static void gemm_q6_k(const struct gemm *gemm)
 {
     gemm_quantised(gemm, PACKED_Q6_K);
+}
+
+void avx512_gemm(const struct gemm *gemm)
+{
+    switch (gemm->weights->kind) {
+    case PACKED_Q8_0: gemm_q8_0(gemm); break;
+    case PACKED_Q4_0: gemm_q4_0(gemm); break;
+    case PACKED_Q4_1: gemm_q4_1(gemm); break;
+    case PACKED_Q5_0: gemm_q5_0(gemm); break;
+    case PACKED_Q5_1: gemm_q5_1(gemm); break;
+    case PACKED_Q4_K: gemm_q4_k(gemm); break;
+    case PACKED_Q5_K: gemm_q5_k(gemm); break;
+    case PACKED_Q6_K: gemm_q6_k(gemm); break;
+    default: break;
+    }
 }
 
 void avx512_fill_gemm(struct ops *ops)
