@@ -48,16 +48,28 @@ static uint32_t blocks_for(uint32_t token_count)
     return token_count / KV_BLOCK_TOKENS + (token_count % KV_BLOCK_TOKENS != 0);
 }
 
+/* What was asked for, or a share of the memory. */
+static uint64_t pool_bytes(const struct settings *settings)
+{
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return settings->kv_bytes > 0 ? settings->kv_bytes : memory / 100 * settings->kv_share;
+}
+
+/* A share is taken as far as sequences can use it, and a prefix cache of the same size. */
+static uint64_t most_blocks(const struct settings *settings, uint32_t context)
+{
+    uint64_t useful = 2 * (uint64_t)blocks_for(context) * settings->sequences;
+    return settings->kv_bytes > 0 || useful > KV_BLOCKS_MAX ? KV_BLOCKS_MAX : useful;
+}
+
 /* The pool, and the context that it can hold, in *context (the model's own at first). */
 static enum err open_pool(struct compute *compute, struct kv_shape *shape,
                           const struct settings *settings, uint32_t *context)
 {
     uint64_t block_size = kv_block_size(shape);
-    uint64_t bytes = settings->kv_bytes;
-    uint64_t wanted = (uint64_t)blocks_for(*context) * settings->sequences;
-    if (bytes == 0) bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
+    uint64_t bytes = pool_bytes(settings);
     uint64_t blocks = bytes / block_size;
-    if (blocks > wanted) blocks = wanted; // more than can ever be used
+    if (blocks > most_blocks(settings, *context)) blocks = most_blocks(settings, *context);
     if (blocks == 0) {
         return err_note(ERR_INVALID, "kv_bytes: %" PRIu64 ", one block of %d tokens takes %" PRIu64,
                         bytes, KV_BLOCK_TOKENS, block_size);

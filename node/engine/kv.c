@@ -37,7 +37,7 @@ enum err kv_pool_new(struct kv_pool **out, const struct kv_shape *shape)
 {
     must(shape->layer_count && shape->kv_head_count && shape->head_dim && shape->block_count);
     size_t block_size = kv_block_size(shape);
-    if (shape->block_count > SIZE_MAX / 2 / block_size) {
+    if (shape->block_count > KV_BLOCKS_MAX || shape->block_count > SIZE_MAX / 2 / block_size) {
         return err_note(ERR_NO_MEMORY, "kv: %u blocks of %zu bytes are more than can be addressed",
                         shape->block_count, block_size);
     }

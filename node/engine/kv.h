@@ -31,7 +31,8 @@
 #include <stdint.h>
 
 enum {
-    KV_BLOCK_TOKENS = 32
+    KV_BLOCK_TOKENS = 32,
+    KV_BLOCKS_MAX = 1 << 20 // of a pool; each takes some 200 bytes of index
 };
 
 struct kv_pool;
@@ -41,7 +42,7 @@ struct kv_shape {
     uint32_t layer_count;
     uint32_t kv_head_count;
     uint32_t head_dim;
-    uint32_t block_count; // the whole pool
+    uint32_t block_count; // the whole pool; at most KV_BLOCKS_MAX
     uint64_t root;        // of model and adapter: where cached prefixes begin
 };
 
