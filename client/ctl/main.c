@@ -75,8 +75,9 @@ static enum ctl_exit usage(const char *text)
 static enum ctl_exit run(const struct ctl_conf *conf, struct qiao *qiao, int count, char **words)
 {
     static const char *const node_columns[] = {
-        "name",      "state",          "region",    "models",  "running",     "waiting",
-        "in_flight", "kv_blocks_used", "kv_blocks", "threads", "step_age_ms", NULL};
+        "name",      "state",          "region",           "models",    "running", "waiting",
+        "in_flight", "kv_blocks_used", "kv_blocks_cached", "kv_blocks", "threads", "step_age_ms",
+        NULL};
     static const char *const model_columns[] = {"id", "context_length", "nodes", "owned_by", NULL};
     if (count == 0) return usage("a verb is missing");
     const char *verb = words[0];

@@ -436,6 +436,8 @@ static void a_running_engine_gives_every_sequence_back_once(void **state)
     static struct mixed many[300];
     struct house house;
     mixed_given(many, 300, FAKE_MODEL_VOCAB);
+    mixed_relate(many, 300);
+    mixed_salt(many, 300);
     house_init(&house, 40,
                (struct batch_limits){.batch_tokens = 64, .sequences = 8, .waiting_max = 300});
     pthread_t thread;
@@ -446,6 +448,7 @@ static void a_running_engine_gives_every_sequence_back_once(void **state)
     for (uint64_t i = 0; i < 300; i++) {
         mixed_submit(house.engine, many, i, CONTEXT);
         if (rand_below(&rand, 3) == 0) engine_cancel(house.engine, 1 + rand_below(&rand, i + 1));
+        if (rand_below(&rand, 9) == 0) engine_forget(house.engine, rand_below(&rand, 2));
         (void)engine_step_age_ns(house.engine, clock_now_ns());
         ended += mixed_collect(house.engine, many);
     }
