@@ -1,9 +1,10 @@
-/* bench-intertoken MODEL.gguf [STRETCH [BATCH_TOKENS [SPECULATE]]] : what prompts that arrive do to running answers.
+/* bench-intertoken MODEL.gguf [STRETCH [BATCH_TOKENS [SPECULATE [ROUNDS [cpu]]]]] : what prompts that arrive do to running answers.
  *
  * The real engine, turned in this thread. STREAMS answers of CONTEXT ids of prompt run undisturbed for STEPS steps, then
  * while one prompt of PROMPT ids (or what the context holds) after another is prefilled beside them for as many steps or
- * until the prompt's end, whichever is later; ROUNDS times in turn. What is shown are the gaps between the ids of one
- * answer. STRETCH is --step-stretch (percent); 0 runs without a pace, in chunks of BATCH_TOKENS. Ids are from a seed. */
+ * until the prompt's end, whichever is later; ROUNDS (3) times in turn. What is shown are the gaps between the ids of one
+ * answer. STRETCH is --step-stretch (percent); 0 runs without a pace, in chunks of BATCH_TOKENS. `cpu` computes in one thread and shows its processor time, for a
+ * machine that others use. Ids are from a seed. */
 #include "node/engine/calibrate.h"
 #include "node/engine/engine.h"
 #include "node/engine/kv.h"
@@ -18,13 +19,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     STREAMS = 8,
     CONTEXT = 256,
     PROMPT = 4096,
     STEPS = 100,
-    ROUNDS = 3,
     SEQUENCES = STREAMS + 1,
     PROMPT_LINK = STREAMS, // its sequence's link; the streams' are 0 and on
     GAPS_MAX = STREAMS * 8192
@@ -46,6 +47,7 @@ struct bench {
     uint32_t prompt_length;
     uint32_t ended;    // sequences that came back
     bool prompt_runs;  // its one id has not come
+    bool cpu;          // gaps are of processor time
     struct gaps *gaps; // where gaps go now; NULL: nowhere
     struct engine_load load;
 };
@@ -102,10 +104,18 @@ static void take_id(struct bench *bench, uint64_t link, uint64_t now_ns)
     gaps->ms[gaps->count++] = (double)(now_ns - last_ns) / 1e6;
 }
 
+static uint64_t gap_clock_ns(const struct bench *bench)
+{
+    struct timespec now;
+    if (!bench->cpu) return clock_now_ns();
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec;
+}
+
 static void turn(struct bench *bench)
 {
     engine_turn(bench->engine, clock_now_ns());
-    uint64_t now_ns = clock_now_ns();
+    uint64_t now_ns = gap_clock_ns(bench);
     for (struct engine_report *report; (report = engine_take(bench->engine)) != NULL;) {
         for (size_t i = 0; i < report->item_count; i++) {
             const struct engine_item *item = &report->items[i];
@@ -145,7 +155,7 @@ static void one_round(struct bench *bench, struct tally *tally)
         turn(bench);
 
     bench->gaps = &disturbed;
-    uint64_t started_ns = clock_now_ns();
+    uint64_t started_ns = gap_clock_ns(bench);
     for (int i = 0; i < STEPS || bench->prompt_runs; i++, tally->steps++) {
         if (!bench->prompt_runs) {
             submit(bench, PROMPT_LINK, bench->prompt_length, 1);
@@ -154,7 +164,7 @@ static void one_round(struct bench *bench, struct tally *tally)
         }
         turn(bench);
     }
-    tally->ns += clock_now_ns() - started_ns;
+    tally->ns += gap_clock_ns(bench) - started_ns;
     bench->gaps = NULL;
     for (size_t i = 0; i < STREAMS; i++)
         engine_cancel(bench->engine, bench->tickets[i]);
@@ -225,13 +235,15 @@ static uint32_t number_at(int argc, char **argv, int index, uint32_t preset)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr,
-                "usage: bench-intertoken MODEL.gguf [STRETCH [BATCH_TOKENS [SPECULATE]]]\n");
+        fprintf(stderr, "usage: bench-intertoken MODEL.gguf [STRETCH [BATCH_TOKENS [SPECULATE "
+                        "[ROUNDS [cpu]]]]]\n");
         return 2;
     }
     uint32_t batch_tokens = number_at(argc, argv, 3, 256);
     static struct bench bench = {.next_ticket = 1};
+    bench.cpu = argc > 6 && strcmp(argv[6], "cpu") == 0;
     struct decoder_options options = {.model = argv[1],
+                                      .threads = bench.cpu ? 1 : 0,
                                       .context_max = PROMPT + 2,
                                       .rows_max = batch_tokens,
                                       .sequences_max = SEQUENCES};
@@ -244,7 +256,8 @@ int main(int argc, char **argv)
     rand_init(&bench.rand, 1);
     open_engine(&bench, number_at(argc, argv, 2, 170), batch_tokens, number_at(argc, argv, 4, 0));
     struct tally tally = {0};
-    for (int i = 0; i < ROUNDS; i++)
+    uint32_t rounds = number_at(argc, argv, 5, 3);
+    for (uint32_t i = 0; i < rounds; i++)
         one_round(&bench, &tally);
     show(&bench, &tally);
     engine_free(bench.engine);
