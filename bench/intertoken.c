@@ -104,12 +104,16 @@ static void take_id(struct bench *bench, uint64_t link, uint64_t now_ns)
     gaps->ms[gaps->count++] = (double)(now_ns - last_ns) / 1e6;
 }
 
-static uint64_t gap_clock_ns(const struct bench *bench)
+static uint64_t cpu_clock_ns(void)
 {
     struct timespec now;
-    if (!bench->cpu) return clock_now_ns();
     (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t gap_clock_ns(const struct bench *bench)
+{
+    return bench->cpu ? cpu_clock_ns() : clock_now_ns();
 }
 
 static void turn(struct bench *bench)
@@ -212,7 +216,8 @@ static void open_engine(struct bench *bench, uint32_t stretch, uint32_t batch_to
         .backend = {.self = decoder->forward,
                     .vocab_size = model_shape(decoder->model)->vocab_size,
                     .step = step,
-                    .logits = logits},
+                    .logits = logits,
+                    .clock_ns = bench->cpu ? cpu_clock_ns : NULL},
         .ops = &decoder->ops,
         .pool = decoder->pool,
         .limits = {.batch_tokens = batch_tokens, .sequences = SEQUENCES, .waiting_max = SEQUENCES},

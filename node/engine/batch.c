@@ -21,6 +21,7 @@ struct batch {
     bool planned;                // the step has not run yet
     double budget_ms;            // of the step; with a pace
     bool prefilling;             // a slice of the step is prefill
+    uint32_t beside;             // steps in a row of decodes and prefill
     bool spent;                  // a chunk was cut to the budget: no other goes in
     struct speculate *speculate; // NULL: no drafts
 };
@@ -376,6 +377,15 @@ static void admit(struct batch *batch)
     }
 }
 
+static void plan_prefills(struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->running_count; i++) {
+        if (batch->running[i]->state == SEQ_PREFILL) plan_prefill(batch, batch->running[i]);
+    }
+    if (batch->step.preempted == 0)
+        admit(batch); // who was driven out does not come back in this step
+}
+
 const struct batch_step *batch_plan(struct batch *batch)
 {
     must(!batch->planned);
@@ -386,12 +396,12 @@ const struct batch_step *batch_plan(struct batch *batch)
     batch->spent = false;
 
     plan_decodes(batch);
+    bool decodes = step->count > 0;
+    bool rests = pace && decodes && batch->beside >= PACE_BESIDE_MAX;
     if (pace) batch->budget_ms = pace_budget(pace, &step->cost);
-    for (uint32_t i = 0; i < batch->running_count; i++) {
-        if (batch->running[i]->state == SEQ_PREFILL) plan_prefill(batch, batch->running[i]);
-    }
-    if (step->preempted == 0) admit(batch); // who was driven out does not come back in this step
-    if (batch->speculate && step->preempted == 0 && !batch->prefilling)
+    if (!rests) plan_prefills(batch);
+    batch->beside = decodes && batch->prefilling ? batch->beside + 1 : 0;
+    if (batch->speculate && step->preempted == 0 && !batch->prefilling && !rests)
         speculate_plan(batch->speculate, step, batch->pool, pace);
     batch->planned = true;
     return step;

@@ -317,15 +317,20 @@ static struct yield sample(struct engine *engine, const struct batch_step *step)
     return yield;
 }
 
+static uint64_t step_clock_ns(const struct engine *engine)
+{
+    return engine->backend.clock_ns ? engine->backend.clock_ns() : clock_now_ns();
+}
+
 static void run_step(struct engine *engine, const struct batch_step *step)
 {
-    uint64_t started_ns = clock_now_ns();
-    atomic_store(&engine->step_started_ns, started_ns);
+    uint64_t started_ns = step_clock_ns(engine);
+    atomic_store(&engine->step_started_ns, clock_now_ns());
     engine->backend.step(engine->backend.self, step->slices, step->seqs, step->count);
     batch_ran(engine->batch);
     struct yield yield = sample(engine, step);
     atomic_store(&engine->step_started_ns, 0);
-    measure(engine, step, yield, clock_now_ns() - started_ns);
+    measure(engine, step, yield, step_clock_ns(engine) - started_ns);
     open_report(engine); // a step without an id still tells its load
 }
 

@@ -44,6 +44,8 @@ struct engine_backend {
                  size_t count);
     /* Row `index` of the logits asked for, in the order of slices; [vocab_size], may be changed in place. */
     float *(*logits)(void *self, size_t index);
+    /* What steps are timed with, for the pace and the load; NULL: clock_now_ns(). */
+    uint64_t (*clock_ns)(void);
 };
 
 struct engine_options {

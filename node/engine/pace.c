@@ -13,8 +13,8 @@ static const uint32_t knot_rows[PACE_KNOTS] = {
 
 #define LEAST_MS     1e-6 // nothing costs nothing: a part of 0 could not grow again
 #define ERROR_CUT    0.25 // of the prediction: a larger error counts as this
-#define SHAPE_RATE   (1.0 / 16)
-#define DRIFT_RATE   (1.0 / 16)
+#define SHAPE_RATE   (1.0 / 8)
+#define DRIFT_RATE   (1.0 / 32)
 #define ERROR_RATE   (1.0 / 64)
 #define LEARN_COARSE 8 // the first steps set the scale: their errors are not cut so much
 
@@ -93,26 +93,43 @@ static void keep_order(double *knots, uint32_t from)
     }
 }
 
-static void move_knots(double *knots, uint32_t rows, double step)
+static double square(double share)
+{
+    return share * share;
+}
+
+static double knots_weight(const double *knots, uint32_t rows, double whole)
+{
+    if (rows == 0) return 0;
+    struct place place = place_of(rows);
+    return square((1 - place.part) * knots[place.at] / whole) +
+           square(place.part * knots[place.at + 1] / whole);
+}
+
+static void move_knots(double *knots, uint32_t rows, double whole, double move)
 {
     if (rows == 0) return;
     struct place place = place_of(rows);
-    double share = value_at(knots, rows);
-    knots[place.at] *= 1 + step * share * (1 - place.part);
-    knots[place.at + 1] *= 1 + step * share * place.part;
+    double low = (1 - place.part) * knots[place.at] / whole;
+    double high = place.part * knots[place.at + 1] / whole;
+    knots[place.at] *= 1 + move * low;
+    knots[place.at + 1] *= 1 + move * high;
     keep_order(knots, place.part < 0.5 ? place.at : place.at + 1);
 }
 
-/* Each part moves by its share of the error; `rate` is for one that is all of it. */
-static void move_shape(struct pace *pace, const struct pace_step *step, double error, double rate)
+/* Each number moves by its share, all of them together so that the prediction moves by SHAPE_RATE * error. */
+static void move_shape(struct pace *pace, const struct pace_step *step, double error)
 {
-    double scale = rate * error / shape_of(pace, step);
-    double narrow = pace->narrow * (double)step->narrow_depth;
-    double wide = pace->wide * (double)step->wide_depth;
-    move_knots(pace->body, step->rows, scale);
-    move_knots(pace->head, step->logits, scale);
-    pace->narrow *= 1 + scale * narrow;
-    pace->wide *= 1 + scale * wide;
+    double whole = shape_of(pace, step);
+    double narrow = pace->narrow * (double)step->narrow_depth / whole;
+    double wide = pace->wide * (double)step->wide_depth / whole;
+    double weight = knots_weight(pace->body, step->rows, whole) +
+                    knots_weight(pace->head, step->logits, whole) + square(narrow) + square(wide);
+    double move = SHAPE_RATE * error / weight;
+    move_knots(pace->body, step->rows, whole, move);
+    move_knots(pace->head, step->logits, whole, move);
+    pace->narrow *= 1 + move * narrow;
+    pace->wide *= 1 + move * wide;
 }
 
 void pace_learn(struct pace *pace, const struct pace_step *step, double took_ms)
@@ -128,7 +145,7 @@ void pace_learn(struct pace *pace, const struct pace_step *step, double took_ms)
     error = clamp(error, -ERROR_CUT, ERROR_CUT);
     pace->error += ERROR_RATE * ((error < 0 ? -error : error) - pace->error);
     pace->drift = clamp(pace->drift * (1 + DRIFT_RATE * error), LEAST_MS, 1 / LEAST_MS);
-    move_shape(pace, step, error, SHAPE_RATE);
+    move_shape(pace, step, error);
 }
 
 static void set_knot(double *knots, uint32_t rows, double value)

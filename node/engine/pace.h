@@ -19,7 +19,8 @@
  *
  * Budgets: while answers are being generated a step with prefill in it may take `stretch_percent` of what the same
  * step without prefill would take, or `step_ms` if that is set; without answers PACE_ALONE_MS, so that who comes is
- * not kept waiting. Prefill always moves on by a few rows. Output bytes never depend on how a prompt is cut.
+ * not kept waiting. Prefill always moves on by a few rows. After PACE_BESIDE_MAX steps with both, one goes without
+ * prefill, so that what answers take alone stays measured. Output bytes never depend on how a prompt is cut.
  *
  * Thread: one owner. Time is an argument. */
 #ifndef NODE_ENGINE_PACE_H
@@ -34,6 +35,7 @@ enum {
     PACE_TILE = 16,          // kernels walk tokens by so many: rows of a step are best a multiple
     PACE_ROWS_LEAST = 8,     // prefill of a step beside answers, however small the budget
     PACE_ALONE_ROWS = 64,    // prefill of a step without answers, however small the budget
+    PACE_BESIDE_MAX = 16,    // steps in a row of answers and prefill
     PACE_ALONE_MS = 1000,    // a step without answers
     PACE_STRETCH_MIN = 100,  // percent
     PACE_STRETCH_MAX = 10000 // percent

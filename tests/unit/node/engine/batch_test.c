@@ -219,6 +219,9 @@ struct world {
     size_t alive_count;
     size_t ended;
     size_t preempted;
+    size_t drafts;
+    size_t accepted; // drafts
+    struct pace pace;
     uint64_t last_admitted[BATCH_CLASSES]; // ticket
     bool relatives;                        // they share blocks
 };
@@ -271,6 +274,28 @@ static void blocks_in_use_are_those_of_the_tables(const struct world *world)
     assert_true(running <= world->limits.sequences);
 }
 
+/* An id for the rows of a slice, as long as what is drawn was drafted: of three, so that drafts come true. */
+static void draw(struct world *world, const struct batch_step *step, size_t index)
+{
+    struct seq *seq = step->seqs[index];
+    for (uint32_t row = 0; row < step->slices[index].logit_count; row++) {
+        if (seq_append(seq, (int32_t)rand_below(&world->rand, 3)) != WIRE_FINISH_NONE) {
+            batch_remove(world->batch, seq);
+            seq_advance(seq, SEQ_FINISHED);
+            forget(world, seq);
+            return;
+        }
+        bool goes_on = batch_took(world->batch, index, row);
+        assert_int_equal(seq->computed, seq->id_count - !goes_on);
+        if (!goes_on) {
+            assert_int_equal(seq->table.token_count, seq->computed);
+            return;
+        }
+        world->accepted++;
+    }
+    fail_msg("a slice has no row behind its last one");
+}
+
 static void a_step(struct world *world)
 {
     bool decoding[SEQS_MAX];
@@ -310,13 +335,11 @@ static void a_step(struct world *world)
 
     batch_ran(world->batch);
     for (size_t i = 0; i < step->count; i++) {
-        struct seq *seq = step->seqs[i];
-        if (step->slices[i].logit_count == 0) continue;
-        if (seq_append(seq, (int32_t)rand_below(&world->rand, 9)) == WIRE_FINISH_NONE) continue;
-        batch_remove(world->batch, seq);
-        seq_advance(seq, SEQ_FINISHED);
-        forget(world, seq);
+        if (step->slices[i].logit_count > 0) draw(world, step, i);
     }
+    world->drafts += step->drafts;
+    if (world->limits.pace) // anything: a plan may be slow or fast, never wrong
+        pace_learn(world->limits.pace, &step->cost, rand_unit(rand_next(&world->rand)) * 100);
 }
 
 static void a_move(struct world *world)
@@ -349,14 +372,32 @@ static void a_move(struct world *world)
 }
 
 /* Adds up what happened on the way. */
-static void a_history(uint64_t seed, bool relatives, struct batch_stats *sum)
+struct history {
+    bool relatives;
+    bool drafts;
+    bool paced;
+};
+
+struct sums {
+    struct batch_stats stats;
+    size_t drafts;
+    size_t accepted;
+};
+
+static void a_history(uint64_t seed, struct history history, struct sums *sums)
 {
-    struct world world = {.relatives = relatives};
+    struct world world = {.relatives = history.relatives};
     rand_init(&world.rand, seed);
     world.pool = fake_model_pool(2 + (uint32_t)rand_below(&world.rand, 30));
     world.limits.sequences = 1 + (uint32_t)rand_below(&world.rand, 8);
     world.limits.batch_tokens = world.limits.sequences + (uint32_t)rand_below(&world.rand, 64);
     world.limits.waiting_max = 1 + (uint32_t)rand_below(&world.rand, 20);
+    if (history.drafts) {
+        world.limits.drafts_max = 1 + (uint32_t)rand_below(&world.rand, 8);
+        world.limits.logits_max = world.limits.sequences + (uint32_t)rand_below(&world.rand, 20);
+    }
+    pace_init(&world.pace, &(struct pace_options){.stretch_percent = 170});
+    if (history.paced) world.limits.pace = &world.pace;
     world.batch = batch_new(&world.limits, world.pool);
     for (int i = 0; i < 400; i++)
         a_move(&world);
@@ -366,8 +407,10 @@ static void a_history(uint64_t seed, bool relatives, struct batch_stats *sum)
     }
     assert_int_equal(world.alive_count, 0); // every one came to its end
     assert_int_equal(kv_blocks_available(world.pool), kv_blocks_total(world.pool));
-    sum->preemptions += world.preempted;
-    sum->hit_tokens += batch_stats(world.batch)->hit_tokens;
+    sums->stats.preemptions += world.preempted;
+    sums->stats.hit_tokens += batch_stats(world.batch)->hit_tokens;
+    sums->drafts += world.drafts;
+    sums->accepted += world.accepted;
     batch_free(world.batch);
     kv_pool_free(world.pool);
 }
@@ -375,20 +418,91 @@ static void a_history(uint64_t seed, bool relatives, struct batch_stats *sum)
 static void any_history_keeps_the_promises(void **state)
 {
     (void)state;
-    struct batch_stats sum = {0};
+    struct sums sums = {0};
     for (uint64_t seed = 1; seed <= 60; seed++)
-        a_history(seed, false, &sum);
-    assert_true(sum.preemptions > 100);
-    assert_int_equal(sum.hit_tokens, 0);
+        a_history(seed, (struct history){0}, &sums);
+    assert_true(sums.stats.preemptions > 100);
+    assert_int_equal(sums.stats.hit_tokens, 0);
+    assert_int_equal(sums.drafts, 0);
 }
 
 static void any_history_of_relatives_does_too(void **state)
 {
     (void)state;
-    struct batch_stats sum = {0};
+    struct sums sums = {0};
     for (uint64_t seed = 1; seed <= 100; seed++)
-        a_history(seed, true, &sum);
-    assert_true(sum.preemptions > 100 && sum.hit_tokens > 10000);
+        a_history(seed, (struct history){.relatives = true}, &sums);
+    assert_true(sums.stats.preemptions > 100 && sums.stats.hit_tokens > 10000);
+}
+
+static void any_history_with_drafts_and_a_pace_does_too(void **state)
+{
+    (void)state;
+    struct sums sums = {0};
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct history history = {
+            .relatives = seed % 2, .drafts = seed % 4 < 3, .paced = seed % 3 < 2};
+        a_history(seed, history, &sums);
+    }
+    assert_true(sums.stats.preemptions > 100 && sums.stats.hit_tokens > 1000);
+    assert_true(sums.accepted > 500 && sums.drafts > sums.accepted * 2);
+}
+
+/* A pace that knows: 10 ms to read the weights, 1 ms a row beyond 8. */
+static struct pace given_pace(void)
+{
+    struct pace pace;
+    pace_init(&pace, &(struct pace_options){.stretch_percent = 170});
+    for (uint32_t rows = 1; rows <= 256; rows *= 2) {
+        struct pace_step step = {.rows = rows};
+        pace_calibrate(&pace, PACE_BODY, &step, rows <= 8 ? 10 : 2 + rows);
+    }
+    return pace;
+}
+
+static void prefill_beside_decodes_keeps_to_the_budget_and_rests_at_times(void **state)
+{
+    (void)state;
+    struct pace pace = given_pace();
+    struct kv_pool *pool = fake_model_pool(128);
+    struct batch_limits limits = {
+        .batch_tokens = 256, .sequences = 4, .waiting_max = 8, .pace = &pace};
+    struct batch *batch = batch_new(&limits, pool);
+    struct seq *running = given_seq(20, 1000, WIRE_DEFAULT, 0);
+    assert_int_equal(batch_add(batch, running), ERR_OK);
+    sample_all(batch, batch_plan(batch));
+    const struct batch_step *step = batch_plan(batch);
+    double alone_ms = pace_predict(&pace, &step->cost);
+    sample_all(batch, step);
+
+    struct seq *prompt = given_seq(1000, 10, WIRE_DEFAULT, 0);
+    struct seq *behind = given_seq(1000, 10, WIRE_DEFAULT, 0);
+    assert_int_equal(batch_add(batch, prompt), ERR_OK);
+    assert_int_equal(batch_add(batch, behind), ERR_OK);
+    for (uint32_t i = 0; i < 2 * PACE_BESIDE_MAX + 2; i++) {
+        step = batch_plan(batch);
+        assert_ptr_equal(step->seqs[0], running);
+        assert_int_equal(step->slices[0].count, 1);
+        bool rests = i % (PACE_BESIDE_MAX + 1) == PACE_BESIDE_MAX;
+        assert_int_equal(step->count, rests ? 1 : 2); // the first prompt has all of the budget
+        if (!rests) {
+            assert_ptr_equal(step->seqs[1], prompt);
+            assert_true(step->slices[1].count >= PACE_ROWS_LEAST && step->rows < 32);
+            assert_true(pace_predict(&pace, &step->cost) < 1.8 * alone_ms);
+        }
+        sample_all(batch, step);
+    }
+    batch_remove(batch, running);
+    seq_free(running);
+    step = batch_plan(batch); // nobody is decoding: large chunks
+    assert_true(step->rows > 200);
+    sample_all(batch, step);
+    for (struct seq *seq; (seq = batch_any(batch)) != NULL;) {
+        batch_remove(batch, seq);
+        seq_free(seq);
+    }
+    batch_free(batch);
+    kv_pool_free(pool);
 }
 
 int main(void)
@@ -401,6 +515,8 @@ int main(void)
         cmocka_unit_test(the_youngest_gives_way_when_the_pool_is_empty),
         cmocka_unit_test(any_history_keeps_the_promises),
         cmocka_unit_test(any_history_of_relatives_does_too),
+        cmocka_unit_test(any_history_with_drafts_and_a_pace_does_too),
+        cmocka_unit_test(prefill_beside_decodes_keeps_to_the_budget_and_rests_at_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

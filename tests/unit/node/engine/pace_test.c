@@ -141,8 +141,8 @@ static void a_machine_that_slows_down_is_followed(void **state)
     live(&pace, &machine, 300, 2);
     struct pace_step step = given_decodes(8, 300);
     assert_true(error_of(&pace, &machine, &step) < 0.15);
-    struct pace_step wide = {.rows = 200}; // not among the steps: the drift carries it
-    assert_true(error_of(&pace, &machine, &wide) < 0.25);
+    struct pace_step wide = {.rows = 200}; // not among the steps: only the drift carries it
+    assert_true(error_of(&pace, &machine, &wide) < 0.45);
 }
 
 static void one_step_in_which_the_machine_was_away_moves_little(void **state)
