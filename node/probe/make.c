@@ -12,7 +12,7 @@ enum err probe_synth(const struct probe_conf *conf)
         shape++;
     if (!shape->name) {
         return err_note(ERR_INVALID,
-                        "--shape '%.40s': not one of qwen2.5-0.5b, qwen2.5-1.5b, qwen3-0.6b",
+                        "--shape '%.40s': not one of qwen2.5-0.5b, qwen2.5-1.5b, qwen3-0.6b, tiny",
                         conf->shape);
     }
     return synth_write(conf->out, shape, conf->type, conf->seed);

@@ -23,6 +23,7 @@ static const struct synth_shape shapes[] = {
     {"qwen2.5-0.5b", "qwen2", 24,  896, 14, 2,  64, 4864, 151936, 32768, 1e6F, 1e-6F},
     {"qwen2.5-1.5b", "qwen2", 28, 1536, 12, 2, 128, 8960, 151936, 32768, 1e6F, 1e-6F},
     {"qwen3-0.6b",   "qwen3", 28, 1024, 16, 8, 128, 3072, 151936, 40960, 1e6F, 1e-6F},
+    {"tiny",         "qwen3",  4,  256,  4, 2,  64,  768,   8192, 32768, 1e6F, 1e-6F}, // of no model: to try tools
     {NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
     // clang-format on
 };
