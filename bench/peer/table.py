@@ -5,11 +5,12 @@ import os
 import pathlib
 import statistics
 import subprocess
+import time
 
 from peer import engine
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-BUSY = 0.5  # of load, before anything of ours runs
+BUSY = 0.1  # share of the cores that others may take
 
 
 def row(name, shape, kind, figures, settings, roofline, unit="tok/s", better="more"):
@@ -29,16 +30,28 @@ def ratio(ours, theirs):
             "least": min(each, default=None), "most": max(each, default=None)}
 
 
+def busy(seconds=2):
+    """The share of the cores' time that others take while we wait."""
+    def times():
+        with open("/proc/stat", encoding="utf-8") as file:
+            spent = [int(text) for text in file.readline().split()[1:9]]
+        return sum(spent), spent[3] + spent[4]  # all; idle and waiting for a disk
+    before = times()
+    time.sleep(seconds)
+    after = times()
+    return 1 - (after[1] - before[1]) / max(1, after[0] - before[0])
+
+
 def machine(flags):
     """What the row's fractions are of, and what a reader must know."""
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8") if line.startswith("model name")),
                "unknown")
     features = next((line for line in open("/proc/cpuinfo", encoding="utf-8") if line.startswith("flags")), "").split()
-    load = os.getloadavg()[0]
+    taken = busy()
     commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     report = json.loads(engine.run([flags.bin / "qiao-probe", "machine", "--threads", flags.threads, "--json"]))
     return {"date": datetime.date.today().isoformat(), "cpu": cpu, "cores": os.cpu_count(), "threads": flags.threads,
-            "amx": "amx_int8" in features, "load_before": load, "commit": commit.stdout.strip() or "unknown",
+            "amx": "amx_int8" in features, "busy": taken, "commit": commit.stdout.strip() or "unknown",
             "best_per_s": report[0]["best_per_s"], "ways": report[0]["ways"]}
 
 
@@ -81,8 +94,8 @@ def render(facts, rows, flags):
     out = [f"## {facts['date']}, {facts['commit']}", "",
            f"{facts['cpu']}, {facts['cores']} cores{', AMX' if facts['amx'] else ''}; {facts['threads']} threads; "
            f"{flags.rounds} rounds ({flags.server_rounds} of the servers).", ""]
-    if facts["load_before"] > BUSY:
-        out += [f"**The machine was busy (load {facts['load_before']:.1f} before the start): no figures to quote.**", ""]
+    if facts["busy"] > BUSY:
+        out += [f"**Others took {facts['busy']:.0%} of the cores: no figures to quote.**", ""]
     ways = "; ".join(f"{way['kind']} {way['way']} {way['per_s'] / 1e9:.0f} {'GB/s' if way['kind'] == 'read' else 'GOP/s'}"
                      for way in facts["ways"])
     out += [f"Machine: {ways}.", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
