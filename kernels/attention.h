@@ -1,7 +1,7 @@
 /* kernels/attention.h -- keys and values in blocks, and what attention over them is given.
  *
  * One kv head of one layer holds ATTENTION_BLOCK = 32 positions of a sequence in one area of
- * attention_area_size(head_dim) bytes (64-byte aligned), all values f16:
+ * attention_area_size(head_dim) bytes (64-byte aligned). KV_F16, all values f16:
  *
  *      K  [head_dim][32 positions]     a position is a lane when q . k is taken
  *      V  [32 positions][head_dim]     a dimension is a lane when the values are mixed
@@ -20,7 +20,9 @@
  *      mix[d]    = mix so far * keep, then for i ascending: mix = fma(p[i], v[i][d], mix)
  *      at the end  out[d] = mix[d] / sum
  *
- * Positions at and beyond `positions` are not read and take no part. */
+ * A query is one head of one row (token); rows are consecutive tokens of one sequence. Each query sees the
+ * positions up to its row's own: what lies beyond takes no part in it, whatever it holds. How many rows a call
+ * has changes no bit of any of them. */
 #ifndef KERNELS_ATTENTION_H
 #define KERNELS_ATTENTION_H
 
@@ -33,15 +35,24 @@ enum {
     ATTENTION_DIM_MAX = 256
 };
 
-/* One token, one kv head, and the query heads that share it. */
+/* What an area's values are. */
+enum kv_kind {
+    KV_F16,
+    KV_KINDS
+};
+
+/* Rows of one sequence, one kv head, and the query heads that share it. */
 struct attention {
-    const float *q;            // [heads][head_dim], rotated; no alignment asked
-    float *out;                // [heads][head_dim]; not q
-    const void *const *blocks; // [ceil(positions / 32)]: block of positions 32 * i and on
-    size_t offset;             // bytes from a block's start to this layer's and head's area
-    size_t heads;              // > 0
+    const float *q; // row r, head h: [head_dim] at q + r * row_stride + h * head_dim, rotated
+    float *out;     // the same shape, written whole; not q. No alignment asked of either
+    const void *const
+        *blocks;       // [ceil((positions + rows - 1) / 32)]: block of positions 32 * i and on
+    size_t offset;     // bytes from a block's start to this layer's and head's area
+    size_t rows;       // > 0
+    size_t row_stride; // floats from a row to the next in q and out
+    size_t heads;      // > 0
     size_t head_dim;
-    size_t positions; // visible ones, > 0: the token's own is the last
+    size_t positions; // that row 0 sees, > 0, its own the last; row r sees positions + r
     float scale;      // of a score, usually 1 / sqrt(head_dim)
 };
 

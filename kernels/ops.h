@@ -14,12 +14,11 @@
 #ifndef KERNELS_OPS_H
 #define KERNELS_OPS_H
 
+#include "kernels/attention.h"
 #include "kernels/pack.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-struct attention;
 
 enum {
     ACTS_PANEL = 16 // rows
@@ -118,11 +117,12 @@ struct ops {
     /* x[i] = x[i] * factor. In place, always. */
     void (*scale)(float *x, float factor, size_t n);
 
-    /* One token, one kv head: kernels/attention.h. */
-    void (*attention)(const struct attention *attention);
+    /* Rows of one sequence, one kv head: kernels/attention.h. By the kind of area. */
+    void (*attention[KV_KINDS])(const struct attention *attention);
     /* Write a token's k[head_dim] and v[head_dim] as position `slot` (0..31) of an area; the other positions
      * stay. */
-    void (*kv_write)(void *area, size_t slot, const float *k, const float *v, size_t head_dim);
+    void (*kv_write[KV_KINDS])(void *area, size_t slot, const float *k, const float *v,
+                               size_t head_dim);
 };
 
 #endif

@@ -187,14 +187,15 @@ static float value_at(const struct attention *at, size_t position, size_t d)
     return quant_f16_to_f32(v[position % ATTENTION_BLOCK * at->head_dim + d]);
 }
 
-static void attend_head(const struct attention *at, const float *q, float *mix)
+/* One query: a head of a row that sees `positions` positions. */
+static void attend_query(const struct attention *at, size_t positions, const float *q, float *mix)
 {
     float top = -INFINITY;
     float sum = 0;
     for (size_t d = 0; d < at->head_dim; d++)
         mix[d] = 0;
-    for (size_t begin = 0; begin < at->positions; begin += ATTENTION_TILE) {
-        size_t left = at->positions - begin;
+    for (size_t begin = 0; begin < positions; begin += ATTENTION_TILE) {
+        size_t left = positions - begin;
         size_t count = left < ATTENTION_TILE ? left : ATTENTION_TILE;
         float p[ATTENTION_TILE];
         for (size_t i = 0; i < count; i++)
@@ -215,14 +216,18 @@ static void attend_head(const struct attention *at, const float *q, float *mix)
         mix[d] = mix[d] / sum;
 }
 
-static void attention(const struct attention *at)
+static void attention_f16(const struct attention *at)
 {
     must(at->heads > 0 && at->positions > 0 && at->head_dim <= ATTENTION_DIM_MAX);
-    for (size_t h = 0; h < at->heads; h++)
-        attend_head(at, at->q + h * at->head_dim, at->out + h * at->head_dim);
+    for (size_t row = 0; row < at->rows; row++) {
+        for (size_t head = 0; head < at->heads; head++) {
+            size_t query = row * at->row_stride + head * at->head_dim;
+            attend_query(at, at->positions + row, at->q + query, at->out + query);
+        }
+    }
 }
 
-static void kv_write(void *area, size_t slot, const float *k, const float *v, size_t head_dim)
+static void kv_write_f16(void *area, size_t slot, const float *k, const float *v, size_t head_dim)
 {
     uint16_t *keys = area;
     uint16_t *values = keys + head_dim * ATTENTION_BLOCK;
@@ -246,8 +251,8 @@ void ops_fill_scalar(struct ops *ops)
         .max = max,
         .exp_sum = exp_sum,
         .scale = scale,
-        .attention = attention,
-        .kv_write = kv_write,
+        .attention = {[KV_F16] = attention_f16},
+        .kv_write = {[KV_F16] = kv_write_f16},
     };
     scalar_fill_gemm(ops);
 }

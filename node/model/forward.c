@@ -20,6 +20,8 @@
 enum {
     PART_ROWS = 8,            // rows that a thread takes at once
     PART_VALUES_LEAST = 8192, // fewer values than this are not worth waking the team
+    SPAN_QUERIES = 96, // rows x heads of one kv head that a thread takes at once of attention,
+    SPANS_LEAST = 4,   // or fewer, that each thread may have so many of them
     SCRATCH_ALIGN = 64
 };
 
@@ -35,9 +37,16 @@ struct row {
     bool asked;                // for logits
 };
 
+/* Rows of one sequence that follow one another: what a thread takes at once of attention. */
+struct span {
+    uint32_t row; // the first
+    uint32_t count;
+};
+
 /* What one step works on; R = rows_max, L = logits_max, C = context_max of the limits. */
 struct scratch {
     struct row *rows;    // [R]
+    struct span *spans;  // [R]
     const void **blocks; // [R * ceil(C / 32)]: the block lists of the slices, one behind the other
     float *x;            // [R, dim] the residual stream
     float *norm;         // [R, dim] its normed form; what a projection adds back to it
@@ -62,6 +71,7 @@ struct forward {
     size_t q_dim, kv_dim;
     double rope_frequencies[ATTENTION_DIM_MAX / 2]; // radians a position, [rope_dim / 2]
     size_t row_count; // of the step; from the last layer's attention on, of the rows asked for
+    size_t span_count;
     size_t logit_count;
     struct matmul_acts acts;
     struct scratch s;
@@ -193,8 +203,9 @@ static void place_part(void *argument, size_t part, size_t lane)
         turn_heads(f, k, shape->kv_head_count, job->layer->k_norm, row->position);
         char *area = (char *)row->block + job->layer_offset;
         for (size_t head = 0; head < shape->kv_head_count; head++, area += area_size) {
-            f->ops->kv_write(area, row->position % KV_BLOCK_TOKENS, k + head * shape->head_dim,
-                             v + head * shape->head_dim, shape->head_dim);
+            f->ops->kv_write[KV_F16](area, row->position % KV_BLOCK_TOKENS,
+                                     k + head * shape->head_dim, v + head * shape->head_dim,
+                                     shape->head_dim);
         }
     }
 }
@@ -214,37 +225,67 @@ static void place_rows(struct forward *f, uint32_t index)
     run_rows(f, f->row_count, f->q_dim + 2 * f->kv_dim, place_part, &job);
 }
 
-/* One part is one row and one kv head. Long rows come first, so that no thread is left with one at the end. */
+/* One part is one span and one kv head. */
 static void attend_part(void *argument, size_t part, size_t lane)
 {
     (void)lane;
     const struct rows_job *job = argument;
     const struct forward *f = job->f;
     const struct model_shape *shape = &f->model->shape;
-    size_t row = f->row_count - 1 - part / shape->kv_head_count;
+    const struct span *span = &f->s.spans[part / shape->kv_head_count];
     size_t kv_head = part % shape->kv_head_count;
     size_t group = shape->head_count / shape->kv_head_count;
-    size_t at = row * f->q_dim + kv_head * group * shape->head_dim;
+    size_t at = span->row * f->q_dim + kv_head * group * shape->head_dim;
     struct attention attention = {
         .q = f->s.q + at,
         .out = f->s.mixed + at,
-        .blocks = f->s.rows[row].blocks,
+        .blocks = f->s.rows[span->row].blocks,
         .offset = job->layer_offset + kv_head * attention_area_size(shape->head_dim),
+        .rows = span->count,
+        .row_stride = f->q_dim,
         .heads = group,
         .head_dim = shape->head_dim,
-        .positions = (size_t)f->s.rows[row].position + 1,
+        .positions = (size_t)f->s.rows[span->row].position + 1,
         .scale = 1 / sqrtf((float)shape->head_dim),
     };
-    f->ops->attention(&attention);
+    f->ops->attention[KV_F16](&attention);
+}
+
+/* Queries times positions, nearly. */
+static size_t span_work(const struct forward *f, const struct span *span)
+{
+    return span->count * ((size_t)f->s.rows[span->row].position + span->count);
+}
+
+/* Cut the step into spans: wide enough for the kernel, but some for each thread. The longest comes first, so that
+ * no thread is left with one at the end. */
+static void cut_spans(struct forward *f)
+{
+    const struct model_shape *shape = &f->model->shape;
+    size_t share = f->row_count * shape->kv_head_count / (SPANS_LEAST * team_size(f->team));
+    size_t most = SPAN_QUERIES / (shape->head_count / shape->kv_head_count);
+    if (most > share) most = share;
+    f->span_count = 0;
+    for (size_t row = 0; row < f->row_count;) {
+        const struct row *first = &f->s.rows[row];
+        struct span span = {.row = (uint32_t)row, .count = 1};
+        while (++row < f->row_count && span.count < most &&
+               first[span.count].blocks == first->blocks)
+            span.count++;
+        size_t i = f->span_count++;
+        for (; i > 0 && span_work(f, &f->s.spans[i - 1]) <= span_work(f, &span); i--)
+            f->s.spans[i] = f->s.spans[i - 1];
+        f->s.spans[i] = span;
+    }
 }
 
 static void attend(struct forward *f, uint32_t index)
 {
     struct rows_job job = {.f = f, .layer_offset = layer_offset(f, index)};
-    size_t parts = f->row_count * f->model->shape.kv_head_count;
+    size_t parts = f->span_count * f->model->shape.kv_head_count;
     size_t values = 0;
-    for (size_t row = 0; row < f->row_count; row++)
-        values += ((size_t)f->s.rows[row].position + 1) * f->q_dim;
+    for (size_t i = 0; i < f->span_count; i++)
+        values += span_work(f, &f->s.spans[i]) * f->q_dim;
     if (values >= PART_VALUES_LEAST) {
         team_run(f->team, parts, attend_part, &job);
         return;
@@ -268,6 +309,7 @@ static void keep_asked(struct forward *f)
         kept++;
     }
     f->row_count = kept;
+    cut_spans(f);
 }
 
 static void forward_layer(struct forward *f, uint32_t index)
@@ -335,6 +377,7 @@ static void take_rows(struct forward *f, const struct forward_slice *slices, siz
         f->logit_count += slices[i].logit_count;
     }
     must(f->logit_count <= f->limits.logits_max);
+    cut_spans(f);
 }
 
 static void embed_part(void *argument, size_t part, size_t lane)
@@ -405,6 +448,7 @@ static size_t lay_out(struct forward *f, unsigned char *base)
     struct carver carver = {.base = base};
     f->s = (struct scratch){
         .rows = carve(&carver, rows, sizeof(struct row)),
+        .spans = carve(&carver, rows, sizeof(struct span)),
         .blocks = carve(&carver, rows * blocks, sizeof(void *)),
         .x = carve(&carver, rows * shape->dim, sizeof(float)),
         .norm = carve(&carver, rows * shape->dim, sizeof(float)),

@@ -168,17 +168,18 @@ static void attention_over_blocks_is_softmax_over_positions(void **state)
     for (size_t b = 0; b < BLOCKS; b++)
         blocks[b] = memory[BLOCKS - 1 - b];
     for (size_t i = 0; i < POSITIONS; i++)
-        ops.kv_write(memory[BLOCKS - 1 - i / 32] + 64, i % 32, keys + i * DIM, values + i * DIM,
-                     DIM);
+        ops.kv_write[KV_F16](memory[BLOCKS - 1 - i / 32] + 64, i % 32, keys + i * DIM,
+                             values + i * DIM, DIM);
     struct attention at = {.q = q,
                            .out = out,
                            .blocks = blocks,
                            .offset = 64,
+                           .rows = 1,
                            .heads = HEADS,
                            .head_dim = DIM,
                            .positions = POSITIONS,
                            .scale = 0.2f};
-    ops.attention(&at);
+    ops.attention[KV_F16](&at);
     for (size_t h = 0; h < HEADS; h++) {
         double want[DIM];
         naive_attention(&at, keys, values, q + h * DIM, want);
