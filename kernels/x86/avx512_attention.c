@@ -48,6 +48,12 @@ INLINE const uint16_t *area_of(const struct attention *at, size_t position)
     return (const uint16_t *)(const void *)(bytes + at->offset);
 }
 
+/* To the second cache: the first has too few misses in flight to keep up with the arithmetic. */
+INLINE void fetch(const uint16_t *at)
+{
+    _mm_prefetch((const char *)at, _MM_HINT_T1);
+}
+
 /* Scores of `blocks` blocks (1 or 2) from position `i` of the tile on. Those that the last query does not see are
  * made of zeros and not used. */
 INLINE void score_blocks(struct tile *tile, size_t i, size_t blocks, size_t queries)
@@ -69,6 +75,9 @@ INLINE void score_blocks(struct tile *tile, size_t i, size_t blocks, size_t quer
         acc[a] = _mm512_setzero_ps();
     for (size_t d = 0; d < at->head_dim; d++) {
         __m512 keys[4];
+        UNROLL
+        for (size_t j = 0; j < vectors; j += 2) // the block's values are next
+            fetch(k[j] + (at->head_dim + d) * ATTENTION_BLOCK);
         UNROLL
         for (size_t j = 0; j < vectors; j++)
             keys[j] = _mm512_maskz_cvtph_ps(mask[j], load_halves(k[j] + d * ATTENTION_BLOCK));
@@ -124,6 +133,16 @@ INLINE void soften_tile(struct tile *tile, size_t queries)
     _mm512_mask_storeu_ps(pass->top + tile->from, mask, top);
 }
 
+/* Where position i of the next tile has its block: its keys are read after this tile's values. The last tile has
+ * its own. */
+INLINE const uint16_t *next_keys(const struct tile *tile, size_t i)
+{
+    const struct pass *pass = tile->pass;
+    size_t position = tile->begin + i;
+    size_t next = position + ATTENTION_TILE;
+    return area_of(pass->at, next < pass->visible[pass->queries - 1] ? next : position);
+}
+
 /* Positions [begin, end) of the tile into `vectors` x 16 dimensions from `d` on, of which `mask` are there (all,
  * when vectors > 1), of `queries` queries from `first` on. */
 INLINE void mix_lanes(const struct tile *tile, size_t first, size_t begin, size_t end, size_t d,
@@ -147,8 +166,12 @@ INLINE void mix_lanes(const struct tile *tile, size_t first, size_t begin, size_
         size_t slot = i % ATTENTION_BLOCK;
         size_t stop = i - slot + ATTENTION_BLOCK < end ? i - slot + ATTENTION_BLOCK : end;
         const uint16_t *v = area_of(at, tile->begin + i) + (ATTENTION_BLOCK + slot) * head_dim + d;
-        for (; i < stop; i++, v += head_dim) {
+        const uint16_t *next = next_keys(tile, i) + slot * head_dim + d;
+        for (; i < stop; i++, v += head_dim, next += head_dim) {
             __m512 values[4];
+            UNROLL
+            for (size_t j = 0; j < vectors; j += 2)
+                fetch(next + j * LANES);
             UNROLL
             for (size_t j = 0; j < vectors; j++)
                 values[j] = widen(vectors > 1 ? load_halves(v + j * LANES)

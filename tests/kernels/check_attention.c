@@ -4,6 +4,7 @@
 #include "kernels/attention.h"
 #include "kernels/quant.h"
 
+#include "base/mem.h"
 #include "base/must.h"
 
 #include <math.h>
@@ -216,6 +217,8 @@ struct attention_call {
     size_t block_count;
     size_t sequences;
     size_t next;
+    void *areas;
+    size_t areas_size;
 };
 
 static void call_attention(void *argument)
@@ -233,7 +236,10 @@ static void bench_blocks(struct check *check, struct attention_call *call, size_
     call->sequences = sequences;
     size_t count = sequences * call->block_count;
     size_t size = attention_area_size(at->head_dim);
-    unsigned char *areas = check_memory(check, count * size, 64);
+    unsigned char *areas = mem_map(count * size); // huge pages, as the node's pool
+    must(areas);
+    call->areas = areas;
+    call->areas_size = count * size;
     call->blocks = check_memory(check, count * sizeof *call->blocks, sizeof(void *));
     const float *k = check_floats(check, at->head_dim, CHECK_PLAIN);
     const float *v = check_floats(check, at->head_dim, CHECK_PLAIN);
@@ -277,6 +283,7 @@ static void bench_attention(struct check_bench *bench)
         double values = 2.0 * (double)(shape->positions * shape->head_dim);
         check_time(bench, text, call_attention, &call, 2 * values,
                    2 * values * (double)(shape->heads * shape->rows));
+        mem_unmap(call.areas, call.areas_size);
         check_release(check);
     }
 }
