@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The steps of kernels/x86/avx512.c: exp_lanes(), one for one. */
+/* The steps of kernels/x86/avx512.h: exp_lanes(), one for one. */
 float mathf_exp(float x)
 {
     static const float magic = 0x1.8p23f; // adding it leaves a whole number in the low bits

@@ -42,27 +42,34 @@ static int32_t round_even(float value)
     return (int32_t)(bits_of(value + float_of(magic_bits)) - magic_bits);
 }
 
-static void quantise_block(const float *x, struct acts *acts, size_t entry)
+/* n values to q and their scale. A value that is not finite makes the scale NaN. */
+static void quantise_values(const float *x, size_t n, int8_t *q, float *scale)
 {
     uint32_t amax = 0;
-    for (size_t i = 0; i < BLOCK; i++) {
+    for (size_t i = 0; i < n; i++) {
         uint32_t magnitude = magnitude_bits(x[i]);
         if (magnitude > amax) amax = magnitude;
     }
     bool finite = amax < 0x7F800000;
-    float d = finite ? float_of(amax) / 127.0f : float_of(0x7FC00000);
+    *scale = finite ? float_of(amax) / 127.0f : float_of(0x7FC00000);
+    for (size_t i = 0; i < n; i++) {
+        int32_t rounded = finite && *scale > 0 ? round_even(x[i] / *scale) : 0;
+        // The division by a denormal scale may leave the range.
+        q[i] = (int8_t)(rounded > 127 ? 127 : rounded < -127 ? -127 : rounded);
+    }
+}
+
+static void quantise_block(const float *x, struct acts *acts, size_t entry)
+{
+    const int8_t *q = acts->q + entry * BLOCK;
+    quantise_values(x, BLOCK, acts->q + entry * BLOCK, &acts->d[entry]);
     int32_t sum = 0;
     for (size_t i = 0; i < BLOCK; i++) {
-        int32_t rounded = finite && d > 0 ? round_even(x[i] / d) : 0;
-        // The division by a denormal d may leave the range.
-        rounded = rounded > 127 ? 127 : rounded < -127 ? -127 : rounded;
         if (i == BLOCK / 2) acts->half[entry] = sum;
-        acts->q[entry * BLOCK + i] = (int8_t)rounded;
-        sum += rounded;
+        sum += q[i];
     }
-    acts->d[entry] = d;
     acts->sum[entry] = sum;
-    acts->dsum[entry] = d * (float)sum;
+    acts->dsum[entry] = acts->d[entry] * (float)sum;
 }
 
 static void quantise(struct acts *acts, size_t row_begin, size_t row_end, size_t block_begin,
@@ -165,30 +172,52 @@ static void scale(float *x, float factor, size_t n)
         x[i] = x[i] * factor;
 }
 
-/* Where a position's key column begins ([head_dim] with stride 32) and its value row. */
-static const uint16_t *area_of(const struct attention *at, size_t position)
+static const unsigned char *area_of(const struct attention *at, size_t position)
 {
     const unsigned char *block = at->blocks[position / ATTENTION_BLOCK];
-    return (const uint16_t *)(const void *)(block + at->offset);
+    return block + at->offset;
 }
 
-static float key_dot(const struct attention *at, const float *q, size_t position)
+/* Value `index` of an area, without its scale. */
+static float area_value(const unsigned char *area, enum kv_kind kind, size_t index)
 {
-    const uint16_t *k = area_of(at, position) + position % ATTENTION_BLOCK;
+    if (kind == KV_INT8) return (float)((const int8_t *)area)[index];
+    return quant_f16_to_f32(((const uint16_t *)(const void *)area)[index]);
+}
+
+/* Of a position's key ([0]) or value ([1]). */
+static float area_scale(const unsigned char *area, size_t slot, size_t which, size_t head_dim)
+{
+    const float *scales = (const float *)(const void *)(area + attention_scales_at(head_dim));
+    return scales[which * ATTENTION_BLOCK + slot];
+}
+
+static float score(const struct attention *at, enum kv_kind kind, const float *q, size_t position)
+{
+    const unsigned char *area = area_of(at, position);
+    size_t slot = position % ATTENTION_BLOCK;
     float acc = 0;
     for (size_t d = 0; d < at->head_dim; d++)
-        acc = fmaf(q[d], quant_f16_to_f32(k[d * ATTENTION_BLOCK]), acc);
-    return acc;
+        acc = fmaf(q[d], area_value(area, kind, d * ATTENTION_BLOCK + slot), acc);
+    if (kind == KV_INT8) return acc * (area_scale(area, slot, 0, at->head_dim) * at->scale);
+    return acc * at->scale;
 }
 
-static float value_at(const struct attention *at, size_t position, size_t d)
+static float weight(const struct attention *at, enum kv_kind kind, float p, size_t position)
 {
-    const uint16_t *v = area_of(at, position) + at->head_dim * ATTENTION_BLOCK;
-    return quant_f16_to_f32(v[position % ATTENTION_BLOCK * at->head_dim + d]);
+    if (kind != KV_INT8) return p;
+    return p * area_scale(area_of(at, position), position % ATTENTION_BLOCK, 1, at->head_dim);
+}
+
+static float value_at(const struct attention *at, enum kv_kind kind, size_t position, size_t d)
+{
+    size_t row = ATTENTION_BLOCK + position % ATTENTION_BLOCK; // the keys are as many as the values
+    return area_value(area_of(at, position), kind, row * at->head_dim + d);
 }
 
 /* One query: a head of a row that sees `positions` positions. */
-static void attend_query(const struct attention *at, size_t positions, const float *q, float *mix)
+static void attend_query(const struct attention *at, enum kv_kind kind, size_t positions,
+                         const float *q, float *mix)
 {
     float top = -INFINITY;
     float sum = 0;
@@ -199,16 +228,18 @@ static void attend_query(const struct attention *at, size_t positions, const flo
         size_t count = left < ATTENTION_TILE ? left : ATTENTION_TILE;
         float p[ATTENTION_TILE];
         for (size_t i = 0; i < count; i++)
-            p[i] = key_dot(at, q, begin + i) * at->scale;
+            p[i] = score(at, kind, q, begin + i);
         float tile_top = max(p, count);
         float new_top = tile_top > top ? tile_top : top;
         float keep = mathf_exp(top - new_top);
         sum = fmaf(sum, keep, exp_sum(p, p, new_top, count));
         top = new_top;
+        for (size_t i = 0; i < count; i++)
+            p[i] = weight(at, kind, p[i], begin + i);
         for (size_t d = 0; d < at->head_dim; d++) {
             float acc = mix[d] * keep;
             for (size_t i = 0; i < count; i++)
-                acc = fmaf(p[i], value_at(at, begin + i, d), acc);
+                acc = fmaf(p[i], value_at(at, kind, begin + i, d), acc);
             mix[d] = acc;
         }
     }
@@ -216,15 +247,25 @@ static void attend_query(const struct attention *at, size_t positions, const flo
         mix[d] = mix[d] / sum;
 }
 
-static void attention_f16(const struct attention *at)
+static void attend(const struct attention *at, enum kv_kind kind)
 {
     must(at->heads > 0 && at->positions > 0 && at->head_dim <= ATTENTION_DIM_MAX);
     for (size_t row = 0; row < at->rows; row++) {
         for (size_t head = 0; head < at->heads; head++) {
             size_t query = row * at->row_stride + head * at->head_dim;
-            attend_query(at, at->positions + row, at->q + query, at->out + query);
+            attend_query(at, kind, at->positions + row, at->q + query, at->out + query);
         }
     }
+}
+
+static void attention_f16(const struct attention *at)
+{
+    attend(at, KV_F16);
+}
+
+static void attention_int8(const struct attention *at)
+{
+    attend(at, KV_INT8);
 }
 
 static void kv_write_f16(void *area, size_t slot, const float *k, const float *v, size_t head_dim)
@@ -235,6 +276,18 @@ static void kv_write_f16(void *area, size_t slot, const float *k, const float *v
         keys[d * ATTENTION_BLOCK + slot] = quant_f32_to_f16(k[d]);
         values[slot * head_dim + d] = quant_f32_to_f16(v[d]);
     }
+}
+
+static void kv_write_int8(void *area, size_t slot, const float *k, const float *v, size_t head_dim)
+{
+    int8_t *keys = area;
+    int8_t *values = keys + (ATTENTION_BLOCK + slot) * head_dim;
+    float *scales = (float *)(void *)((unsigned char *)area + attention_scales_at(head_dim));
+    int8_t column[ATTENTION_DIM_MAX];
+    quantise_values(k, head_dim, column, &scales[slot]);
+    for (size_t d = 0; d < head_dim; d++)
+        keys[d * ATTENTION_BLOCK + slot] = column[d];
+    quantise_values(v, head_dim, values, &scales[ATTENTION_BLOCK + slot]);
 }
 
 void ops_fill_scalar(struct ops *ops)
@@ -251,8 +304,8 @@ void ops_fill_scalar(struct ops *ops)
         .max = max,
         .exp_sum = exp_sum,
         .scale = scale,
-        .attention = {[KV_F16] = attention_f16},
-        .kv_write = {[KV_F16] = kv_write_f16},
+        .attention = {[KV_F16] = attention_f16, [KV_INT8] = attention_int8},
+        .kv_write = {[KV_F16] = kv_write_f16, [KV_INT8] = kv_write_int8},
     };
     scalar_fill_gemm(ops);
 }

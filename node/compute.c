@@ -105,6 +105,7 @@ static enum err load_model(struct compute *compute, const struct settings *setti
         .team = compute->team,
         .float_gemm =
             strcmp(settings->float_gemm, "blas") == 0 ? MODEL_FLOAT_BLAS : MODEL_FLOAT_EXACT,
+        .kv = strcmp(settings->kv, "int8") == 0 ? KV_INT8 : KV_F16,
         .context_max = (uint32_t)settings->context,
     };
     return model_load(&compute->model, settings->model, &options);
@@ -125,7 +126,9 @@ static enum err open_model(struct compute *compute, const struct settings *setti
     struct kv_shape kv_shape = {.layer_count = shape->layer_count,
                                 .kv_head_count = shape->kv_head_count,
                                 .head_dim = shape->head_dim,
-                                .root = root_of(compute->model)};
+                                .root = root_of(compute->model),
+
+                                .kind = model_kv(compute->model)};
     uint32_t context = shape->context_length;
     TRY(open_pool(compute, &kv_shape, settings, &context));
     struct forward_limits limits = {.rows_max = (uint32_t)settings->batch_tokens,

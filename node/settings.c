@@ -29,6 +29,8 @@ enum err settings_check(const struct settings *s)
 {
     if (!is_one_of(s->engine, "model", "echo"))
         return err_note(ERR_INVALID, "engine: '%s', it must be model or echo", s->engine);
+    if (!is_one_of(s->kv, "f16", "int8"))
+        return err_note(ERR_INVALID, "kv: '%s', it must be f16 or int8", s->kv);
     if (!is_one_of(s->float_gemm, "exact", "blas"))
         return err_note(ERR_INVALID, "float_gemm: '%s', it must be exact or blas", s->float_gemm);
     if (strcmp(s->engine, "model") == 0 && !*s->model)

@@ -14,6 +14,7 @@
 #include "kernels/x86/avx512.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -22,8 +23,11 @@ enum {
     Q_STRIDE = ATTENTION_DIM_MAX + LANES // a group's rows then lie in different sets of the cache
 };
 
+struct tile;
+
 struct pass {
     const struct attention *at;
+    void (*attend_group)(struct tile *tile, size_t queries); // of the areas' kind
     size_t queries;
     size_t place[PASS];   // floats from at->q and at->out to each query
     size_t visible[PASS]; // positions that each sees; ascending
@@ -42,32 +46,65 @@ struct tile {
     float p[GROUP][ATTENTION_TILE]; // scores, then their exponentials
 };
 
-INLINE const uint16_t *area_of(const struct attention *at, size_t position)
+INLINE const unsigned char *area_of(const struct attention *at, size_t position)
 {
     const unsigned char *bytes = at->blocks[position / ATTENTION_BLOCK];
-    return (const uint16_t *)(const void *)(bytes + at->offset);
+    return bytes + at->offset;
+}
+
+INLINE size_t size_of(enum kv_kind kind)
+{
+    return kind == KV_INT8 ? sizeof(int8_t) : sizeof(uint16_t);
+}
+
+/* Scales of 16 positions; `which` is 0 for the keys', 1 for the values'. */
+INLINE __m512 load_scales(const struct attention *at, size_t position, size_t which)
+{
+    const unsigned char *scales = area_of(at, position) + attention_scales_at(at->head_dim);
+    size_t index = which * ATTENTION_BLOCK + position % ATTENTION_BLOCK;
+    return _mm512_loadu_ps((const float *)(const void *)scales + index);
+}
+
+/* Those of 16 positions that `mask` has; the others, which are there, come as zeros. */
+INLINE __m512 load_keys(enum kv_kind kind, const unsigned char *k, __mmask16 mask)
+{
+    if (kind == KV_F16)
+        return _mm512_maskz_cvtph_ps(mask, load_halves((const uint16_t *)(const void *)k));
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)k);
+    return _mm512_cvtepi32_ps(_mm512_maskz_cvtepi8_epi32(mask, bytes));
+}
+
+/* Those of 16 dimensions that `mask` has; the others may not be there. */
+INLINE __m512 load_values(enum kv_kind kind, const unsigned char *v, bool all, __mmask16 mask)
+{
+    if (all) return load_keys(kind, v, 0xFFFF);
+    if (kind == KV_F16) return widen(_mm256_maskz_loadu_epi16(mask, v));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, v)));
 }
 
 /* To the second cache: the first has too few misses in flight to keep up with the arithmetic. */
-INLINE void fetch(const uint16_t *at)
+INLINE void fetch(const unsigned char *at)
 {
     _mm_prefetch((const char *)at, _MM_HINT_T1);
 }
 
 /* Scores of `blocks` blocks (1 or 2) from position `i` of the tile on. Those that the last query does not see are
  * made of zeros and not used. */
-INLINE void score_blocks(struct tile *tile, size_t i, size_t blocks, size_t queries)
+INLINE void score_blocks(struct tile *tile, size_t i, size_t blocks, size_t queries,
+                         enum kv_kind kind)
 {
     const struct attention *at = tile->pass->at;
     const float *q = tile->pass->q[tile->from];
     const size_t vectors = 2 * blocks;
-    const uint16_t *k[4];
+    const size_t line = ATTENTION_BLOCK * size_of(kind); // of one dimension
+    const unsigned char *k[4];
     __mmask16 mask[4];
     __m512 acc[2 * GROUP];
     size_t count = tile->count[queries - 1] - i;
     UNROLL
     for (size_t j = 0; j < vectors; j++) {
-        k[j] = area_of(at, tile->begin + i + j / 2 * ATTENTION_BLOCK) + j % 2 * LANES;
+        k[j] =
+            area_of(at, tile->begin + i + j / 2 * ATTENTION_BLOCK) + j % 2 * LANES * size_of(kind);
         mask[j] = lanes_below(count > j * LANES ? count - j * LANES : 0);
     }
     UNROLL
@@ -77,10 +114,10 @@ INLINE void score_blocks(struct tile *tile, size_t i, size_t blocks, size_t quer
         __m512 keys[4];
         UNROLL
         for (size_t j = 0; j < vectors; j += 2) // the block's values are next
-            fetch(k[j] + (at->head_dim + d) * ATTENTION_BLOCK);
+            fetch(k[j] + (at->head_dim + d) * line);
         UNROLL
         for (size_t j = 0; j < vectors; j++)
-            keys[j] = _mm512_maskz_cvtph_ps(mask[j], load_halves(k[j] + d * ATTENTION_BLOCK));
+            keys[j] = load_keys(kind, k[j] + d * line, mask[j]);
         UNROLL
         for (size_t h = 0; h < queries; h++) {
             __m512 factor = _mm512_set1_ps(q[h * Q_STRIDE + d]);
@@ -89,25 +126,27 @@ INLINE void score_blocks(struct tile *tile, size_t i, size_t blocks, size_t quer
                 acc[h * vectors + j] = _mm512_fmadd_ps(factor, keys[j], acc[h * vectors + j]);
         }
     }
-    __m512 scale = _mm512_set1_ps(at->scale);
     UNROLL
-    for (size_t h = 0; h < queries; h++) {
+    for (size_t j = 0; j < vectors; j++) {
+        __m512 factor = _mm512_set1_ps(at->scale);
+        if (kind == KV_INT8)
+            factor = _mm512_mul_ps(load_scales(at, tile->begin + i + j * LANES, 0), factor);
         UNROLL
-        for (size_t j = 0; j < vectors; j++)
+        for (size_t h = 0; h < queries; h++)
             _mm512_storeu_ps(tile->p[h] + i + j * LANES,
-                             _mm512_mul_ps(acc[h * vectors + j], scale));
+                             _mm512_mul_ps(acc[h * vectors + j], factor));
     }
 }
 
-INLINE void score_tile(struct tile *tile, size_t queries)
+INLINE void score_tile(struct tile *tile, size_t queries, enum kv_kind kind)
 {
     size_t count = tile->count[queries - 1];
     size_t i = 0;
     if (queries <= GROUP / 2)
         for (; i + ATTENTION_BLOCK < count; i += 2 * ATTENTION_BLOCK)
-            score_blocks(tile, i, 2, queries);
+            score_blocks(tile, i, 2, queries, kind);
     for (; i < count; i += ATTENTION_BLOCK)
-        score_blocks(tile, i, 1, queries);
+        score_blocks(tile, i, 1, queries, kind);
 }
 
 /* Scores to exponentials, tops and sums. What a query does not see of the tile, be it all, changes nothing of its
@@ -133,9 +172,21 @@ INLINE void soften_tile(struct tile *tile, size_t queries)
     _mm512_mask_storeu_ps(pass->top + tile->from, mask, top);
 }
 
+/* Exponentials to the weights of the values' bytes. */
+INLINE void weigh_tile(struct tile *tile, size_t queries)
+{
+    for (size_t i = 0; i < tile->count[queries - 1]; i += LANES) {
+        __m512 scales = load_scales(tile->pass->at, tile->begin + i, 1);
+        for (size_t h = 0; h < queries; h++) {
+            float *p = tile->p[h] + i;
+            _mm512_storeu_ps(p, _mm512_mul_ps(_mm512_loadu_ps(p), scales));
+        }
+    }
+}
+
 /* Where position i of the next tile has its block: its keys are read after this tile's values. The last tile has
  * its own. */
-INLINE const uint16_t *next_keys(const struct tile *tile, size_t i)
+INLINE const unsigned char *next_keys(const struct tile *tile, size_t i)
 {
     const struct pass *pass = tile->pass;
     size_t position = tile->begin + i;
@@ -146,10 +197,11 @@ INLINE const uint16_t *next_keys(const struct tile *tile, size_t i)
 /* Positions [begin, end) of the tile into `vectors` x 16 dimensions from `d` on, of which `mask` are there (all,
  * when vectors > 1), of `queries` queries from `first` on. */
 INLINE void mix_lanes(const struct tile *tile, size_t first, size_t begin, size_t end, size_t d,
-                      size_t vectors, size_t queries)
+                      size_t vectors, size_t queries, enum kv_kind kind)
 {
     const struct attention *at = tile->pass->at;
     const size_t *place = tile->pass->place + tile->from + first;
+    const size_t size = size_of(kind);
     size_t head_dim = at->head_dim;
     __mmask16 mask = lanes_below(vectors > 1 ? LANES : head_dim - d);
     __m512 acc[2 * GROUP];
@@ -165,17 +217,17 @@ INLINE void mix_lanes(const struct tile *tile, size_t first, size_t begin, size_
     for (size_t i = begin; i < end;) {
         size_t slot = i % ATTENTION_BLOCK;
         size_t stop = i - slot + ATTENTION_BLOCK < end ? i - slot + ATTENTION_BLOCK : end;
-        const uint16_t *v = area_of(at, tile->begin + i) + (ATTENTION_BLOCK + slot) * head_dim + d;
-        const uint16_t *next = next_keys(tile, i) + slot * head_dim + d;
-        for (; i < stop; i++, v += head_dim, next += head_dim) {
+        const unsigned char *v =
+            area_of(at, tile->begin + i) + ((ATTENTION_BLOCK + slot) * head_dim + d) * size;
+        const unsigned char *next = next_keys(tile, i) + (slot * head_dim + d) * size;
+        for (; i < stop; i++, v += head_dim * size, next += head_dim * size) {
             __m512 values[4];
             UNROLL
             for (size_t j = 0; j < vectors; j += 2)
-                fetch(next + j * LANES);
+                fetch(next + j * LANES * size);
             UNROLL
             for (size_t j = 0; j < vectors; j++)
-                values[j] = widen(vectors > 1 ? load_halves(v + j * LANES)
-                                              : _mm256_maskz_loadu_epi16(mask, v));
+                values[j] = load_values(kind, v + j * LANES * size, vectors > 1, mask);
             UNROLL
             for (size_t h = 0; h < queries; h++) {
                 __m512 p = _mm512_set1_ps(tile->p[first + h][i]);
@@ -194,53 +246,75 @@ INLINE void mix_lanes(const struct tile *tile, size_t first, size_t begin, size_
 }
 
 INLINE void mix_positions(const struct tile *tile, size_t first, size_t begin, size_t end,
-                          size_t queries)
+                          size_t queries, enum kv_kind kind)
 {
     size_t head_dim = tile->pass->at->head_dim;
     size_t d = 0;
     if (queries <= GROUP / 2)
         for (; d + 4 * LANES <= head_dim; d += 4 * LANES)
-            mix_lanes(tile, first, begin, end, d, 4, queries);
+            mix_lanes(tile, first, begin, end, d, 4, queries, kind);
     for (; d + 2 * LANES <= head_dim; d += 2 * LANES)
-        mix_lanes(tile, first, begin, end, d, 2, queries);
+        mix_lanes(tile, first, begin, end, d, 2, queries, kind);
     for (; d < head_dim; d += LANES)
-        mix_lanes(tile, first, begin, end, d, 1, queries);
+        mix_lanes(tile, first, begin, end, d, 1, queries, kind);
 }
 
 /* The positions that not the whole group sees. */
-static __attribute__((noinline)) void mix_rest(struct tile *tile, size_t queries)
+INLINE void mix_rest(struct tile *tile, size_t queries, enum kv_kind kind)
 {
     for (size_t h = 0; h < queries; h++) {
         tile->keep[h] = 1; // it was taken with the others
         if (tile->count[h] > tile->count[0])
-            mix_positions(tile, h, tile->count[0], tile->count[h], 1);
+            mix_positions(tile, h, tile->count[0], tile->count[h], 1, kind);
     }
 }
 
-INLINE void attend_tile(struct tile *tile, size_t queries)
+static __attribute__((noinline)) void mix_rest_f16(struct tile *tile, size_t queries)
 {
-    score_tile(tile, queries);
-    soften_tile(tile, queries);
-    mix_positions(tile, 0, 0, tile->count[0], queries);
-    if (tile->count[queries - 1] > tile->count[0]) mix_rest(tile, queries);
+    mix_rest(tile, queries, KV_F16);
 }
 
-static void attend_group(struct tile *tile, size_t queries)
+static __attribute__((noinline)) void mix_rest_int8(struct tile *tile, size_t queries)
+{
+    mix_rest(tile, queries, KV_INT8);
+}
+
+INLINE void attend_tile(struct tile *tile, size_t queries, enum kv_kind kind)
+{
+    score_tile(tile, queries, kind);
+    soften_tile(tile, queries);
+    if (kind == KV_INT8) weigh_tile(tile, queries);
+    mix_positions(tile, 0, 0, tile->count[0], queries, kind);
+    if (tile->count[queries - 1] == tile->count[0]) return;
+    kind == KV_INT8 ? mix_rest_int8(tile, queries) : mix_rest_f16(tile, queries);
+}
+
+INLINE void attend_queries(struct tile *tile, size_t queries, enum kv_kind kind)
 {
     switch (queries) {
-    case 1: attend_tile(tile, 1); break;
-    case 2: attend_tile(tile, 2); break;
-    case 3: attend_tile(tile, 3); break;
-    case 4: attend_tile(tile, 4); break;
-    case 5: attend_tile(tile, 5); break;
-    case 6: attend_tile(tile, 6); break;
-    case 7: attend_tile(tile, 7); break;
-    case 8: attend_tile(tile, 8); break;
-    case 9: attend_tile(tile, 9); break;
-    case 10: attend_tile(tile, 10); break;
-    case 11: attend_tile(tile, 11); break;
-    default: attend_tile(tile, GROUP); break;
+    case 1: attend_tile(tile, 1, kind); break;
+    case 2: attend_tile(tile, 2, kind); break;
+    case 3: attend_tile(tile, 3, kind); break;
+    case 4: attend_tile(tile, 4, kind); break;
+    case 5: attend_tile(tile, 5, kind); break;
+    case 6: attend_tile(tile, 6, kind); break;
+    case 7: attend_tile(tile, 7, kind); break;
+    case 8: attend_tile(tile, 8, kind); break;
+    case 9: attend_tile(tile, 9, kind); break;
+    case 10: attend_tile(tile, 10, kind); break;
+    case 11: attend_tile(tile, 11, kind); break;
+    default: attend_tile(tile, GROUP, kind); break;
     }
+}
+
+static void attend_group_f16(struct tile *tile, size_t queries)
+{
+    attend_queries(tile, queries, KV_F16);
+}
+
+static void attend_group_int8(struct tile *tile, size_t queries)
+{
+    attend_queries(tile, queries, KV_INT8);
 }
 
 static void begin_pass(struct pass *pass, size_t first)
@@ -272,7 +346,7 @@ static void walk_tiles(struct pass *pass)
                 size_t count = visible > tile.begin ? visible - tile.begin : 0;
                 tile.count[h] = count < ATTENTION_TILE ? count : ATTENTION_TILE;
             }
-            if (tile.count[queries - 1] > 0) attend_group(&tile, queries);
+            if (tile.count[queries - 1] > 0) pass->attend_group(&tile, queries);
         }
     }
 }
@@ -287,12 +361,14 @@ static void end_pass(const struct pass *pass)
     }
 }
 
-static void attention(const struct attention *at)
+static void attend(const struct attention *at,
+                   void (*attend_group)(struct tile *tile, size_t queries))
 {
     size_t queries = at->rows * at->heads;
     size_t passes = (queries + PASS - 1) / PASS;
     struct pass pass;
     pass.at = at;
+    pass.attend_group = attend_group;
     for (size_t i = 0; i < passes; i++) {
         size_t first = queries * i / passes;
         pass.queries = queries * (i + 1) / passes - first;
@@ -302,25 +378,18 @@ static void attention(const struct attention *at)
     }
 }
 
-static void kv_write(void *area, size_t slot, const float *k, const float *v, size_t head_dim)
+static void attention_f16(const struct attention *at)
 {
-    uint16_t *keys = area;
-    uint16_t *values = keys + (ATTENTION_BLOCK + slot) * head_dim;
-    for (size_t d = 0; d < head_dim; d += LANES) {
-        __mmask16 mask = lanes_below(head_dim - d);
-        uint16_t column[LANES];
-        __m256i halves =
-            _mm512_cvtps_ph(_mm512_maskz_loadu_ps(mask, k + d), _MM_FROUND_TO_NEAREST_INT);
-        _mm256_storeu_si256((__m256i *)(void *)column, halves);
-        for (size_t i = 0; i < LANES && d + i < head_dim; i++)
-            keys[(d + i) * ATTENTION_BLOCK + slot] = column[i];
-        halves = _mm512_cvtps_ph(_mm512_maskz_loadu_ps(mask, v + d), _MM_FROUND_TO_NEAREST_INT);
-        _mm256_mask_storeu_epi16(values + d, mask, halves);
-    }
+    attend(at, attend_group_f16);
+}
+
+static void attention_int8(const struct attention *at)
+{
+    attend(at, attend_group_int8);
 }
 
 void avx512_fill_attention(struct ops *ops)
 {
-    ops->attention[KV_F16] = attention;
-    ops->kv_write[KV_F16] = kv_write;
+    ops->attention[KV_F16] = attention_f16;
+    ops->attention[KV_INT8] = attention_int8;
 }

@@ -2,7 +2,6 @@
 
 #include "node/engine/prefix.h"
 
-#include "kernels/attention.h"
 #include "wire/message.h"
 
 #include "base/mem.h"
@@ -30,7 +29,8 @@ static uint32_t blocks_of(uint32_t token_count)
 
 size_t kv_block_size(const struct kv_shape *shape)
 {
-    return attention_area_size(shape->head_dim) * shape->layer_count * shape->kv_head_count;
+    return attention_area_size(shape->kind, shape->head_dim) * shape->layer_count *
+           shape->kv_head_count;
 }
 
 enum err kv_pool_new(struct kv_pool **out, const struct kv_shape *shape)
@@ -53,7 +53,7 @@ enum err kv_pool_new(struct kv_pool **out, const struct kv_shape *shape)
         .shape = *shape,
         .memory = memory,
         .memory_size = size,
-        .part_size = attention_area_size(shape->head_dim),
+        .part_size = attention_area_size(shape->kind, shape->head_dim),
         .block_size = block_size,
         .holders = mem_new(shape->block_count, sizeof *pool->holders),
         .free = mem_new(shape->block_count, sizeof *pool->free),
@@ -100,6 +100,11 @@ struct kv_count kv_count_blocks(const struct kv_pool *pool)
                              .cached = prefix_resting(pool->prefix),
                              .free = pool->free_count,
                              .evicted = pool->evicted};
+}
+
+enum kv_kind kv_kind(const struct kv_pool *pool)
+{
+    return pool->shape.kind;
 }
 
 static uint32_t take_block(struct kv_pool *pool)

@@ -24,6 +24,8 @@
 #ifndef NODE_ENGINE_KV_H
 #define NODE_ENGINE_KV_H
 
+#include "kernels/attention.h"
+
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -44,6 +46,7 @@ struct kv_shape {
     uint32_t head_dim;
     uint32_t block_count; // the whole pool; at most KV_BLOCKS_MAX
     uint64_t root;        // of model and adapter: where cached prefixes begin
+    enum kv_kind kind;    // of the values
 };
 
 /* A zeroed table is empty. Its array has room for `block_max` blocks, given at init. */
@@ -85,6 +88,7 @@ uint32_t kv_blocks_total(const struct kv_pool *pool);
 uint32_t kv_blocks_free(const struct kv_pool *pool);
 /* Free or cached: what a table can get. */
 uint32_t kv_blocks_available(const struct kv_pool *pool);
+enum kv_kind kv_kind(const struct kv_pool *pool);
 
 void kv_table_init(struct kv_table *table, uint32_t token_max);
 /* Gives the blocks back and frees the array. */

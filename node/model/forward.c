@@ -194,7 +194,8 @@ static void place_part(void *argument, size_t part, size_t lane)
     const struct rows_job *job = argument;
     const struct forward *f = job->f;
     const struct model_shape *shape = &f->model->shape;
-    size_t area_size = attention_area_size(shape->head_dim);
+    enum kv_kind kind = f->model->kv;
+    size_t area_size = attention_area_size(kind, shape->head_dim);
     for (size_t i = part * PART_ROWS; i < part_end(part, f->row_count); i++) {
         const struct row *row = &f->s.rows[i];
         float *k = f->s.k + i * f->kv_dim;
@@ -203,9 +204,9 @@ static void place_part(void *argument, size_t part, size_t lane)
         turn_heads(f, k, shape->kv_head_count, job->layer->k_norm, row->position);
         char *area = (char *)row->block + job->layer_offset;
         for (size_t head = 0; head < shape->kv_head_count; head++, area += area_size) {
-            f->ops->kv_write[KV_F16](area, row->position % KV_BLOCK_TOKENS,
-                                     k + head * shape->head_dim, v + head * shape->head_dim,
-                                     shape->head_dim);
+            f->ops->kv_write[kind](area, row->position % KV_BLOCK_TOKENS,
+                                   k + head * shape->head_dim, v + head * shape->head_dim,
+                                   shape->head_dim);
         }
     }
 }
@@ -240,7 +241,7 @@ static void attend_part(void *argument, size_t part, size_t lane)
         .q = f->s.q + at,
         .out = f->s.mixed + at,
         .blocks = f->s.rows[span->row].blocks,
-        .offset = job->layer_offset + kv_head * attention_area_size(shape->head_dim),
+        .offset = job->layer_offset + kv_head * attention_area_size(f->model->kv, shape->head_dim),
         .rows = span->count,
         .row_stride = f->q_dim,
         .heads = group,
@@ -248,7 +249,7 @@ static void attend_part(void *argument, size_t part, size_t lane)
         .positions = (size_t)f->s.rows[span->row].position + 1,
         .scale = 1 / sqrtf((float)shape->head_dim),
     };
-    f->ops->attention[KV_F16](&attention);
+    f->ops->attention[f->model->kv](&attention);
 }
 
 /* Queries times positions, nearly. */
@@ -496,6 +497,7 @@ static void fill_rope(struct forward *f)
 enum err forward_new(struct forward **out, const struct model *model, struct kv_pool *pool,
                      struct team *team, const struct forward_limits *limits)
 {
+    must(kv_kind(pool) == model->kv); // what the numerics digest says
     must(limits->rows_max > 0 && limits->logits_max <= MODEL_VOCAB_MAX);
     must(limits->context_max > 0 && limits->context_max <= MODEL_CONTEXT_MAX);
     if (limits->rows_max > FORWARD_ROWS_MAX) {

@@ -23,11 +23,12 @@ static enum float_gemm float_gemm_of(const struct model_options *options)
 
 /* What decides the bits of this model's results beside its own bytes. Two nodes may continue one another's
  * streams only when this is equal; the rung and the number of threads are not in it (design promise 1). */
-static struct digest digest_numerics(enum float_gemm float_gemm)
+static struct digest digest_numerics(enum float_gemm float_gemm, enum kv_kind kv)
 {
     char text[96];
-    int size = snprintf(text, sizeof text, "qiao numerics version=%d float_gemm=%s kv=f16",
-                        NUMERICS_VERSION, float_gemm == FLOAT_GEMM_BLAS ? "blas" : "exact");
+    int size = snprintf(text, sizeof text, "qiao numerics version=%d float_gemm=%s kv=%s",
+                        NUMERICS_VERSION, float_gemm == FLOAT_GEMM_BLAS ? "blas" : "exact",
+                        kv == KV_INT8 ? "int8" : "f16");
     return digest_of(text, (size_t)size);
 }
 
@@ -126,7 +127,8 @@ enum err model_load(struct model **out, const char *path, const struct model_opt
     TRY(gguf_open(&gguf, path));
     struct model *model = mem_new(1, sizeof *model);
     model->ops = options->ops;
-    model->numerics = digest_numerics(float_gemm_of(options));
+    model->numerics = digest_numerics(float_gemm_of(options), options->kv);
+    model->kv = options->kv;
     enum err err = load(model, gguf, path, options);
     gguf_close(gguf);
     if (err) {
@@ -149,6 +151,11 @@ void model_free(struct model *model)
 const struct model_shape *model_shape(const struct model *model)
 {
     return &model->shape;
+}
+
+enum kv_kind model_kv(const struct model *model)
+{
+    return model->kv;
 }
 
 const struct digest *model_digest(const struct model *model)

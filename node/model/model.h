@@ -11,6 +11,8 @@
 #ifndef NODE_MODEL_MODEL_H
 #define NODE_MODEL_MODEL_H
 
+#include "kernels/attention.h"
+
 #include "base/digest.h"
 #include "base/err.h"
 
@@ -52,6 +54,7 @@ struct model_options {
     const struct ops *ops; // the rung; outlives the model
     struct team *team;     // for packing in parallel
     enum model_float_gemm float_gemm;
+    enum kv_kind kv;      // what keys and values are rounded to; in the numerics digest
     uint32_t context_max; // limits shape.context_length; 0: as trained
 };
 
@@ -60,9 +63,11 @@ enum err model_load(struct model **out, const char *path, const struct model_opt
 void model_free(struct model *model);
 
 const struct model_shape *model_shape(const struct model *model);
+/* That the model was loaded for; its pool has the same. */
+enum kv_kind model_kv(const struct model *model);
 /* Of the whole file's bytes. */
 const struct digest *model_digest(const struct model *model);
-/* Of the numerics contract as this model is run (version, float_gemm). */
+/* Of the numerics contract as this model is run (version, float_gemm, kv). */
 const struct digest *model_numerics(const struct model *model);
 /* The text pack's bytes (base/gguf.h: gguf_write_pack), kept from load. */
 const struct buf *model_pack(const struct model *model);

@@ -54,6 +54,7 @@ struct model {
     const struct ops *ops;
     struct digest digest;
     struct digest numerics;
+    enum kv_kind kv;
     struct buf pack;
 
     struct packed embedding;   // [vocab_size, dim]

@@ -42,6 +42,7 @@ static enum err build(struct decoder *d, const struct decoder_options *options)
         .ops = &d->ops,
         .team = d->team,
         .float_gemm = options->float_gemm,
+        .kv = options->kv,
         .context_max = options->context_max,
     };
     TRY(model_load(&d->model, options->model, &model_options));
@@ -56,6 +57,7 @@ static enum err build(struct decoder *d, const struct decoder_options *options)
         .kv_head_count = shape->kv_head_count,
         .head_dim = shape->head_dim,
         .block_count = blocks * sequences,
+        .kind = options->kv,
     };
     TRY(kv_pool_new(&d->pool, &kv_shape));
     uint32_t rows = options->rows_max ? options->rows_max : ROWS_PRESET;

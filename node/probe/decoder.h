@@ -32,6 +32,7 @@ struct decoder_options {
     const char *rung;  // NULL or "": QIAO_CPU's, or the highest
     uint32_t threads;  // 0: one for each core that this process may use
     enum model_float_gemm float_gemm;
+    enum kv_kind kv;
     uint32_t context_max;   // 0: as trained; a smaller one limits it
     uint32_t rows_max;      // of a step; 0: 512
     uint32_t sequences_max; // whole contexts that the pool has room for; 0: one

@@ -42,6 +42,17 @@ static enum err read_float_gemm(const char *text, enum model_float_gemm *out)
     return ERR_OK;
 }
 
+static enum err read_kv(const char *text, enum kv_kind *out)
+{
+    if (strcmp(text, "f16") == 0)
+        *out = KV_F16;
+    else if (strcmp(text, "int8") == 0)
+        *out = KV_INT8;
+    else
+        return err_note(ERR_INVALID, "--kv %s: not f16 or int8", text);
+    return ERR_OK;
+}
+
 enum err probe_decoder_options(const struct probe_conf *conf, struct decoder_options *out)
 {
     if (!*conf->model) return err_note(ERR_INVALID, "--model FILE is missing: which GGUF file?");
@@ -54,5 +65,6 @@ enum err probe_decoder_options(const struct probe_conf *conf, struct decoder_opt
         .threads = thread_counts ? threads[0] : 0,
         .context_max = (uint32_t)conf->context,
     };
+    TRY(read_kv(conf->kv, &out->kv));
     return read_float_gemm(conf->float_gemm, &out->float_gemm);
 }

@@ -24,6 +24,7 @@ enum {
 #define FLOAT_LIMIT  1e-4 // F16, BF16: mean KL of a file
 #define FILE_LIMIT   1.6  // quantised: of a file, times llama.cpp's
 #define POOLED_LIMIT 1.25 // quantised: of all files of a type, times llama.cpp's
+#define INT8_LIMIT   3e-3 // KL(f16 KV || int8 KV): mean of a file
 
 static const char *const float_files[] = {"llama-F16", "qwen3-F16", "llama-BF16"};
 
@@ -106,8 +107,7 @@ static double given_limit(const char *name)
     return mean;
 }
 
-static double sequence_divergence(struct decoder *decoder, const json_t *sequence,
-                                  const float *reference)
+static void sequence_logits(struct decoder *decoder, const json_t *sequence, float *out)
 {
     uint32_t count = (uint32_t)json_array_size(sequence);
     int32_t *ids = mem_new(count, sizeof *ids);
@@ -116,28 +116,44 @@ static double sequence_divergence(struct decoder *decoder, const json_t *sequenc
     struct kv_table table;
     kv_table_init(&table, count);
     assert_int_equal(decoder_extend(decoder, &table, ids, count, 0), ERR_OK);
-    double result = divergence(reference, forward_logits(decoder->forward, 0));
+    memcpy(out, forward_logits(decoder->forward, 0), VOCAB * sizeof *out);
     kv_table_fini(decoder->pool, &table);
     mem_free(ids);
-    return result;
+}
+
+/* [SEQUENCES][VOCAB], the caller's to mem_free(). */
+static float *our_logits(const char *name, const char *rung, enum kv_kind kv)
+{
+    struct decoder_options options = {
+        .model = shared(name, ".gguf"), .rung = rung, .threads = 2, .kv = kv, .context_max = 128};
+    struct decoder *decoder;
+    if (decoder_new(&decoder, &options) != ERR_OK) fail_msg("%s", err_text());
+    float *logits = mem_new((size_t)SEQUENCES * VOCAB, sizeof *logits);
+    json_t *sequences = json_load_file(shared("tokens", ".json"), 0, NULL);
+    assert_int_equal(json_array_size(sequences), SEQUENCES);
+    for (size_t i = 0; i < SEQUENCES; i++)
+        sequence_logits(decoder, json_array_get(sequences, i), logits + i * VOCAB);
+    json_decref(sequences);
+    decoder_free(decoder);
+    return logits;
+}
+
+static double mean_of(const float *reference, const float *ours)
+{
+    double sum = 0;
+    for (size_t i = 0; i < SEQUENCES; i++)
+        sum += divergence(reference + i * VOCAB, ours + i * VOCAB);
+    return sum / SEQUENCES;
 }
 
 static double mean_divergence(const char *name, const char *rung)
 {
-    struct decoder_options options = {
-        .model = shared(name, ".gguf"), .rung = rung, .threads = 2, .context_max = 128};
-    struct decoder *decoder;
-    if (decoder_new(&decoder, &options) != ERR_OK) fail_msg("%s", err_text());
     float *reference = given_reference(name);
-    json_t *sequences = json_load_file(shared("tokens", ".json"), 0, NULL);
-    assert_int_equal(json_array_size(sequences), SEQUENCES);
-    double sum = 0;
-    for (size_t i = 0; i < SEQUENCES; i++)
-        sum += sequence_divergence(decoder, json_array_get(sequences, i), reference + i * VOCAB);
-    json_decref(sequences);
+    float *ours = our_logits(name, rung, KV_F16);
+    double mean = mean_of(reference, ours);
     mem_free(reference);
-    decoder_free(decoder);
-    return sum / SEQUENCES;
+    mem_free(ours);
+    return mean;
 }
 
 /* Under the sanitizers the scalar column takes minutes; that it gives the other's bits is shown elsewhere. */
@@ -199,6 +215,28 @@ static void float_files_stay_within_the_divergence_limit_on_every_rung(void **st
     }
 }
 
+/* What docs/numerics.md states; the rungs give the same bits, so one is enough. */
+static void int8_keys_and_values_move_the_logits_little(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama-F16",  "qwen3-F16",   "llama-Q8_0",
+                                        "qwen2-Q8_0", "qwen2w-Q8_0", "qwen3-Q8_0"};
+    if (!shared("tokens", ".json")) skip();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        float *reference = given_reference(names[i]);
+        float *plain = our_logits(names[i], NULL, KV_F16);
+        float *small = our_logits(names[i], NULL, KV_INT8);
+        double moved = mean_of(plain, small);
+        print_message(
+            "int8 KV  %-12s mean KL to f16 KV %.3e, reference to int8 %.3e, to f16 %.3e\n",
+            names[i], moved, mean_of(reference, small), mean_of(reference, plain));
+        assert_true(moved > 0 && moved <= INT8_LIMIT);
+        mem_free(reference);
+        mem_free(plain);
+        mem_free(small);
+    }
+}
+
 static void shared_models_give_the_same_bits_every_way(void **state)
 {
     (void)state;
@@ -209,7 +247,8 @@ static void shared_models_give_the_same_bits_every_way(void **state)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path = mem_copy_text(shared(names[i], ".gguf"));
         assert_non_null(path);
-        assert_same_bits(path, 45);
+        assert_same_bits(path, 45, KV_F16);
+        assert_same_bits(path, 45, KV_INT8);
         mem_free(path);
     }
 }
@@ -219,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quantised_files_stay_within_the_divergence_limits_on_every_rung),
         cmocka_unit_test(float_files_stay_within_the_divergence_limit_on_every_rung),
+        cmocka_unit_test(int8_keys_and_values_move_the_logits_little),
         cmocka_unit_test(shared_models_give_the_same_bits_every_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

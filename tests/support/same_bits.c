@@ -26,6 +26,7 @@ struct way {
     uint32_t chunk; // tokens that a sequence takes in one step at most
     bool mates;     // all sequences together, or each alone
     bool prefix;    // begin on blocks that another sequence wrote
+    enum kv_kind kv;
 };
 
 struct sequence {
@@ -55,6 +56,7 @@ static struct decoder *given_decoder(const char *model, const struct way *way, u
         .model = model,
         .rung = way->rung,
         .threads = way->threads,
+        .kv = way->kv,
         .context_max = length,
         .rows_max = ROWS,
         .sequences_max = ROWS, // so that every row of a step may ask for logits
@@ -175,14 +177,14 @@ static uint32_t vocab_of(const char *model)
     return vocab_size;
 }
 
-void assert_same_bits(const char *model, uint32_t length)
+void assert_same_bits(const char *model, uint32_t length, enum kv_kind kv)
 {
-    static const struct way plain = {"scalar", 1, 1, false, false};
-    static const struct way ways[] = {
-        {"scalar", 2, 7, true, false},  {"scalar", 1, ROWS, false, true},
-        {"avx512", 1, 1, false, false}, {"avx512", 1, 7, true, false},
-        {"avx512", 2, 32, true, false}, {"avx512", 2, ROWS, false, false},
-        {"avx512", 2, 7, false, true},  {"avx512", 2, 1, true, false},
+    const struct way plain = {"scalar", 1, 1, false, false, kv};
+    const struct way ways[] = {
+        {"scalar", 2, 7, true, false, kv},  {"scalar", 1, ROWS, false, true, kv},
+        {"avx512", 1, 1, false, false, kv}, {"avx512", 1, 7, true, false, kv},
+        {"avx512", 2, 32, true, false, kv}, {"avx512", 2, ROWS, false, false, kv},
+        {"avx512", 2, 7, false, true, kv},  {"avx512", 2, 1, true, false, kv},
     };
     uint32_t vocab_size = vocab_of(model);
     struct sequence sequences[SEQUENCES] = {{0}};

@@ -5,10 +5,12 @@
 #ifndef TESTS_SUPPORT_SAME_BITS_H
 #define TESTS_SUPPORT_SAME_BITS_H
 
+#include "kernels/attention.h"
+
 #include <stdint.h>
 
-/* `model` is a file's path; `length` the longest sequence. Fails the running CMocka test with the way, sequence and
+/* `model` is a file's path; `length` the longest sequence; `kv` what keys and values are kept in. Fails the running CMocka test with the way, sequence and
  * position of the first difference. */
-void assert_same_bits(const char *model, uint32_t length);
+void assert_same_bits(const char *model, uint32_t length, enum kv_kind kv);
 
 #endif

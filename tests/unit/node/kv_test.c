@@ -116,7 +116,7 @@ static void areas_of_a_block_do_not_overlap(void **state)
 {
     (void)state;
     struct kv_pool *pool = given_pool(2);
-    struct kv_shape shape = {2, 3, HEAD_DIM, 2, 0};
+    struct kv_shape shape = {2, 3, HEAD_DIM, 2, 0, KV_F16};
     size_t part = kv_block_size(&shape) / 6;
     unsigned char *first = kv_block_at(pool, 0, 0, 0);
     assert_int_equal((uintptr_t)first % 64, 0);
@@ -135,7 +135,7 @@ static void a_pool_beyond_the_address_space_is_an_error(void **state)
 {
     (void)state;
     struct kv_pool *pool = NULL;
-    struct kv_shape shape = {512, 1024, 256, UINT32_MAX, 0};
+    struct kv_shape shape = {512, 1024, 256, UINT32_MAX, 0, KV_F16};
     assert_int_equal(kv_pool_new(&pool, &shape), ERR_NO_MEMORY);
     assert_null(pool);
 }

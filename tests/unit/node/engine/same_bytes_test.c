@@ -30,6 +30,7 @@ struct way {
     struct batch_limits limits;
     uint32_t blocks;
     bool shares; // blocks, in each tenant; and all is asked twice, so that the second time is warm
+    enum kv_kind kv;
 };
 
 static uint32_t best_features(void)
@@ -102,13 +103,14 @@ static struct tally answer(const char *path, const struct way *way, struct mixed
     ops_select(&ops, way->features);
     assert_int_equal(team_new(&team, way->threads), ERR_OK);
     struct model_options model_options = {
-        .ops = &ops, .team = team, .float_gemm = MODEL_FLOAT_EXACT};
+        .ops = &ops, .team = team, .float_gemm = MODEL_FLOAT_EXACT, .kv = way->kv};
     if (model_load(&model, path, &model_options) != ERR_OK) fail_msg("%s", err_text());
     const struct model_shape *shape = model_shape(model);
     struct kv_shape kv_shape = {.layer_count = shape->layer_count,
                                 .kv_head_count = shape->kv_head_count,
                                 .head_dim = shape->head_dim,
-                                .block_count = way->blocks};
+                                .block_count = way->blocks,
+                                .kind = way->kv};
     assert_int_equal(kv_pool_new(&pool, &kv_shape), ERR_OK);
     struct forward_limits limits = {.rows_max = way->limits.batch_tokens,
                                     .logits_max = way->limits.logits_max ? way->limits.logits_max
@@ -169,12 +171,13 @@ static const enum ways most_ways = WAYS_FEW;
 static const enum ways most_ways = WAYS_ALL;
 #endif
 
-static void check_rung(const char *path, uint32_t features, enum ways ways)
+static void check_rung(const char *path, uint32_t features, enum kv_kind kv, enum ways ways)
 {
     struct pace pace;
     pace_init(&pace, &(struct pace_options){.stretch_percent = 170});
     struct way way = together(features, 2, 64);
     way.shares = true;
+    way.kv = kv;
     check_way(path, &way, false);
     way.blocks = CONTEXT / KV_BLOCK_TOKENS + 3;
     check_way(path, &way, true);
@@ -187,19 +190,23 @@ static void check_rung(const char *path, uint32_t features, enum ways ways)
     check_way(path, &way, true);
     if (ways == WAYS_FEW) return;
     way = alone(features);
+    way.kv = kv;
     check_way(path, &way, false);
     way = together(features, 1, 16);
     way.shares = true;
+    way.kv = kv;
     check_way(path, &way, false);
     way = together(features, 1, 512);
+    way.kv = kv;
     check_way(path, &way, false);
 }
 
-static void check_model(const struct tiny_model *tiny, enum ways ways)
+static void check_model(const struct tiny_model *tiny, enum kv_kind kv, enum ways ways)
 {
     char path[TINY_MODEL_PATH_MAX];
     tiny_model_file(path, tiny);
     struct way way = alone(0);
+    way.kv = kv;
     answer(path, &way, wanted);
     size_t ids = 0;
     for (size_t i = 0; i < REQUESTS; i++)
@@ -212,7 +219,7 @@ static void check_model(const struct tiny_model *tiny, enum ways ways)
             print_message("skipped: no rung %s here\n", rung->name);
             continue;
         }
-        check_rung(path, rung->features, ways);
+        check_rung(path, rung->features, kv, ways);
     }
     unlink(path);
 }
@@ -221,7 +228,7 @@ static void a_quantised_qwen3_gives_the_same_bytes_in_any_company(void **state)
 {
     (void)state;
     check_model(&(struct tiny_model){.architecture = "qwen3", .type = GGUF_TENSOR_Q8_0, .seed = 1},
-                most_ways);
+                KV_F16, most_ways);
 }
 
 static void a_half_precision_llama_gives_the_same_bytes_in_any_company(void **state)
@@ -230,14 +237,21 @@ static void a_half_precision_llama_gives_the_same_bytes_in_any_company(void **st
     check_model(
         &(struct tiny_model){
             .architecture = "llama", .type = GGUF_TENSOR_F16, .seed = 2, .rope_freqs = true},
-        WAYS_FEW);
+        KV_F16, WAYS_FEW);
 }
 
 static void a_float_qwen2_gives_the_same_bytes_in_any_company(void **state)
 {
     (void)state;
     check_model(&(struct tiny_model){.architecture = "qwen2", .type = GGUF_TENSOR_F32, .seed = 3},
-                WAYS_FEW);
+                KV_F16, WAYS_FEW);
+}
+
+static void eight_bit_keys_and_values_give_the_same_bytes_in_any_company(void **state)
+{
+    (void)state;
+    check_model(&(struct tiny_model){.architecture = "qwen2", .type = GGUF_TENSOR_Q8_0, .seed = 4},
+                KV_INT8, most_ways);
 }
 
 /* Of the tests before it; whether one model's answers fill a pool is chance. */
@@ -290,6 +304,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_half_precision_llama_gives_the_same_bytes_in_any_company),
         cmocka_unit_test(a_float_qwen2_gives_the_same_bytes_in_any_company),
         cmocka_unit_test(some_that_shared_blocks_were_preempted),
+        cmocka_unit_test(eight_bit_keys_and_values_give_the_same_bytes_in_any_company),
         cmocka_unit_test(glibc_without_avx2_and_fma_gives_the_same_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,21 +133,25 @@ static void digests_tell_models_and_numerics_apart(void **state)
 {
     (void)state;
     char path[TINY_MODEL_PATH_MAX];
-    struct model *first, *second, *third;
+    struct model *first, *second, *third, *fourth;
     tiny_model_file(path, &(struct tiny_model){.seed = 1});
     struct model_options blas = {.ops = &ops, .team = team, .float_gemm = MODEL_FLOAT_BLAS};
     assert_int_equal(load_file(path, 0, &first), ERR_OK);
+    struct model_options int8 = {.ops = &ops, .team = team, .kv = KV_INT8};
     assert_int_equal(model_load(&second, path, &blas), ERR_OK);
+    assert_int_equal(model_load(&fourth, path, &int8), ERR_OK);
     unlink(path);
     assert_int_equal(load_tiny(&(struct tiny_model){.seed = 2}, &third), ERR_OK);
 
     assert_true(digest_equal(model_digest(first), model_digest(second)));
     assert_false(digest_equal(model_numerics(first), model_numerics(second)));
+    assert_false(digest_equal(model_numerics(first), model_numerics(fourth)));
     assert_false(digest_equal(model_digest(first), model_digest(third)));
     assert_true(digest_equal(model_numerics(first), model_numerics(third)));
     model_free(first);
     model_free(second);
     model_free(third);
+    model_free(fourth);
 }
 
 static void a_vocabulary_without_weights_is_no_model(void **state)
