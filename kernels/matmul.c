@@ -99,17 +99,39 @@ static void prepare(struct team *team, const struct ops *ops, struct matmul_acts
     *made = true;
 }
 
+bool matmul_quantises(const struct packed *weights)
+{
+    return packed_quantised(weights->kind);
+}
+
+void matmul_acts_quantise(struct matmul_acts *acts, const struct ops *ops,
+                          const struct matmul_range *piece)
+{
+    must(piece->begin % QUANT_BLOCK == 0 && piece->end % QUANT_BLOCK == 0);
+    ops->quantise(&acts->acts, piece->row_begin, piece->row_end, piece->begin / QUANT_BLOCK,
+                  piece->end / QUANT_BLOCK);
+}
+
+void matmul_acts_ready(struct matmul_acts *acts)
+{
+    acts->quantised = true;
+}
+
 /* How one product is cut: parts of `tiles` tiles x `rows` rows, the rows of a group of tiles in a run so that its
  * weights are read from memory once. */
-struct matmul_job {
-    const struct ops *ops;
-    const struct packed *weights;
-    const struct acts *acts;
-    const float *bias;
-    float *out;
+struct matmul_cut {
     size_t tiles;
     size_t rows;
     size_t row_parts;
+    size_t parts;
+};
+
+struct matmul_job {
+    const struct ops *ops;
+    const struct acts *acts;
+    const struct matmul_item *items;
+    size_t count;
+    struct matmul_cut cuts[MATMUL_ITEMS_MAX];
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -128,52 +150,110 @@ static void run_blas(const struct gemm *gemm, size_t n0, size_t n1)
                 w + n0 * k, (int)k, 0.0f, gemm->out + gemm->row_begin * outputs + n0, (int)outputs);
 }
 
+static void run_gemm(const struct ops *ops, const struct gemm *gemm,
+                     const struct matmul_range *range)
+{
+    if (gemm->weights->kind == PACKED_ROWS)
+        run_blas(gemm, range->begin, range->end);
+    else
+        ops->gemm[gemm->weights->kind](gemm);
+}
+
+static void run_item(const struct matmul_job *job, const struct matmul_item *item,
+                     const struct matmul_cut *cut, size_t part)
+{
+    size_t outputs = item->weights->rows;
+    struct gemm gemm = {.weights = item->weights, .acts = job->acts, .out = item->out};
+    gemm.tile_begin = part / cut->row_parts * cut->tiles;
+    gemm.tile_end = smaller(gemm.tile_begin + cut->tiles, packed_tiles(item->weights));
+    gemm.row_begin = part % cut->row_parts * cut->rows;
+    gemm.row_end = smaller(gemm.row_begin + cut->rows, job->acts->rows);
+    struct matmul_range range = {
+        .row_begin = gemm.row_begin,
+        .row_end = gemm.row_end,
+        .begin = gemm.tile_begin * PACK_TILE,
+        .end = smaller(gemm.tile_end * PACK_TILE, outputs),
+    };
+    run_gemm(job->ops, &gemm, &range);
+    for (size_t row = range.row_begin; item->bias && row < range.row_end; row++) {
+        job->ops->add(item->out + row * outputs + range.begin, item->bias + range.begin,
+                      range.end - range.begin);
+    }
+    if (item->twin) {
+        gemm.weights = item->twin;
+        gemm.out = item->twin_out;
+        run_gemm(job->ops, &gemm, &range);
+    }
+    if (item->finish) item->finish(item->argument, &range);
+}
+
 static void matmul_part(void *argument, size_t part, size_t lane)
 {
     (void)lane;
     const struct matmul_job *job = argument;
-    size_t outputs = job->weights->rows;
-    struct gemm gemm = {.weights = job->weights, .acts = job->acts, .out = job->out};
-    gemm.tile_begin = part / job->row_parts * job->tiles;
-    gemm.tile_end = smaller(gemm.tile_begin + job->tiles, packed_tiles(job->weights));
-    gemm.row_begin = part % job->row_parts * job->rows;
-    gemm.row_end = smaller(gemm.row_begin + job->rows, job->acts->rows);
-    size_t n0 = gemm.tile_begin * PACK_TILE;
-    size_t n1 = smaller(gemm.tile_end * PACK_TILE, outputs);
+    size_t i = 0;
+    while (part >= job->cuts[i].parts)
+        part -= job->cuts[i++].parts;
+    run_item(job, &job->items[i], &job->cuts[i], part);
+}
 
-    if (job->weights->kind == PACKED_ROWS)
-        run_blas(&gemm, n0, n1);
-    else
-        job->ops->gemm[gemm.weights->kind](&gemm);
-    if (!job->bias) return;
-    for (size_t row = gemm.row_begin; row < gemm.row_end; row++)
-        job->ops->add(job->out + row * outputs + n0, job->bias + n0, n1 - n0);
+static size_t item_bytes(const struct matmul_item *item)
+{
+    size_t bytes = packed_tile_size(item->weights);
+    if (item->twin) bytes += packed_tile_size(item->twin);
+    return bytes;
+}
+
+/* Parts of about `bytes` of weights, in pairs of tiles. */
+static struct matmul_cut cut_item(const struct matmul_item *item, size_t rows, size_t bytes)
+{
+    size_t tiles = packed_tiles(item->weights);
+    size_t pairs = bytes / 2 / item_bytes(item);
+    struct matmul_cut cut = {.tiles = pairs > 0 ? 2 * pairs : 2, .rows = PART_ROWS};
+    if (cut.tiles > tiles) cut.tiles = tiles;
+    if (item->weights->kind == PACKED_ROWS)
+        cut.rows = rows; // OpenBLAS blocks for the caches itself
+    cut.row_parts = ceil_div(rows, cut.rows);
+    cut.parts = ceil_div(tiles, cut.tiles) * cut.row_parts;
+    return cut;
+}
+
+void matmul_items(struct team *team, const struct ops *ops, struct matmul_acts *acts,
+                  const struct matmul_item *items, size_t count)
+{
+    must(count <= MATMUL_ITEMS_MAX);
+    size_t rows = acts->acts.rows;
+    if (rows == 0) return;
+    struct matmul_job job = {.ops = ops, .acts = &acts->acts, .items = items, .count = count};
+    bool blas = false;
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct packed *weights = items[i].weights;
+        const struct packed *twin = items[i].twin;
+        must(weights->cols == acts->acts.cols);
+        must(!twin || (twin->cols == weights->cols && twin->rows == weights->rows));
+        prepare(team, ops, acts, weights->kind);
+        if (twin) prepare(team, ops, acts, twin->kind);
+        blas |= weights->kind == PACKED_ROWS;
+        total += item_bytes(&items[i]) * packed_tiles(weights);
+    }
+    size_t threads = team_size(team);
+    if (blas) openblas_set_num_threads(1);
+    size_t bytes = ceil_div(total, threads * (blas ? 1 : PARTS_PER_THREAD));
+    if (!blas) bytes = smaller(bytes, PART_BYTES);
+    size_t parts = 0;
+    for (size_t i = 0; i < count; i++) {
+        job.cuts[i] = cut_item(&items[i], rows, bytes);
+        parts += job.cuts[i].parts;
+    }
+    team_run(team, parts, matmul_part, &job);
 }
 
 void matmul(struct team *team, const struct ops *ops, const struct packed *weights,
             struct matmul_acts *acts, const float *bias, float *out)
 {
-    must(acts->acts.cols == weights->cols);
-    if (acts->acts.rows == 0) return;
-    prepare(team, ops, acts, weights->kind);
-
-    struct matmul_job job = {.ops = ops, .weights = weights, .acts = &acts->acts, .bias = bias};
-    job.out = out;
-    size_t tiles = packed_tiles(weights);
-    size_t threads = team_size(team);
-    if (weights->kind == PACKED_ROWS) {
-        // One panel a thread: OpenBLAS blocks for the caches itself.
-        openblas_set_num_threads(1);
-        job.tiles = ceil_div(tiles, threads);
-        job.rows = acts->acts.rows;
-    } else {
-        size_t cached = PART_BYTES / packed_tile_size(weights);
-        size_t shared = ceil_div(tiles, threads * PARTS_PER_THREAD);
-        job.tiles = smaller(shared, cached > 0 ? cached : 1);
-        job.rows = PART_ROWS;
-    }
-    job.row_parts = ceil_div(acts->acts.rows, job.rows);
-    team_run(team, ceil_div(tiles, job.tiles) * job.row_parts, matmul_part, &job);
+    struct matmul_item item = {.weights = weights, .out = out, .bias = bias};
+    matmul_items(team, ops, acts, &item, 1);
 }
 
 struct pack_job {

@@ -12,6 +12,8 @@
 #include "base/rand.h"
 
 #include <math.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -209,6 +211,122 @@ static void an_output_does_not_depend_on_rows_threads_or_rung(void **state)
     }
 }
 
+/* What finish() was told: how often each output came, and where parts began. */
+struct finished {
+    unsigned char times[ROWS][OUTPUTS]; // each touched by the one part that has it
+    const float *out;
+    const float *twin_out;
+    float sum[ROWS * OUTPUTS];
+    atomic_bool misplaced;
+};
+
+static void add_both(void *argument, const struct matmul_range *part)
+{
+    struct finished *finished = argument;
+    if (part->begin % 32 != 0 || (part->end % 32 != 0 && part->end != OUTPUTS))
+        atomic_store(&finished->misplaced, true);
+    for (size_t row = part->row_begin; row < part->row_end; row++) {
+        for (size_t n = part->begin; n < part->end; n++) {
+            size_t at = row * OUTPUTS + n;
+            finished->times[row][n]++;
+            finished->sum[at] = finished->out[at] + finished->twin_out[at];
+        }
+    }
+}
+
+static void check_items(const struct scene *scene, const struct scene *twin, struct team *team,
+                        size_t rows)
+{
+    static float want[2][ROWS * OUTPUTS];
+    static float got[3][ROWS * OUTPUTS];
+    struct ops ops;
+    ops_select(&ops, cpu_features());
+    size_t size = matmul_acts_size(rows * COLS);
+    void *area = mem_map(size);
+    assert_non_null(area);
+    struct matmul_acts acts;
+    matmul_acts_init(&acts, rows * COLS, area);
+    matmul_acts_set(&acts, scene->x, rows, COLS);
+    matmul(team, &ops, &scene->packed, &acts, scene->bias, want[0]);
+    matmul(team, &ops, &twin->packed, &acts, NULL, want[1]);
+
+    struct finished *finished = mem_new(1, sizeof *finished);
+    finished->out = got[0];
+    finished->twin_out = got[1];
+    const struct matmul_item items[] = {
+        {.weights = &scene->packed,
+         .bias = scene->bias,
+         .out = got[0],
+         .twin = &twin->packed,
+         .twin_out = got[1],
+         .finish = add_both,
+         .argument = finished},
+        {.weights = &twin->packed, .out = got[2]},
+    };
+    matmul_acts_set(&acts, scene->x, rows, COLS);
+    matmul_items(team, &ops, &acts, items, 2);
+    assert_false(atomic_load(&finished->misplaced));
+    for (size_t i = 0; i < rows * OUTPUTS; i++) {
+        assert_int_equal(finished->times[i / OUTPUTS][i % OUTPUTS], 1);
+        assert_true(finished->sum[i] == want[0][i] + want[1][i]);
+    }
+    assert_memory_equal(got[0], want[0], rows * OUTPUTS * sizeof(float));
+    assert_memory_equal(got[1], want[1], rows * OUTPUTS * sizeof(float));
+    assert_memory_equal(got[2], want[1], rows * OUTPUTS * sizeof(float));
+    mem_free(finished);
+    mem_unmap(area, size);
+}
+
+/* Several matrices of one job, of equal and of different kinds, with a twin and a finish. */
+static void products_of_one_job_are_the_products_alone(void **state)
+{
+    (void)state;
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        struct team *team;
+        assert_int_equal(team_new(&team, threads), ERR_OK);
+        for (size_t i = 0; i < TYPES; i++) {
+            struct scene *scene = given(types[i], FLOAT_GEMM_EXACT, team);
+            struct scene *twin = given(types[(i + threads) % TYPES], FLOAT_GEMM_EXACT, team);
+            check_items(scene, twin, team, 1);
+            check_items(scene, twin, team, ROWS);
+            done(scene);
+            done(twin);
+        }
+        team_free(team);
+    }
+}
+
+static void activations_quantised_by_pieces_are_those_quantised_at_once(void **state)
+{
+    (void)state;
+    static float x[ROWS * COLS];
+    struct ops ops;
+    ops_select(&ops, cpu_features());
+    struct rand rand;
+    rand_init(&rand, 3);
+    for (size_t i = 0; i < ROWS * COLS; i++)
+        x[i] = draw(&rand);
+    size_t size = matmul_acts_size(ROWS * COLS);
+    void *areas[2] = {mem_map(size), mem_map(size)};
+    struct matmul_acts acts[2];
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(areas[i]);
+        matmul_acts_init(&acts[i], ROWS * COLS, areas[i]);
+        matmul_acts_set(&acts[i], x, ROWS, COLS);
+    }
+    ops.quantise(&acts[0].acts, 0, ROWS, 0, COLS / 32);
+    for (size_t row = 0; row < ROWS; row += 7) {
+        for (size_t begin = 0; begin < COLS; begin += 96) {
+            struct matmul_range piece = {row, row + 7, begin,
+                                         begin + 96 < COLS ? begin + 96 : COLS};
+            matmul_acts_quantise(&acts[1], &ops, &piece);
+        }
+    }
+    assert_memory_equal(areas[0], areas[1], size);
+    mem_unmap(areas[0], size);
+    mem_unmap(areas[1], size);
+}
+
 static void a_packed_row_is_the_row_that_was_packed(void **state)
 {
     (void)state;
@@ -233,6 +351,8 @@ int main(void)
         cmocka_unit_test(a_product_is_near_the_true_one_for_every_type),
         cmocka_unit_test(blas_computes_the_same_product),
         cmocka_unit_test(an_output_does_not_depend_on_rows_threads_or_rung),
+        cmocka_unit_test(products_of_one_job_are_the_products_alone),
+        cmocka_unit_test(activations_quantised_by_pieces_are_those_quantised_at_once),
         cmocka_unit_test(a_packed_row_is_the_row_that_was_packed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
