@@ -19,6 +19,12 @@ struct digest {
 };
 
 struct digest digest_of(const void *bytes, size_t size);
+/* The same of bytes that come piece by piece, in order. digester_end() gives the digest and frees. */
+struct digester;
+struct digester *digester_new(void);
+void digester_add(struct digester *digester, const void *bytes, size_t size);
+struct digest digester_end(struct digester *digester);
+
 bool digest_equal(const struct digest *a, const struct digest *b);
 bool digest_is_zero(const struct digest *digest);
 /* Lower-case hexadecimal into `text`, which is returned. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static _Noreturn void out_of_memory(size_t count, size_t size)
 {
@@ -46,11 +47,31 @@ void mem_free(void *memory)
     free(memory);
 }
 
-void *mem_map(size_t size)
+static void *map_pages(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return NULL;
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Map more than is asked for and give back what lies before the first boundary and behind the end. */
+static void *map_aligned(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t whole = (size + page - 1) / page * page;
+    if (whole < size || whole + MEM_HUGE_PAGE < whole) return NULL;
+    unsigned char *first = map_pages(whole + MEM_HUGE_PAGE);
+    if (!first) return NULL;
+    size_t before = (MEM_HUGE_PAGE - (uintptr_t)first % MEM_HUGE_PAGE) % MEM_HUGE_PAGE;
+    if (before > 0) munmap(first, before);
+    munmap(first + before + whole, MEM_HUGE_PAGE - before);
+    return first + before;
+}
+
+void *mem_map(size_t size)
+{
+    void *memory = size >= MEM_HUGE_PAGE ? map_aligned(size) : map_pages(size);
+    if (!memory) return NULL;
     madvise(memory, size, MADV_HUGEPAGE); // advice only: a refusal costs speed, nothing else
     return memory;
 }

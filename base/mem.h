@@ -18,8 +18,12 @@ char *mem_text(const char *text, size_t size);
 char *mem_copy_text(const char *text);
 void mem_free(void *memory);
 
-/* A private anonymous mapping of `size` bytes, page aligned, zeroed, with transparent huge pages
- * advised; NULL when the system refuses. Give back with mem_unmap(). */
+/* A private anonymous mapping of `size` bytes, zeroed, with transparent huge pages advised; NULL when the system
+ * refuses. Aligned to MEM_HUGE_PAGE from that size on, to a page below. Give back with mem_unmap(). */
+enum {
+    MEM_HUGE_PAGE = 2 << 20
+};
+
 void *mem_map(size_t size);
 void mem_unmap(void *memory, size_t size);
 

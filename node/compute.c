@@ -12,6 +12,7 @@
 #include "kernels/team.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -97,9 +98,24 @@ static enum err choose_ops(struct compute *compute)
     return ERR_OK;
 }
 
+/* A large model takes a while: a line a second, and one at the end. */
+struct progress {
+    uint64_t said_ns;
+};
+
+static void say_progress(void *argument, uint64_t done, uint64_t total)
+{
+    struct progress *progress = argument;
+    uint64_t now_ns = clock_now_ns();
+    if (done < total && now_ns - progress->said_ns < CLOCK_SECOND) return;
+    progress->said_ns = now_ns;
+    log_info("model_loading", "bytes=%" PRIu64 " of=%" PRIu64, done, total);
+}
+
 static enum err load_model(struct compute *compute, const struct settings *settings)
 {
     TRY(team_new(&compute->team, settings->threads ? (uint32_t)settings->threads : cores()));
+    struct progress progress = {.said_ns = clock_now_ns()};
     struct model_options options = {
         .ops = &compute->ops,
         .team = compute->team,
@@ -107,6 +123,8 @@ static enum err load_model(struct compute *compute, const struct settings *setti
             strcmp(settings->float_gemm, "blas") == 0 ? MODEL_FLOAT_BLAS : MODEL_FLOAT_EXACT,
         .kv = strcmp(settings->kv, "int8") == 0 ? KV_INT8 : KV_F16,
         .context_max = (uint32_t)settings->context,
+        .progress = say_progress,
+        .progress_argument = &progress,
     };
     return model_load(&compute->model, settings->model, &options);
 }

@@ -1,10 +1,15 @@
-/* The way of a file into memory: open, digest, shape, bind, one mapping for everything, pack matrix by matrix
- * over the team, each one's source pages let go as soon as it is packed, so that the file and its packed form
- * are never resident both in full. */
+/* The way of a file into memory: open, shape, bind, one mapping for everything, then one pass over the file.
+ *
+ *      file     head | tensor      | tensor | ...                    in the file's order
+ *      windows  [======][======][==][=======]                        at most WINDOW_BYTES of a tensor each
+ *
+ * A window is one job of the team: one part digests what the file has up to its end, the others pack its tiles.
+ * Then its pages are let go, so that the file and its packed form are never resident both. */
 #include "node/model/weights.h"
 
-#include "kernels/matmul.h"
 #include "kernels/numerics.h"
+#include "kernels/pack.h"
+#include "kernels/team.h"
 
 #include "base/gguf.h"
 #include "base/mem.h"
@@ -12,9 +17,15 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+enum {
+    WINDOW_BYTES = 8 << 20, // of the file, resident beside what is packed
+    PART_TILES = 4
+};
 
 static enum float_gemm float_gemm_of(const struct model_options *options)
 {
@@ -57,49 +68,149 @@ static size_t room_of(const struct binding *binding, enum float_gemm float_gemm)
                               (size_t)tensor->dims[0]));
 }
 
-/* The pages that lie wholly in the tensor will not be read again. */
-static void release_pages(const struct gguf_tensor *tensor)
+/* The pass over the file. `digested` is how far it has come; all before `released` is let go. */
+struct pass {
+    const struct model_options *options;
+    const unsigned char *bytes; // the file
+    size_t size;
+    size_t digested;
+    size_t released;
+    struct digester *digester;
+};
+
+struct window {
+    const struct pass *pass;
+    size_t end; // digest up to here
+    struct packed *matrix;
+    const struct gguf_tensor *tensor;
+    size_t tile_begin, tile_end;
+};
+
+static void window_part(void *argument, size_t part, size_t lane)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t begin = ((uintptr_t)tensor->data + page - 1) / page * page;
-    uintptr_t end = ((uintptr_t)tensor->data + (uintptr_t)tensor->size) / page * page;
-    if (begin < end)
-        madvise((void *)begin, end - begin, MADV_DONTNEED); // advice: failing costs memory
+    (void)lane;
+    const struct window *window = argument;
+    const struct pass *pass = window->pass;
+    if (part == 0) { // the longest: first
+        digester_add(pass->digester, pass->bytes + pass->digested, window->end - pass->digested);
+        return;
+    }
+    size_t begin = window->tile_begin + (part - 1) * PART_TILES;
+    size_t end = begin + PART_TILES;
+    pack_rows(window->matrix, window->tensor->type, window->tensor->data, begin,
+              end < window->tile_end ? end : window->tile_end);
 }
 
-static void pack_binding(const struct binding *binding, void *area,
-                         const struct model_options *options)
+/* Whole pages before `end` will not be read again (if they are after all, they come back from the file). */
+static void release_pages(struct pass *pass, size_t end)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    end = end / page * page;
+    if (end <= pass->released) return;
+    // A mapping starts at a page; advice that fails costs memory and nothing else.
+    madvise((void *)(uintptr_t)(pass->bytes + pass->released), end - pass->released, MADV_DONTNEED);
+    pass->released = end;
+}
+
+/* Let the system read ahead what comes after a window. */
+static void fetch_next(const struct pass *pass, size_t begin)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    begin = begin / page * page;
+    size_t left = pass->size - begin;
+    madvise((void *)(uintptr_t)(pass->bytes + begin), left < WINDOW_BYTES ? left : WINDOW_BYTES,
+            MADV_WILLNEED);
+}
+
+static void run_window(struct pass *pass, struct window *window)
+{
+    // A tensor that lies within another of a strange file has been digested with it.
+    if (window->end < pass->digested) window->end = pass->digested;
+    window->pass = pass;
+    fetch_next(pass, window->end);
+    size_t tiles = window->tile_end - window->tile_begin;
+    team_run(pass->options->team, 1 + (tiles + PART_TILES - 1) / PART_TILES, window_part, window);
+    pass->digested = window->end;
+    release_pages(pass, pass->digested);
+    const struct model_options *options = pass->options;
+    if (options->progress)
+        options->progress(options->progress_argument, pass->digested, pass->size);
+}
+
+/* The matrix of a binding over `area`, by windows. */
+static void pack_matrix(struct pass *pass, const struct binding *binding, void *area)
 {
     const struct gguf_tensor *tensor = binding->tensor;
-    if (binding->vector) {
-        memcpy(area, tensor->data, (size_t)tensor->size);
-        *binding->vector = area;
-    } else {
-        enum packed_kind kind = packed_kind_of(tensor->type, float_gemm_of(options));
-        packed_init(binding->matrix, kind, (size_t)tensor->dims[1], (size_t)tensor->dims[0], area);
-        matmul_pack(options->team, binding->matrix, tensor->type, tensor->data);
+    struct packed *matrix = binding->matrix;
+    size_t rows = (size_t)tensor->dims[1];
+    packed_init(matrix, packed_kind_of(tensor->type, float_gemm_of(pass->options)), rows,
+                (size_t)tensor->dims[0], area);
+    size_t offset = (size_t)((const unsigned char *)tensor->data - pass->bytes);
+    size_t row_size = (size_t)tensor->size / rows;
+    size_t tiles = WINDOW_BYTES / (row_size * PACK_TILE);
+    if (tiles == 0) tiles = 1;
+    for (size_t tile = 0; tile < packed_tiles(matrix); tile += tiles) {
+        size_t end = tile + tiles;
+        if (end > packed_tiles(matrix)) end = packed_tiles(matrix);
+        size_t end_row = end * PACK_TILE < rows ? end * PACK_TILE : rows;
+        struct window window = {
+            .matrix = matrix,
+            .tensor = tensor,
+            .tile_begin = tile,
+            .tile_end = end,
+            .end = offset + end_row * row_size,
+        };
+        run_window(pass, &window);
     }
-    release_pages(tensor);
 }
 
-static enum err pack_all(struct model *model, const struct binding *bindings, size_t count,
-                         const struct model_options *options)
+static void pack_vector(const struct binding *binding, void *area)
+{
+    memcpy(area, binding->tensor->data, (size_t)binding->tensor->size);
+    *binding->vector = area;
+}
+
+static int by_place(const void *left, const void *right)
+{
+    const struct binding *a = left;
+    const struct binding *b = right;
+    uintptr_t first = (uintptr_t)a->tensor->data;
+    uintptr_t second = (uintptr_t)b->tensor->data;
+    return first < second ? -1 : first > second;
+}
+
+/* One pass over the file: everything packed into model->memory, the digest in model->digest. */
+static void pack_all(struct model *model, const struct gguf *gguf, const struct binding *bindings,
+                     size_t count, const struct model_options *options)
+{
+    struct pass pass = {.options = options, .digester = digester_new()};
+    pass.bytes = gguf_bytes(gguf, &pass.size);
+    unsigned char *area = model->memory;
+    for (size_t i = 0; i < count; i++) {
+        if (bindings[i].vector)
+            pack_vector(&bindings[i], area);
+        else
+            pack_matrix(&pass, &bindings[i], area);
+        area += room_of(&bindings[i], float_gemm_of(options));
+    }
+    struct window rest = {.end = pass.size};
+    run_window(&pass, &rest);
+    model->digest = digester_end(pass.digester);
+    if (model->shape.tied) model->head = model->embedding;
+}
+
+static enum err take_room(struct model *model, const struct binding *bindings, size_t count,
+                          enum float_gemm float_gemm)
 {
     size_t size = 0; // at most 2^55: model_read_shape() bounds rows, columns and layers
     for (size_t i = 0; i < count; i++)
-        size += room_of(&bindings[i], float_gemm_of(options));
+        size += room_of(&bindings[i], float_gemm);
     model->memory = mem_map(size);
     if (!model->memory) {
         return err_note(ERR_NO_MEMORY, "model: the system refused %zu bytes for the packed weights",
                         size);
     }
     model->memory_size = size;
-    unsigned char *area = model->memory;
-    for (size_t i = 0; i < count; i++) {
-        pack_binding(&bindings[i], area, options);
-        area += room_of(&bindings[i], float_gemm_of(options));
-    }
-    if (model->shape.tied) model->head = model->embedding;
     return ERR_OK;
 }
 
@@ -111,11 +222,10 @@ static enum err load(struct model *model, const struct gguf *gguf, const char *p
     struct binding *bindings;
     size_t count;
     TRY(model_bind(model, gguf, &bindings, &count));
-    size_t size;
-    const void *bytes = gguf_bytes(gguf, &size);
-    model->digest = digest_of(bytes, size); // reads the whole file once, before any page is let go
+    qsort(bindings, count, sizeof *bindings, by_place);
     enum err err = gguf_write_pack(gguf, &model->pack);
-    if (!err) err = pack_all(model, bindings, count, options);
+    if (!err) err = take_room(model, bindings, count, float_gemm_of(options));
+    if (!err) pack_all(model, gguf, bindings, count, options);
     mem_free(bindings);
     return err;
 }

@@ -1,8 +1,9 @@
 /* node/model/model.h -- a decoder: its shape and its weights, bound and checked once, then immutable.
  *
  * model_load() reads a GGUF file, checks every hyper-parameter and every tensor (presence, dimensions,
- * type) against one table per architecture, packs the matrices for the machine's widest kernel and lets the
- * source pages go. After a successful load the forward pass needs no checks.
+ * type) against one table per architecture, and reads the file once: digests it and packs the matrices for the
+ * machine's widest kernel, window by window, each window's pages let go when it is done. So the peak of the resident
+ * memory is the packed model and one window. After a successful load the forward pass needs no checks.
  *
  * Architectures: llama, qwen2, qwen3 (GGUF's general.architecture). Formats: those of
  * kernels/quant.h; any other tensor type, and any rope scaling but none (or llama's rope_freqs tensor, which is honoured), is refused by name.
@@ -56,6 +57,9 @@ struct model_options {
     enum model_float_gemm float_gemm;
     enum kv_kind kv;      // what keys and values are rounded to; in the numerics digest
     uint32_t context_max; // limits shape.context_length; 0: as trained
+    /* NULL, or told now and then, by the loading thread, how many of the file's bytes are done. */
+    void (*progress)(void *argument, uint64_t done, uint64_t total);
+    void *progress_argument;
 };
 
 /* ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED, ERR_NO_MEMORY, each with the field, tensor or size by name. */

@@ -44,6 +44,7 @@ static enum err build(struct decoder *d, const struct decoder_options *options)
         .float_gemm = options->float_gemm,
         .kv = options->kv,
         .context_max = options->context_max,
+        .progress = options->progress,
     };
     TRY(model_load(&d->model, options->model, &model_options));
     const struct model_shape *shape = model_shape(d->model);

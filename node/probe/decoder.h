@@ -36,6 +36,7 @@ struct decoder_options {
     uint32_t context_max;   // 0: as trained; a smaller one limits it
     uint32_t rows_max;      // of a step; 0: 512
     uint32_t sequences_max; // whole contexts that the pool has room for; 0: one
+    void (*progress)(void *argument, uint64_t done, uint64_t total); // of loading; NULL: silence
 };
 
 enum err decoder_new(struct decoder **out, const struct decoder_options *options);

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum err probe_read_count(const char *flag, const char *text, uint32_t most, uint32_t *out)
 {
@@ -53,6 +55,16 @@ static enum err read_kv(const char *text, enum kv_kind *out)
     return ERR_OK;
 }
 
+/* For a person at a terminal: one line that goes when the model is there. */
+static void show_progress(void *argument, uint64_t done, uint64_t total)
+{
+    (void)argument;
+    if (done < total)
+        fprintf(stderr, "\rloading %" PRIu64 " of %" PRIu64 " MiB", done >> 20, total >> 20);
+    else
+        fprintf(stderr, "\r\033[K");
+}
+
 enum err probe_decoder_options(const struct probe_conf *conf, struct decoder_options *out)
 {
     if (!*conf->model) return err_note(ERR_INVALID, "--model FILE is missing: which GGUF file?");
@@ -64,6 +76,7 @@ enum err probe_decoder_options(const struct probe_conf *conf, struct decoder_opt
         .rung = conf->cpu,
         .threads = thread_counts ? threads[0] : 0,
         .context_max = (uint32_t)conf->context,
+        .progress = isatty(STDERR_FILENO) ? show_progress : NULL,
     };
     TRY(read_kv(conf->kv, &out->kv));
     return read_float_gemm(conf->float_gemm, &out->float_gemm);

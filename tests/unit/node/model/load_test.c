@@ -8,6 +8,7 @@
 #include "kernels/team.h"
 
 #include "base/buf.h"
+#include "base/digest.h"
 #include "base/gguf.h"
 #include "base/must.h"
 
@@ -152,6 +153,19 @@ static void digests_tell_models_and_numerics_apart(void **state)
     model_free(second);
     model_free(third);
     model_free(fourth);
+}
+
+static void a_models_digest_is_that_of_its_whole_file(void **state)
+{
+    (void)state;
+    struct buf image = {0};
+    tiny_model_write(&image, &(struct tiny_model){.type = GGUF_TENSOR_Q8_0, .seed = 4});
+    struct digest want = digest_of(image.data, image.size);
+    struct model *model;
+    assert_int_equal(load_bytes(&image, &model), ERR_OK);
+    assert_true(digest_equal(model_digest(model), &want));
+    model_free(model);
+    buf_fini(&image);
 }
 
 static void a_vocabulary_without_weights_is_no_model(void **state)
@@ -337,6 +351,7 @@ int main(void)
         cmocka_unit_test(every_architecture_and_type_loads_with_its_shape),
         cmocka_unit_test(the_context_can_be_limited),
         cmocka_unit_test(digests_tell_models_and_numerics_apart),
+        cmocka_unit_test(a_models_digest_is_that_of_its_whole_file),
         cmocka_unit_test(a_vocabulary_without_weights_is_no_model),
         cmocka_unit_test(a_missing_file_is_named),
         cmocka_unit_test(a_missing_tensor_is_named),
