@@ -21,7 +21,8 @@
 #include <stdint.h>
 
 enum {
-    ACTS_PANEL = 16 // rows
+    ACTS_PANEL = 16, // rows
+    OPS_PEAK = 64    // values of which ops->peaks makes one
 };
 
 /* Activations of `rows` tokens, [rows][cols], in the forms that weights ask for. Rows are cut into panels of
@@ -116,6 +117,13 @@ struct ops {
     float (*exp_sum)(float *out, const float *x, float top, size_t n);
     /* x[i] = x[i] * factor. In place, always. */
     void (*scale)(float *x, float factor, size_t n);
+
+    /* out[b] = 0 + the largest of x[64 * b ..], at most 64 values; out [ceil(n / 64)]. Returns how many of the n are
+     * infinite or NaN; if any is, out is not promised. */
+    size_t (*peaks)(float *out, const float *x, size_t n);
+    /* out[i] = exp((x[i] - top) / temperature) in whole units of 2^-40, cut off; returns their sum. x[i] finite, at most
+     * top; temperature > 0. */
+    uint64_t (*weigh)(uint64_t *out, const float *x, float top, float temperature, size_t n);
 
     /* Rows of one sequence, one kv head: kernels/attention.h. By the kind of area. */
     void (*attention[KV_KINDS])(const struct attention *attention);

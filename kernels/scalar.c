@@ -166,6 +166,28 @@ static float exp_sum(float *out, const float *x, float top, size_t n)
     return lanes_sum(lane);
 }
 
+static size_t peaks(float *out, const float *x, size_t n)
+{
+    size_t strange = 0;
+    for (size_t i = 0; i < n; i++) {
+        strange += magnitude_bits(x[i]) >= 0x7F800000;
+        float value = x[i] + 0.0f; // -0 is 0
+        if (i % OPS_PEAK == 0 || value > out[i / OPS_PEAK]) out[i / OPS_PEAK] = value;
+    }
+    return strange;
+}
+
+static uint64_t weigh(uint64_t *out, const float *x, float top, float temperature, size_t n)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        float share = mathf_exp((x[i] - top) / temperature);
+        out[i] = (uint64_t)((double)share * 0x1p40);
+        total += out[i];
+    }
+    return total;
+}
+
 static void scale(float *x, float factor, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -304,6 +326,8 @@ void ops_fill_scalar(struct ops *ops)
         .max = max,
         .exp_sum = exp_sum,
         .scale = scale,
+        .peaks = peaks,
+        .weigh = weigh,
         .attention = {[KV_F16] = attention_f16, [KV_INT8] = attention_int8},
         .kv_write = {[KV_F16] = kv_write_f16, [KV_INT8] = kv_write_int8},
     };

@@ -9,6 +9,7 @@ void ops_fill_avx512(struct ops *ops)
     avx512_fill_gemm(ops);
     avx512_fill_float(ops);
     avx512_fill_rows(ops);
+    avx512_fill_sample(ops);
     avx512_fill_attention(ops);
     avx512_fill_kv(ops);
 }

@@ -103,6 +103,7 @@ void avx512_gemm(const struct gemm *gemm);
 void avx512_fill_gemm(struct ops *ops);
 void avx512_fill_float(struct ops *ops);
 void avx512_fill_rows(struct ops *ops);
+void avx512_fill_sample(struct ops *ops);
 void avx512_fill_attention(struct ops *ops);
 void avx512_fill_kv(struct ops *ops);
 

@@ -1,5 +1,7 @@
 #include "node/engine/sampler.h"
 
+#include "node/engine/candidates.h"
+
 #include "kernels/mathf.h"
 #include "kernels/ops.h"
 
@@ -13,18 +15,24 @@
 #define MASS_ONE (UINT64_C(1) << 40)
 
 enum {
-    DIGIT_BITS = 11,
-    DIGITS = 3, // 11 + 11 + 10 bits of an ordered logit
-    BUCKETS = 1 << DIGIT_BITS
+    CHUNK = 16 * OPS_PEAK // ids whose mass is summed at once: they stay in the first cache
 };
+
+/* Beyond so many temperatures below the largest logit an id's mass is 0: 28 > log(2^40) = 27.73, with more to spare
+ * than the float difference and quotient can lose. */
+static const double mass_reach = 28;
 
 struct sampler {
     const struct ops *ops;
     uint32_t vocab_size;
-    uint64_t *mass; // [vocab_size]; 0: out
-    float *raw;     // [vocab_size], the model's own logits, kept while the others are changed
-    float *share;   // [vocab_size], exp() of a row
-    uint64_t buckets[BUCKETS];
+    uint32_t peak_count;
+    float *peaks;     // [ceil(vocab_size / 64)] of the logits
+    float *raw_peaks; // of the model's own, where those are others
+    float *raw;       // [vocab_size], the model's own logits, kept while the others are changed
+    float *share;     // [vocab_size], exp() of a row; scratch
+    uint64_t *masses; // [ceil(vocab_size / CHUNK)] of the chunks
+    uint64_t *chunk;  // [CHUNK] of the ids of one
+    struct candidates *list;
 };
 
 struct sampler *sampler_new(uint32_t vocab_size, const struct ops *ops)
@@ -32,18 +40,27 @@ struct sampler *sampler_new(uint32_t vocab_size, const struct ops *ops)
     struct sampler *sampler = mem_new(1, sizeof *sampler);
     sampler->ops = ops;
     sampler->vocab_size = vocab_size;
-    sampler->mass = mem_new(vocab_size, sizeof *sampler->mass);
+    sampler->peak_count = (vocab_size + OPS_PEAK - 1) / OPS_PEAK;
+    sampler->peaks = mem_new(sampler->peak_count, sizeof *sampler->peaks);
+    sampler->raw_peaks = mem_new(sampler->peak_count, sizeof *sampler->raw_peaks);
     sampler->raw = mem_new(vocab_size, sizeof *sampler->raw);
     sampler->share = mem_new(vocab_size, sizeof *sampler->share);
+    sampler->masses = mem_new((vocab_size + CHUNK - 1) / CHUNK, sizeof *sampler->masses);
+    sampler->chunk = mem_new(CHUNK, sizeof *sampler->chunk);
+    sampler->list = candidates_new(vocab_size);
     return sampler;
 }
 
 void sampler_free(struct sampler *sampler)
 {
     if (!sampler) return;
-    mem_free(sampler->mass);
+    mem_free(sampler->peaks);
+    mem_free(sampler->raw_peaks);
     mem_free(sampler->raw);
     mem_free(sampler->share);
+    mem_free(sampler->masses);
+    mem_free(sampler->chunk);
+    candidates_free(sampler->list);
     mem_free(sampler);
 }
 
@@ -117,30 +134,6 @@ enum err sampler_check(const struct wire_sampling *s, uint32_t vocab_size)
     return ERR_OK;
 }
 
-static bool is_finite(float value)
-{
-    return value - value == 0;
-}
-
-static enum err check_logits(const float *logits, uint32_t count)
-{
-    uint32_t strange = 0;
-    for (uint32_t i = 0; i < count; i++)
-        strange += !is_finite(logits[i]);
-    if (strange == 0) return ERR_OK;
-    return err_note(ERR_INTERNAL, "%u of %u logits are not finite numbers", strange, count);
-}
-
-/* The lowest id of the largest logit. */
-static uint32_t largest(const struct ops *ops, const float *logits, uint32_t count)
-{
-    float top = ops->max(logits, count);
-    uint32_t id = 0;
-    while (logits[id] != top)
-        id++;
-    return id;
-}
-
 /* Insert into the descending list of the best; an equal logit stays behind the lower id before it. */
 static void keep_top(struct wire_top *tops, uint32_t *count, uint32_t limit, struct wire_top item)
 {
@@ -165,18 +158,23 @@ static float log_probability(const struct scale *scale, float logit)
     return (logit - scale->top) - scale->log_sum;
 }
 
-static void report(const struct sampler *sampler, uint32_t top_count, struct sampler_pick *pick)
+/* `peaks` of `raw`: only blocks that reach the limit-th largest peak can hold one of the best. */
+static void report(struct sampler *sampler, const float *raw, const float *peaks,
+                   uint32_t top_count, struct sampler_pick *pick)
 {
-    const float *raw = sampler->raw;
     uint32_t count = sampler->vocab_size;
-    struct scale scale = {.top = sampler->ops->max(raw, count)};
+    struct scale scale = {.top = sampler->ops->max(peaks, sampler->peak_count)};
     scale.log_sum = mathf_log(sampler->ops->exp_sum(sampler->share, raw, scale.top, count));
     pick->logprob = log_probability(&scale, raw[pick->id]);
 
     if (top_count > count) top_count = count;
-    for (uint32_t i = 0; i < count && top_count > 0; i++) {
-        keep_top(pick->tops, &pick->top_count, top_count,
-                 (struct wire_top){.id = (int32_t)i, .logprob = raw[i]});
+    for (uint32_t block = 0; block < sampler->peak_count && top_count > 0; block++) {
+        uint32_t have = pick->top_count;
+        if (have == top_count && peaks[block] <= pick->tops[have - 1].logprob) continue;
+        for (uint32_t i = block * OPS_PEAK; i < count && i < (block + 1) * OPS_PEAK; i++) {
+            keep_top(pick->tops, &pick->top_count, top_count,
+                     (struct wire_top){.id = (int32_t)i, .logprob = raw[i]});
+        }
     }
     for (uint32_t i = 0; i < pick->top_count; i++)
         pick->tops[i].logprob = log_probability(&scale, pick->tops[i].logprob);
@@ -201,132 +199,163 @@ static void penalize(float *logits, const struct wire_sampling *s,
     }
 }
 
-/* `logits` must stay for the cut, so the row that exp() is taken of is another one. */
-static void weigh(struct sampler *sampler, const float *logits, float top, float temperature)
+/* The lowest id of the largest logit. */
+static uint32_t largest(const struct sampler *sampler, const float *logits, float top)
 {
-    float *share = sampler->share;
-    for (uint32_t i = 0; i < sampler->vocab_size; i++)
-        share[i] = (logits[i] - top) / temperature;
-    (void)sampler->ops->exp_sum(share, share, 0, sampler->vocab_size);
-    for (uint32_t i = 0; i < sampler->vocab_size; i++)
-        sampler->mass[i] = (uint64_t)(int64_t)((double)share[i] * (double)MASS_ONE);
+    uint32_t block = 0;
+    while (sampler->peaks[block] != top)
+        block++;
+    uint32_t id = block * OPS_PEAK;
+    while (logits[id] != top)
+        id++;
+    return id;
 }
 
-/* The cut. Ordered by (logit descending, id ascending), both top_k and top_p keep a prefix: the shortest whose weights
- * (1 each, or the masses) reach a target. A float's bits, with the sign folded in, order as integers do; so the
- * last logit that stays is found one digit at a time, in one histogram of weights for each digit. */
-
-static uint32_t ordered(float logit)
+/* The lowest logit that may have mass: a float below this one is too far below the largest. */
+static float reach_of(float top, double temperatures, float temperature)
 {
-    float plain = logit + 0.0f; // -0 and 0 are equal
-    uint32_t bits;
-    memcpy(&bits, &plain, sizeof bits);
-    return bits & UINT32_C(0x80000000) ? ~bits : bits | UINT32_C(0x80000000);
+    return (float)((double)top - temperatures * (double)temperature);
 }
 
-enum weight {
-    WEIGHT_ONE,
-    WEIGHT_MASS
-};
-
-static uint64_t weight_of(const struct sampler *sampler, uint32_t id, enum weight weight)
+static uint64_t top_p_target(uint64_t total, float top_p)
 {
-    if (weight == WEIGHT_MASS) return sampler->mass[id];
-    return sampler->mass[id] > 0;
+    uint64_t target = (uint64_t)((double)total * (double)top_p);
+    return target > 0 ? target : 1;
 }
 
-/* Narrow `*prefix`, the digits above `shift` + `bits`, by the digit in which the target is reached; what
- * weighs in larger digits is taken off the target. */
-static void cut_digit(struct sampler *sampler, const float *logits, enum weight weight,
-                      uint32_t shift, uint32_t bits, uint32_t *prefix, uint64_t *target)
+static uint64_t min_p_floor(float min_p)
 {
-    memset(sampler->buckets, 0, sizeof sampler->buckets);
-    for (uint32_t i = 0; i < sampler->vocab_size; i++) {
-        uint32_t key = ordered(logits[i]);
-        if ((uint64_t)key >> (shift + bits) != *prefix) continue;
-        sampler->buckets[(key >> shift) & ((1u << bits) - 1)] += weight_of(sampler, i, weight);
-    }
-    uint32_t digit = 1u << bits;
-    while (digit > 0 && sampler->buckets[--digit] < *target)
-        *target -= sampler->buckets[digit];
-    *prefix = (*prefix << bits) | digit;
+    return (uint64_t)((double)min_p * (double)MASS_ONE);
 }
 
-/* Keep the shortest prefix that weighs at least `target` (which is from 1 to the weight of all). */
-static void cut(struct sampler *sampler, const float *logits, enum weight weight, uint64_t target)
+/* The candidates are the ids of logits from `least` on that have mass. Returns that of all. */
+static uint64_t gather(struct sampler *sampler, const float *logits, float least, float top,
+                       float temperature)
 {
-    uint32_t last = 0;
-    uint32_t shift = 32;
-    for (uint32_t digit = 0; digit < DIGITS; digit++) {
-        uint32_t bits = digit + 1 < DIGITS ? DIGIT_BITS : 32 - 2 * DIGIT_BITS;
-        shift -= bits;
-        cut_digit(sampler, logits, weight, shift, bits, &last, &target);
-    }
-    for (uint32_t i = 0; i < sampler->vocab_size; i++) {
-        uint32_t key = ordered(logits[i]);
-        if (key > last) continue;
-        uint64_t own = weight_of(sampler, i, weight);
-        if (key < last || target == 0)
-            sampler->mass[i] = 0;
-        else
-            target -= own < target ? own : target;
-    }
-}
-
-static uint64_t total_mass(const struct sampler *sampler)
-{
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < sampler->vocab_size; i++)
-        total += sampler->mass[i];
+    struct candidates *list = sampler->list;
+    candidates_gather(list, logits, sampler->vocab_size, sampler->peaks, least);
+    uint64_t total = sampler->ops->weigh(list->mass, list->logits, top, temperature, list->count);
+    candidates_drop_below(list, 1);
     return total;
 }
 
-static uint32_t total_left(const struct sampler *sampler)
+/* The k largest logits that have mass, and what top_p leaves of them. */
+static void keep_top_k(struct sampler *sampler, const float *logits, float top,
+                       const struct wire_sampling *s)
 {
-    uint32_t left = 0;
-    for (uint32_t i = 0; i < sampler->vocab_size; i++)
-        left += sampler->mass[i] > 0;
-    return left;
+    struct candidates *list = sampler->list;
+    float reach = reach_of(top, mass_reach, s->temperature);
+    float least = reach;
+    if (s->top_k <=
+        sampler->peak_count) { // k blocks have a logit as large as the k-th largest peak
+        float peak = candidates_kth(list, sampler->peaks, sampler->peak_count, s->top_k);
+        if (peak > reach) least = peak;
+    }
+    gather(sampler, logits, least, top, s->temperature);
+    // Some of the k may weigh nothing, at the very edge of what does: then others may come in.
+    if (list->count < s->top_k && least > reach)
+        gather(sampler, logits, reach, top, s->temperature);
+    if (list->count > s->top_k) candidates_cut(list, CANDIDATES_ONE, s->top_k);
+    if (s->top_p < 1)
+        candidates_cut(list, CANDIDATES_MASS, top_p_target(candidates_mass(list), s->top_p));
 }
 
-static void narrow(struct sampler *sampler, const float *logits, const struct wire_sampling *s)
+/* The mass of the ids of chunk `chunk`, each one's in sampler->chunk; 0, and nothing there, where none has any. */
+static uint64_t weigh_chunk(struct sampler *sampler, const float *logits, float top,
+                            float temperature, uint32_t chunk)
 {
-    if (s->top_k > 0 && s->top_k < total_left(sampler)) cut(sampler, logits, WEIGHT_ONE, s->top_k);
-    if (s->top_p < 1) {
-        uint64_t target = (uint64_t)((double)total_mass(sampler) * (double)s->top_p);
-        cut(sampler, logits, WEIGHT_MASS, target > 0 ? target : 1);
-    }
-    if (s->min_p > 0) {
-        uint64_t floor = (uint64_t)((double)s->min_p * (double)MASS_ONE);
-        for (uint32_t i = 0; i < sampler->vocab_size; i++) {
-            if (sampler->mass[i] < floor) sampler->mass[i] = 0;
-        }
-    }
+    float reach = reach_of(top, mass_reach, temperature);
+    uint32_t begin = chunk * CHUNK;
+    uint32_t count = sampler->vocab_size - begin < CHUNK ? sampler->vocab_size - begin : CHUNK;
+    uint32_t peak_count = (count + OPS_PEAK - 1) / OPS_PEAK;
+    if (sampler->ops->max(sampler->peaks + begin / OPS_PEAK, peak_count) < reach) return 0;
+    return sampler->ops->weigh(sampler->chunk, logits + begin, top, temperature, count);
 }
 
-/* `bits` scaled to [0, total) points into the masses, ascending by id. */
-static uint32_t point(const struct sampler *sampler, uint64_t bits)
+/* The mass of all, and each chunk's in sampler->masses. */
+static uint64_t weigh_all(struct sampler *sampler, const float *logits, float top,
+                          float temperature)
+{
+    uint64_t total = 0;
+    for (uint32_t chunk = 0; chunk * CHUNK < sampler->vocab_size; chunk++) {
+        sampler->masses[chunk] = weigh_chunk(sampler, logits, top, temperature, chunk);
+        total += sampler->masses[chunk];
+    }
+    return total;
+}
+
+/* The fewest largest logits of top_p of all mass: they are looked for among the largest, in ever wider circles. */
+static void keep_top_p(struct sampler *sampler, const float *logits, float top,
+                       const struct wire_sampling *s)
+{
+    static const double circles[] = {3, 6, 12, 28};
+    uint64_t target = top_p_target(weigh_all(sampler, logits, top, s->temperature), s->top_p);
+    for (size_t i = 0; i < sizeof circles / sizeof *circles; i++) {
+        float least = reach_of(top, circles[i], s->temperature);
+        if (gather(sampler, logits, least, top, s->temperature) >= target) break;
+    }
+    candidates_cut(sampler->list, CANDIDATES_MASS, target);
+}
+
+/* Those whose mass can reach the floor: the logarithm's margin is far beyond its error and exp()'s. */
+static void keep_min_p(struct sampler *sampler, const float *logits, float top,
+                       const struct wire_sampling *s)
+{
+    double reach = 0.01 - mathd_log((double)min_p_floor(s->min_p) / (double)MASS_ONE);
+    gather(sampler, logits, reach_of(top, reach, s->temperature), top, s->temperature);
+}
+
+/* `bits` scaled to [0, total) */
+static uint64_t scaled(uint64_t bits, uint64_t total)
 {
     __extension__ typedef unsigned __int128 wide;
-    uint64_t total = total_mass(sampler);
-    uint64_t at = (uint64_t)(((wide)bits * total) >> 64);
-    uint32_t id = 0;
-    while (at >= sampler->mass[id]) {
-        at -= sampler->mass[id];
-        id++;
-        must(id < sampler->vocab_size);
+    return (uint64_t)(((wide)bits * total) >> 64);
+}
+
+/* The id whose mass `at` points into, ascending. */
+static uint32_t point(const uint64_t *mass, uint32_t count, uint64_t at)
+{
+    uint32_t i = 0;
+    while (at >= mass[i]) {
+        at -= mass[i];
+        i++;
+        must(i < count);
     }
-    return id;
+    return i;
+}
+
+/* Nothing is cut: the chunk that is pointed into is found by the chunks' masses, then weighed once more. */
+static uint32_t draw_of_all(struct sampler *sampler, const float *logits, float top,
+                            float temperature, uint64_t bits)
+{
+    uint64_t at = scaled(bits, weigh_all(sampler, logits, top, temperature));
+    uint32_t chunk = 0;
+    while (at >= sampler->masses[chunk]) {
+        at -= sampler->masses[chunk];
+        chunk++;
+        must(chunk * CHUNK < sampler->vocab_size);
+    }
+    (void)weigh_chunk(sampler, logits, top, temperature, chunk);
+    return chunk * CHUNK + point(sampler->chunk, CHUNK, at);
 }
 
 static uint32_t choose(struct sampler *sampler, const float *logits, const struct wire_sampling *s,
                        uint64_t bits)
 {
-    uint32_t best = largest(sampler->ops, logits, sampler->vocab_size);
-    if (s->temperature == 0 || s->top_p == 0) return best;
-    weigh(sampler, logits, logits[best], s->temperature);
-    narrow(sampler, logits, s);
-    return point(sampler, bits);
+    struct candidates *list = sampler->list;
+    float top = sampler->ops->max(sampler->peaks, sampler->peak_count);
+    if (s->temperature == 0 || s->top_p == 0) return largest(sampler, logits, top);
+    uint64_t floor = min_p_floor(s->min_p);
+    if (s->top_k > 0)
+        keep_top_k(sampler, logits, top, s);
+    else if (s->top_p < 1)
+        keep_top_p(sampler, logits, top, s);
+    else if (floor > 0)
+        keep_min_p(sampler, logits, top, s);
+    else
+        return draw_of_all(sampler, logits, top, s->temperature, bits);
+    candidates_drop_below(list, floor);
+    return list->ids[point(list->mass, list->count, scaled(bits, candidates_mass(list)))];
 }
 
 enum err sampler_draw(struct sampler *sampler, float *logits, const struct wire_sampling *s,
@@ -334,15 +363,27 @@ enum err sampler_draw(struct sampler *sampler, float *logits, const struct wire_
                       struct sampler_pick *out)
 {
     uint32_t vocab_size = sampler->vocab_size;
-    if (s->logprobs) memcpy(sampler->raw, logits, vocab_size * sizeof *logits);
+    const float *raw = logits;
+    const float *raw_peaks = sampler->peaks;
+    bool changes = s->bias_count > 0 || sampler_penalizes(s);
+    if (s->logprobs && changes) {
+        memcpy(sampler->raw, logits, vocab_size * sizeof *logits);
+        (void)sampler->ops->peaks(sampler->raw_peaks, logits, vocab_size);
+        raw = sampler->raw;
+        raw_peaks = sampler->raw_peaks;
+    }
     add_bias(logits, s);
     if (sampler_penalizes(s)) penalize(logits, s, counts);
     // What was not finite before stays so, and a penalty can overflow a huge logit: one look finds both.
-    TRY(check_logits(logits, vocab_size));
+    size_t strange = sampler->ops->peaks(sampler->peaks, logits, vocab_size);
+    if (strange > 0) {
+        return err_note(ERR_INTERNAL, "%zu of %u logits are not finite numbers", strange,
+                        vocab_size);
+    }
 
     out->id = (int32_t)choose(sampler, logits, s, rand_at(s->seed, place->choice, place->position));
     out->logprob = 0;
     out->top_count = 0;
-    if (s->logprobs) report(sampler, s->top_logprobs, out);
+    if (s->logprobs) report(sampler, raw, raw_peaks, s->top_logprobs, out);
     return ERR_OK;
 }

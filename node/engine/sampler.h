@@ -20,7 +20,9 @@
  * Ties break to the lower id everywhere. Masses are integers, so their sums have no order and equal on every
  * machine; the share of an id below 2^-40 of the largest one is 0. exp and log are ours (kernels/mathf.h, and
  * in rows kernels/ops.h).
- * The vocabulary is never sorted: the cut of top_k and top_p is found digit by digit (three passes).
+ * The vocabulary is never sorted. One pass finds the largest of every 64 logits and whatever is not finite; they tell
+ * which few blocks can hold what stays, and steps 8 to 11 work on the candidates from there (node/engine/candidates.h).
+ * Only where every id counts (top_p without top_k, or no cut at all) is all of the row weighed.
  *
  * Penalties count in a table beside the sequence that follows from its ids alone, so a request that is
  * dispatched again with prompt + emitted ids draws the same ids.

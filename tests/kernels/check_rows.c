@@ -152,6 +152,76 @@ static void check_exp_sum(struct check *check)
     check_exp_range(check);
 }
 
+static void one_peaks(struct check *check, size_t n, enum check_recipe recipe)
+{
+    float *x = check_floats(check, n, recipe);
+    size_t blocks = (n + OPS_PEAK - 1) / OPS_PEAK;
+    float *want = check_memory(check, blocks * sizeof *want, sizeof *want);
+    float *got = check_memory(check, blocks * sizeof *got, sizeof *got);
+    size_t want_strange = check->want->peaks(want, x, n);
+    size_t got_strange = check->got->peaks(got, x, n);
+    check_same_bytes(check, &want_strange, &got_strange, sizeof want_strange, "strange, n %zu %s",
+                     n, check_recipe_name(recipe));
+    if (want_strange == 0)
+        check_same_floats(check, want, got, blocks, "n %zu %s", n, check_recipe_name(recipe));
+}
+
+static void check_peaks(struct check *check)
+{
+    each(check, one_peaks);
+}
+
+/* Any quotient that the contract allows: every exponent of the temperature and of the distance from the top. */
+static void one_weigh(struct check *check, size_t n, enum check_recipe recipe)
+{
+    if (recipe == CHECK_BROKEN) return;
+    float *x = check_floats(check, n, recipe);
+    float top = check->want->max(x, n);
+    float temperature = 0;
+    while (!(temperature > 0) || !isfinite(temperature))
+        temperature = fabsf(check_float(check, check_below(check, 2) ? CHECK_WIDE : CHECK_PLAIN));
+    if (check_below(check, 2)) temperature = 0.1f + (float)check_below(check, 1000) / 100;
+    uint64_t *want = check_memory(check, n * sizeof *want, sizeof *want);
+    uint64_t *got = check_memory(check, n * sizeof *got, sizeof *got);
+    uint64_t want_total = check->want->weigh(want, x, top, temperature, n);
+    uint64_t got_total = check->got->weigh(got, x, top, temperature, n);
+    check_same_bytes(check, want, got, n * sizeof *want, "n %zu %s, temperature %a", n,
+                     check_recipe_name(recipe), (double)temperature);
+    check_same_bytes(check, &want_total, &got_total, sizeof want_total,
+                     "total, n %zu %s, temperature %a", n, check_recipe_name(recipe),
+                     (double)temperature);
+}
+
+/* Many temperatures against a row that covers the whole range of exp(): the division must be the exact one. */
+static void check_weigh_range(struct check *check)
+{
+    enum {
+        POINTS = 1 << 14,
+        TEMPERATURES = 64
+    };
+
+    uint64_t *want = check_memory(check, POINTS * sizeof *want, sizeof *want);
+    uint64_t *got = check_memory(check, POINTS * sizeof *got, sizeof *got);
+    float *x = check_memory(check, POINTS * sizeof *x, sizeof *x);
+    for (size_t t = 0; t < TEMPERATURES; t++) {
+        float temperature = fabsf(check_float(check, CHECK_PLAIN)) + 1e-3f;
+        if (t % 4 == 0) temperature *= 40;
+        for (size_t i = 0; i < POINTS; i++)
+            x[i] = -fabsf(check_float(check, CHECK_PLAIN)) * 15 * temperature;
+        check->want->weigh(want, x, 0, temperature, POINTS);
+        check->got->weigh(got, x, 0, temperature, POINTS);
+        check_same_bytes(check, want, got, POINTS * sizeof *want, "temperature %a",
+                         (double)temperature);
+    }
+    check_release(check);
+}
+
+static void check_weigh(struct check *check)
+{
+    each(check, one_weigh);
+    check_weigh_range(check);
+}
+
 struct rope_shape {
     size_t heads, head_dim, pairs;
 };
@@ -261,6 +331,31 @@ static void bench_exp_sum(struct check_bench *bench)
     check_time(bench, "4096", call_exp_sum, &call, 8.0 * BENCH_N, 0);
 }
 
+static void call_peaks(void *argument)
+{
+    struct row_call *call = argument;
+    call->ops->peaks(call->out, call->x, BENCH_N);
+}
+
+static void bench_peaks(struct check_bench *bench)
+{
+    struct row_call call = row_call(bench);
+    check_time(bench, "4096", call_peaks, &call, 4.0 * BENCH_N, 0);
+}
+
+static void call_weigh(void *argument)
+{
+    struct row_call *call = argument;
+    static uint64_t masses[BENCH_N];
+    call->ops->weigh(masses, call->x, 2.0f, 0.7f, BENCH_N);
+}
+
+static void bench_weigh(struct check_bench *bench)
+{
+    struct row_call call = row_call(bench);
+    check_time(bench, "4096", call_weigh, &call, 4.0 * BENCH_N, 0);
+}
+
 const struct check_entry check_rows[] = {
     {"rms_norm", check_rms_norm, bench_rms_norm},
     {"add", check_add, NULL},
@@ -270,5 +365,7 @@ const struct check_entry check_rows[] = {
     {"silu_mul", check_silu_mul, bench_silu_mul},
     {"max", check_max, NULL},
     {"exp_sum", check_exp_sum, bench_exp_sum},
+    {"peaks", check_peaks, bench_peaks},
+    {"weigh", check_weigh, bench_weigh},
     {NULL, NULL, NULL},
 };
