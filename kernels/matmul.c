@@ -10,8 +10,8 @@
 
 enum {
     PART_BYTES = 256 << 10, // weights of one part: they stay in the second cache over all rows
-    PART_ROWS = 64,         // rows of one part, when there are many
-    PARTS_PER_THREAD = 4,   // enough for the threads to finish together
+    PART_ROWS = 256,      // most rows of one part: a kernel may unpack a tile once for all of them
+    PARTS_PER_THREAD = 4, // enough for the threads to finish together
     QUANTISE_ROWS = 8,
     QUANTISE_ALONE = 8192 // values below which waking the team costs more than it brings
 };

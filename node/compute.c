@@ -264,3 +264,8 @@ const struct ops *compute_ops(const struct compute *compute)
 {
     return &compute->ops;
 }
+
+struct team *compute_team(const struct compute *compute)
+{
+    return compute->team;
+}

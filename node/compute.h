@@ -18,6 +18,7 @@ struct buf;
 struct compute;
 struct kv_pool;
 struct ops;
+struct team;
 struct settings;
 
 /* Loads the model (the long part of a start). ERR_IO, ERR_FORMAT, ERR_UNSUPPORTED, ERR_NO_MEMORY, ERR_INVALID
@@ -34,6 +35,8 @@ const struct buf *compute_pack(const struct compute *compute);
 uint32_t compute_threads(const struct compute *compute);
 /* The kernels of the rung that QIAO_CPU or the machine chose, and its name. */
 const struct ops *compute_ops(const struct compute *compute);
+/* NULL of an echo. */
+struct team *compute_team(const struct compute *compute);
 const char *compute_rung(const struct compute *compute);
 
 #endif

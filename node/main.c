@@ -76,6 +76,7 @@ static enum err start_engine(struct node *node)
     struct engine_options options = {
         .backend = compute_backend(node->compute),
         .ops = compute_ops(node->compute),
+        .team = compute_team(node->compute),
         .pool = compute_pool(node->compute),
         .limits = {.batch_tokens = (uint32_t)s->batch_tokens,
                    .sequences = (uint32_t)s->sequences,

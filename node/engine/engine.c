@@ -51,6 +51,7 @@ struct engine *engine_new(const struct engine_options *options)
     engine->batch = batch_new(&options->limits, options->pool);
     engine->pace = options->limits.pace;
     engine->sampler = sampler_new(options->backend.vocab_size, options->ops);
+    sampler_use_team(engine->sampler, options->team);
     engine->item_max = options->limits.sequences;
     engine->inbox = mailbox_new(options->orders_max + ENGINE_FORGETS);
     engine->outbox = mailbox_new(ENGINE_REPORTS);

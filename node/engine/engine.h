@@ -29,6 +29,7 @@
 struct mailbox;
 struct ops;
 struct seq;
+struct team;
 
 enum {
     ENGINE_REPORTS = 8,
@@ -51,6 +52,7 @@ struct engine_backend {
 struct engine_options {
     struct engine_backend backend;
     const struct ops *ops; // the sampler's; outlives the engine
+    struct team *team;     // the sampler's, led by the engine's thread; NULL for none
     struct kv_pool *pool;
     struct batch_limits limits;
     uint32_t orders_max; // orders that can wait at once: the sender's own bound

@@ -4,6 +4,7 @@
 
 #include "kernels/mathf.h"
 #include "kernels/ops.h"
+#include "kernels/team.h"
 
 #include "base/mem.h"
 #include "base/must.h"
@@ -15,7 +16,8 @@
 #define MASS_ONE (UINT64_C(1) << 40)
 
 enum {
-    CHUNK = 16 * OPS_PEAK // ids whose mass is summed at once: they stay in the first cache
+    CHUNK = 16 * OPS_PEAK, // ids whose mass is summed at once: they stay in the first cache
+    PART_CHUNKS = 16       // chunks that a thread takes at once, where a row is worth more than one
 };
 
 /* Beyond so many temperatures below the largest logit an id's mass is 0: 28 > log(2^40) = 27.73, with more to spare
@@ -24,6 +26,7 @@ static const double mass_reach = 28;
 
 struct sampler {
     const struct ops *ops;
+    struct team *team; // NULL: alone
     uint32_t vocab_size;
     uint32_t peak_count;
     float *peaks;     // [ceil(vocab_size / 64)] of the logits
@@ -32,6 +35,7 @@ struct sampler {
     float *share;     // [vocab_size], exp() of a row; scratch
     uint64_t *masses; // [ceil(vocab_size / CHUNK)] of the chunks
     uint64_t *chunk;  // [CHUNK] of the ids of one
+    size_t *strange;  // [ceil(vocab_size / CHUNK)] logits of a chunk that are not finite
     struct candidates *list;
 };
 
@@ -47,6 +51,7 @@ struct sampler *sampler_new(uint32_t vocab_size, const struct ops *ops)
     sampler->share = mem_new(vocab_size, sizeof *sampler->share);
     sampler->masses = mem_new((vocab_size + CHUNK - 1) / CHUNK, sizeof *sampler->masses);
     sampler->chunk = mem_new(CHUNK, sizeof *sampler->chunk);
+    sampler->strange = mem_new((vocab_size + CHUNK - 1) / CHUNK, sizeof *sampler->strange);
     sampler->list = candidates_new(vocab_size);
     return sampler;
 }
@@ -60,8 +65,76 @@ void sampler_free(struct sampler *sampler)
     mem_free(sampler->share);
     mem_free(sampler->masses);
     mem_free(sampler->chunk);
+    mem_free(sampler->strange);
     candidates_free(sampler->list);
     mem_free(sampler);
+}
+
+void sampler_use_team(struct sampler *sampler, struct team *team)
+{
+    sampler->team = team;
+}
+
+/* What is done to each chunk of a row. */
+struct row_job {
+    struct sampler *sampler;
+    const float *logits;
+    float *peaks;
+    float top;
+    float temperature;
+};
+
+static uint32_t chunk_size(const struct sampler *sampler, uint32_t chunk)
+{
+    uint32_t left = sampler->vocab_size - chunk * CHUNK;
+    return left < CHUNK ? left : CHUNK;
+}
+
+static uint32_t chunk_count(const struct sampler *sampler)
+{
+    return (sampler->vocab_size + CHUNK - 1) / CHUNK;
+}
+
+/* Parts of PART_CHUNKS chunks, over the team where there are several. */
+static void run_row(struct sampler *sampler, team_fn fn, struct row_job *job)
+{
+    uint32_t parts = (chunk_count(sampler) + PART_CHUNKS - 1) / PART_CHUNKS;
+    job->sampler = sampler;
+    if (sampler->team && parts > 1) {
+        team_run(sampler->team, parts, fn, job);
+        return;
+    }
+    for (uint32_t part = 0; part < parts; part++)
+        fn(job, part, 0);
+}
+
+static uint32_t part_end(const struct sampler *sampler, size_t part)
+{
+    uint32_t end = (uint32_t)(part + 1) * PART_CHUNKS;
+    return end < chunk_count(sampler) ? end : chunk_count(sampler);
+}
+
+static void peaks_part(void *argument, size_t part, size_t lane)
+{
+    (void)lane;
+    const struct row_job *job = argument;
+    struct sampler *sampler = job->sampler;
+    for (uint32_t i = (uint32_t)part * PART_CHUNKS; i < part_end(sampler, part); i++) {
+        sampler->strange[i] =
+            sampler->ops->peaks(job->peaks + (size_t)i * (CHUNK / OPS_PEAK),
+                                job->logits + (size_t)i * CHUNK, chunk_size(sampler, i));
+    }
+}
+
+/* The peaks of a row; returns how many of its logits are not finite. */
+static size_t find_peaks(struct sampler *sampler, float *peaks, const float *logits)
+{
+    struct row_job job = {.logits = logits, .peaks = peaks};
+    run_row(sampler, peaks_part, &job);
+    size_t strange = 0;
+    for (uint32_t i = 0; i < chunk_count(sampler); i++)
+        strange += sampler->strange[i];
+    return strange;
 }
 
 uint32_t sampler_counts_slots(uint32_t distinct_max)
@@ -260,27 +333,35 @@ static void keep_top_k(struct sampler *sampler, const float *logits, float top,
         candidates_cut(list, CANDIDATES_MASS, top_p_target(candidates_mass(list), s->top_p));
 }
 
-/* The mass of the ids of chunk `chunk`, each one's in sampler->chunk; 0, and nothing there, where none has any. */
-static uint64_t weigh_chunk(struct sampler *sampler, const float *logits, float top,
-                            float temperature, uint32_t chunk)
+/* The mass of the ids of a chunk, each one's in `out` [CHUNK]; 0, and nothing there, where none has any. */
+static uint64_t weigh_chunk(const struct row_job *job, uint32_t chunk, uint64_t *out)
 {
-    float reach = reach_of(top, mass_reach, temperature);
-    uint32_t begin = chunk * CHUNK;
-    uint32_t count = sampler->vocab_size - begin < CHUNK ? sampler->vocab_size - begin : CHUNK;
-    uint32_t peak_count = (count + OPS_PEAK - 1) / OPS_PEAK;
-    if (sampler->ops->max(sampler->peaks + begin / OPS_PEAK, peak_count) < reach) return 0;
-    return sampler->ops->weigh(sampler->chunk, logits + begin, top, temperature, count);
+    const struct sampler *sampler = job->sampler;
+    uint32_t count = chunk_size(sampler, chunk);
+    const float *peaks = sampler->peaks + (size_t)chunk * (CHUNK / OPS_PEAK);
+    float peak = sampler->ops->max(peaks, (count + OPS_PEAK - 1) / OPS_PEAK);
+    if (peak < reach_of(job->top, mass_reach, job->temperature)) return 0;
+    return sampler->ops->weigh(out, job->logits + (size_t)chunk * CHUNK, job->top, job->temperature,
+                               count);
+}
+
+static void weigh_part(void *argument, size_t part, size_t lane)
+{
+    (void)lane;
+    const struct row_job *job = argument;
+    struct sampler *sampler = job->sampler;
+    uint64_t mass[CHUNK];
+    for (uint32_t i = (uint32_t)part * PART_CHUNKS; i < part_end(sampler, part); i++)
+        sampler->masses[i] = weigh_chunk(job, i, mass);
 }
 
 /* The mass of all, and each chunk's in sampler->masses. */
-static uint64_t weigh_all(struct sampler *sampler, const float *logits, float top,
-                          float temperature)
+static uint64_t weigh_all(struct sampler *sampler, struct row_job *job)
 {
+    run_row(sampler, weigh_part, job);
     uint64_t total = 0;
-    for (uint32_t chunk = 0; chunk * CHUNK < sampler->vocab_size; chunk++) {
-        sampler->masses[chunk] = weigh_chunk(sampler, logits, top, temperature, chunk);
-        total += sampler->masses[chunk];
-    }
+    for (uint32_t i = 0; i < chunk_count(sampler); i++)
+        total += sampler->masses[i];
     return total;
 }
 
@@ -289,7 +370,8 @@ static void keep_top_p(struct sampler *sampler, const float *logits, float top,
                        const struct wire_sampling *s)
 {
     static const double circles[] = {3, 6, 12, 28};
-    uint64_t target = top_p_target(weigh_all(sampler, logits, top, s->temperature), s->top_p);
+    struct row_job job = {.logits = logits, .top = top, .temperature = s->temperature};
+    uint64_t target = top_p_target(weigh_all(sampler, &job), s->top_p);
     for (size_t i = 0; i < sizeof circles / sizeof *circles; i++) {
         float least = reach_of(top, circles[i], s->temperature);
         if (gather(sampler, logits, least, top, s->temperature) >= target) break;
@@ -328,14 +410,15 @@ static uint32_t point(const uint64_t *mass, uint32_t count, uint64_t at)
 static uint32_t draw_of_all(struct sampler *sampler, const float *logits, float top,
                             float temperature, uint64_t bits)
 {
-    uint64_t at = scaled(bits, weigh_all(sampler, logits, top, temperature));
+    struct row_job job = {.logits = logits, .top = top, .temperature = temperature};
+    uint64_t at = scaled(bits, weigh_all(sampler, &job));
     uint32_t chunk = 0;
     while (at >= sampler->masses[chunk]) {
         at -= sampler->masses[chunk];
         chunk++;
-        must(chunk * CHUNK < sampler->vocab_size);
+        must(chunk < chunk_count(sampler));
     }
-    (void)weigh_chunk(sampler, logits, top, temperature, chunk);
+    (void)weigh_chunk(&job, chunk, sampler->chunk);
     return chunk * CHUNK + point(sampler->chunk, CHUNK, at);
 }
 
@@ -368,14 +451,14 @@ enum err sampler_draw(struct sampler *sampler, float *logits, const struct wire_
     bool changes = s->bias_count > 0 || sampler_penalizes(s);
     if (s->logprobs && changes) {
         memcpy(sampler->raw, logits, vocab_size * sizeof *logits);
-        (void)sampler->ops->peaks(sampler->raw_peaks, logits, vocab_size);
+        (void)find_peaks(sampler, sampler->raw_peaks, logits);
         raw = sampler->raw;
         raw_peaks = sampler->raw_peaks;
     }
     add_bias(logits, s);
     if (sampler_penalizes(s)) penalize(logits, s, counts);
     // What was not finite before stays so, and a penalty can overflow a huge logit: one look finds both.
-    size_t strange = sampler->ops->peaks(sampler->peaks, logits, vocab_size);
+    size_t strange = find_peaks(sampler, sampler->peaks, logits);
     if (strange > 0) {
         return err_note(ERR_INTERNAL, "%zu of %u logits are not finite numbers", strange,
                         vocab_size);

@@ -40,6 +40,7 @@
 #include <stdint.h>
 
 struct ops;
+struct team;
 
 /* How often each id has come; open addressing, at most half full, never grown. A zeroed struct counts
  * nothing. */
@@ -77,6 +78,8 @@ struct sampler_pick {
 struct sampler;
 struct sampler *sampler_new(uint32_t vocab_size, const struct ops *ops);
 void sampler_free(struct sampler *sampler);
+/* Long rows are shared with this team from now on, which the caller leads; the same ids are drawn. NULL: no more. */
+void sampler_use_team(struct sampler *sampler, struct team *team);
 
 /* Which id of which answer is drawn: with the seed, all that chance depends on. */
 struct sampler_place {

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum {
     PARTS_MAX = 1000
@@ -62,6 +63,45 @@ static void a_team_may_go_while_its_helpers_sleep_or_spin(void **state)
     team_free(NULL);
 }
 
+static uint64_t cpu_time_us(void)
+{
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static void helpers_without_a_job_burn_no_core(void **state)
+{
+    (void)state;
+    struct team *team;
+    assert_int_equal(team_new(&team, 5), ERR_OK);
+    struct tally tally = {.lanes = 5};
+    team_run(team, 100, count_part, &tally);
+    uint64_t before_us = cpu_time_us();
+    usleep(300000); // four helpers that spin would burn this much and more
+    assert_true(cpu_time_us() - before_us < 100000);
+    team_free(team);
+}
+
+/* Far more threads than cores: the leader waits for no helper that has not begun, so jobs of next to nothing cost
+ * next to nothing. */
+static void more_threads_than_cores_do_not_stall(void **state)
+{
+    (void)state;
+    struct team *team;
+    assert_int_equal(team_new(&team, 64), ERR_OK);
+    uint64_t before_us = cpu_time_us();
+    for (size_t job = 0; job < 500; job++) {
+        struct tally tally = {.lanes = 64};
+        team_run(team, 10, count_part, &tally);
+        for (size_t i = 0; i < 10; i++)
+            assert_int_equal(tally.times[i], 1);
+    }
+    assert_true(cpu_time_us() - before_us < 20000000);
+    team_free(team);
+}
+
 static void a_team_without_a_thread_is_refused(void **state)
 {
     (void)state;
@@ -76,6 +116,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_part_runs_once_on_any_number_of_threads),
         cmocka_unit_test(a_team_may_go_while_its_helpers_sleep_or_spin),
+        cmocka_unit_test(helpers_without_a_job_burn_no_core),
+        cmocka_unit_test(more_threads_than_cores_do_not_stall),
         cmocka_unit_test(a_team_without_a_thread_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

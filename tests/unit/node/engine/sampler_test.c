@@ -5,6 +5,7 @@
 #include "kernels/mathf.h"
 #include "kernels/ops.h"
 #include "kernels/select.h"
+#include "kernels/team.h"
 
 #include "base/mem.h"
 #include "base/rand.h"
@@ -200,6 +201,49 @@ static int32_t draw_one(float *logits, uint32_t vocab, const struct wire_samplin
     return pick->id;
 }
 
+/* A vocabulary of a real size, in which a row is many parts. */
+static void a_team_draws_what_one_thread_draws(void **state)
+{
+    (void)state;
+
+    enum {
+        VOCAB = 100000
+    };
+
+    struct team *team;
+    assert_int_equal(team_new(&team, 3), ERR_OK);
+    struct sampler *alone = sampler_new(VOCAB, &ops);
+    struct sampler *shared = sampler_new(VOCAB, &ops);
+    sampler_use_team(shared, team);
+    float *logits = mem_new(VOCAB, sizeof *logits);
+    float *copy = mem_new(VOCAB, sizeof *copy);
+    struct rand rand;
+    rand_init(&rand, 9);
+    for (int round = 0; round < 40; round++) {
+        given_logits(logits, VOCAB, &rand);
+        struct wire_sampling s = given_sampling(&rand, VOCAB);
+        s.repetition_penalty = 1;
+        s.frequency_penalty = s.presence_penalty = 0;
+        s.logprobs = round % 2;
+        s.top_logprobs = 5;
+        if (round % 10 == 7) logits[rand_below(&rand, VOCAB)] = NAN;
+        memcpy(copy, logits, VOCAB * sizeof *copy);
+        struct sampler_place place = {.position = (uint64_t)round};
+        struct sampler_pick want = {0};
+        struct sampler_pick got = {0};
+        assert_int_equal(sampler_draw(alone, logits, &s, NULL, &place, &want),
+                         sampler_draw(shared, copy, &s, NULL, &place, &got));
+        assert_int_equal(got.id, want.id);
+        assert_true(got.logprob == want.logprob);
+        assert_memory_equal(got.tops, want.tops, sizeof want.tops);
+    }
+    mem_free(logits);
+    mem_free(copy);
+    sampler_free(alone);
+    sampler_free(shared);
+    team_free(team);
+}
+
 static void ties_break_to_the_lower_id(void **state)
 {
     (void)state;
@@ -363,6 +407,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_draws_what_a_full_sort_draws),
+        cmocka_unit_test(a_team_draws_what_one_thread_draws),
         cmocka_unit_test(ties_break_to_the_lower_id),
         cmocka_unit_test(the_draw_follows_the_probabilities),
         cmocka_unit_test(chance_depends_on_seed_choice_and_position_alone),
