@@ -244,6 +244,39 @@ static void a_team_draws_what_one_thread_draws(void **state)
     team_free(team);
 }
 
+/* Ids at the very edge of what has mass: they are drawn when the point falls on them, once in millions. */
+static void an_id_of_next_to_no_mass_is_drawn_in_its_turn(void **state)
+{
+    (void)state;
+
+    enum {
+        VOCAB = 100000,
+        TRIES = 40000000
+    };
+
+    __extension__ typedef unsigned __int128 wide;
+
+    float *logits = mem_new(VOCAB, sizeof *logits);
+    for (size_t i = 0; i + 1 < VOCAB; i++)
+        logits[i] = -27;
+    uint64_t mass = (uint64_t)((double)mathf_exp(-27) * 0x1p40);
+    assert_int_equal(mass, 2);
+    uint64_t total = mass * (VOCAB - 1) + (UINT64_C(1) << 40);
+    struct wire_sampling s = plain;
+    struct sampler_place place = {0};
+    uint64_t at = UINT64_MAX;
+    for (; place.position < TRIES; place.position++) {
+        at = (uint64_t)(((wide)rand_at(s.seed, 0, place.position) * total) >> 64);
+        if (at < mass * (VOCAB - 1)) break;
+    }
+    assert_true(at < mass * (VOCAB - 1));
+    struct sampler_pick pick;
+    assert_int_equal(draw_one(logits, VOCAB, &s, &place, &pick), at / mass);
+    s.top_k = VOCAB;
+    assert_int_equal(draw_one(logits, VOCAB, &s, &place, &pick), at / mass);
+    mem_free(logits);
+}
+
 static void ties_break_to_the_lower_id(void **state)
 {
     (void)state;
@@ -408,6 +441,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_draws_what_a_full_sort_draws),
         cmocka_unit_test(a_team_draws_what_one_thread_draws),
+        cmocka_unit_test(an_id_of_next_to_no_mass_is_drawn_in_its_turn),
         cmocka_unit_test(ties_break_to_the_lower_id),
         cmocka_unit_test(the_draw_follows_the_probabilities),
         cmocka_unit_test(chance_depends_on_seed_choice_and_position_alone),
