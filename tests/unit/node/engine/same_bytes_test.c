@@ -180,12 +180,12 @@ static void check_rung(const char *path, uint32_t features, enum kv_kind kv, enu
     way.kv = kv;
     check_way(path, &way, false);
     way.blocks = CONTEXT / KV_BLOCK_TOKENS + 3;
-    check_way(path, &way, true);
+    if (ways == WAYS_ALL) check_way(path, &way, true);
     way.limits.drafts_max = 4;
     way.limits.logits_max = 40;
     check_way(path, &way, true);
     way.shares = false;
-    check_way(path, &way, true);
+    if (ways == WAYS_ALL) check_way(path, &way, true);
     way.limits.pace = &pace; // the clock cuts the prompts and chooses the drafts
     check_way(path, &way, true);
     if (ways == WAYS_FEW) return;
