@@ -7,6 +7,8 @@ struct ops;
 void ops_fill_scalar(struct ops *ops);
 /* The products of the scalar column, a file of their own. */
 void scalar_fill_gemm(struct ops *ops);
+/* Only where the machine has CPU_AVX2. */
+void ops_fill_avx2(struct ops *ops);
 /* Only where the machine has CPU_AVX512. */
 void ops_fill_avx512(struct ops *ops);
 /* Only where it has CPU_AVX512_BF16, over the AVX-512 column. */

@@ -1,6 +1,6 @@
 /* kernels/cpu.h -- what this machine can do, and how its threads must round.
  *
- * A rung is a named set of features: "scalar" asks for none, "avx512" for all that kernels/x86/avx512*.c
+ * A rung is a named set of features: "scalar" asks for none, "avx2" for all that kernels/x86/avx2*.c
  * use, and so on. Every rung gives the same bits (docs/numerics.md); a higher one is only faster. */
 #ifndef KERNELS_CPU_H
 #define KERNELS_CPU_H

@@ -181,10 +181,12 @@ void assert_same_bits(const char *model, uint32_t length, enum kv_kind kv)
 {
     const struct way plain = {"scalar", 1, 1, false, false, kv};
     const struct way ways[] = {
-        {"scalar", 2, 7, true, false, kv},  {"scalar", 1, ROWS, false, true, kv},
-        {"avx512", 1, 1, false, false, kv}, {"avx512", 1, 7, true, false, kv},
-        {"avx512", 2, 32, true, false, kv}, {"avx512", 2, ROWS, false, false, kv},
-        {"avx512", 2, 7, false, true, kv},  {"avx512", 2, 1, true, false, kv},
+        {"scalar", 2, 7, true, false, kv},     {"scalar", 1, ROWS, false, true, kv},
+        {"avx2", 1, 1, false, false, kv},      {"avx2", 2, 7, true, false, kv},
+        {"avx2", 2, ROWS, false, true, kv},    {"avx512", 1, 1, false, false, kv},
+        {"avx512", 1, 7, true, false, kv},     {"avx512", 2, 32, true, false, kv},
+        {"avx512", 2, ROWS, false, false, kv}, {"avx512", 2, 7, false, true, kv},
+        {"avx512", 2, 1, true, false, kv},
     };
     uint32_t vocab_size = vocab_of(model);
     struct sequence sequences[SEQUENCES] = {{0}};
