@@ -5,8 +5,8 @@
  *      A  16 rows x 32 activations     B  32 codes x 16 outputs     C = A . B, 16 x 16 exact integers, by one instruction
  *
  * C goes through memory to the same convert, scale and FMA that every column does, block after block, so the bits
- * are theirs. Two products are under way at once: two blocks, or (Q6_K) the halves of one. Few rows are left to the
- * AVX-512 kernels, which need no strip. Tiles are configured at the start of a call and released at its end. */
+ * are theirs. Products are of blocks, or (Q6_K) of their halves. Few rows are left to the AVX-512 kernels, which need
+ * no strip. Tiles are configured at the start of a call and released at its end. */
 #include "kernels/columns.h"
 #include "kernels/ops.h"
 #include "kernels/pack.h"
@@ -18,7 +18,10 @@
 enum {
     ROWS = ACTS_PANEL,
     STRIP_BLOCKS = 32, // with its panel's activations it stays in the first cache
-    ROWS_LEAST = 12    // fewer rows in all are faster without tiles
+    PRODUCTS = 4,      // under way at once
+    STORE_LAG = 2,     // a product is stored two steps after it began,
+    ADD_LAG = 4, // and added two after that: tiles are not renamed, so their users must not queue
+    ROWS_LEAST = 12 // fewer rows in all are faster without tiles
 };
 
 struct strip {
@@ -28,7 +31,7 @@ struct strip {
     float halves[STRIP_BLOCKS][2][LANES]; // Q6_K
 };
 
-/* The tile registers: pair i multiplies A = 2 + i by B = 4 + i into C = i. */
+/* The tile registers: product i goes into C = i % 4, from A = 4 + i % 2 and B = 6 + i % 2. */
 struct tile_config {
     uint8_t palette;
     uint8_t start_row;
@@ -40,13 +43,15 @@ struct tile_config {
 static void configure(size_t rows, size_t columns)
 {
     struct tile_config config = {.palette = 1};
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < PRODUCTS; i++) {
         config.rows[i] = (uint8_t)rows;
         config.row_bytes[i] = LANES * sizeof(int32_t);
-        config.rows[2 + i] = (uint8_t)rows;
-        config.row_bytes[2 + i] = (uint16_t)columns;
-        config.rows[4 + i] = (uint8_t)(columns / 4);
-        config.row_bytes[4 + i] = VECTOR;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        config.rows[4 + i] = (uint8_t)rows;
+        config.row_bytes[4 + i] = (uint16_t)columns;
+        config.rows[6 + i] = (uint8_t)(columns / 4);
+        config.row_bytes[6 + i] = VECTOR;
     }
     __asm__ volatile("ldtilecfg %0" : : "m"(config));
 }
@@ -56,17 +61,41 @@ static void release(void)
     __asm__ volatile("tilerelease");
 }
 
-/* out = a . b: a in rows of `stride` bytes, b in rows of 64. Which pair is a constant. */
-#define MULTIPLY(c, a, b, from_a, stride, from_b, out)                                       \
-    __asm__ volatile("tilezero %%tmm" #c "\n\t"                                              \
-                     "tileloadd (%0,%1,1), %%tmm" #a "\n\t"                                  \
-                     "tileloadd (%2,%3,1), %%tmm" #b "\n\t"                                  \
-                     "tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c "\n\t"                     \
-                     "tilestored %%tmm" #c ", (%4,%3,1)"                                     \
-                     :                                                                       \
-                     : "r"(from_a), "r"((size_t)(stride)), "r"(from_b), "r"((size_t)VECTOR), \
-                       "r"(out)                                                              \
+#define MULTIPLY(c, a, b)                                                                \
+    __asm__ volatile("tilezero %%tmm" #c "\n\t"                                          \
+                     "tileloadd (%0,%1,1), %%tmm" #a "\n\t"                              \
+                     "tileloadd (%2,%3,1), %%tmm" #b "\n\t"                              \
+                     "tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c                        \
+                     :                                                                   \
+                     : "r"(from_a), "r"((size_t)BLOCK), "r"(from_b), "r"((size_t)VECTOR) \
                      : "memory")
+
+/* C `slot` = a . b: a in rows of 32 bytes, b in rows of 64. The slot is a constant. */
+INLINE void multiply(size_t slot, const int8_t *from_a, const int8_t *from_b)
+{
+    switch (slot) {
+    case 0: MULTIPLY(0, 4, 6); break;
+    case 1: MULTIPLY(1, 5, 7); break;
+    case 2: MULTIPLY(2, 4, 6); break;
+    default: MULTIPLY(3, 5, 7); break;
+    }
+}
+
+#define STORE(c)                                         \
+    __asm__ volatile("tilestored %%tmm" #c ", (%0,%1,1)" \
+                     :                                   \
+                     : "r"(out), "r"((size_t)VECTOR)     \
+                     : "memory")
+
+INLINE void store(size_t slot, int32_t *out)
+{
+    switch (slot) {
+    case 0: STORE(0); break;
+    case 1: STORE(1); break;
+    case 2: STORE(2); break;
+    default: STORE(3); break;
+    }
+}
 
 INLINE void unpack_strip(enum packed_kind kind, const struct tile_areas *areas, size_t first,
                          size_t count, struct strip *strip)
@@ -90,22 +119,27 @@ INLINE void unpack_strip(enum packed_kind kind, const struct tile_areas *areas, 
 
 /* One panel of rows on its way through a strip. */
 struct pass {
-    const struct acts *acts;
     const struct strip *strip;
-    size_t entry; // of the panel's first row and the strip's first block
-    size_t rows;  // P
-    float *out;   // of the first row: 16 outputs, rows `stride` apart
+    const int8_t
+        *q; // of the panel's first row and the strip's first block; rows lie one behind the other
+    const float *d;
+    const float *dsum;
+    size_t rows; // P
+    float *out;  // of the first row: 16 outputs, rows `stride` apart
     size_t stride;
     __mmask16 mask; // outputs that there are
     bool first;     // the sums begin; else they go on from `out`
 };
 
-/* The d (or dsum) of the panel's rows: in place, or where a panel is not full, copied with zeros behind. */
+/* The d (or dsum) of the panel's rows: in place, or where a panel is not full, copied with zeros behind. The compiler
+ * is not to see through the copy: out of memory a number is broadcast for nothing. */
 INLINE const float *row_scales(const float *from, size_t rows, size_t count, float copy[ROWS])
 {
     if (rows == count) return from;
     _mm512_storeu_ps(copy, _mm512_maskz_loadu_ps(lanes_below(rows), from));
-    return copy;
+    from = copy;
+    __asm__("" : "+r"(from) : : "memory");
+    return from;
 }
 
 /* The block's exact products to the sums of `count` rows. `first` and `second` are C as stored; the second is Q6_K's. */
@@ -113,13 +147,12 @@ INLINE void add_block(const struct pass *pass, enum packed_kind kind, size_t blo
                       const int32_t *first, const int32_t *second, size_t count, __m512 acc[ROWS])
 {
     float copies[2][ROWS];
-    size_t entry = pass->entry + block * pass->rows;
-    const float *d = row_scales(pass->acts->d + entry, pass->rows, count, copies[0]);
+    const float *d = row_scales(pass->d + block * pass->rows, pass->rows, count, copies[0]);
     const float *dsum = d;
     __m512 scale = _mm512_loadu_ps(pass->strip->scale[block]);
     __m512 min = scale;
     if (packed_has_min(kind)) {
-        dsum = row_scales(pass->acts->dsum + entry, pass->rows, count, copies[1]);
+        dsum = row_scales(pass->dsum + block * pass->rows, pass->rows, count, copies[1]);
         min = _mm512_loadu_ps(pass->strip->min[block]);
     }
     UNROLL
@@ -136,49 +169,68 @@ INLINE void add_block(const struct pass *pass, enum packed_kind kind, size_t blo
     }
 }
 
-/* The products of step `index` into two C of 16 x 16: blocks 2 * index and the next one, if there is one; or the
- * halves of block `index` (Q6_K). */
-INLINE void multiply_step(const struct pass *pass, enum packed_kind kind, size_t index,
-                          size_t blocks, int32_t *out)
+/* Product `index` of a pass: block `index`, or (Q6_K) half `index` % 2 of block `index` / 2. */
+INLINE void begin_product(const struct pass *pass, enum packed_kind kind, size_t index, size_t slot)
 {
-    const int8_t *q = pass->acts->q + pass->entry * BLOCK;
-    size_t step = pass->rows * BLOCK;
-    if (kind == PACKED_Q6_K) {
-        const int8_t *codes = pass->strip->codes[index];
-        q += index * step;
-        MULTIPLY(0, 2, 4, q, BLOCK, codes, out);
-        MULTIPLY(1, 3, 5, q + BLOCK / 2, BLOCK, codes + BLOCK / 2 * LANES, out + ROWS * LANES);
-        return;
-    }
-    size_t b = 2 * index;
-    MULTIPLY(0, 2, 4, q + b * step, BLOCK, pass->strip->codes[b], out);
-    if (++b < blocks)
-        MULTIPLY(1, 3, 5, q + b * step, BLOCK, pass->strip->codes[b], out + ROWS * LANES);
+    const int8_t *codes = pass->strip->codes[0];
+    if (kind == PACKED_Q6_K)
+        multiply(slot, pass->q + index / 2 * pass->rows * BLOCK + slot % 2 * (BLOCK / 2),
+                 codes + index * (BLOCK / 2 * LANES));
+    else
+        multiply(slot, pass->q + index * pass->rows * BLOCK, codes + index * (BLOCK * LANES));
 }
 
-/* `count` is 8 or 16, at least the panel's rows. The tiles work one step ahead of the sums, so that neither waits. */
+/* Step `index` of the pipeline: a product begins, an earlier one is stored, a still earlier one is added. `whole`:
+ * there is one of each. `slot` is index % PRODUCTS. */
+INLINE void step(const struct pass *pass, enum packed_kind kind, size_t index, size_t slot,
+                 size_t products, bool whole, int32_t (*c)[ROWS * LANES], size_t count,
+                 __m512 acc[ROWS])
+{
+    const size_t stored = (slot + PRODUCTS - STORE_LAG) % PRODUCTS;
+    if (whole || index < products) begin_product(pass, kind, index, slot);
+    if (whole || (index >= STORE_LAG && index - STORE_LAG < products)) store(stored, c[stored]);
+    if (!whole && index < ADD_LAG) return;
+    if (kind != PACKED_Q6_K)
+        add_block(pass, kind, index - ADD_LAG, c[slot], c[slot], count, acc);
+    else if (slot % 2 == 1)
+        add_block(pass, kind, (index - ADD_LAG) / 2, c[slot - 1], c[slot], count, acc);
+}
+
+/* The pipeline fills, runs, and runs dry. */
+INLINE void run_pipeline(const struct pass *pass, enum packed_kind kind, size_t products,
+                         size_t count, __m512 acc[ROWS])
+{
+    _Alignas(64) int32_t c[PRODUCTS][ROWS * LANES];
+    if (pass->rows < count) memset(c, 0, sizeof c);
+    size_t index = 0;
+    while (index < products + ADD_LAG) {
+        UNROLL
+        for (size_t slot = 0; slot < PRODUCTS; slot++) {
+            if (index + slot < products + ADD_LAG)
+                step(pass, kind, index + slot, slot, products, false, c, count, acc);
+        }
+        index += PRODUCTS;
+        for (; index + PRODUCTS <= products; index += PRODUCTS) {
+            UNROLL
+            for (size_t slot = 0; slot < PRODUCTS; slot++)
+                step(pass, kind, index + slot, slot, products, true, c, count, acc);
+        }
+    }
+}
+
+/* `count` is 8 or 16, at least the panel's rows. */
 INLINE void pass_panel(const struct pass *pass, enum packed_kind kind, size_t blocks, size_t count)
 {
-    _Alignas(64) int32_t products[2][2 * ROWS * LANES];
-    if (pass->rows < count) memset(products, 0, sizeof products);
     __m512 acc[ROWS];
+    for (size_t t = 0; t < pass->rows; t++)
+        __builtin_prefetch(pass->out + t * pass->stride, 1);
     UNROLL
     for (size_t t = 0; t < count; t++) {
         bool there = !pass->first && t < pass->rows;
         acc[t] = there ? _mm512_maskz_loadu_ps(pass->mask, pass->out + t * pass->stride)
                        : _mm512_setzero_ps();
     }
-    const size_t together = kind == PACKED_Q6_K ? 1 : 2; // blocks of a step
-    size_t steps = (blocks + together - 1) / together;
-    multiply_step(pass, kind, 0, blocks, products[0]);
-    for (size_t i = 0; i < steps; i++) {
-        const int32_t *first = products[i % 2];
-        const int32_t *second = first + ROWS * LANES;
-        if (i + 1 < steps) multiply_step(pass, kind, i + 1, blocks, products[(i + 1) % 2]);
-        add_block(pass, kind, together * i, first, second, count, acc);
-        if (together == 2 && 2 * i + 1 < blocks)
-            add_block(pass, kind, 2 * i + 1, second, second, count, acc);
-    }
+    run_pipeline(pass, kind, kind == PACKED_Q6_K ? 2 * blocks : blocks, count, acc);
     UNROLL
     for (size_t t = 0; t < count; t++) {
         if (t < pass->rows) _mm512_mask_storeu_ps(pass->out + t * pass->stride, pass->mask, acc[t]);
@@ -193,16 +245,19 @@ INLINE void pass_rows(const struct gemm *gemm, enum packed_kind kind, size_t til
     const size_t columns = kind == PACKED_Q6_K ? BLOCK / 2 : BLOCK;
     size_t blocks = packed->cols / BLOCK;
     for (size_t row = gemm->row_begin; row < gemm->row_end; row += ROWS) {
+        const struct acts *acts = gemm->acts;
         struct pass pass = {
-            .acts = gemm->acts,
             .strip = strip,
-            .rows = acts_panel_rows(gemm->acts, row),
+            .rows = acts_panel_rows(acts, row),
             .out = gemm->out + row * packed->rows + tile * LANES,
             .stride = packed->rows,
             .mask = lanes_below(packed->rows - tile * LANES),
             .first = first == 0,
         };
-        pass.entry = acts_entry(row, blocks) + first * pass.rows;
+        size_t entry = acts_entry(row, blocks) + first * pass.rows;
+        pass.q = acts->q + entry * BLOCK;
+        pass.d = acts->d + entry;
+        pass.dsum = acts->dsum + entry;
         if (pass.rows == ROWS) {
             pass_panel(&pass, kind, count, ROWS);
             continue;
