@@ -129,6 +129,8 @@ struct pass {
     size_t stride;
     __mmask16 mask; // outputs that there are
     bool first;     // the sums begin; else they go on from `out`
+    const uint8_t *
+        ahead; // the weights behind the strip's, to be fetched on the way; NULL: another pass does it
 };
 
 /* The d (or dsum) of the panel's rows: in place, or where a panel is not full, copied with zeros behind. The compiler
@@ -180,6 +182,17 @@ INLINE void begin_product(const struct pass *pass, enum packed_kind kind, size_t
         multiply(slot, pass->q + index * pass->rows * BLOCK, codes + index * (BLOCK * LANES));
 }
 
+/* The block of the next strip that is as far into it: while the tiles work, memory does. */
+INLINE void fetch_ahead(const struct pass *pass, enum packed_kind kind, size_t index, size_t slot)
+{
+    const size_t size = packed_block_size(kind);
+    if (kind == PACKED_Q6_K && slot % 2 == 1) return;
+    const uint8_t *block = pass->ahead + (kind == PACKED_Q6_K ? index / 2 : index) * size;
+    UNROLL
+    for (size_t i = 0; i < size; i += VECTOR)
+        _mm_prefetch((const char *)block + i, _MM_HINT_T1);
+}
+
 /* Step `index` of the pipeline: a product begins, an earlier one is stored, a still earlier one is added. `whole`:
  * there is one of each. `slot` is index % PRODUCTS. */
 INLINE void step(const struct pass *pass, enum packed_kind kind, size_t index, size_t slot,
@@ -187,7 +200,10 @@ INLINE void step(const struct pass *pass, enum packed_kind kind, size_t index, s
                  __m512 acc[ROWS])
 {
     const size_t stored = (slot + PRODUCTS - STORE_LAG) % PRODUCTS;
-    if (whole || index < products) begin_product(pass, kind, index, slot);
+    if (whole || index < products) {
+        begin_product(pass, kind, index, slot);
+        if (pass->ahead) fetch_ahead(pass, kind, index, slot);
+    }
     if (whole || (index >= STORE_LAG && index - STORE_LAG < products)) store(stored, c[stored]);
     if (!whole && index < ADD_LAG) return;
     if (kind != PACKED_Q6_K)
@@ -239,7 +255,7 @@ INLINE void pass_panel(const struct pass *pass, enum packed_kind kind, size_t bl
 
 /* Rows [begin, end) of one tile through one strip. Tiles are configured for full panels on entry, and at the end. */
 INLINE void pass_rows(const struct gemm *gemm, enum packed_kind kind, size_t tile, size_t first,
-                      size_t count, const struct strip *strip)
+                      size_t count, const struct strip *strip, const uint8_t *ahead)
 {
     const struct packed *packed = gemm->weights;
     const size_t columns = kind == PACKED_Q6_K ? BLOCK / 2 : BLOCK;
@@ -253,6 +269,7 @@ INLINE void pass_rows(const struct gemm *gemm, enum packed_kind kind, size_t til
             .stride = packed->rows,
             .mask = lanes_below(packed->rows - tile * LANES),
             .first = first == 0,
+            .ahead = row == gemm->row_begin ? ahead : NULL,
         };
         size_t entry = acts_entry(row, blocks) + first * pass.rows;
         pass.q = acts->q + entry * BLOCK;
@@ -281,7 +298,8 @@ INLINE void gemm_tiles(const struct gemm *gemm, enum packed_kind kind)
         for (size_t first = 0; first < blocks; first += STRIP_BLOCKS) {
             size_t count = blocks - first < STRIP_BLOCKS ? blocks - first : STRIP_BLOCKS;
             unpack_strip(kind, &areas, first, count, &strip);
-            pass_rows(gemm, kind, tile, first, count, &strip);
+            pass_rows(gemm, kind, tile, first, count, &strip,
+                      areas.weights + (first + count) * packed_block_size(kind));
         }
     }
     release();

@@ -12,7 +12,9 @@
 #include <string.h>
 
 enum {
-    ROWS = ACTS_PANEL
+    ROWS = ACTS_PANEL,
+    AHEAD =
+        4096 // bytes that weights are fetched before their use: memory is what few rows wait for
 };
 
 /* dot += codes . the 4 bytes at `from`, in each lane. gcc 12 makes a load and a broadcast of the intrinsic; the
@@ -98,7 +100,11 @@ INLINE void quantised_tile(const struct gemm *gemm, enum packed_kind kind, size_
     for (size_t b = 0; b < blocks; b++, entry += stride) {
         __m512i codes[GROUPS];
         struct starts starts;
-        unpack(packed_bits(kind), areas.weights + b * packed_block_size(kind), codes);
+        const uint8_t *block = areas.weights + b * packed_block_size(kind);
+        UNROLL
+        for (size_t i = 0; i < packed_block_size(kind); i += 64)
+            _mm_prefetch((const char *)block + AHEAD + i, _MM_HINT_T0);
+        unpack(packed_bits(kind), block, codes);
         struct scales scales = block_scales(&areas, kind, b);
         set_starts(kind, acts, entry, count, &starts);
         const int8_t *q = acts->q + entry * BLOCK;
