@@ -24,7 +24,7 @@ enum {
 
 static const struct cpu_rung rungs[] = {
     {"scalar", 0, true},   {"avx2", CPU_AVX2, BUILT},      {"avx512", AVX512, BUILT},
-    {"bf16", BF16, BUILT}, {"amx", BF16 | CPU_AMX, BUILT},
+    {"bf16", BF16, BUILT}, {"amx", AVX512 | CPU_AMX, BUILT},
 };
 
 enum {

@@ -8,6 +8,7 @@ void ops_fill_avx512(struct ops *ops)
     ops->name = "avx512";
     avx512_fill_gemm(ops);
     avx512_fill_float(ops);
+    avx512_fill_bf16(ops);
     avx512_fill_rows(ops);
     avx512_fill_sample(ops);
     avx512_fill_attention(ops);

@@ -102,6 +102,7 @@ void avx512_gemm(const struct gemm *gemm);
 /* The slots of one file each. */
 void avx512_fill_gemm(struct ops *ops);
 void avx512_fill_float(struct ops *ops);
+void avx512_fill_bf16(struct ops *ops);
 void avx512_fill_rows(struct ops *ops);
 void avx512_fill_sample(struct ops *ops);
 void avx512_fill_attention(struct ops *ops);
