@@ -135,13 +135,14 @@ static void gemm_case(struct check *check, uint32_t type, struct shape shape,
     check_release(check);
 }
 
-/* Widths to try: of one block, of a few, and of many. */
+/* Widths to try: of one block, of a few, of many, and of more than a kernel unpacks at once (the AMX column: 1024
+ * columns), so that its sums stop and go on. */
 static const size_t *widths_of(uint32_t type)
 {
-    static const size_t super[] = {256, 512, 1024};
-    static const size_t blocks[] = {32, 64, 320};
-    static const size_t pairs[] = {2, 14, 64};
-    static const size_t floats[] = {1, 7, 64};
+    static const size_t super[] = {256, 512, 1024, 2304};
+    static const size_t blocks[] = {32, 64, 320, 2080};
+    static const size_t pairs[] = {2, 14, 64, 1026};
+    static const size_t floats[] = {1, 7, 64, 1025};
     if (type == GGUF_TENSOR_F32 || type == GGUF_TENSOR_F16) return floats;
     if (type == GGUF_TENSOR_BF16) return pairs;
     return quant_check(type, QUANT_BLOCK) == ERR_OK ? blocks : super;
@@ -161,6 +162,8 @@ static void check_gemm(struct check *check, uint32_t type)
                   CHECK_PLAIN, true);
     for (size_t rows = 1; rows <= 67; rows += 6)
         gemm_case(check, type, (struct shape){rows, 40, cols[2]}, CHECK_PLAIN, false);
+    for (size_t rows = 1; rows <= 49; rows += 12)
+        gemm_case(check, type, (struct shape){rows, 40, cols[3]}, CHECK_PLAIN, false);
     for (int recipe = 0; recipe < CHECK_RECIPES; recipe++)
         gemm_case(check, type, (struct shape){33, 40, cols[2]}, (enum check_recipe)recipe, false);
 }
