@@ -21,13 +21,15 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 
 enum {
-    INPUT_SLACK = 64 << 10 // of a connection's input beyond the body's limit
+    INPUT_SLACK = 64 << 10, // of a connection's input beyond the body's limit
+    UNSENT_BURSTS = 16      // so many times the bound may wait while the client still reads
 };
 
 /* A client's connection. Born in make_bufferevent() when evhttp accepts, tied to evhttp's own
@@ -433,6 +435,16 @@ void http_stream_begin(struct http_request *request)
     http->writing = false;
 }
 
+/* Unsent bytes alone do not make a reader slow: after a turn of the loop that came late many events are
+ * queued at once, and none had its chance to leave. Its socket says whether the client reads. */
+static bool is_slow(const struct connection *connection, size_t unsent)
+{
+    size_t bound = connection->http->options.unsent_bytes;
+    struct pollfd room = {.fd = connection->fd, .events = POLLOUT};
+    if (unsent <= bound) return false;
+    return unsent / UNSENT_BURSTS > bound || poll(&room, 1, 0) != 1;
+}
+
 void http_stream_event(struct http_request *request, const void *data, size_t size)
 {
     struct connection *connection = request->connection;
@@ -440,7 +452,7 @@ void http_stream_event(struct http_request *request, const void *data, size_t si
     must(request->streaming);
     if (request->slow) return;
     struct evbuffer *output = bufferevent_get_output(connection->bev);
-    if (evbuffer_get_length(output) + size > http->options.unsent_bytes) {
+    if (is_slow(connection, evbuffer_get_length(output) + size)) {
         request->slow = true;
         event_active(connection->later, EV_TIMEOUT, 0);
         return;
