@@ -267,7 +267,7 @@ static void on_event(void *argument, const char *data, size_t size)
         chat->done = true;
         return;
     }
-    json_t *root = json_loadb(data, size, 0, NULL);
+    json_t *root = json_loadb(data, size, JSON_ALLOW_NUL, NULL); // a model may say it
     if (json_object_get(root, "error")) {
         read_error(chat->exchange.qiao, data, size);
         chat->failed = true;

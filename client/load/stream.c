@@ -123,7 +123,7 @@ static const char *judge(struct stream *stream)
         if (!stream->response.event_stream) return "bad answer";
         return stream->ended ? "" : "broken";
     }
-    json_t *root = json_loadb(body, stream->body.size, 0, NULL);
+    json_t *root = json_loadb(body, stream->body.size, JSON_ALLOW_NUL, NULL); // a model may say it
     bool good = json_array_size(json_object_get(root, "choices")) > 0;
     read_usage(outcome, json_object_get(root, "usage"));
     json_decref(root);
@@ -150,7 +150,7 @@ static void on_event(void *argument, const char *data, size_t size)
         stream->ended = true;
         return;
     }
-    json_t *root = json_loadb(data, size, 0, NULL);
+    json_t *root = json_loadb(data, size, JSON_ALLOW_NUL, NULL);
     if (!json_is_object(root)) stream->failure = err_note(ERR_FORMAT, "an event is not JSON");
     if (json_object_get(root, "error")) note_error(&stream->outcome, "stream", data, size);
     const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);

@@ -25,7 +25,7 @@ static void stream_answer(int socket, bool cut)
 {
     fake_begin_events(socket);
     fake_event(socket, "{\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}");
-    fake_event(socket, "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}");
+    fake_event(socket, "{\"choices\":[{\"delta\":{\"content\":\"a\\u0000\"}}]}");
     fake_event(socket, "{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}");
     if (cut) return;
     fake_event(socket, "{\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]}");
@@ -61,7 +61,7 @@ static bool answer(void *argument, int socket, const struct fake_request *reques
         stream_answer(socket, scheduler->cut);
     } else {
         fake_json(socket, "200 OK",
-                  "{\"choices\":[{\"message\":{\"content\":\"ab\"}}],"
+                  "{\"choices\":[{\"message\":{\"content\":\"ab\\u0000\"}}],"
                   "\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":2}}");
     }
     return !scheduler->close_after && !scheduler->cut;

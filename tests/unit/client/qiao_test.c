@@ -56,7 +56,7 @@ static void send_stream(int socket, enum scene scene)
     if (scene == SCENE_CUT) return;
     if (scene == SCENE_ERROR_EVENT)
         fake_event(socket, "{\"error\":{\"message\":\"the node died\",\"code\":\"unavailable\"}}");
-    send_piece(socket, "好\\n");
+    send_piece(socket, "好\\n\\u0000"); // a byte as any other
     fake_event(socket, "{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}");
     fake_event(socket, "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,"
                        "\"prompt_tokens_details\":{\"cached_tokens\":4}}}");
