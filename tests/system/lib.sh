@@ -34,7 +34,7 @@ end() {
         echo "--- failed; the logs' last lines:" >&2
         tail -n 20 "$state"/log/*.log >&2 2>/dev/null || true
     fi
-    rm -rf "$state"
+    [ -n "${KEEP:-}" ] || rm -rf "$state" # KEEP=1: to look at what it left
     exit $code
 }
 trap end EXIT
