@@ -11,7 +11,8 @@
 enum {
     GROUPS = BLOCK / 4, // vectors of codes in a block of a tile
     VECTOR = 64,
-    SUPER_BLOCKS = QUANT_SUPER / BLOCK
+    SUPER_BLOCKS = QUANT_SUPER / BLOCK,
+    AND_OR = 0xEA // the truth table of (a & b) | c; clang takes no variable for an immediate
 };
 
 /* One vector of codes of each group; `bits` is a constant. See kernels/pack.h for the layouts. */
@@ -30,14 +31,13 @@ INLINE void unpack(size_t bits, const uint8_t *block, __m512i codes[GROUPS])
         codes[j] = _mm512_and_si512(both, nibble);
         codes[j + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
     }
-    const int take = 0xEA; // (a & b) | c
     if (bits == 5) {
         const __m512i fifth = _mm512_set1_epi8(16);
         __m512i high = _mm512_load_si512(block + 4 * VECTOR);
         UNROLL
         for (unsigned g = 0; g < GROUPS; g++) {
             __m512i at = g < 4 ? _mm512_slli_epi16(high, 4 - g) : _mm512_srli_epi16(high, g - 4);
-            codes[g] = _mm512_ternarylogic_epi32(at, fifth, codes[g], take);
+            codes[g] = _mm512_ternarylogic_epi32(at, fifth, codes[g], AND_OR);
         }
     }
     if (bits == 6) {
@@ -48,7 +48,7 @@ INLINE void unpack(size_t bits, const uint8_t *block, __m512i codes[GROUPS])
             unsigned i = g % 4;
             __m512i at =
                 i < 2 ? _mm512_slli_epi16(high, 4 - 2 * i) : _mm512_srli_epi16(high, 2 * i - 4);
-            codes[g] = _mm512_ternarylogic_epi32(at, upper, codes[g], take);
+            codes[g] = _mm512_ternarylogic_epi32(at, upper, codes[g], AND_OR);
         }
     }
 }
