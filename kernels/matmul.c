@@ -234,7 +234,7 @@ void matmul_items(struct team *team, const struct ops *ops, struct matmul_acts *
         must(!twin || (twin->cols == weights->cols && twin->rows == weights->rows));
         prepare(team, ops, acts, weights->kind);
         if (twin) prepare(team, ops, acts, twin->kind);
-        blas |= weights->kind == PACKED_ROWS;
+        blas |= weights->kind == PACKED_ROWS || (twin && twin->kind == PACKED_ROWS);
         total += item_bytes(&items[i]) * packed_tiles(weights);
     }
     size_t threads = team_size(team);
