@@ -9,6 +9,8 @@
 #include "kernels/x86/avx512.h"
 #include "kernels/x86/avx512_codes.h"
 
+#include "base/must.h"
+
 #include <string.h>
 
 enum {
@@ -144,69 +146,31 @@ INLINE void gemm_quantised(const struct gemm *gemm, enum packed_kind kind)
     }
 }
 
-static void gemm_q8_0(const struct gemm *gemm)
-{
-    gemm_quantised(gemm, PACKED_Q8_0);
-}
-
-static void gemm_q4_0(const struct gemm *gemm)
-{
-    gemm_quantised(gemm, PACKED_Q4_0);
-}
-
-static void gemm_q4_1(const struct gemm *gemm)
-{
-    gemm_quantised(gemm, PACKED_Q4_1);
-}
-
-static void gemm_q5_0(const struct gemm *gemm)
-{
-    gemm_quantised(gemm, PACKED_Q5_0);
-}
-
-static void gemm_q5_1(const struct gemm *gemm)
-{
-    gemm_quantised(gemm, PACKED_Q5_1);
-}
-
-static void gemm_q4_k(const struct gemm *gemm)
-{
-    gemm_quantised(gemm, PACKED_Q4_K);
-}
-
-static void gemm_q5_k(const struct gemm *gemm)
-{
-    gemm_quantised(gemm, PACKED_Q5_K);
-}
-
-static void gemm_q6_k(const struct gemm *gemm)
-{
-    gemm_quantised(gemm, PACKED_Q6_K);
-}
+/* One function a kind: inside of it the kind is a constant. */
+#define KIND(name, kind)                             \
+    static void gemm_##name(const struct gemm *gemm) \
+    {                                                \
+        gemm_quantised(gemm, PACKED_##kind);         \
+    }
+#include "kernels/quantised.def"
+#undef KIND
 
 void avx512_gemm(const struct gemm *gemm)
 {
     switch (gemm->weights->kind) {
-    case PACKED_Q8_0: gemm_q8_0(gemm); break;
-    case PACKED_Q4_0: gemm_q4_0(gemm); break;
-    case PACKED_Q4_1: gemm_q4_1(gemm); break;
-    case PACKED_Q5_0: gemm_q5_0(gemm); break;
-    case PACKED_Q5_1: gemm_q5_1(gemm); break;
-    case PACKED_Q4_K: gemm_q4_k(gemm); break;
-    case PACKED_Q5_K: gemm_q5_k(gemm); break;
-    case PACKED_Q6_K: gemm_q6_k(gemm); break;
-    default: break;
+#define KIND(name, kind)   \
+    case PACKED_##kind:    \
+        gemm_##name(gemm); \
+        break;
+#include "kernels/quantised.def"
+#undef KIND
+    default: must(!"a quantised kind");
     }
 }
 
 void avx512_fill_gemm(struct ops *ops)
 {
-    ops->gemm[PACKED_Q8_0] = gemm_q8_0;
-    ops->gemm[PACKED_Q4_0] = gemm_q4_0;
-    ops->gemm[PACKED_Q4_1] = gemm_q4_1;
-    ops->gemm[PACKED_Q5_0] = gemm_q5_0;
-    ops->gemm[PACKED_Q5_1] = gemm_q5_1;
-    ops->gemm[PACKED_Q4_K] = gemm_q4_k;
-    ops->gemm[PACKED_Q5_K] = gemm_q5_k;
-    ops->gemm[PACKED_Q6_K] = gemm_q6_k;
+#define KIND(name, kind) ops->gemm[PACKED_##kind] = gemm_##name;
+#include "kernels/quantised.def"
+#undef KIND
 }

@@ -168,45 +168,13 @@ static void check_gemm(struct check *check, uint32_t type)
         gemm_case(check, type, (struct shape){33, 40, cols[2]}, (enum check_recipe)recipe, false);
 }
 
-static void check_gemm_q8_0(struct check *check)
-{
-    check_gemm(check, GGUF_TENSOR_Q8_0);
-}
-
-static void check_gemm_q4_0(struct check *check)
-{
-    check_gemm(check, GGUF_TENSOR_Q4_0);
-}
-
-static void check_gemm_q4_1(struct check *check)
-{
-    check_gemm(check, GGUF_TENSOR_Q4_1);
-}
-
-static void check_gemm_q5_0(struct check *check)
-{
-    check_gemm(check, GGUF_TENSOR_Q5_0);
-}
-
-static void check_gemm_q5_1(struct check *check)
-{
-    check_gemm(check, GGUF_TENSOR_Q5_1);
-}
-
-static void check_gemm_q4_k(struct check *check)
-{
-    check_gemm(check, GGUF_TENSOR_Q4_K);
-}
-
-static void check_gemm_q5_k(struct check *check)
-{
-    check_gemm(check, GGUF_TENSOR_Q5_K);
-}
-
-static void check_gemm_q6_k(struct check *check)
-{
-    check_gemm(check, GGUF_TENSOR_Q6_K);
-}
+#define KIND(name, kind)                               \
+    static void check_gemm_##name(struct check *check) \
+    {                                                  \
+        check_gemm(check, GGUF_TENSOR_##kind);         \
+    }
+#include "kernels/quantised.def"
+#undef KIND
 
 static void check_gemm_bf16(struct check *check)
 {
@@ -312,45 +280,13 @@ static void bench_type(struct check_bench *bench, uint32_t type, size_t outputs)
     bench_packed(bench, check_packed(&bench->check, type, outputs, 2048, false));
 }
 
-static void bench_gemm_q8_0(struct check_bench *bench)
-{
-    bench_type(bench, GGUF_TENSOR_Q8_0, 32768);
-}
-
-static void bench_gemm_q4_0(struct check_bench *bench)
-{
-    bench_type(bench, GGUF_TENSOR_Q4_0, 32768);
-}
-
-static void bench_gemm_q4_1(struct check_bench *bench)
-{
-    bench_type(bench, GGUF_TENSOR_Q4_1, 32768);
-}
-
-static void bench_gemm_q5_0(struct check_bench *bench)
-{
-    bench_type(bench, GGUF_TENSOR_Q5_0, 32768);
-}
-
-static void bench_gemm_q5_1(struct check_bench *bench)
-{
-    bench_type(bench, GGUF_TENSOR_Q5_1, 32768);
-}
-
-static void bench_gemm_q4_k(struct check_bench *bench)
-{
-    bench_type(bench, GGUF_TENSOR_Q4_K, 32768);
-}
-
-static void bench_gemm_q5_k(struct check_bench *bench)
-{
-    bench_type(bench, GGUF_TENSOR_Q5_K, 32768);
-}
-
-static void bench_gemm_q6_k(struct check_bench *bench)
-{
-    bench_type(bench, GGUF_TENSOR_Q6_K, 32768);
-}
+#define KIND(name, kind)                                     \
+    static void bench_gemm_##name(struct check_bench *bench) \
+    {                                                        \
+        bench_type(bench, GGUF_TENSOR_##kind, 32768);        \
+    }
+#include "kernels/quantised.def"
+#undef KIND
 
 static void bench_gemm_f32(struct check_bench *bench)
 {
@@ -402,14 +338,9 @@ static void bench_quantise(struct check_bench *bench)
 const struct check_entry check_gemms[] = {
     {"quantise", check_quantise, bench_quantise},
     {"round_bf16", check_round_bf16, NULL},
-    {"gemm_q8_0", check_gemm_q8_0, bench_gemm_q8_0},
-    {"gemm_q4_0", check_gemm_q4_0, bench_gemm_q4_0},
-    {"gemm_q4_1", check_gemm_q4_1, bench_gemm_q4_1},
-    {"gemm_q5_0", check_gemm_q5_0, bench_gemm_q5_0},
-    {"gemm_q5_1", check_gemm_q5_1, bench_gemm_q5_1},
-    {"gemm_q4_k", check_gemm_q4_k, bench_gemm_q4_k},
-    {"gemm_q5_k", check_gemm_q5_k, bench_gemm_q5_k},
-    {"gemm_q6_k", check_gemm_q6_k, bench_gemm_q6_k},
+#define KIND(name, kind) {"gemm_" #name, check_gemm_##name, bench_gemm_##name},
+#include "kernels/quantised.def"
+#undef KIND
     {"gemm_f32", check_gemm_f32, bench_gemm_f32},
     {"gemm_f16", check_gemm_f16, bench_gemm_f16},
     {"gemm_bf16", check_gemm_bf16, bench_gemm_bf16},
