@@ -255,22 +255,3 @@ void matmul(struct team *team, const struct ops *ops, const struct packed *weigh
     struct matmul_item item = {.weights = weights, .out = out, .bias = bias};
     matmul_items(team, ops, acts, &item, 1);
 }
-
-struct pack_job {
-    struct packed *packed;
-    const void *source;
-    uint32_t type;
-};
-
-static void pack_part(void *argument, size_t part, size_t lane)
-{
-    (void)lane;
-    const struct pack_job *job = argument;
-    pack_rows(job->packed, job->type, job->source, part, part + 1);
-}
-
-void matmul_pack(struct team *team, struct packed *packed, uint32_t type, const void *source)
-{
-    struct pack_job job = {.packed = packed, .source = source, .type = type};
-    team_run(team, packed_tiles(packed), pack_part, &job);
-}

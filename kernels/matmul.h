@@ -75,7 +75,4 @@ void matmul_items(struct team *team, const struct ops *ops, struct matmul_acts *
 void matmul(struct team *team, const struct ops *ops, const struct packed *weights,
             struct matmul_acts *acts, const float *bias, float *out);
 
-/* pack_rows() of a whole matrix, over the team. */
-void matmul_pack(struct team *team, struct packed *packed, uint32_t type, const void *source);
-
 #endif

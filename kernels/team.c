@@ -122,6 +122,14 @@ static void wake_helpers(struct team *team)
     pthread_mutex_unlock(&team->lock);
 }
 
+uint32_t team_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    uint32_t count = (uint32_t)CPU_COUNT(&set);
+    return count < TEAM_THREADS_MAX ? count : TEAM_THREADS_MAX;
+}
+
 enum err team_new(struct team **out, uint32_t threads)
 {
     if (threads < 1 || threads > TEAM_THREADS_MAX)

@@ -24,6 +24,9 @@ enum {
 
 struct team;
 
+/* The cores that this process may use, at most TEAM_THREADS_MAX: the threads of a team when nobody says. */
+uint32_t team_cores(void);
+
 /* `lane` is the running thread's index below team_size(): for scratch. */
 typedef void (*team_fn)(void *argument, size_t part, size_t lane);
 

@@ -17,7 +17,6 @@
 #include "base/mem.h"
 
 #include <inttypes.h>
-#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,19 +35,6 @@ struct compute {
     struct buf echo_pack;
 };
 
-static uint32_t cores(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    uint32_t count = (uint32_t)CPU_COUNT(&set);
-    return count < TEAM_THREADS_MAX ? count : TEAM_THREADS_MAX;
-}
-
-static uint32_t blocks_for(uint32_t token_count)
-{
-    return token_count / KV_BLOCK_TOKENS + (token_count % KV_BLOCK_TOKENS != 0);
-}
-
 /* What was asked for, or a share of the memory. */
 static uint64_t pool_bytes(const struct settings *settings)
 {
@@ -59,7 +45,7 @@ static uint64_t pool_bytes(const struct settings *settings)
 /* A share is taken as far as sequences can use it, and a prefix cache of the same size. */
 static uint64_t most_blocks(const struct settings *settings, uint32_t context)
 {
-    uint64_t useful = 2 * (uint64_t)blocks_for(context) * settings->sequences;
+    uint64_t useful = 2 * (uint64_t)kv_blocks_for(context) * settings->sequences;
     return settings->kv_bytes > 0 || useful > KV_BLOCKS_MAX ? KV_BLOCKS_MAX : useful;
 }
 
@@ -75,7 +61,7 @@ static enum err open_pool(struct compute *compute, struct kv_shape *shape,
         return err_note(ERR_INVALID, "kv_bytes: %" PRIu64 ", one block of %d tokens takes %" PRIu64,
                         bytes, KV_BLOCK_TOKENS, block_size);
     }
-    if (blocks < blocks_for(*context)) {
+    if (blocks < kv_blocks_for(*context)) {
         if (settings->context > 0) {
             return err_note(ERR_INVALID,
                             "kv_bytes: %" PRIu64 " hold %" PRIu64 " tokens, a context of %" PRIu32
@@ -114,7 +100,7 @@ static void say_progress(void *argument, uint64_t done, uint64_t total)
 
 static enum err load_model(struct compute *compute, const struct settings *settings)
 {
-    TRY(team_new(&compute->team, settings->threads ? (uint32_t)settings->threads : cores()));
+    TRY(team_new(&compute->team, settings->threads ? (uint32_t)settings->threads : team_cores()));
     struct progress progress = {.said_ns = clock_now_ns()};
     struct model_options options = {
         .ops = &compute->ops,

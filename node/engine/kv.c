@@ -22,11 +22,6 @@ struct kv_pool {
     uint64_t evicted;
 };
 
-static uint32_t blocks_of(uint32_t token_count)
-{
-    return token_count / KV_BLOCK_TOKENS + (token_count % KV_BLOCK_TOKENS != 0);
-}
-
 size_t kv_block_size(const struct kv_shape *shape)
 {
     return attention_area_size(shape->kind, shape->head_dim) * shape->layer_count *
@@ -140,7 +135,7 @@ static void hold(struct kv_pool *pool, uint32_t block)
 
 void kv_table_init(struct kv_table *table, uint32_t token_max)
 {
-    uint32_t block_max = blocks_of(token_max);
+    uint32_t block_max = kv_blocks_for(token_max);
     *table = (struct kv_table){
         .blocks = mem_new(block_max, sizeof *table->blocks),
         .block_max = block_max,
@@ -173,7 +168,7 @@ enum err kv_extend(struct kv_pool *pool, struct kv_table *table, uint32_t count)
 {
     if (count == 0) return ERR_OK;
     must(count <= UINT32_MAX - table->token_count);
-    uint32_t wanted = blocks_of(table->token_count + count);
+    uint32_t wanted = kv_blocks_for(table->token_count + count);
     must(wanted <= table->block_max);
     bool partly_filled = table->token_count % KV_BLOCK_TOKENS != 0;
     bool copies = partly_filled && pool->holders[table->blocks[table->block_count - 1]] > 1;
@@ -192,7 +187,7 @@ enum err kv_extend(struct kv_pool *pool, struct kv_table *table, uint32_t count)
 void kv_share(struct kv_pool *pool, struct kv_table *target, const struct kv_table *source,
               uint32_t token_count)
 {
-    uint32_t block_count = blocks_of(token_count);
+    uint32_t block_count = kv_blocks_for(token_count);
     must(target->token_count == 0 && target->block_count == 0);
     must(token_count <= source->token_count && block_count <= target->block_max);
     for (uint32_t i = 0; i < block_count; i++) {
@@ -208,7 +203,7 @@ void kv_truncate(struct kv_pool *pool, struct kv_table *table, uint32_t token_co
     must(token_count <= table->token_count);
     must(token_count == 0 || token_count / KV_BLOCK_TOKENS >= table->settled);
     if (token_count == 0) table->settled = 0;
-    uint32_t block_count = blocks_of(token_count);
+    uint32_t block_count = kv_blocks_for(token_count);
     while (table->block_count > block_count)
         let_go(pool, table->blocks[--table->block_count]);
     table->token_count = token_count;
@@ -258,7 +253,7 @@ static uint32_t find_block(const struct kv_pool *pool, const struct kv_path *pat
 
 uint32_t kv_cost(const struct kv_pool *pool, const struct kv_path *path)
 {
-    uint32_t cost = blocks_of(path->id_count);
+    uint32_t cost = kv_blocks_for(path->id_count);
     uint32_t parent = PREFIX_ROOT;
     for (uint32_t i = 0;; i++) {
         uint32_t block = find_block(pool, path, i, parent);
@@ -297,7 +292,7 @@ static void list_new(struct kv_pool *pool, const struct kv_table *table, const s
 enum err kv_enter(struct kv_pool *pool, struct kv_table *table, const struct kv_path *path)
 {
     must(table->token_count == 0 && table->block_count == 0 && path->id_count > 0);
-    must(blocks_of(path->id_count) <= table->block_max);
+    must(kv_blocks_for(path->id_count) <= table->block_max);
     hold_known(pool, table, path);
     uint32_t known = table->block_count;
     enum err err = kv_extend(pool, table, path->id_count - table->token_count);

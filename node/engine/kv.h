@@ -76,6 +76,12 @@ struct kv_count {
     uint64_t evicted; // cached blocks that were taken for something else, since the start
 };
 
+/* Blocks that hold so many tokens. */
+static inline uint32_t kv_blocks_for(uint32_t token_count)
+{
+    return token_count / KV_BLOCK_TOKENS + (token_count % KV_BLOCK_TOKENS != 0);
+}
+
 /* Bytes of one block, for sizing a pool from --kv-bytes. */
 size_t kv_block_size(const struct kv_shape *shape);
 

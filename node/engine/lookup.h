@@ -6,7 +6,7 @@
  * Two indexes, of the last LOOKUP_LONG and the last LOOKUP_SHORT ids, each a table of fixed size from a hash of the
  * ids to the place behind their latest occurrence. A hit is compared with the ids themselves, so two ids that share
  * a slot only cost a proposal. The index grows by the new ids alone, whatever the context; nothing is allocated after
- * lookup_new(). A proposal that reaches the end of the ids goes on with itself: a loop is followed round and round.
+ * lookup_init(). A proposal that reaches the end of the ids goes on with itself: a loop is followed round and round.
  *
  * Rates: what share of such drafts came true lately, smoothed, for each index. lookup_judge() is told of every
  * proposal, computed or not: an id that was drawn plainly is compared with the draft that would have been its.

@@ -326,7 +326,7 @@ static size_t take_slice(struct forward *f, const struct forward_slice *slice, s
     uint32_t end = slice->position + slice->count;
     must(slice->count > 0 && slice->logit_count <= slice->count);
     must(end <= f->limits.context_max && end <= table->token_count);
-    size_t block_count = (end + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
+    size_t block_count = kv_blocks_for(end);
     for (size_t i = 0; i < block_count; i++)
         blocks[i] = kv_block_at(f->pool, table->blocks[i], 0, 0);
     for (uint32_t i = 0; i < slice->count; i++) {

@@ -39,7 +39,7 @@ static size_t lay_out(struct forward *f, unsigned char *base)
 {
     const struct model_shape *shape = &f->model->shape;
     size_t rows = f->limits.rows_max;
-    size_t blocks = (f->limits.context_max + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
+    size_t blocks = kv_blocks_for(f->limits.context_max);
     size_t pairs = shape->rope_dim / 2;
     struct carver carver = {.base = base};
     struct scratch *s = &f->s;

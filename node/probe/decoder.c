@@ -9,19 +9,10 @@
 #include "base/mem.h"
 
 #include <inttypes.h>
-#include <sched.h>
 
 enum {
     ROWS_PRESET = 512
 };
-
-static uint32_t cores(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    uint32_t count = (uint32_t)CPU_COUNT(&set);
-    return count < TEAM_THREADS_MAX ? count : TEAM_THREADS_MAX;
-}
 
 static enum err choose_ops(struct ops *ops, const char *rung)
 {
@@ -37,7 +28,7 @@ static enum err choose_ops(struct ops *ops, const char *rung)
 static enum err build(struct decoder *d, const struct decoder_options *options)
 {
     TRY(choose_ops(&d->ops, options->rung));
-    TRY(team_new(&d->team, options->threads ? options->threads : cores()));
+    TRY(team_new(&d->team, options->threads ? options->threads : team_cores()));
     struct model_options model_options = {
         .ops = &d->ops,
         .team = d->team,
@@ -49,7 +40,7 @@ static enum err build(struct decoder *d, const struct decoder_options *options)
     TRY(model_load(&d->model, options->model, &model_options));
     const struct model_shape *shape = model_shape(d->model);
     uint32_t sequences = options->sequences_max ? options->sequences_max : 1;
-    uint32_t blocks = (shape->context_length + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
+    uint32_t blocks = kv_blocks_for(shape->context_length);
     if (blocks > UINT32_MAX / sequences)
         return err_note(ERR_NO_MEMORY, "%" PRIu32 " sequences of %" PRIu32 " blocks", sequences,
                         blocks);

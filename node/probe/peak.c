@@ -8,7 +8,6 @@
 #include "base/mem.h"
 
 #include <inttypes.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -180,14 +179,6 @@ static enum err measure_read(struct peaks *peaks, struct team *team, bool huge,
     return ERR_OK;
 }
 
-static uint32_t cores(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    uint32_t count = (uint32_t)CPU_COUNT(&set);
-    return count < TEAM_THREADS_MAX ? count : TEAM_THREADS_MAX;
-}
-
 static uint64_t buffer_size(void)
 {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -197,7 +188,7 @@ static uint64_t buffer_size(void)
 enum err peak_measure(struct peaks *out, const struct peak_options *asked)
 {
     struct peak_options options = *asked;
-    if (!options.threads) options.threads = cores();
+    if (!options.threads) options.threads = team_cores();
     if (!options.read_bytes) options.read_bytes = buffer_size();
     if (!options.run_ms) options.run_ms = RUN_MS;
     if (!options.runs) options.runs = RUNS;

@@ -83,7 +83,7 @@ static void put_row(struct scene *scene, size_t row, const float *values, struct
     quant_row_to_f32(scene->type, at, scene->dense + row * COLS, COLS);
 }
 
-static struct scene *given(uint32_t type, enum float_gemm float_gemm, struct team *team)
+static struct scene *given(uint32_t type, enum float_gemm float_gemm)
 {
     struct scene *scene = mem_new(1, sizeof *scene);
     struct rand rand;
@@ -103,7 +103,7 @@ static struct scene *given(uint32_t type, enum float_gemm float_gemm, struct tea
     scene->area = mem_map(scene->area_size);
     assert_non_null(scene->area);
     packed_init(&scene->packed, kind, OUTPUTS, COLS, scene->area);
-    matmul_pack(team, &scene->packed, type, scene->source);
+    pack_rows(&scene->packed, type, scene->source, 0, packed_tiles(&scene->packed));
     return scene;
 }
 
@@ -149,7 +149,7 @@ static void check_type(uint32_t type, enum float_gemm float_gemm, double bound)
 {
     struct team *team;
     assert_int_equal(team_new(&team, 2), ERR_OK);
-    struct scene *scene = given(type, float_gemm, team);
+    struct scene *scene = given(type, float_gemm);
     struct ops ops;
     ops_select(&ops, 0);
     static float out[ROWS * OUTPUTS];
@@ -189,7 +189,7 @@ static void an_output_does_not_depend_on_rows_threads_or_rung(void **state)
     for (size_t t = 0; t < TYPES; t++) {
         struct team *team;
         assert_int_equal(team_new(&team, 1), ERR_OK);
-        struct scene *scene = given(types[t], FLOAT_GEMM_EXACT, team);
+        struct scene *scene = given(types[t], FLOAT_GEMM_EXACT);
         struct ops ops;
         ops_select(&ops, 0);
         product(scene, team, &ops, ROWS, want);
@@ -285,8 +285,8 @@ static void products_of_one_job_are_the_products_alone(void **state)
         struct team *team;
         assert_int_equal(team_new(&team, threads), ERR_OK);
         for (size_t i = 0; i < TYPES; i++) {
-            struct scene *scene = given(types[i], FLOAT_GEMM_EXACT, team);
-            struct scene *twin = given(types[(i + threads) % TYPES], FLOAT_GEMM_EXACT, team);
+            struct scene *scene = given(types[i], FLOAT_GEMM_EXACT);
+            struct scene *twin = given(types[(i + threads) % TYPES], FLOAT_GEMM_EXACT);
             check_items(scene, twin, team, 1);
             check_items(scene, twin, team, ROWS);
             done(scene);
@@ -330,11 +330,9 @@ static void activations_quantised_by_pieces_are_those_quantised_at_once(void **s
 static void a_packed_row_is_the_row_that_was_packed(void **state)
 {
     (void)state;
-    struct team *team;
-    assert_int_equal(team_new(&team, 2), ERR_OK);
     for (size_t t = 0; t < 2 * TYPES; t++) {
         enum float_gemm float_gemm = t < TYPES ? FLOAT_GEMM_EXACT : FLOAT_GEMM_BLAS;
-        struct scene *scene = given(types[t % TYPES], float_gemm, team);
+        struct scene *scene = given(types[t % TYPES], float_gemm);
         for (size_t row = 0; row < OUTPUTS; row++) {
             float out[COLS];
             packed_row(&scene->packed, row, out);
@@ -342,7 +340,6 @@ static void a_packed_row_is_the_row_that_was_packed(void **state)
         }
         done(scene);
     }
-    team_free(team);
 }
 
 int main(void)
