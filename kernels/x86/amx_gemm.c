@@ -5,22 +5,20 @@
  *      A  16 rows x 32 activations     B  32 codes x 16 outputs     C = A . B, 16 x 16 exact integers, by one instruction
  *
  * C goes through memory to the same convert, scale and FMA that every column does, block after block, so the bits
- * are theirs. Products are of blocks, or (Q6_K) of their halves. Few rows are left to the AVX-512 kernels, which need
- * no strip. Tiles are configured at the start of a call and released at its end. */
+ * are theirs. Products are of blocks, or (Q6_K) of their halves. Few rows of Q8_0 take the weights as they lie
+ * (amx_direct.c), and of other kinds are left to the AVX-512 kernels: neither needs a strip. Tiles are configured at the start of a call and released at its end. */
 #include "kernels/columns.h"
 #include "kernels/ops.h"
 #include "kernels/pack.h"
-#include "kernels/x86/avx512.h"
-#include "kernels/x86/avx512_codes.h"
+#include "kernels/x86/amx_tiles.h"
 
 #include <string.h>
 
 enum {
     ROWS = ACTS_PANEL,
     STRIP_BLOCKS = 32, // with its panel's activations it stays in the first cache
-    PRODUCTS = 4,      // under way at once
-    STORE_LAG = 2,     // a product is stored two steps after it began,
-    ADD_LAG = 4, // and added two after that: tiles are not renamed, so their users must not queue
+    DIRECT_LEAST = 6,  // rows
+    DIRECT_MOST = ROWS,
     ROWS_LEAST = 12 // fewer rows in all are faster without tiles
 };
 
@@ -30,72 +28,6 @@ struct strip {
     float min[STRIP_BLOCKS][LANES];       // kinds with one
     float halves[STRIP_BLOCKS][2][LANES]; // Q6_K
 };
-
-/* The tile registers: product i goes into C = i % 4, from A = 4 + i % 2 and B = 6 + i % 2. */
-struct tile_config {
-    uint8_t palette;
-    uint8_t start_row;
-    uint8_t reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-};
-
-static void configure(size_t rows, size_t columns)
-{
-    struct tile_config config = {.palette = 1};
-    for (size_t i = 0; i < PRODUCTS; i++) {
-        config.rows[i] = (uint8_t)rows;
-        config.row_bytes[i] = LANES * sizeof(int32_t);
-    }
-    for (size_t i = 0; i < 2; i++) {
-        config.rows[4 + i] = (uint8_t)rows;
-        config.row_bytes[4 + i] = (uint16_t)columns;
-        config.rows[6 + i] = (uint8_t)(columns / 4);
-        config.row_bytes[6 + i] = VECTOR;
-    }
-    __asm__ volatile("ldtilecfg %0" : : "m"(config));
-}
-
-static void release(void)
-{
-    __asm__ volatile("tilerelease");
-}
-
-#define MULTIPLY(c, a, b)                                                                \
-    __asm__ volatile("tilezero %%tmm" #c "\n\t"                                          \
-                     "tileloadd (%0,%1,1), %%tmm" #a "\n\t"                              \
-                     "tileloadd (%2,%3,1), %%tmm" #b "\n\t"                              \
-                     "tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c                        \
-                     :                                                                   \
-                     : "r"(from_a), "r"((size_t)BLOCK), "r"(from_b), "r"((size_t)VECTOR) \
-                     : "memory")
-
-/* C `slot` = a . b: a in rows of 32 bytes, b in rows of 64. The slot is a constant. */
-INLINE void multiply(size_t slot, const int8_t *from_a, const int8_t *from_b)
-{
-    switch (slot) {
-    case 0: MULTIPLY(0, 4, 6); break;
-    case 1: MULTIPLY(1, 5, 7); break;
-    case 2: MULTIPLY(2, 4, 6); break;
-    default: MULTIPLY(3, 5, 7); break;
-    }
-}
-
-#define STORE(c)                                         \
-    __asm__ volatile("tilestored %%tmm" #c ", (%0,%1,1)" \
-                     :                                   \
-                     : "r"(out), "r"((size_t)VECTOR)     \
-                     : "memory")
-
-INLINE void store(size_t slot, int32_t *out)
-{
-    switch (slot) {
-    case 0: STORE(0); break;
-    case 1: STORE(1); break;
-    case 2: STORE(2); break;
-    default: STORE(3); break;
-    }
-}
 
 INLINE void unpack_strip(enum packed_kind kind, const struct tile_areas *areas, size_t first,
                          size_t count, struct strip *strip)
@@ -279,12 +211,12 @@ INLINE void pass_rows(const struct gemm *gemm, enum packed_kind kind, size_t til
             pass_panel(&pass, kind, count, ROWS);
             continue;
         }
-        configure(pass.rows, columns);
+        amx_configure(pass.rows, columns);
         if (pass.rows > ROWS / 2)
             pass_panel(&pass, kind, count, ROWS);
         else
             pass_panel(&pass, kind, count, ROWS / 2);
-        configure(ROWS, columns);
+        amx_configure(ROWS, columns);
     }
 }
 
@@ -292,7 +224,7 @@ INLINE void gemm_tiles(const struct gemm *gemm, enum packed_kind kind)
 {
     struct strip strip;
     size_t blocks = gemm->weights->cols / BLOCK;
-    configure(ROWS, kind == PACKED_Q6_K ? BLOCK / 2 : BLOCK);
+    amx_configure(ROWS, kind == PACKED_Q6_K ? BLOCK / 2 : BLOCK);
     for (size_t tile = gemm->tile_begin; tile < gemm->tile_end; tile++) {
         struct tile_areas areas = tile_areas(gemm->weights, kind, tile);
         for (size_t first = 0; first < blocks; first += STRIP_BLOCKS) {
@@ -302,13 +234,16 @@ INLINE void gemm_tiles(const struct gemm *gemm, enum packed_kind kind)
                       areas.weights + (first + count) * packed_block_size(kind));
         }
     }
-    release();
+    amx_release();
 }
 
-/* Rows that do not pay for a strip take the AVX-512 way. */
+/* Rows that do not pay for a strip take weights as they lie: by tiles (Q8_0) or the AVX-512 way. */
 INLINE void gemm_amx(const struct gemm *gemm, enum packed_kind kind)
 {
-    if (gemm->row_end - gemm->row_begin < ROWS_LEAST)
+    size_t rows = gemm->row_end - gemm->row_begin;
+    if (kind == PACKED_Q8_0 && rows >= DIRECT_LEAST && rows <= DIRECT_MOST)
+        amx_gemm_direct(gemm);
+    else if (rows < ROWS_LEAST)
         avx512_gemm(gemm);
     else
         gemm_tiles(gemm, kind);

@@ -15,6 +15,18 @@ enum {
     AND_OR = 0xEA // the truth table of (a & b) | c; clang takes no variable for an immediate
 };
 
+enum {
+    NEAR = 1024, // bytes that weights are fetched into the first cache before their use,
+    FAR = 4096   // and into the second: memory is what few rows wait for
+};
+
+/* On the way to weights at `at`. */
+INLINE void fetch_weights(const uint8_t *at)
+{
+    _mm_prefetch((const char *)at + NEAR, _MM_HINT_T0);
+    _mm_prefetch((const char *)at + FAR, _MM_HINT_T1);
+}
+
 /* One vector of codes of each group; `bits` is a constant. See kernels/pack.h for the layouts. */
 INLINE void unpack(size_t bits, const uint8_t *block, __m512i codes[GROUPS])
 {

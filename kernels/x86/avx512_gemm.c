@@ -14,9 +14,7 @@
 #include <string.h>
 
 enum {
-    ROWS = ACTS_PANEL,
-    NEAR = 2048, // bytes that weights are fetched into the first cache before their use,
-    FAR = 32768  // and into the second: memory is what few rows wait for
+    ROWS = ACTS_PANEL
 };
 
 /* dot += codes . the 4 bytes at `from`, in each lane. gcc 12 makes a load and a broadcast of the intrinsic; the
@@ -27,13 +25,6 @@ INLINE __m512i dot_four(__m512i dot, __m512i codes, const int8_t *from)
             : "+v"(dot)
             : "v"(codes), "m"(*(const int32_t *)(const void *)from));
     return dot;
-}
-
-/* On the way to weights at `at`. */
-INLINE void fetch(const uint8_t *at)
-{
-    _mm_prefetch((const char *)at + NEAR, _MM_HINT_T0);
-    _mm_prefetch((const char *)at + FAR, _MM_HINT_T1);
 }
 
 INLINE __m512 broadcast(const float *from)
@@ -112,7 +103,7 @@ INLINE void quantised_tile(const struct gemm *gemm, enum packed_kind kind, size_
         const uint8_t *block = areas.weights + b * packed_block_size(kind);
         UNROLL
         for (size_t i = 0; i < packed_block_size(kind); i += VECTOR)
-            fetch(block + i);
+            fetch_weights(block + i);
         unpack(packed_bits(kind), block, codes);
         struct scales scales = block_scales(&areas, kind, b);
         set_starts(kind, acts, entry, count, &starts);
