@@ -10,6 +10,7 @@
 #include "kernels/ops.h"
 #include "kernels/select.h"
 #include "kernels/team.h"
+#include "wire/block.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -116,11 +117,10 @@ static enum err load_model(struct compute *compute, const struct settings *setti
 }
 
 /* Cached prefixes of one model are no other's; adapters will be part of this. */
-static uint64_t root_of(const struct model *model)
+static uint64_t root_of(const struct digest *model)
 {
-    uint64_t root;
-    memcpy(&root, model_digest(model)->bytes, sizeof root);
-    return root;
+    const struct digest none = {0};
+    return block_root(model, &none);
 }
 
 static enum err open_model(struct compute *compute, const struct settings *settings)
@@ -130,8 +130,7 @@ static enum err open_model(struct compute *compute, const struct settings *setti
     struct kv_shape kv_shape = {.layer_count = shape->layer_count,
                                 .kv_head_count = shape->kv_head_count,
                                 .head_dim = shape->head_dim,
-                                .root = root_of(compute->model),
-
+                                .root = root_of(model_digest(compute->model)),
                                 .kind = model_kv(compute->model)};
     uint32_t context = shape->context_length;
     TRY(open_pool(compute, &kv_shape, settings, &context));
@@ -155,7 +154,9 @@ static enum err open_model(struct compute *compute, const struct settings *setti
 static enum err open_echo(struct compute *compute, const struct settings *settings)
 {
     static const char what[] = "echo 1"; // its answers are a function of the prompt alone
-    struct kv_shape shape = {.layer_count = 1, .kv_head_count = 1, .head_dim = 8};
+    const struct digest model = digest_of(what, sizeof what);
+    struct kv_shape shape = {
+        .layer_count = 1, .kv_head_count = 1, .head_dim = 8, .root = root_of(&model)};
     uint32_t context = ECHO_CONTEXT;
     if (settings->context > 0 && settings->context < context) context = (uint32_t)settings->context;
     TRY(open_pool(compute, &shape, settings, &context));
@@ -166,7 +167,7 @@ static enum err open_echo(struct compute *compute, const struct settings *settin
         .name = {"echo", 4},
         .kinds = UINT32_C(1) << WIRE_GENERATE,
         .pack = digest_of(compute->pack->data, compute->pack->size),
-        .model = digest_of(what, sizeof what),
+        .model = model,
         .numerics = digest_of(what, sizeof what),
         .context_length = context,
         .vocab_size = echo_backend(compute->echo).vocab_size,

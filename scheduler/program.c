@@ -43,7 +43,10 @@ static enum err build_nodes_side(struct program *program)
 {
     struct door *door = &program->door;
     char url[WIRE_URL_MAX];
-    door->fleet = fleet_new(rand_entropy());
+    struct fleet_options fleet = {.seed = rand_entropy(),
+                                  .index_blocks = program->settings.index_blocks};
+    TRY(route_policy_parse(program->settings.route, &fleet.policy));
+    door->fleet = fleet_new(&fleet);
     door->uplink = uplink_new(&(struct uplink_options){door->base, door->metrics, door->fleet});
     struct flights_seams seams = {door->uplink, uplink_send, uplink_quarantine};
     door->flights = flights_new(door->fleet, &seams, program->settings.flights);

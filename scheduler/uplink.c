@@ -42,7 +42,8 @@ struct uplink {
     uint64_t instance;
     uint64_t ticked_ns;
     uint64_t beat;
-    uint64_t seen_retries; // of the flights, as counted in the metrics
+    struct flights_stats seen; // as counted in the metrics
+    uint64_t seen_dropped;
 };
 
 enum err uplink_send(void *owner, uint64_t link, const struct wire_message *message, bool urgent)
@@ -109,7 +110,10 @@ static void on_message(struct uplink *uplink, uint64_t link, const struct wire_m
     case WIRE_RESULT: flights_result(uplink->flights, link, &message->result, now_ns); return;
     case WIRE_DONE: flights_done(uplink->flights, link, &message->done, now_ns); return;
     case WIRE_BUSY: flights_busy(uplink->flights, link, &message->busy, now_ns); return;
-    case WIRE_CACHE_DELTA: return; // prefix routing is not here yet
+    case WIRE_CACHE_DELTA:
+        if (fleet_cache_delta(fleet, link, &message->cache_delta, now_ns))
+            refuse(uplink, link, err_text()); // it comes back, and tells all anew
+        return;
     default: refuse(uplink, link, "a message that only a scheduler may send"); return;
     }
 }
@@ -184,6 +188,32 @@ static void send_heartbeats(struct uplink *uplink)
         (void)link_send(uplink->links, fleet_node_at(fleet, i)->link, &beat, true);
 }
 
+static void count_more(struct uplink *uplink, size_t metric, uint64_t now, uint64_t seen)
+{
+    metric_add(uplink->options.metrics, metric, NULL, NULL, (double)(now - seen));
+}
+
+static void count_flights(struct uplink *uplink)
+{
+    const struct flights_stats *now = flights_stats(uplink->flights);
+    const struct flights_stats *seen = &uplink->seen;
+    count_more(uplink, M_flight_retries_total, now->retried, seen->retried);
+    count_more(uplink, M_flight_hedges_total, now->hedged, seen->hedged);
+    count_more(uplink, M_flight_moves_total, now->moved, seen->moved);
+    count_more(uplink, M_flight_overtaken_total, now->hedges_won, seen->hedges_won);
+    uplink->seen = *now;
+    metric_set(uplink->options.metrics, M_in_flight, NULL, NULL,
+               (double)flights_count(uplink->flights));
+}
+
+static void count_index(struct uplink *uplink)
+{
+    struct index_stats stats = fleet_index_stats(uplink->options.fleet);
+    metric_set(uplink->options.metrics, M_index_blocks, NULL, NULL, (double)stats.entries);
+    count_more(uplink, M_index_dropped_total, stats.dropped, uplink->seen_dropped);
+    uplink->seen_dropped = stats.dropped;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *argument)
 {
     struct uplink *uplink = argument;
@@ -198,14 +228,11 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     send_heartbeats(uplink);
     /* What waits in the mailbox was said before now: nobody is judged silent over it. */
     if (drain(uplink, INBOX_MAX)) links_check(uplink->links, now_ns);
+    fleet_tick(uplink->options.fleet, now_ns);
     flights_tick(uplink->flights, now_ns);
     lexicon_tick(uplink->lexicon, now_ns);
-    const struct flights_stats *stats = flights_stats(uplink->flights);
-    metric_add(uplink->options.metrics, M_flight_retries_total, NULL, NULL,
-               (double)(stats->retried - uplink->seen_retries));
-    uplink->seen_retries = stats->retried;
-    metric_set(uplink->options.metrics, M_in_flight, NULL, NULL,
-               (double)flights_count(uplink->flights));
+    count_flights(uplink);
+    count_index(uplink);
     count_nodes(uplink);
 }
 
@@ -258,7 +285,7 @@ void uplink_quarantine(void *owner, uint64_t link)
 enum err uplink_drain(struct uplink *uplink, const char *node, bool on)
 {
     uint64_t link;
-    TRY(fleet_drain(uplink->options.fleet, node, on, &link));
+    TRY(fleet_drain(uplink->options.fleet, node, on, clock_now_ns(), &link));
     struct wire_message message = {.type = WIRE_DRAIN, .drain = {.on = on}};
     log_info(on ? "node_drain" : "node_undrain", "node=%s", node_name(uplink, link));
     count_nodes(uplink);

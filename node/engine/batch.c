@@ -386,6 +386,25 @@ static void plan_prefills(struct batch *batch)
         admit(batch); // who was driven out does not come back in this step
 }
 
+static bool is_short(const struct seq *seq)
+{
+    return seq->id_count - seq->computed <= PACE_SHORT_IDS;
+}
+
+/* Sequences that need little to begin their answers, as many as matter. */
+static uint32_t short_prompts(const struct batch *batch)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < batch->running_count && count < PACE_CROWD_MAX; i++)
+        count += batch->running[i]->state == SEQ_PREFILL && is_short(batch->running[i]);
+    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
+        const struct seq *seq = batch->waiting[class];
+        for (; seq && count < PACE_CROWD_MAX; seq = seq->next)
+            count += is_short(seq);
+    }
+    return count;
+}
+
 const struct batch_step *batch_plan(struct batch *batch)
 {
     must(!batch->planned);
@@ -398,7 +417,7 @@ const struct batch_step *batch_plan(struct batch *batch)
     plan_decodes(batch);
     bool decodes = step->count > 0;
     bool rests = pace && decodes && batch->beside >= PACE_BESIDE_MAX;
-    if (pace) batch->budget_ms = pace_budget(pace, &step->cost);
+    if (pace) batch->budget_ms = pace_budget(pace, &step->cost, short_prompts(batch));
     if (!rests) plan_prefills(batch);
     batch->beside = decodes && batch->prefilling ? batch->beside + 1 : 0;
     if (batch->speculate && step->preempted == 0 && !batch->prefilling && !rests)

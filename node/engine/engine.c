@@ -37,6 +37,7 @@ struct engine {
     struct mailbox *blank;        // reports that were given back
     struct engine_report *report; // being written; NULL: none yet
     struct engine_load load;
+    bool more_changes; // of the prefix cache than the latest report had room for
     bool stopping;
     _Atomic uint64_t step_started_ns; // 0 between steps
     _Atomic uint32_t forgets;         // that wait in the inbox
@@ -48,6 +49,7 @@ struct engine *engine_new(const struct engine_options *options)
     struct engine *engine = mem_new(1, sizeof *engine);
     engine->backend = options->backend;
     engine->pool = options->pool;
+    kv_watch(engine->pool);
     engine->batch = batch_new(&options->limits, options->pool);
     engine->pace = options->limits.pace;
     engine->sampler = sampler_new(options->backend.vocab_size, options->ops);
@@ -146,6 +148,9 @@ static void send_report(struct engine *engine)
     engine->load.kv = kv_count_blocks(engine->pool);
     engine->load.batch = *batch_stats(engine->batch);
     engine->report->load = engine->load;
+    engine->report->change_count =
+        kv_changes(engine->pool, engine->report->changes, ENGINE_CHANGES);
+    engine->more_changes = engine->report->change_count == ENGINE_CHANGES;
     must(mailbox_put(engine->outbox, engine->report)); // there are no more of them than room
     engine->report = NULL;
 }
@@ -345,6 +350,10 @@ bool engine_turn(struct engine *engine, uint64_t now_ns)
     else
         batch_ran(engine->batch);
     send_report(engine);
+    while (engine->more_changes) {
+        open_report(engine);
+        send_report(engine);
+    }
     return busy;
 }
 

@@ -18,6 +18,7 @@
 
 #include "node/engine/batch.h"
 #include "node/engine/kv.h"
+#include "node/engine/prefix.h"
 #include "node/engine/sampler.h"
 
 #include "base/err.h"
@@ -33,7 +34,8 @@ struct team;
 
 enum {
     ENGINE_REPORTS = 8,
-    ENGINE_FORGETS = 64
+    ENGINE_FORGETS = 64,
+    ENGINE_CHANGES = 512 // of the prefix cache, in one report
 };
 
 /* What turns rows into logits. Its owner keeps it alive while the engine runs; called by the engine's thread. */
@@ -86,6 +88,8 @@ struct engine_load {
 
 struct engine_report {
     struct engine_load load;
+    struct prefix_change changes[ENGINE_CHANGES]; // of the prefix cache, in the order of time
+    size_t change_count;
     size_t item_count;
     struct engine_item items[]; // [as many sequences as can run at once]
 };

@@ -376,6 +376,16 @@ void kv_forget(struct kv_pool *pool, const uint64_t *salt)
     pool->free_count += prefix_forget_salt(pool->prefix, salt, pool->free + pool->free_count);
 }
 
+void kv_watch(struct kv_pool *pool)
+{
+    prefix_watch(pool->prefix);
+}
+
+size_t kv_changes(struct kv_pool *pool, struct prefix_change *out, size_t max)
+{
+    return prefix_changes(pool->prefix, out, max);
+}
+
 void *kv_block_at(const struct kv_pool *pool, uint32_t block, uint32_t layer, uint32_t kv_head)
 {
     must(block < pool->shape.block_count && layer < pool->shape.layer_count &&

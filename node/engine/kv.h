@@ -138,6 +138,12 @@ void kv_copy(struct kv_pool *pool, struct kv_table *target, const struct kv_tabl
 /* Nothing that is cached under this salt (NULL: any), or behind it, is found any more. Tables keep what they hold. */
 void kv_forget(struct kv_pool *pool, const uint64_t *salt);
 
+/* Blocks that can be found from now on, and those that cannot any more: kept from kv_watch() on until they are taken, all
+ * of them in between two steps. See prefix_watch(). */
+struct prefix_change;
+void kv_watch(struct kv_pool *pool);
+size_t kv_changes(struct kv_pool *pool, struct prefix_change *out, size_t max);
+
 /* Where the keys and values of (block, layer, kv head) begin. */
 void *kv_block_at(const struct kv_pool *pool, uint32_t block, uint32_t layer, uint32_t kv_head);
 

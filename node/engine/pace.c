@@ -201,11 +201,13 @@ void pace_calibrate(struct pace *pace, enum pace_part part, const struct pace_st
     }
 }
 
-double pace_budget(const struct pace *pace, const struct pace_step *decodes)
+double pace_budget(const struct pace *pace, const struct pace_step *decodes, uint32_t prompts)
 {
     if (decodes->rows == 0) return PACE_ALONE_MS;
     if (pace->options.step_ms > 0) return pace->options.step_ms;
-    return pace_predict(pace, decodes) * pace->options.stretch_percent / 100;
+    uint32_t crowd = prompts < PACE_CROWD_MAX ? prompts : PACE_CROWD_MAX;
+    double extra = (pace->options.stretch_percent - PACE_STRETCH_MIN) / 100.0;
+    return pace_predict(pace, decodes) * (1 + extra * (crowd > 0 ? crowd : 1));
 }
 
 static double with_rows(const struct pace *pace, const struct pace_step *step,

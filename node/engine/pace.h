@@ -19,7 +19,8 @@
  *
  * Budgets: while answers are being generated a step with prefill in it may take `stretch_percent` of what the same
  * step without prefill would take, or `step_ms` if that is set; without answers PACE_ALONE_MS, so that who comes is
- * not kept waiting. Prefill always moves on by a few rows. After PACE_BESIDE_MAX steps with both, one goes without
+ * not kept waiting. What a prompt may add to a step counts for each short one that waits, up to PACE_CROWD_MAX: long
+ * prompts do not slow the answers down by more than the stretch, and short ones do not wait for one another in turn. Prefill always moves on by a few rows. After PACE_BESIDE_MAX steps with both, one goes without
  * prefill, so that what answers take alone stays measured. Output bytes never depend on how a prompt is cut.
  *
  * Thread: one owner. Time is an argument. */
@@ -37,6 +38,8 @@ enum {
     PACE_ALONE_ROWS = 64,    // prefill of a step without answers, however small the budget
     PACE_BESIDE_MAX = 16,    // steps in a row of answers and prefill
     PACE_ALONE_MS = 1000,    // a step without answers
+    PACE_CROWD_MAX = 4,      // prompts that stretch a step together,
+    PACE_SHORT_IDS = 512,    // each with so many ids to compute at most
     PACE_STRETCH_MIN = 100,  // percent
     PACE_STRETCH_MAX = 10000 // percent
 };
@@ -86,8 +89,9 @@ enum pace_part {
 void pace_calibrate(struct pace *pace, enum pace_part part, const struct pace_step *step,
                     double took_ms);
 
-/* The milliseconds that a step may take which has `decodes` in it already (none: an empty step). */
-double pace_budget(const struct pace *pace, const struct pace_step *decodes);
+/* The milliseconds that a step may take which has `decodes` in it already (none: an empty step), when so many short
+ * prompts are not computed yet. */
+double pace_budget(const struct pace *pace, const struct pace_step *decodes, uint32_t prompts);
 
 /* A chunk of prefill that is asked for. */
 struct pace_ask {

@@ -1,8 +1,9 @@
 #include "node/engine/prefix.h"
 
+#include "wire/block.h"
+
 #include "base/mem.h"
 #include "base/must.h"
-#include "base/rand.h"
 
 #include <string.h>
 
@@ -36,7 +37,14 @@ struct prefix {
     uint32_t oldest; // of those that rest
     uint32_t newest;
     uint32_t resting;
+    struct prefix_change
+        *changes; // [change_max], those that wait from `change_at` on; NULL: nobody watches
+    size_t change_max;
+    size_t change_at;
+    size_t change_count;
 };
+
+_Static_assert((int)KV_BLOCK_TOKENS == (int)WIRE_BLOCK_TOKENS, "blocks are named as they are kept");
 
 struct prefix *prefix_new(const struct prefix_options *options)
 {
@@ -67,6 +75,7 @@ void prefix_free(struct prefix *prefix)
     if (!prefix) return;
     mem_free(prefix->entries);
     mem_free(prefix->buckets);
+    mem_free(prefix->changes);
     mem_free(prefix);
 }
 
@@ -86,10 +95,7 @@ static struct entry *listed(const struct prefix *prefix, uint32_t block)
 static uint64_t hash_of(const struct prefix *prefix, const struct prefix_key *key)
 {
     uint64_t hash = key->parent == PREFIX_ROOT ? prefix->root : listed(prefix, key->parent)->hash;
-    hash = rand_at(hash, 0, key->salt);
-    for (uint32_t i = 0; i < KV_BLOCK_TOKENS; i += 2)
-        hash = rand_at(hash, (uint32_t)key->ids[i], (uint32_t)key->ids[i + 1]);
-    return hash & prefix->hash_mask;
+    return block_hash(hash, key->salt, key->ids) & prefix->hash_mask;
 }
 
 static bool has_key(const struct entry *entry, const struct prefix_key *key)
@@ -132,12 +138,41 @@ void prefix_list(struct prefix *prefix, uint32_t block, const struct prefix_key 
     if (key->parent != PREFIX_ROOT) prefix->entries[key->parent].children++;
 }
 
+static void note_change(struct prefix *prefix, uint64_t hash, bool gone)
+{
+    if (!prefix->changes) return;
+    must(prefix->change_count < prefix->change_max);
+    prefix->changes[prefix->change_count++] = (struct prefix_change){hash, gone};
+}
+
+void prefix_watch(struct prefix *prefix)
+{
+    if (!prefix->changes) {
+        prefix->change_max = (size_t)PREFIX_CHANGES_EACH * prefix->block_count;
+        prefix->changes = mem_new(prefix->change_max, sizeof *prefix->changes);
+    }
+    prefix->change_at = prefix->change_count = 0;
+    for (uint32_t i = 0; i < prefix->block_count; i++)
+        if (prefix->entries[i].state == READY) note_change(prefix, prefix->entries[i].hash, false);
+}
+
+size_t prefix_changes(struct prefix *prefix, struct prefix_change *out, size_t max)
+{
+    size_t left = prefix->change_count - prefix->change_at;
+    size_t count = left < max ? left : max;
+    for (size_t i = 0; i < count; i++)
+        out[i] = prefix->changes[prefix->change_at++];
+    if (prefix->change_at == prefix->change_count) prefix->change_at = prefix->change_count = 0;
+    return count;
+}
+
 void prefix_set_ready(struct prefix *prefix, uint32_t block)
 {
     struct entry *entry = listed(prefix, block);
     must(entry->state == PENDING);
     must(entry->parent == PREFIX_ROOT || prefix->entries[entry->parent].state == READY);
     entry->state = READY;
+    note_change(prefix, entry->hash, false);
 }
 
 bool prefix_is_listed(const struct prefix *prefix, uint32_t block)
@@ -201,6 +236,7 @@ void prefix_forget(struct prefix *prefix, uint32_t block)
         at = &prefix->entries[*at].chain;
     *at = entry->chain;
     if (entry->parent != PREFIX_ROOT) prefix->entries[entry->parent].children--;
+    if (entry->state == READY) note_change(prefix, entry->hash, true);
     entry->state = ABSENT;
 }
 

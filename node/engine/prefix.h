@@ -1,7 +1,7 @@
 /* node/engine/prefix.h -- which block holds which ids: the index of the prefix cache.
  *
  * A listed block is a node of a tree. Its key is (salt, parent block, its KV_BLOCK_TOKENS ids); the hash by which it is
- * found covers the root (model and adapter), the salt, the parent's hash and the ids; and a find compares salt, parent
+ * found (wire/block.h) covers the root (model and adapter), the salt, the parent's hash and the ids; and a find compares salt, parent
  * and every id, so that equal hashes never lend one's tokens to another.
  *
  *      PREFIX_ROOT -- [system prompt 1] -- [system prompt 2] -+- [question of A]
@@ -23,6 +23,7 @@
 #include "node/engine/kv.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PREFIX_ROOT UINT32_MAX // the parent of a first block
@@ -40,6 +41,12 @@ struct prefix_key {
     uint64_t salt;
     uint32_t parent;    // a listed block, or PREFIX_ROOT
     const int32_t *ids; // [KV_BLOCK_TOKENS]
+};
+
+/* A block became READY, or one that was is off the list. */
+struct prefix_change {
+    uint64_t hash; // wire/block.h
+    bool gone;
 };
 
 struct prefix *prefix_new(const struct prefix_options *options);
@@ -65,5 +72,15 @@ void prefix_forget(struct prefix *prefix, uint32_t block);
 /* Take off the list what is listed under `salt` (NULL: any) and all that stands below it, in any state. Those that rested are
  * written to `rested`, which has room for every block; returns how many. */
 uint32_t prefix_forget_salt(struct prefix *prefix, const uint64_t *salt, uint32_t *rested);
+
+/* From now on changes are kept until they are taken; in between two takings of all of them a block goes through at most
+ * PREFIX_CHANGES_EACH. What is READY now counts as changed. */
+enum {
+    PREFIX_CHANGES_EACH = 4
+};
+
+void prefix_watch(struct prefix *prefix);
+/* Take up to `max` changes, oldest first; how many. 0: there are no more. */
+size_t prefix_changes(struct prefix *prefix, struct prefix_change *out, size_t max);
 
 #endif

@@ -58,6 +58,26 @@ void peers_send_load(struct peers *peers, uint64_t now_ns, const struct wire_loa
     }
 }
 
+/* All that there is to tell now, in parts. */
+static void send_cached(struct peers *peers, struct peer *peer, struct cached *cached)
+{
+    struct wire_message message = {.type = WIRE_CACHE_DELTA};
+    while (link_backlog(peers->links, peer->link) < PEERS_BACKLOG &&
+           cached_next(cached, &peer->cached, &message.cache_delta))
+        (void)link_send(peers->links, peer->link, &message, false);
+}
+
+void peers_send_cached(struct peers *peers, uint64_t now_ns, struct cached *cached)
+{
+    for (size_t i = 0; i < peers->count; i++) {
+        struct peer *peer = &peers->list[i];
+        if (now_ns < peer->cached_sent_ns + PEERS_LOAD_MS * CLOCK_MS) continue;
+        if (cached_is_told(cached, &peer->cached)) continue;
+        peer->cached_sent_ns = now_ns;
+        send_cached(peers, peer, cached);
+    }
+}
+
 static void send_pack(struct peers *peers, struct peer *peer)
 {
     while (peer->pack_offset < peers->pack_size &&
@@ -84,14 +104,16 @@ void peers_send_pack(struct peers *peers)
     }
 }
 
-uint64_t peers_wake_ns(const struct peers *peers, uint64_t now_ns)
+uint64_t peers_wake_ns(const struct peers *peers, uint64_t now_ns, const struct cached *cached)
 {
     uint64_t wake_ns = peers->beat_ns;
     for (size_t i = 0; i < peers->count; i++) {
         const struct peer *peer = &peers->list[i];
         uint64_t load_ns = peer->load_sent_ns + PEERS_LOAD_MS * CLOCK_MS;
+        uint64_t cached_ns = peer->cached_sent_ns + PEERS_LOAD_MS * CLOCK_MS;
         uint64_t pack_ns = now_ns + PEERS_PACK_MS * CLOCK_MS;
         if (peer->load_is_old && load_ns < wake_ns) wake_ns = load_ns;
+        if (!cached_is_told(cached, &peer->cached) && cached_ns < wake_ns) wake_ns = cached_ns;
         if (peer->wants_pack && pack_ns < wake_ns) wake_ns = pack_ns;
     }
     return wake_ns;

@@ -2,11 +2,14 @@
  *
  *      HEARTBEAT   every LINK_HEARTBEAT_MS
  *      LOAD        after it changed, PEERS_LOAD_MS after the last one at the soonest
+ *      CACHE_DELTA with the same rests, while there is something to tell and the link's backlog is low
  *      PACK_PART   while a scheduler wants the text pack and the link's backlog is low
  *
  * Thread: the service's. Time is an argument. */
 #ifndef NODE_SERVICE_PEERS_H
 #define NODE_SERVICE_PEERS_H
+
+#include "node/service/cached.h"
 
 #include "base/digest.h"
 
@@ -30,6 +33,8 @@ struct peer {
     uint64_t beats;
     bool load_is_old;
     uint64_t load_sent_ns;
+    struct cached_place cached; // how far it has been told of the cache
+    uint64_t cached_sent_ns;
     bool wants_pack;
     uint64_t pack_offset;
 };
@@ -54,9 +59,10 @@ void peers_load_changed(struct peers *peers);
 /* False: it is not time yet. */
 bool peers_beat(struct peers *peers, uint64_t now_ns, uint32_t step_age_ms, bool draining);
 void peers_send_load(struct peers *peers, uint64_t now_ns, const struct wire_load *load);
+void peers_send_cached(struct peers *peers, uint64_t now_ns, struct cached *cached);
 void peers_send_pack(struct peers *peers);
-/* When one of the three has something to do again. */
-uint64_t peers_wake_ns(const struct peers *peers, uint64_t now_ns);
+/* When one of the four has something to do again. */
+uint64_t peers_wake_ns(const struct peers *peers, uint64_t now_ns, const struct cached *cached);
 /* Unsent bytes, over all links. */
 size_t peers_backlog(const struct peers *peers);
 

@@ -42,6 +42,7 @@ struct service {
     struct flights flights;
     uint64_t next_ticket;
     struct engine_load load;
+    struct cached *cached;
     bool draining;    // nothing new comes in
     bool stopping;    // and then the node goes away
     uint64_t stop_ns; // at the latest, when stopping
@@ -80,6 +81,7 @@ enum err service_new(struct service **out, const struct service_options *options
     service->peers = (struct peers){.pack_digest = service->model->pack,
                                     .pack = options->pack,
                                     .pack_size = options->pack_size};
+    service->cached = cached_new(options->hello.kv_blocks);
     service->events = mailbox_new(EVENTS_MAX);
     void *bytes = mem_map(ARENA_SIZE);
     enum err err = ERR_OK;
@@ -107,6 +109,7 @@ void service_free(struct service *service)
     for (struct link_event *event; (event = mailbox_take(service->events)) != NULL;)
         link_event_free(event);
     mailbox_free(service->events);
+    cached_free(service->cached);
     if (service->arena.bytes) mem_unmap(service->arena.bytes, ARENA_SIZE);
     mem_free(service);
 }
@@ -318,6 +321,8 @@ static void take_reports(struct service *service)
             if (item->sampled && item->seq->cut == SEQ_WHOLE) answer_result(service->links, item);
             if (item->end) end_flight(service, item->seq);
         }
+        for (size_t i = 0; i < report->change_count; i++)
+            cached_note(service->cached, report->changes[i].hash, report->changes[i].gone);
         if (load_differs(&service->load, &report->load)) peers_load_changed(&service->peers);
         service->load = report->load;
         engine_give(engine, report);
@@ -348,6 +353,7 @@ static void send_by_clock(struct service *service, uint64_t now_ns)
                                 .prefill_tokens = load->batch.miss_tokens,
                                 .preemptions = load->batch.preemptions};
     peers_send_load(&service->peers, now_ns, &message);
+    peers_send_cached(&service->peers, now_ns, service->cached);
     peers_send_pack(&service->peers);
 }
 
@@ -413,7 +419,7 @@ void service_run(struct service *service, int stop_fd, uint64_t drain_ms)
 {
     while (!service->stopping || service->flights.count > 0) {
         uint64_t now_ns = clock_now_ns();
-        uint64_t wake_ns = peers_wake_ns(&service->peers, now_ns);
+        uint64_t wake_ns = peers_wake_ns(&service->peers, now_ns, service->cached);
         if (wait(service, stop_fd, wake_ns > now_ns ? wake_ns - now_ns : 0))
             read_stop(service, stop_fd, now_ns, drain_ms);
         turn(service);

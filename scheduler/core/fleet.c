@@ -1,5 +1,9 @@
 #include "scheduler/core/fleet.h"
 
+#include "scheduler/core/index.h"
+
+#include "wire/block.h"
+
 #include "base/mem.h"
 #include "base/must.h"
 #include "base/rand.h"
@@ -8,49 +12,47 @@
 
 enum {
     // Slots of the table that finds a node by its link: a power of two, never more than half full.
-    INDEX_SLOTS = 2 * FLEET_NODES_MAX,
-    // Costs that differ by less than this many tokens, or by an eighth, are taken as equal.
-    NEAR_TOKENS = 32
+    LINK_SLOTS = 2 * FLEET_NODES_MAX,
+    RATE_FIRST = 1000, // tokens/s of prefill, until a node has told its own
+    WAY_BYTES_NS = 10, // of a byte on its way to a node: a link of 100 MB/s
+    GAP_SHARE = 8      // how much the latest gap between two ends counts
 };
 
-struct served {
-    char name[WIRE_NAME_MAX + 1];
-    struct digest pack, model, adapter, numerics;
-    uint32_t kinds;
-    uint32_t context_length;
-    uint32_t vocab_size;
-};
+_Static_assert((int)FLEET_NODES_MAX <= (int)INDEX_NODES_MAX, "every node has a slot");
 
 struct node {
     struct fleet_node face;
     struct served *models; // [face.model_count]
+    uint16_t slot;         // its number in the index of blocks
+    bool tells_blocks;     // its blocks are named as ours
+    uint64_t deltas;       // that it has sent
+    uint64_t ended_ns;     // when a request of ours ended there last
+    double gap_ns;         // between two such ends, smoothed; 0: not known
     uint64_t unreported;   // tokens that we have sent since its latest LOAD
     bool drain_asked;      // by fleet_drain()
     bool drain_said;       // by its heartbeats
-};
-
-/* One set of digests under one name. */
-struct set {
-    struct fleet_model face;
-    uint32_t live_count; // nodes that serve it, draining ones included
-    uint64_t gone_ns;    // since when live_count is 0
 };
 
 struct fleet {
     struct rand rand;
     struct node *nodes[FLEET_NODES_MAX];
     size_t node_count;
-    uint16_t index[INDEX_SLOTS]; // 1 + position in nodes; 0: empty
-    struct set sets[FLEET_MODELS_MAX];
-    size_t set_count;
-    uint64_t forget_ns; // when the first set that is gone is to be forgotten; UINT64_MAX: none is
+    uint16_t by_link[LINK_SLOTS]; // 1 + position in nodes; 0: empty
+    bool taken[FLEET_NODES_MAX];  // slots of the index of blocks
+    struct sets sets;
+    struct block_index *index;
+    enum route_policy policy;
+    uint64_t turn;                    // requests that were placed
+    uint32_t depths[INDEX_NODES_MAX]; // of the request that is being placed
 };
 
-struct fleet *fleet_new(uint64_t seed)
+struct fleet *fleet_new(const struct fleet_options *options)
 {
     struct fleet *fleet = mem_new(1, sizeof *fleet);
-    rand_init(&fleet->rand, seed);
-    fleet->forget_ns = UINT64_MAX;
+    rand_init(&fleet->rand, options->seed);
+    sets_init(&fleet->sets);
+    fleet->policy = options->policy;
+    fleet->index = index_new(options->index_blocks ? options->index_blocks : FLEET_INDEX_BLOCKS);
     return fleet;
 }
 
@@ -65,18 +67,19 @@ void fleet_free(struct fleet *fleet)
     if (!fleet) return;
     for (size_t i = 0; i < fleet->node_count; i++)
         node_free(fleet->nodes[i]);
+    index_free(fleet->index);
     mem_free(fleet);
 }
 
 static size_t slot_of(uint64_t link)
 {
-    return (size_t)((link * UINT64_C(0x9e3779b97f4a7c15)) >> 40) % INDEX_SLOTS;
+    return (size_t)((link * UINT64_C(0x9e3779b97f4a7c15)) >> 40) % LINK_SLOTS;
 }
 
 static struct node *find(const struct fleet *fleet, uint64_t link)
 {
-    for (size_t slot = slot_of(link); fleet->index[slot]; slot = (slot + 1) % INDEX_SLOTS) {
-        struct node *node = fleet->nodes[fleet->index[slot] - 1];
+    for (size_t slot = slot_of(link); fleet->by_link[slot]; slot = (slot + 1) % LINK_SLOTS) {
+        struct node *node = fleet->nodes[fleet->by_link[slot] - 1];
         if (node->face.link == link) return node;
     }
     return NULL;
@@ -85,96 +88,34 @@ static struct node *find(const struct fleet *fleet, uint64_t link)
 /* Nodes come and go rarely: the index is made anew each time. */
 static void index_nodes(struct fleet *fleet)
 {
-    memset(fleet->index, 0, sizeof fleet->index);
+    memset(fleet->by_link, 0, sizeof fleet->by_link);
     for (size_t i = 0; i < fleet->node_count; i++) {
         size_t slot = slot_of(fleet->nodes[i]->face.link);
-        while (fleet->index[slot])
-            slot = (slot + 1) % INDEX_SLOTS;
-        fleet->index[slot] = (uint16_t)(i + 1);
+        while (fleet->by_link[slot])
+            slot = (slot + 1) % LINK_SLOTS;
+        fleet->by_link[slot] = (uint16_t)(i + 1);
     }
 }
 
-static bool serves_set(const struct served *served, const struct fleet_model *set)
-{
-    return strcmp(served->name, set->name) == 0 && digest_equal(&served->pack, &set->pack) &&
-           digest_equal(&served->model, &set->model) &&
-           digest_equal(&served->adapter, &set->adapter) &&
-           digest_equal(&served->numerics, &set->numerics);
-}
-
-static struct set *find_set(struct fleet *fleet, const struct served *served)
-{
-    for (size_t i = 0; i < fleet->set_count; i++)
-        if (serves_set(served, &fleet->sets[i].face)) return &fleet->sets[i];
-    return NULL;
-}
-
-static const struct set *find_current(const struct fleet *fleet, const char *name, size_t size)
-{
-    for (size_t i = 0; i < fleet->set_count; i++) {
-        const struct fleet_model *face = &fleet->sets[i].face;
-        if (face->current && strlen(face->name) == size && memcmp(face->name, name, size) == 0)
-            return &fleet->sets[i];
-    }
-    return NULL;
-}
-
-static void remove_set(struct fleet *fleet, size_t index)
-{
-    fleet->set_count--;
-    memmove(&fleet->sets[index], &fleet->sets[index + 1],
-            (fleet->set_count - index) * sizeof *fleet->sets);
-}
-
-/* Count anew who serves what. */
 static void count_sets(struct fleet *fleet)
 {
-    for (size_t i = 0; i < fleet->set_count; i++) {
-        fleet->sets[i].live_count = 0;
-        fleet->sets[i].face.node_count = 0;
-    }
+    sets_begin_count(&fleet->sets);
     for (size_t i = 0; i < fleet->node_count; i++) {
         const struct node *node = fleet->nodes[i];
-        for (size_t m = 0; m < node->face.model_count; m++) {
-            struct set *set = find_set(fleet, &node->models[m]);
-            must(set);
-            uint32_t length = node->models[m].context_length;
-            if (set->live_count == 0 || length < set->face.context_length)
-                set->face.context_length = length;
-            set->live_count++;
-            if (node->face.state == FLEET_READY) set->face.node_count++;
-        }
+        sets_count(&fleet->sets, node->models, node->face.model_count,
+                   node->face.state == FLEET_READY);
     }
 }
 
-/* Forget sets that nobody serves: a set that is not current at once, the current one of a name
- * after FLEET_FORGET_NS, so that a restart of its only node changes nothing. The eldest set left
- * under the name is then the current one. */
 static void refresh(struct fleet *fleet, uint64_t now_ns)
 {
     count_sets(fleet);
-    fleet->forget_ns = UINT64_MAX;
-    for (size_t i = 0; i < fleet->set_count;) {
-        struct set *set = &fleet->sets[i];
-        if (set->live_count > 0) set->gone_ns = 0;
-        if (set->live_count == 0 && set->gone_ns == 0) set->gone_ns = now_ns ? now_ns : 1;
-        uint64_t end_ns = set->face.current ? set->gone_ns + FLEET_FORGET_NS : 0;
-        if (set->live_count == 0 && now_ns >= end_ns) {
-            remove_set(fleet, i);
-            continue;
-        }
-        if (set->live_count == 0 && end_ns < fleet->forget_ns) fleet->forget_ns = end_ns;
-        i++;
-    }
-    for (size_t i = 0; i < fleet->set_count; i++) {
-        struct fleet_model *face = &fleet->sets[i].face;
-        if (!find_current(fleet, face->name, strlen(face->name))) face->current = true;
-    }
+    sets_forget(&fleet->sets, now_ns);
 }
 
 static void age(struct fleet *fleet, uint64_t now_ns)
 {
-    if (now_ns >= fleet->forget_ns) refresh(fleet, now_ns);
+    if (now_ns >= fleet->sets.forget_ns) refresh(fleet, now_ns);
 }
 
 /* A name that can stand in a log line, a metric and a URL: no control bytes. */
@@ -231,28 +172,12 @@ static enum err check_hello(const struct fleet *fleet, uint64_t link,
     return ERR_OK;
 }
 
-/* Make sure that each of the node's models has its set; nothing is changed on failure. */
-static enum err add_sets(struct fleet *fleet, const struct node *node)
+/* There are as many slots as nodes. */
+static void take_slot(struct fleet *fleet, struct node *node)
 {
-    size_t added = 0;
-    for (size_t i = 0; i < node->face.model_count; i++)
-        added += find_set(fleet, &node->models[i]) == NULL;
-    if (added > FLEET_MODELS_MAX - fleet->set_count)
-        return err_note(ERR_NO_MEMORY, "%d models are known; there is no room for more",
-                        FLEET_MODELS_MAX);
-    for (size_t i = 0; i < node->face.model_count; i++) {
-        const struct served *served = &node->models[i];
-        if (find_set(fleet, served)) continue;
-        struct set *set = &fleet->sets[fleet->set_count++];
-        *set = (struct set){.face = {.pack = served->pack,
-                                     .model = served->model,
-                                     .adapter = served->adapter,
-                                     .numerics = served->numerics,
-                                     .kinds = served->kinds,
-                                     .vocab_size = served->vocab_size}};
-        memcpy(set->face.name, served->name, sizeof set->face.name);
-    }
-    return ERR_OK;
+    while (fleet->taken[node->slot])
+        node->slot++;
+    fleet->taken[node->slot] = true;
 }
 
 enum err fleet_hello(struct fleet *fleet, uint64_t link, const struct wire_hello *hello,
@@ -273,11 +198,13 @@ enum err fleet_hello(struct fleet *fleet, uint64_t link, const struct wire_hello
     enum err err = copy_name(node->face.name, hello->node, "node's name");
     if (err == ERR_OK) err = copy_name(node->face.region, hello->region, "region");
     if (err == ERR_OK) err = copy_models(node, hello);
-    if (err == ERR_OK) err = add_sets(fleet, node);
+    if (err == ERR_OK) err = sets_add(&fleet->sets, node->models, node->face.model_count);
     if (err != ERR_OK) {
         node_free(node);
         return err;
     }
+    node->tells_blocks = hello->block_tokens == WIRE_BLOCK_TOKENS;
+    take_slot(fleet, node);
     fleet->nodes[fleet->node_count++] = node;
     index_nodes(fleet);
     refresh(fleet, now_ns);
@@ -294,11 +221,12 @@ void fleet_load(struct fleet *fleet, uint64_t link, const struct wire_load *load
     node->unreported = 0;
 }
 
-static void settle_state(struct fleet *fleet, struct node *node)
+static void settle_state(struct fleet *fleet, struct node *node, uint64_t now_ns)
 {
     enum fleet_state state = node->drain_asked || node->drain_said ? FLEET_DRAINING : FLEET_READY;
     if (state == node->face.state) return;
     node->face.state = state;
+    if (state == FLEET_DRAINING) node->face.draining_ns = now_ns;
     count_sets(fleet);
 }
 
@@ -314,13 +242,15 @@ void fleet_heartbeat(struct fleet *fleet, uint64_t link, const struct wire_heart
     // ours.
     if (node->drain_said && !beat->draining) node->drain_asked = false;
     node->drain_said = beat->draining;
-    settle_state(fleet, node);
+    settle_state(fleet, node, now_ns);
 }
 
 void fleet_down(struct fleet *fleet, uint64_t link, uint64_t now_ns)
 {
     for (size_t i = 0; i < fleet->node_count; i++) {
         if (fleet->nodes[i]->face.link != link) continue;
+        fleet->taken[fleet->nodes[i]->slot] = false;
+        index_reset(fleet->index, fleet->nodes[i]->slot);
         node_free(fleet->nodes[i]);
         fleet->nodes[i] = fleet->nodes[--fleet->node_count];
         index_nodes(fleet);
@@ -329,13 +259,14 @@ void fleet_down(struct fleet *fleet, uint64_t link, uint64_t now_ns)
     }
 }
 
-enum err fleet_drain(struct fleet *fleet, const char *name, bool on, uint64_t *link)
+enum err fleet_drain(struct fleet *fleet, const char *name, bool on, uint64_t now_ns,
+                     uint64_t *link)
 {
     for (size_t i = 0; i < fleet->node_count; i++) {
         struct node *node = fleet->nodes[i];
         if (strcmp(node->face.name, name) != 0) continue;
         node->drain_asked = on;
-        settle_state(fleet, node);
+        settle_state(fleet, node, now_ns);
         *link = node->face.link;
         return ERR_OK;
     }
@@ -344,40 +275,23 @@ enum err fleet_drain(struct fleet *fleet, const char *name, bool on, uint64_t *l
 
 enum err fleet_promote(struct fleet *fleet, const char *model, const struct digest *digest)
 {
-    struct fleet_model *chosen = NULL;
-    for (size_t i = 0; i < fleet->set_count; i++) {
-        struct fleet_model *face = &fleet->sets[i].face;
-        bool meant = strcmp(face->name, model) == 0 &&
-                     (digest_equal(&face->model, digest) || digest_equal(&face->pack, digest));
-        // Two sets may share a digest: the one that is not routed to yet is meant.
-        if (meant && (!chosen || chosen->current)) chosen = face;
-    }
-    if (!chosen) {
-        char text[DIGEST_TEXT_SIZE];
-        return err_note(ERR_NOT_FOUND, "no node serves %s with the digest %s", model,
-                        digest_text(digest, text));
-    }
-    for (size_t i = 0; i < fleet->set_count; i++)
-        if (strcmp(fleet->sets[i].face.name, model) == 0) fleet->sets[i].face.current = false;
-    chosen->current = true;
-    return ERR_OK;
+    return sets_promote(&fleet->sets, model, digest);
 }
 
 const struct fleet_model *fleet_find_model(const struct fleet *fleet, const char *name, size_t size)
 {
-    const struct set *set = find_current(fleet, name, size);
-    return set ? &set->face : NULL;
+    return sets_current(&fleet->sets, name, size);
 }
 
 size_t fleet_model_count(const struct fleet *fleet)
 {
-    return fleet->set_count;
+    return fleet->sets.count;
 }
 
 const struct fleet_model *fleet_model_at(const struct fleet *fleet, size_t index)
 {
-    must(index < fleet->set_count);
-    return &fleet->sets[index].face;
+    must(index < fleet->sets.count);
+    return &fleet->sets.list[index].face;
 }
 
 size_t fleet_node_count(const struct fleet *fleet)
@@ -433,43 +347,110 @@ static uint64_t requests_there(const struct node *node)
     return reported > node->face.in_air ? reported : node->face.in_air;
 }
 
-/* One of the candidates whose cost is near the least, by `cost`; the others leave. */
-static size_t keep_near(struct node **candidates, size_t count,
-                        uint64_t (*cost)(const struct node *), uint64_t slack)
+/* A node that tells nothing of its speed is taken to be as fast as the others. */
+static float usual_rate(const struct fleet *fleet)
 {
-    uint64_t least = UINT64_MAX;
-    for (size_t i = 0; i < count; i++)
-        if (cost(candidates[i]) < least) least = cost(candidates[i]);
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (cost(candidates[i]) - least <= least / 8 + slack) candidates[kept++] = candidates[i];
-    return kept;
+    double sum = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < fleet->node_count; i++) {
+        float rate = fleet->nodes[i]->face.load.prefill_rate;
+        if (!(rate > 0)) continue;
+        sum += (double)rate;
+        count++;
+    }
+    return count ? (float)(sum / (double)count) : RATE_FIRST;
 }
 
-enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need, uint64_t *link)
+/* Until those that wait there have a place: as fast as requests of ours end, which are a part of all. */
+static uint64_t place_ns(const struct node *node)
 {
-    struct node *candidates[FLEET_NODES_MAX];
+    const struct wire_load *load = &node->face.load;
+    if (load->waiting == 0 || node->gap_ns == 0) return 0;
+    double all = (double)load->running + load->waiting;
+    double ours = node->face.in_air < all ? node->face.in_air : all;
+    double ns = load->waiting * node->gap_ns * (ours > 0 ? ours : 1) / all;
+    return ns < 1e18 ? (uint64_t)ns : (uint64_t)1e18;
+}
+
+static struct route_node view_of(const struct fleet *fleet, const struct node *node,
+                                 const struct fleet_need *need, float usual)
+{
+    float rate = node->face.load.prefill_rate;
+    return (struct route_node){.cached = fleet->depths[node->slot] * WIRE_BLOCK_TOKENS,
+                               .queued_tokens = tokens_before(node),
+                               .requests = requests_there(node),
+                               .prefill_rate = rate > 0 ? rate : usual,
+                               .place_ns = place_ns(node),
+                               .way_ns = need->tokens * sizeof(int32_t) * WAY_BYTES_NS};
+}
+
+static bool may_take(const struct node *node, const struct fleet_need *need)
+{
+    return node->face.state == FLEET_READY && serves(node, need) && !is_excluded(node, need);
+}
+
+enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need, struct fleet_choice *choice)
+{
+    struct route_node views[FLEET_NODES_MAX];
+    const struct node *nodes[FLEET_NODES_MAX];
     size_t count = 0;
     bool full = false;
+    float usual = usual_rate(fleet);
+    index_depths(fleet->index, need->hashes, need->hash_count, need->now_ns, fleet->depths);
     for (size_t i = 0; i < fleet->node_count; i++) {
-        struct node *node = fleet->nodes[i];
-        if (node->face.state != FLEET_READY || !serves(node, need) || is_excluded(node, need))
-            continue;
-        if (!has_credit(node)) {
-            full = true;
-            continue;
-        }
-        candidates[count++] = node;
-        if (need->beside == 0 || node->face.link != need->beside) continue;
-        *link = need->beside;
-        return ERR_OK;
+        const struct node *node = fleet->nodes[i];
+        if (!may_take(node, need)) continue;
+        full |= !has_credit(node);
+        if (!has_credit(node)) continue;
+        nodes[count] = node;
+        views[count++] = view_of(fleet, node, need, usual);
     }
     if (count == 0 && full) return err_note(ERR_BUSY, "every node of this model is full");
     if (count == 0) return err_note(ERR_UNAVAILABLE, "no node serves this model now");
-    count = keep_near(candidates, count, tokens_before, NEAR_TOKENS);
-    count = keep_near(candidates, count, requests_there, 0);
-    *link = candidates[rand_below(&fleet->rand, count)]->face.link;
+    size_t chosen =
+        route_choose(fleet->policy, views, count, need->tokens, fleet->turn++, &fleet->rand);
+    const struct route_node *view = &views[chosen];
+    *choice = (struct fleet_choice){
+        .link = nodes[chosen]->face.link,
+        .uncached = view->cached < need->tokens ? need->tokens - view->cached : 1,
+        .wait_ns = route_predict_ns(view, need->tokens)};
     return ERR_OK;
+}
+
+enum err fleet_cache_delta(struct fleet *fleet, uint64_t link, const struct wire_cache_delta *delta,
+                           uint64_t now_ns)
+{
+    struct node *node = find(fleet, link);
+    if (!node) return ERR_OK;
+    node->face.heard_ns = now_ns;
+    if (delta->sequence != node->deltas)
+        return err_note(ERR_FORMAT, "cache delta %llu came where %llu was due",
+                        (unsigned long long)delta->sequence, (unsigned long long)node->deltas);
+    node->deltas++;
+    if (!node->tells_blocks) return ERR_OK;
+    if (delta->reset) index_reset(fleet->index, node->slot);
+    for (size_t i = 0; i < delta->added_count; i++)
+        index_add(fleet->index, node->slot, delta->added[i]);
+    for (size_t i = 0; i < delta->removed_count; i++)
+        index_remove(fleet->index, node->slot, delta->removed[i]);
+    return ERR_OK;
+}
+
+void fleet_expect(struct fleet *fleet, uint64_t link, const uint64_t *hashes, size_t count,
+                  uint64_t now_ns)
+{
+    const struct node *node = find(fleet, link);
+    if (node && node->tells_blocks) index_expect(fleet->index, node->slot, hashes, count, now_ns);
+}
+
+void fleet_tick(struct fleet *fleet, uint64_t now_ns)
+{
+    index_tick(fleet->index, now_ns);
+}
+
+struct index_stats fleet_index_stats(const struct fleet *fleet)
+{
+    return index_stats(fleet->index);
 }
 
 void fleet_charge(struct fleet *fleet, uint64_t link, uint32_t tokens)
@@ -495,11 +476,22 @@ void fleet_first_id(struct fleet *fleet, uint64_t link, uint32_t tokens)
     if (node) give_back(node, tokens);
 }
 
-void fleet_release(struct fleet *fleet, uint64_t link, uint32_t tokens, bool had_id)
+/* The gap between two ends there, ours; after a rest there is none. */
+static void note_end(struct node *node, uint64_t now_ns)
+{
+    double gap = (double)(now_ns - node->ended_ns);
+    if (node->ended_ns != 0 && node->face.in_air > 0)
+        node->gap_ns += node->gap_ns > 0 ? (gap - node->gap_ns) / GAP_SHARE : gap;
+    node->ended_ns = now_ns;
+}
+
+void fleet_release(struct fleet *fleet, uint64_t link, uint32_t tokens, bool had_id,
+                   uint64_t now_ns)
 {
     struct node *node = find(fleet, link);
     if (!node) return;
     must(node->face.in_air > 0);
+    note_end(node, now_ns);
     node->face.in_air--;
     if (!had_id) give_back(node, tokens);
 }

@@ -3,19 +3,19 @@
  *      LINKED --hello--> READY <--drain/undrain--> DRAINING        any --down or silence--> gone
  *
  * A node is known by its link. What it said in HELLO is fixed for the life of the link; load and
- * heartbeats are soft state. A model is a name with four digests (pack, model, adapter, numerics):
- * the first set that is seen under a name is the current one, and nodes that serve the name with
- * another set get no requests for it until fleet_promote() makes theirs current. When the last node
- * of a current set is gone for FLEET_FORGET_NS, another set may take its place.
+ * heartbeats are soft state, as is what it has cached (index.h). Models are sets of digests under a name
+ * (sets.h).
  *
  * Choice: among READY nodes that serve the model's current digests, have credit left and are not
- * excluded, the one with the least (waiting tokens + tokens that we sent and that it has not
- * reported yet, then requests in the air); near-equal ones are chosen at random, so that many
- * schedulers do not herd. A node that has the same prompt in the air already (`beside`) comes first.
+ * excluded, the one that the policy takes (route.h).
  *
  * Pure: time and chance are arguments; no I/O. Thread: the loop's. */
 #ifndef SCHEDULER_CORE_FLEET_H
 #define SCHEDULER_CORE_FLEET_H
+
+#include "scheduler/core/index.h"
+#include "scheduler/core/route.h"
+#include "scheduler/core/sets.h"
 
 #include "wire/message.h"
 
@@ -28,24 +28,12 @@
 
 enum {
     FLEET_NODES_MAX = 1024,
-    FLEET_MODELS_MAX = 64
+    FLEET_INDEX_BLOCKS = 1 << 18 // cached blocks of all nodes that are known, when it is not said
 };
-
-#define FLEET_FORGET_NS (UINT64_C(30) * 1000000000)
 
 enum fleet_state {
     FLEET_READY,
     FLEET_DRAINING
-};
-
-struct fleet_model {
-    char name[WIRE_NAME_MAX + 1];
-    struct digest pack, model, adapter, numerics;
-    uint32_t kinds;
-    uint32_t context_length; // the least of the nodes that serve it
-    uint32_t vocab_size;
-    uint32_t node_count; // READY nodes that serve these digests now
-    bool current;        // false: another set under this name is the one that is routed to
 };
 
 struct fleet_node {
@@ -60,14 +48,21 @@ struct fleet_node {
     uint32_t in_air;        // our requests there, not ended
     uint64_t in_air_tokens; // prompt tokens of those that have not given an id yet
     uint32_t threads;
-    uint64_t since_ns; // of the HELLO
-    uint64_t heard_ns; // of the last message
+    uint64_t since_ns;    // of the HELLO
+    uint64_t heard_ns;    // of the last message
+    uint64_t draining_ns; // since when it is DRAINING
     uint32_t model_count;
 };
 
 struct fleet;
 
-struct fleet *fleet_new(uint64_t seed);
+struct fleet_options {
+    uint64_t seed;
+    enum route_policy policy;
+    size_t index_blocks; // of 32 bytes; 0: FLEET_INDEX_BLOCKS
+};
+
+struct fleet *fleet_new(const struct fleet_options *options);
 void fleet_free(struct fleet *fleet);
 
 /* A node introduced itself. ERR_INVALID: another protocol, or nothing to serve; ERR_CONFLICT: a
@@ -81,7 +76,8 @@ void fleet_heartbeat(struct fleet *fleet, uint64_t link, const struct wire_heart
 /* Forget the node. */
 void fleet_down(struct fleet *fleet, uint64_t link, uint64_t now_ns);
 /* Take it out of (or back into) the choice; ERR_NOT_FOUND names it. The caller sends WIRE_DRAIN. */
-enum err fleet_drain(struct fleet *fleet, const char *node, bool on, uint64_t *link);
+enum err fleet_drain(struct fleet *fleet, const char *node, bool on, uint64_t now_ns,
+                     uint64_t *link);
 enum err fleet_promote(struct fleet *fleet, const char *model, const struct digest *digest);
 
 /* The current set under a name; NULL when no such model was seen. Borrowed until the next
@@ -97,19 +93,39 @@ const struct fleet_node *fleet_find_node(const struct fleet *fleet, uint64_t lin
 /* What a request needs of a node. */
 struct fleet_need {
     struct digest model, adapter, numerics;
-    uint32_t tokens;          // prompt tokens to prefill
+    uint32_t tokens;        // of the prompt, and of what was emitted before
+    const uint64_t *hashes; // of its blocks, as far as they may be shared
+    size_t hash_count;
     const uint64_t *excluded; // links that were tried
     size_t excluded_count;
-    uint64_t beside; // a link to prefer while it has credit: its node has the prompt; 0: none
+    uint64_t now_ns;
+};
+
+struct fleet_choice {
+    uint64_t link;
+    uint32_t uncached; // tokens that it will have to compute
+    uint64_t wait_ns;  // predicted, to the first id
 };
 
 /* Choose a node. ERR_UNAVAILABLE: no live node serves it; ERR_BUSY: those that do are out of
  * credit. */
-enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need, uint64_t *link);
+enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need,
+                    struct fleet_choice *choice);
 /* Charged at dispatch, given back when the first id comes (tokens) and when the attempt ends (the
  * place). */
 void fleet_charge(struct fleet *fleet, uint64_t link, uint32_t tokens);
 void fleet_first_id(struct fleet *fleet, uint64_t link, uint32_t tokens);
-void fleet_release(struct fleet *fleet, uint64_t link, uint32_t tokens, bool had_id);
+void fleet_release(struct fleet *fleet, uint64_t link, uint32_t tokens, bool had_id,
+                   uint64_t now_ns);
+
+/* What the node has cached. ERR_FORMAT: deltas are missing, so that nothing that it said holds: close the link. */
+enum err fleet_cache_delta(struct fleet *fleet, uint64_t link, const struct wire_cache_delta *delta,
+                           uint64_t now_ns);
+/* A request that was sent there will leave these blocks. */
+void fleet_expect(struct fleet *fleet, uint64_t link, const uint64_t *hashes, size_t count,
+                  uint64_t now_ns);
+/* Every 100 ms or so. */
+void fleet_tick(struct fleet *fleet, uint64_t now_ns);
+struct index_stats fleet_index_stats(const struct fleet *fleet);
 
 #endif

@@ -1,6 +1,8 @@
 #include "scheduler/core/flight.h"
 
 #include "scheduler/core/fleet.h"
+#include "scheduler/core/hedge.h"
+#include "scheduler/core/order.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -12,30 +14,42 @@
 
 enum {
     FIRST_CAPACITY = 64, // ids of answer that a flight has room for at first
-    NOTE_SIZE = WIRE_NOTE_MAX + 1
+    NOTE_SIZE = WIRE_NOTE_MAX + 1,
+    TRIED_MAX = FLIGHT_ATTEMPTS_MAX + FLIGHT_HEDGES_MAX,
+    HEDGE_LEAD_MAX = 16 // ids that the lead may give before a hedge gives any: then it is not slow
 };
 
-enum flight_state {
-    DISPATCHED, // a node has it and has not given an id in this attempt
-    STREAMING,
-    WAITING // for a node
+/* One node at work on a flight. */
+struct attempt {
+    bool flies; // false: there is none, and the rest means nothing
+    bool had_id;
+    uint32_t number;
+    uint64_t link;
+    uint32_t charged; // tokens, at the fleet
+    struct hedge_pulse pulse;
 };
 
+/* It waits for a node while no attempt flies. */
 struct flight {
     uint64_t id; // also the request of its wire key
     struct flight_order order;
     struct flight_events events;
     void *argument;
-    enum flight_state state;
 
     int32_t *ids; // [capacity]: the prompt, then what was delivered
     size_t id_count;
     size_t capacity;
+    uint64_t *blocks; // [block_count] their names, as far as a node may have them
+    size_t block_count;
 
-    uint64_t link; // while it is not WAITING
-    uint32_t attempt;
-    uint32_t charged; // tokens, at the fleet
-    uint64_t tried[FLIGHT_ATTEMPTS_MAX];
+    struct attempt lead;
+    struct attempt hedge; // beside it, on another node; it becomes the lead when it is further
+    size_t hedged_at;     // ids that there were when it began
+    bool moves;           // the hedge is there because the lead's node is to be left
+    uint32_t next_number; // of attempts
+    uint32_t dispatches;  // but for hedges
+    uint32_t hedges;
+    uint64_t tried[TRIED_MAX];
     size_t tried_count;
 
     // Why it left its latest node, and what it answers if there is no other.
@@ -43,7 +57,7 @@ struct flight {
     char note[NOTE_SIZE];
     uint32_t busy_count;
     uint32_t retry_ms;
-    uint64_t give_up_ns; // while WAITING
+    uint64_t give_up_ns; // while it waits
 
     uint32_t cached_tokens; // of the first attempt that gave an id
     uint32_t first_attempt; // which that is, once an id was given
@@ -57,6 +71,8 @@ struct flights {
     size_t count;
     size_t next_slot; // where the search for a free one begins
     uint64_t serial;
+    struct hedge_budget budget;
+    uint32_t refusal_ms;
     struct flights_stats stats;
 };
 
@@ -85,43 +101,25 @@ static struct flight *find(const struct flights *flights, uint64_t id)
     return flight && flight->id == id ? flight : NULL;
 }
 
-static void *copy(const void *things, size_t count, size_t size)
-{
-    void *mine = mem_new(count ? count : 1, size);
-    if (count) memcpy(mine, things, count * size);
-    return mine;
-}
-
-static void *borrowed_memory(const void *mine)
-{
-    void *memory;
-    memcpy(&memory, &mine, sizeof memory);
-    return memory;
-}
-
 static struct flight *flight_new(const struct flight_order *order,
                                  const struct flight_events *events, void *argument)
 {
     struct flight *flight = mem_new(1, sizeof *flight);
-    flight->order = *order;
+    order_copy(&flight->order, order); // but for the ids, which are below
     flight->events = *events;
     flight->argument = argument;
     flight->capacity = order->id_count + FIRST_CAPACITY;
     flight->ids = mem_new(flight->capacity, sizeof *flight->ids);
     memcpy(flight->ids, order->ids, order->id_count * sizeof *flight->ids);
     flight->id_count = order->id_count;
-    flight->order.ids = NULL; // the caller's; ours are above
-    flight->order.stop_ids = copy(order->stop_ids, order->stop_id_count, sizeof *order->stop_ids);
-    flight->order.sampling.bias =
-        copy(order->sampling.bias, order->sampling.bias_count, sizeof *order->sampling.bias);
     return flight;
 }
 
 static void flight_free(struct flight *flight)
 {
     mem_free(flight->ids);
-    mem_free(borrowed_memory(flight->order.stop_ids));
-    mem_free(borrowed_memory(flight->order.sampling.bias));
+    mem_free(flight->blocks);
+    order_fini(&flight->order);
     mem_free(flight);
 }
 
@@ -150,38 +148,54 @@ static size_t emitted(const struct flight *flight)
     return flight->id_count - flight->order.id_count;
 }
 
-static struct wire_key key_of(const struct flight *flight)
+static struct wire_key key_of(const struct flight *flight, const struct attempt *attempt)
 {
-    return (struct wire_key){flight->id, flight->order.choice, flight->attempt};
+    return (struct wire_key){flight->id, flight->order.choice, attempt->number};
 }
 
-/* Give back what the latest attempt holds at the fleet. */
-static void release(struct flights *flights, struct flight *flight)
+/* Give back what an attempt holds at the fleet: it flies no more. */
+static void release(struct flights *flights, struct attempt *attempt, uint64_t now_ns)
 {
-    if (flight->state == WAITING) return;
-    fleet_release(flights->fleet, flight->link, flight->charged, flight->state == STREAMING);
-    flight->state = WAITING;
+    if (!attempt->flies) return;
+    fleet_release(flights->fleet, attempt->link, attempt->charged, attempt->had_id, now_ns);
+    attempt->flies = false;
 }
 
 /* Tell the node to stop, and expect nothing more of it. */
-static void recall(struct flights *flights, struct flight *flight)
+static void recall(struct flights *flights, const struct flight *flight, struct attempt *attempt,
+                   uint64_t now_ns)
 {
-    if (flight->state == WAITING) return;
-    struct wire_message message = {.type = WIRE_CANCEL, .cancel = {key_of(flight)}};
+    if (!attempt->flies) return;
+    struct wire_message message = {.type = WIRE_CANCEL, .cancel = {key_of(flight, attempt)}};
     // A link that takes nothing is going down, and its node forgets the request with it.
-    (void)flights->seams.send(flights->seams.owner, flight->link, &message, false);
-    release(flights, flight);
+    (void)flights->seams.send(flights->seams.owner, attempt->link, &message, false);
+    release(flights, attempt, now_ns);
 }
 
-/* The one end of a flight. */
+static void recall_all(struct flights *flights, struct flight *flight, uint64_t now_ns)
+{
+    recall(flights, flight, &flight->lead, now_ns);
+    recall(flights, flight, &flight->hedge, now_ns);
+}
+
+/* The hedge, if it flies, takes the place of a lead that flies no more. */
+static bool promote_hedge(struct flight *flight)
+{
+    if (!flight->hedge.flies) return false;
+    flight->lead = flight->hedge;
+    flight->hedge.flies = false;
+    return true;
+}
+
+/* The one end of a flight, which holds no node any more. */
 static void end(struct flights *flights, struct flight *flight, const struct flight_end *how)
 {
-    must(flight->state == WAITING); // it holds no node
+    must(!flight->lead.flies && !flight->hedge.flies);
     struct flight_end last = *how;
     last.prompt_tokens = (uint32_t)flight->order.id_count;
     last.completion_tokens = (uint32_t)emitted(flight);
     if (last.cached_tokens > last.prompt_tokens) last.cached_tokens = last.prompt_tokens;
-    last.attempts = flight->attempt + 1;
+    last.attempts = flight->next_number;
     leave(flights, flight);
     flights->stats.ended++;
     flight->events.end(flight->argument, &last);
@@ -194,109 +208,104 @@ static void fail(struct flights *flights, struct flight *flight, enum err err, c
         &(struct flight_end){.err = err, .note = note, .retry_ms = flight->retry_ms});
 }
 
-/* Whole milliseconds to the deadline, at least 1; 0 when there is none. */
-static uint32_t deadline_ms(const struct flight *flight, uint64_t now_ns)
+static enum err send_submit(struct flights *flights, const struct flight *flight,
+                            const struct attempt *attempt, uint64_t now_ns)
 {
-    if (flight->order.deadline_ns == 0) return 0;
-    uint64_t left = (flight->order.deadline_ns - now_ns + CLOCK_MS - 1) / CLOCK_MS;
-    return left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
+    struct wire_salt salt;
+    struct wire_message message;
+    struct wire_key key = key_of(flight, attempt);
+    order_submit(&flight->order, &key, flight->ids, flight->id_count, now_ns, &salt, &message);
+    return flights->seams.send(flights->seams.owner, attempt->link, &message, false);
 }
 
-static bool is_late(const struct flight *flight, uint64_t now_ns)
+/* The names of the blocks that a node may have: new ones where ids came since. */
+static void name_blocks(struct flight *flight)
 {
-    return flight->order.deadline_ns != 0 && now_ns >= flight->order.deadline_ns;
+    size_t count = order_block_count(&flight->order, flight->id_count);
+    if (count <= flight->block_count) return;
+    flight->blocks = mem_resize(flight->blocks, count, sizeof *flight->blocks);
+    order_name_blocks(&flight->order, flight->ids, flight->block_count, count, flight->blocks);
+    flight->block_count = count;
 }
 
-static enum err send_submit(struct flights *flights, struct flight *flight, uint64_t link,
-                            uint64_t now_ns)
+/* Where the flight could go. */
+static enum err make_plan(struct flights *flights, struct flight *flight, uint64_t now_ns,
+                          struct fleet_choice *choice)
 {
-    const struct flight_order *order = &flight->order;
-    struct wire_salt salt = {.first_block = 0, .salt = order->salt};
-    struct wire_message message = {.type = WIRE_SUBMIT,
-                                   .submit = {.protocol = WIRE_PROTOCOL,
-                                              .kind = WIRE_GENERATE,
-                                              .key = key_of(flight),
-                                              .model = order->model,
-                                              .adapter = order->adapter,
-                                              .numerics = order->numerics,
-                                              .ids = flight->ids,
-                                              .id_count = flight->id_count,
-                                              .prompt_length = (uint32_t)order->id_count,
-                                              .next_position = (uint32_t)flight->id_count,
-                                              .max_tokens = order->max_tokens,
-                                              .stop_ids = order->stop_ids,
-                                              .stop_id_count = order->stop_id_count,
-                                              .sampling = order->sampling,
-                                              .tenant = order->tenant,
-                                              .tenant_weight = order->tenant_weight,
-                                              .priority = order->priority,
-                                              .deadline_ms = deadline_ms(flight, now_ns),
-                                              .salts = order->salt ? &salt : NULL,
-                                              .salt_count = order->salt ? 1 : 0}};
-    memcpy(message.submit.trace, order->trace, sizeof message.submit.trace);
-    return flights->seams.send(flights->seams.owner, link, &message, false);
+    name_blocks(flight);
+    struct fleet_need need = {.model = flight->order.model,
+                              .adapter = flight->order.adapter,
+                              .numerics = flight->order.numerics,
+                              .tokens = (uint32_t)flight->id_count,
+                              .hashes = flight->blocks,
+                              .hash_count = flight->block_count,
+                              .excluded = flight->tried,
+                              .excluded_count = flight->tried_count,
+                              .now_ns = now_ns};
+    return fleet_pick(flights->fleet, &need, choice);
 }
 
-/* The node that works on a flight; 0: none does. */
-static uint64_t link_of(const struct flights *flights, uint64_t id)
+/* Send the flight to the planned node, as `attempt`, which does not fly yet. */
+static enum err follow(struct flights *flights, struct flight *flight, struct attempt *attempt,
+                       const struct fleet_choice *choice, uint64_t now_ns)
 {
-    const struct flight *flight = id ? find(flights, id) : NULL;
-    return flight && flight->state != WAITING ? flight->link : 0;
+    must(!attempt->flies && flight->tried_count < TRIED_MAX);
+    flight->tried[flight->tried_count++] = choice->link;
+    *attempt = (struct attempt){.number = flight->next_number++,
+                                .link = choice->link,
+                                .charged = choice->uncached,
+                                .pulse = {.heard_ns = now_ns, .predicted_ns = choice->wait_ns}};
+    enum err err = send_submit(flights, flight, attempt, now_ns);
+    if (err != ERR_OK) return err;
+    attempt->flies = true;
+    fleet_charge(flights->fleet, choice->link, choice->uncached);
+    fleet_expect(flights->fleet, choice->link, flight->blocks, flight->block_count, now_ns);
+    return ERR_OK;
 }
 
-/* Put the flight, which is WAITING, onto a node that it has not tried. A link that does not take it
+/* Would it come too late for its deadline? Then it is refused before it costs anything. */
+static enum err check_wait(struct flights *flights, const struct flight *flight,
+                           const struct fleet_choice *choice, uint64_t now_ns)
+{
+    uint64_t deadline_ns = flight->order.deadline_ns;
+    if (deadline_ns == 0 || now_ns + choice->wait_ns < deadline_ns) return ERR_OK;
+    uint64_t late_ms = (now_ns + choice->wait_ns - deadline_ns) / CLOCK_MS;
+    flights->refusal_ms = late_ms < UINT32_MAX ? (uint32_t)late_ms + 1 : UINT32_MAX;
+    return err_note(ERR_BUSY,
+                    "the first token is expected in %" PRIu64
+                    " ms, which is after the request's deadline; try again later",
+                    choice->wait_ns / CLOCK_MS);
+}
+
+/* Put the flight, which waits, onto a node that it has not tried. A link that does not take it
  * counts as tried, and the next node is asked. */
 static enum err dispatch(struct flights *flights, struct flight *flight, uint64_t now_ns)
 {
     enum err refused = ERR_OK;
-    while (flight->tried_count < FLIGHT_ATTEMPTS_MAX) {
-        struct fleet_need need = {.model = flight->order.model,
-                                  .adapter = flight->order.adapter,
-                                  .numerics = flight->order.numerics,
-                                  .tokens = (uint32_t)flight->id_count,
-                                  .beside = link_of(flights, flight->order.beside),
-                                  .excluded = flight->tried,
-                                  .excluded_count = flight->tried_count};
-        uint64_t link;
-        enum err err = fleet_pick(flights->fleet, &need, &link);
+    while (flight->dispatches < FLIGHT_ATTEMPTS_MAX) {
+        struct fleet_choice choice;
+        enum err err = make_plan(flights, flight, now_ns, &choice);
+        if (!err && flight->dispatches == 0) err = check_wait(flights, flight, &choice, now_ns);
         if (err != ERR_OK) return refused != ERR_OK ? ERR_BUSY : err;
-        flight->attempt = (uint32_t)flight->tried_count;
-        flight->tried[flight->tried_count++] = link;
-        refused = send_submit(flights, flight, link, now_ns);
+        flight->dispatches++;
+        refused = follow(flights, flight, &flight->lead, &choice, now_ns);
         if (refused != ERR_OK) continue;
-        flight->link = link;
-        flight->charged = (uint32_t)flight->id_count;
-        flight->state = DISPATCHED;
-        fleet_charge(flights->fleet, link, flight->charged);
+        flights->budget.useful += flight->lead.charged;
         return ERR_OK;
     }
     return refused != ERR_OK ? ERR_BUSY : ERR_UNAVAILABLE;
-}
-
-static enum err check_order(const struct flights *flights, const struct flight_order *order,
-                            uint64_t now_ns)
-{
-    must(order->stop_id_count <= WIRE_STOP_IDS_MAX);
-    must(order->sampling.bias_count <= WIRE_LOGIT_BIAS_MAX);
-    if (flights->count == flights->capacity)
-        return err_note(ERR_BUSY, "%zu requests are in the air; there is no room for more",
-                        flights->capacity);
-    if (order->deadline_ns != 0 && now_ns >= order->deadline_ns)
-        return err_note(ERR_TIMEOUT, "the deadline had passed before the request was sent");
-    if (order->id_count == 0) return err_note(ERR_INVALID, "the prompt is empty");
-    if (order->id_count > WIRE_IDS_MAX || order->max_tokens > WIRE_IDS_MAX - order->id_count)
-        return err_note(ERR_TOO_LONG, "%zu tokens of prompt and %" PRIu32 " of answer exceed %d",
-                        order->id_count, order->max_tokens, WIRE_IDS_MAX);
-    return ERR_OK;
 }
 
 enum err flight_start(struct flights *flights, const struct flight_order *order,
                       const struct flight_events *events, void *argument, uint64_t now_ns,
                       uint64_t *id)
 {
-    TRY(check_order(flights, order, now_ns));
+    flights->refusal_ms = 0;
+    if (flights->count == flights->capacity)
+        return err_note(ERR_BUSY, "%zu requests are in the air; there is no room for more",
+                        flights->capacity);
+    TRY(order_check(order, now_ns));
     struct flight *flight = flight_new(order, events, argument);
-    flight->state = WAITING;
     enter(flights, flight);
     enum err err = dispatch(flights, flight, now_ns);
     if (err != ERR_OK) {
@@ -309,11 +318,11 @@ enum err flight_start(struct flights *flights, const struct flight_order *order,
     return ERR_OK;
 }
 
-void flight_cancel(struct flights *flights, uint64_t id)
+void flight_cancel(struct flights *flights, uint64_t id, uint64_t now_ns)
 {
     struct flight *flight = find(flights, id);
     if (!flight) return;
-    recall(flights, flight);
+    recall_all(flights, flight, now_ns);
     leave(flights, flight);
     flights->stats.ended++;
     flight_free(flight);
@@ -323,15 +332,14 @@ void flight_cancel(struct flights *flights, uint64_t id)
 static enum wire_finish finished_by(const struct flight *flight)
 {
     if (emitted(flight) == 0) return WIRE_FINISH_NONE;
-    for (size_t i = 0; i < flight->order.stop_id_count; i++)
-        if (flight->ids[flight->id_count - 1] == flight->order.stop_ids[i]) return WIRE_FINISH_STOP;
+    if (order_stops(&flight->order, flight->ids[flight->id_count - 1])) return WIRE_FINISH_STOP;
     return emitted(flight) >= flight->order.max_tokens ? WIRE_FINISH_LENGTH : WIRE_FINISH_NONE;
 }
 
 /* Try to go on with a flight that waits; true when it waits no more (it flies, or has ended). */
 static bool go_on(struct flights *flights, struct flight *flight, uint64_t now_ns)
 {
-    if (is_late(flight, now_ns)) {
+    if (order_is_late(&flight->order, now_ns)) {
         fail(flights, flight, ERR_TIMEOUT, "the deadline passed before the answer was complete");
         return true;
     }
@@ -340,7 +348,7 @@ static bool go_on(struct flights *flights, struct flight *flight, uint64_t now_n
         flights->stats.retried++;
         return true;
     }
-    bool spent = flight->tried_count >= FLIGHT_ATTEMPTS_MAX;
+    bool spent = flight->dispatches >= FLIGHT_ATTEMPTS_MAX;
     if (!spent && now_ns < flight->give_up_ns) return false;
     fail(flights, flight, flight->cause, flight->note);
     return true;
@@ -351,7 +359,7 @@ static bool go_on(struct flights *flights, struct flight *flight, uint64_t now_n
 static void retry(struct flights *flights, struct flight *flight, enum err cause, const char *note,
                   uint64_t now_ns)
 {
-    must(flight->state == WAITING);
+    must(!flight->lead.flies && !flight->hedge.flies);
     enum wire_finish finish = finished_by(flight);
     if (finish != WIRE_FINISH_NONE) {
         end(flights, flight, &(struct flight_end){.finish = finish});
@@ -365,24 +373,39 @@ static void retry(struct flights *flights, struct flight *flight, enum err cause
     (void)go_on(flights, flight, now_ns);
 }
 
-/* The node said what cannot be. It is reported, and the flight leaves it. */
-static void contradiction(struct flights *flights, struct flight *flight, uint64_t now_ns)
+/* An attempt flies no more, and not by our wish: the one beside it goes on, or the flight goes elsewhere. */
+static void lose(struct flights *flights, struct flight *flight, const struct attempt *attempt,
+                 enum err cause, const char *note, uint64_t now_ns)
 {
-    uint64_t link = flight->link;
+    if (attempt == &flight->hedge) return;
+    if (!promote_hedge(flight)) retry(flights, flight, cause, note, now_ns);
+}
+
+/* The node said what cannot be. It is reported, and the flight leaves it. */
+static void contradiction(struct flights *flights, struct flight *flight, struct attempt *attempt,
+                          uint64_t now_ns)
+{
+    uint64_t link = attempt->link;
     flights->stats.contradictions++;
-    recall(flights, flight);
-    retry(flights, flight, ERR_UNAVAILABLE, "a node contradicted itself, and no other was free",
-          now_ns);
+    recall(flights, flight, attempt, now_ns);
+    lose(flights, flight, attempt, ERR_UNAVAILABLE,
+         "a node contradicted itself, and no other was free", now_ns);
     flights->seams.quarantine(flights->seams.owner, link);
 }
 
-/* The flight that a message is about; NULL when that attempt is over. */
+static bool is_of(const struct attempt *attempt, uint64_t link, const struct wire_key *key)
+{
+    return attempt->flies && attempt->link == link && attempt->number == key->attempt;
+}
+
+/* The flight and the attempt that a message is about; NULL when that attempt is over. */
 static struct flight *addressed(const struct flights *flights, uint64_t link,
-                                const struct wire_key *key)
+                                const struct wire_key *key, struct attempt **attempt)
 {
     struct flight *flight = find(flights, key->request);
-    if (!flight || flight->state == WAITING || flight->link != link) return NULL;
-    return flight->attempt == key->attempt && flight->order.choice == key->choice ? flight : NULL;
+    if (!flight || flight->order.choice != key->choice) return NULL;
+    *attempt = is_of(&flight->lead, link, key) ? &flight->lead : &flight->hedge;
+    return is_of(*attempt, link, key) ? flight : NULL;
 }
 
 static void remember(struct flight *flight, const int32_t *ids, size_t count)
@@ -398,17 +421,36 @@ static void remember(struct flight *flight, const int32_t *ids, size_t count)
     flight->id_count += count;
 }
 
+/* Something came of an attempt. */
+static void hear(struct flights *flights, struct attempt *attempt, uint64_t now_ns)
+{
+    if (!attempt->had_id) fleet_first_id(flights->fleet, attempt->link, attempt->charged);
+    hedge_heard(&attempt->pulse, now_ns, !attempt->had_id);
+    attempt->had_id = true;
+}
+
+/* Of two attempts one is enough: the one that is further. A lead that moves on before its hedge has begun was not slow. */
+static void settle_race(struct flights *flights, struct flight *flight, struct attempt *from,
+                        uint64_t now_ns)
+{
+    if (!flight->hedge.flies) return;
+    if (from == &flight->hedge) {
+        flights->stats.hedges_won++;
+        recall(flights, flight, &flight->lead, now_ns);
+        (void)promote_hedge(flight);
+    } else if (!flight->hedge.had_id && !flight->moves &&
+               flight->id_count - flight->hedged_at > HEDGE_LEAD_MAX) {
+        recall(flights, flight, &flight->hedge, now_ns);
+    }
+}
+
 /* Deliver the `count` ids of the result from its index `first`: they begin where the flight
  * ends. */
-static void deliver(struct flights *flights, struct flight *flight,
-                    const struct wire_result *result, size_t first, size_t count)
+static void deliver(struct flights *flights, struct flight *flight, struct attempt *attempt,
+                    const struct wire_result *result, size_t first, size_t count, uint64_t now_ns)
 {
-    if (flight->state == DISPATCHED) {
-        flight->state = STREAMING;
-        fleet_first_id(flights->fleet, flight->link, flight->charged);
-    }
     if (emitted(flight) == 0) {
-        flight->first_attempt = flight->attempt;
+        flight->first_attempt = attempt->number;
         flight->cached_tokens = result->cached_tokens < flight->order.id_count
                                     ? result->cached_tokens
                                     : (uint32_t)flight->order.id_count;
@@ -421,28 +463,34 @@ static void deliver(struct flights *flights, struct flight *flight,
     if (result->logprobs) view.logprobs = result->logprobs + first;
     if (result->tops) view.tops = result->tops + first * result->top_count;
     remember(flight, view.ids, count);
+    flights->budget.useful += count;
+    settle_race(flights, flight, attempt, now_ns);
     flight->events.ids(flight->argument, &view); // may cancel: the flight may be gone behind this
 }
 
 void flights_result(struct flights *flights, uint64_t link, const struct wire_result *result,
                     uint64_t now_ns)
 {
-    struct flight *flight = addressed(flights, link, &result->key);
+    struct attempt *attempt;
+    struct flight *flight = addressed(flights, link, &result->key, &attempt);
     if (!flight || result->id_count == 0) return;
     size_t known = 0; // of the result's ids, how many stand in the flight already
     if (result->position < flight->id_count) known = flight->id_count - result->position;
     if (known > result->id_count) known = result->id_count;
     bool differs = known > 0 && memcmp(flight->ids + result->position, result->ids,
                                        known * sizeof *result->ids) != 0;
+    // A hedge may not have begun where the flight is now, but never behind it.
     if (result->position > flight->id_count || differs) {
-        contradiction(flights, flight, now_ns);
+        contradiction(flights, flight, attempt, now_ns);
         return;
     }
+    hear(flights, attempt, now_ns);
     flights->stats.duplicates += known;
+    flights->budget.spent += known;
     // Ids beyond what was asked for are dropped, so what a flight holds stays bounded.
     size_t room = flight->order.max_tokens - emitted(flight);
     size_t fresh = result->id_count - known < room ? result->id_count - known : room;
-    if (fresh > 0) deliver(flights, flight, result, known, fresh);
+    if (fresh > 0) deliver(flights, flight, attempt, result, known, fresh, now_ns);
 }
 
 /* A copy of a note that a message lends without a NUL. */
@@ -454,25 +502,33 @@ static void copy_note(char out[NOTE_SIZE], struct wire_text note, enum err err)
         snprintf(out, NOTE_SIZE, "%.*s", (int)note.size, note.text);
 }
 
+/* The answer is whole. */
+static void complete(struct flights *flights, struct flight *flight, const struct attempt *attempt,
+                     const struct wire_done *done, uint64_t now_ns)
+{
+    // A node of before RESULT had the number says it here alone.
+    bool is_first = emitted(flight) == 0 || flight->first_attempt == attempt->number;
+    uint32_t cached_tokens = is_first ? done->cached_tokens : flight->cached_tokens;
+    recall_all(flights, flight, now_ns);
+    end(flights, flight,
+        &(struct flight_end){.finish = done->finish, .cached_tokens = cached_tokens});
+}
+
 void flights_done(struct flights *flights, uint64_t link, const struct wire_done *done,
                   uint64_t now_ns)
 {
-    struct flight *flight = addressed(flights, link, &done->key);
+    struct attempt *attempt;
+    struct flight *flight = addressed(flights, link, &done->key, &attempt);
     if (!flight) return;
     if (done->err == ERR_OK && done->completion_tokens > emitted(flight) &&
         emitted(flight) < flight->order.max_tokens) {
-        contradiction(flights, flight, now_ns);
+        contradiction(flights, flight, attempt, now_ns);
         return;
     }
-    release(flights, flight);
-    bool whole = done->err == ERR_OK &&
-                 (done->finish == WIRE_FINISH_STOP || done->finish == WIRE_FINISH_LENGTH);
-    if (whole) {
-        // A node of before RESULT had the number says it here alone.
-        bool is_first = emitted(flight) == 0 || flight->first_attempt == flight->attempt;
-        uint32_t cached_tokens = is_first ? done->cached_tokens : flight->cached_tokens;
-        end(flights, flight,
-            &(struct flight_end){.finish = done->finish, .cached_tokens = cached_tokens});
+    release(flights, attempt, now_ns);
+    if (done->err == ERR_OK &&
+        (done->finish == WIRE_FINISH_STOP || done->finish == WIRE_FINISH_LENGTH)) {
+        complete(flights, flight, attempt, done, now_ns);
         return;
     }
     char note[NOTE_SIZE];
@@ -480,8 +536,9 @@ void flights_done(struct flights *flights, uint64_t link, const struct wire_done
     // shutdown.
     enum err err = done->err == ERR_OK ? ERR_UNAVAILABLE : done->err;
     copy_note(note, done->note, err);
-    if (err_retry_class(err) == ERR_RETRY_OTHER && err != ERR_TIMEOUT)
-        retry(flights, flight, err, note, now_ns);
+    bool elsewhere = err_retry_class(err) == ERR_RETRY_OTHER && err != ERR_TIMEOUT;
+    if (elsewhere || attempt == &flight->hedge || flight->hedge.flies)
+        lose(flights, flight, attempt, err, note, now_ns);
     else
         fail(flights, flight, err, note);
 }
@@ -490,10 +547,12 @@ void flights_busy(struct flights *flights, uint64_t link, const struct wire_busy
                   uint64_t now_ns)
 {
     static const char note[] = "every node that was asked is full";
-    struct flight *flight = addressed(flights, link, &busy->key);
+    struct attempt *attempt;
+    struct flight *flight = addressed(flights, link, &busy->key, &attempt);
     if (!flight) return;
     flights->stats.busy++;
-    release(flights, flight);
+    release(flights, attempt, now_ns);
+    if (attempt == &flight->hedge || promote_hedge(flight)) return;
     if (busy->retry_ms > flight->retry_ms) flight->retry_ms = busy->retry_ms;
     if (++flight->busy_count > 1)
         fail(flights, flight, ERR_BUSY, note);
@@ -506,28 +565,71 @@ void flights_node_lost(struct flights *flights, uint64_t link, uint64_t now_ns)
     bool any = false;
     for (size_t slot = 0; slot < flights->capacity; slot++) {
         struct flight *flight = flights->slots[slot];
-        if (!flight || flight->state == WAITING || flight->link != link) continue;
+        if (!flight) continue;
+        bool leads = flight->lead.flies && flight->lead.link == link;
+        bool hedges = flight->hedge.flies && flight->hedge.link == link;
+        if (!leads && !hedges) continue;
+        struct attempt *attempt = leads ? &flight->lead : &flight->hedge;
         any = true;
-        release(flights, flight);
-        retry(flights, flight, ERR_UNAVAILABLE, "the node was lost, and no other took its place",
-              now_ns);
+        release(flights, attempt, now_ns);
+        lose(flights, flight, attempt, ERR_UNAVAILABLE,
+             "the node was lost, and no other took its place", now_ns);
     }
     flights->stats.lost_nodes += any;
 }
 
+/* A second attempt beside the lead, on a node that the flight has not tried. `moves`: the lead's node is to be left, at
+ * whatever cost. */
+static void send_beside(struct flights *flights, struct flight *flight, bool moves, uint64_t now_ns)
+{
+    if (flight->hedges >= FLIGHT_HEDGES_MAX || finished_by(flight) != WIRE_FINISH_NONE) return;
+    if (!moves && !hedge_may_spend(&flights->budget, 1)) return;
+    struct fleet_choice choice;
+    if (make_plan(flights, flight, now_ns, &choice)) return;
+    if (!moves && !hedge_may_spend(&flights->budget, choice.uncached)) return;
+    // where it would wait for longer than it has waited here, it would win nothing
+    if (!moves && choice.wait_ns > now_ns - flight->lead.pulse.heard_ns) return;
+    flight->hedges++;
+    flight->hedged_at = flight->id_count;
+    flight->moves = moves;
+    if (follow(flights, flight, &flight->hedge, &choice, now_ns)) return;
+    if (moves)
+        flights->stats.moved++;
+    else
+        flights->stats.hedged++;
+    if (!moves) flights->budget.spent += choice.uncached;
+}
+
+/* A node that drains is given FLIGHT_STAY_NS to end what runs there. */
+static bool must_move(const struct flights *flights, const struct flight *flight, uint64_t now_ns)
+{
+    const struct fleet_node *node = fleet_find_node(flights->fleet, flight->lead.link);
+    return node && node->state == FLEET_DRAINING && now_ns - node->draining_ns >= FLIGHT_STAY_NS;
+}
+
+static void look_after(struct flights *flights, struct flight *flight, uint64_t now_ns)
+{
+    if (!flight->lead.flies) {
+        (void)go_on(flights, flight, now_ns);
+    } else if (order_is_late(&flight->order, now_ns)) {
+        recall_all(flights, flight, now_ns);
+        fail(flights, flight, ERR_TIMEOUT, "the deadline passed before the answer was complete");
+    } else if (!flight->hedge.flies && must_move(flights, flight, now_ns)) {
+        send_beside(flights, flight, true, now_ns);
+    } else if (!flight->hedge.flies && hedge_is_quiet(&flight->lead.pulse, now_ns)) {
+        send_beside(flights, flight, false, now_ns);
+    }
+}
+
 void flights_tick(struct flights *flights, uint64_t now_ns)
 {
-    for (size_t slot = 0; slot < flights->capacity; slot++) {
-        struct flight *flight = flights->slots[slot];
-        if (!flight) continue;
-        if (flight->state == WAITING) {
-            (void)go_on(flights, flight, now_ns);
-        } else if (is_late(flight, now_ns)) {
-            recall(flights, flight);
-            fail(flights, flight, ERR_TIMEOUT,
-                 "the deadline passed before the answer was complete");
-        }
-    }
+    for (size_t slot = 0; slot < flights->capacity; slot++)
+        if (flights->slots[slot]) look_after(flights, flights->slots[slot], now_ns);
+}
+
+uint32_t flights_refusal_ms(const struct flights *flights)
+{
+    return flights->refusal_ms;
 }
 
 size_t flights_count(const struct flights *flights)

@@ -1,15 +1,20 @@
 /* scheduler/core/flight.h -- every request in the air, from dispatch to its one end.
  *
- *      start --> DISPATCHED --first id--> STREAMING --done--> ended (exactly one end event)
- *                   |  ^                     |
- *                   |  |    busy, node lost, a retryable error, a contradiction
- *                   |  |                     v
- *                   |  +---- a node -----  WAITING     attempt + 1 on another node, digests equal:
- *                   |                        |         prompt + ids that were delivered go along
- *                   +-- cancel, deadline ----+-- no node for FLIGHT_WAIT_NS --> ended
+ *      start --> FLYING ------------------done--> ended (exactly one end event)
+ *                 |  ^  |
+ *                 |  |  +-- busy, node lost, a retryable error, a contradiction
+ *                 |  |                     v
+ *                 |  +---- a node -----  WAITING     the next attempt on another node, digests equal:
+ *                 |                        |         prompt + ids that were delivered go along
+ *                 +-- cancel, deadline ----+-- no node for FLIGHT_WAIT_NS --> ended
  *
  * A retry finds its node at once, or waits for one: a place that frees up, a node that comes back.
  * BUSY is routed once more and then is the answer.
+ *
+ * Two nodes may work on a flight. A lead that is quiet for longer than it should be gets a hedge beside it (hedge.h: at
+ * most a twentieth of all tokens), and one whose node drains is moved the same way: the second node gets prompt and
+ * delivered ids, and the one that first delivers what the other has not is the lead from then on; the other is
+ * recalled. A hedge costs nobody anything but the nodes: what is billed is what was delivered.
  *
  * Ids are delivered in order of position, each position once: the first arrival wins, a duplicate
  * that is equal is dropped, a duplicate that differs is counted (flights_stats) and its node is
@@ -20,6 +25,8 @@
  * loop's. */
 #ifndef SCHEDULER_CORE_FLIGHT_H
 #define SCHEDULER_CORE_FLIGHT_H
+
+#include "scheduler/core/order.h"
 
 #include "wire/message.h"
 
@@ -33,30 +40,15 @@
 struct fleet;
 
 enum {
-    FLIGHT_ATTEMPTS_MAX = 4 // dispatches of one choice, the first included
+    FLIGHT_ATTEMPTS_MAX = 4, // dispatches of one choice, the first included
+    FLIGHT_HEDGES_MAX = 3    // attempts beside another, hedges and moves
 };
+
+/* How long a draining node may go on with a flight before it is moved. */
+#define FLIGHT_STAY_NS (UINT64_C(2) * 1000000000)
 
 /* How long a flight that has lost its node waits for another. */
 #define FLIGHT_WAIT_NS (UINT64_C(3) * 1000000000)
-
-/* What is asked. Arrays are copied by flight_start(). */
-struct flight_order {
-    struct digest model, adapter, numerics;
-    const int32_t *ids; // the prompt
-    size_t id_count;
-    uint32_t choice;
-    uint32_t max_tokens;
-    const int32_t *stop_ids;
-    size_t stop_id_count;
-    struct wire_sampling sampling; // its seed is resolved
-    uint8_t trace[16];
-    uint64_t tenant;
-    uint32_t tenant_weight;
-    enum wire_priority priority;
-    uint64_t salt;        // of cached blocks; 0: share none
-    uint64_t beside;      // a flight whose node shall take this one too, if it can; 0: none
-    uint64_t deadline_ns; // absolute; 0: none
-};
 
 /* Newly delivered ids, consecutive. */
 struct flight_ids {
@@ -97,6 +89,7 @@ struct flights_seams {
 struct flights_stats {
     uint64_t started, ended; // a canceled flight has ended
     uint64_t retried, busy, duplicates, contradictions, lost_nodes;
+    uint64_t hedged, hedges_won, moved; // attempts beside another; those that got ahead (moves too)
 };
 
 struct flights;
@@ -106,14 +99,16 @@ struct flights *flights_new(struct fleet *fleet, const struct flights_seams *sea
 /* Every flight must have ended. */
 void flights_free(struct flights *flights);
 
-/* Dispatch. On success events follow, and never from inside this call. ERR_BUSY (our table or every
- * node is full), ERR_UNAVAILABLE, ERR_TIMEOUT (the deadline has passed), ERR_INVALID (no ids),
- * ERR_TOO_LONG (prompt and answer together exceed WIRE_IDS_MAX): nothing was started. */
+/* Dispatch; the order's arrays are copied. On success events follow, and never from inside this call. ERR_BUSY (our table
+ * or every node is full, or the first id is predicted to come after the deadline), ERR_UNAVAILABLE, and what
+ * order_check() says: nothing was started. */
 enum err flight_start(struct flights *flights, const struct flight_order *order,
                       const struct flight_events *events, void *argument, uint64_t now_ns,
                       uint64_t *flight);
 /* The caller lost interest: the node is told, no event follows. An unknown id is ignored. */
-void flight_cancel(struct flights *flights, uint64_t flight);
+void flight_cancel(struct flights *flights, uint64_t flight, uint64_t now_ns);
+/* After ERR_BUSY of flight_start(): when to come again, as far as is known; 0: it is not. */
+uint32_t flights_refusal_ms(const struct flights *flights);
 
 /* What came from nodes. Messages about a flight, a link or an attempt that is over are ignored. */
 void flights_result(struct flights *flights, uint64_t link, const struct wire_result *result,

@@ -188,7 +188,8 @@ static void on_end(void *argument, const struct flight_end *end)
 
 static void land(struct choice *choice)
 {
-    if (choice->in_air) flight_cancel(choice->answer->options.door->flights, choice->flight);
+    struct flights *flights = choice->answer->options.door->flights;
+    if (choice->in_air) flight_cancel(flights, choice->flight, clock_now_ns());
     choice->in_air = false;
 }
 
@@ -229,7 +230,6 @@ static enum err add_choice(struct answer *answer, const struct flight_order *ord
     answer->choice_count++;
     struct flight_order own = *order;
     own.choice = choice->index;
-    own.beside = choice->index > 0 ? answer->choices[0].flight : 0;
     TRY(flight_start(options->door->flights, &own, &events, choice, clock_now_ns(),
                      &choice->flight));
     choice->in_air = true;

@@ -1,6 +1,7 @@
 #include "scheduler/door/completion.h"
 
 #include "scheduler/core/fleet.h"
+#include "scheduler/core/flight.h"
 #include "scheduler/door/answer.h"
 #include "scheduler/door/ask.h"
 #include "scheduler/door/context.h"
@@ -209,7 +210,11 @@ static void fly(struct completion *c)
     json_param_clear();
     enum err err = answer_start(&c->answer, &options, &order);
     if (err) {
-        fail(c, err);
+        uint32_t ms = err == ERR_BUSY ? flights_refusal_ms(c->door->flights) : 0;
+        fail_with(c, &(struct http_error){.err = err,
+                                          .message = err_text(),
+                                          .param = json_param(),
+                                          .retry_seconds = ms / 1000 + (ms % 1000 != 0)});
         return;
     }
     c->state = FLYING;

@@ -1,13 +1,16 @@
 #include "node/engine/prefix.h"
 #include "tests/test.h"
 
+#include "wire/block.h"
+
 enum {
-    BLOCKS = 24
+    BLOCKS = 24,
+    ROOT = 7
 };
 
 static struct prefix *given_prefix(uint32_t hash_bits)
 {
-    struct prefix_options options = {.block_count = BLOCKS, .root = 7, .hash_bits = hash_bits};
+    struct prefix_options options = {.block_count = BLOCKS, .root = ROOT, .hash_bits = hash_bits};
     return prefix_new(&options);
 }
 
@@ -113,6 +116,30 @@ static void a_forgotten_salt_takes_along_what_stands_below_it(void **state)
     prefix_free(prefix);
 }
 
+static void whoever_watches_hears_of_every_block_that_comes_and_goes(void **state)
+{
+    (void)state;
+    struct prefix *prefix = given_prefix(0);
+    struct prefix_change changes[8];
+    uint32_t rested[BLOCKS];
+    given_ready(prefix, 0, 1, PREFIX_ROOT, 0);
+    prefix_watch(prefix);
+    given_ready(prefix, 1, 2, 0, 0);
+    prefix_list(prefix, 2, &(struct prefix_key){.parent = 1, .salt = 2, .ids = ids_of(5)});
+    prefix_forget(prefix, 2); // nobody had computed it: nobody hears of it
+    assert_int_equal(prefix_changes(prefix, changes, 1), 1);
+    uint64_t first = block_hash(ROOT, 1, ids_of(0));
+    assert_true(changes[0].hash == first && !changes[0].gone);
+    assert_int_equal(prefix_changes(prefix, changes, 8), 1);
+    assert_true(changes[0].hash == block_hash(first, 2, ids_of(0)) && !changes[0].gone);
+    assert_int_equal(prefix_changes(prefix, changes, 8), 0);
+    prefix_forget_salt(prefix, NULL, rested);
+    assert_int_equal(prefix_changes(prefix, changes, 8), 2); // the child first
+    assert_true(changes[0].hash == block_hash(first, 2, ids_of(0)) && changes[0].gone);
+    assert_true(changes[1].hash == first && changes[1].gone);
+    prefix_free(prefix);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +147,7 @@ int main(void)
         cmocka_unit_test(equal_hashes_lend_nobody_elses_tokens),
         cmocka_unit_test(who_has_rested_for_longest_goes_first),
         cmocka_unit_test(a_forgotten_salt_takes_along_what_stands_below_it),
+        cmocka_unit_test(whoever_watches_hears_of_every_block_that_comes_and_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

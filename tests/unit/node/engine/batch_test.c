@@ -460,6 +460,41 @@ static struct pace given_pace(void)
     return pace;
 }
 
+static void short_prompts_that_wait_stretch_a_step_together(void **state)
+{
+    (void)state;
+    struct pace pace = given_pace();
+    struct kv_pool *pool = fake_model_pool(128);
+    struct batch_limits limits = {
+        .batch_tokens = 256, .sequences = 8, .waiting_max = 8, .pace = &pace};
+    struct batch *batch = batch_new(&limits, pool);
+    struct seq *running = given_seq(20, 1000, WIRE_DEFAULT, 0);
+    assert_int_equal(batch_add(batch, running), ERR_OK);
+    sample_all(batch, batch_plan(batch));
+    struct seq *all[4];
+    uint32_t rows[2];
+    for (size_t crowd = 0; crowd < 2;
+         crowd++) { // one that is long, then three short ones beside it
+        size_t count = crowd ? 4 : 1;
+        for (size_t i = 0; i < count; i++) {
+            all[i] = given_seq(i ? 100 : 900, 10, WIRE_DEFAULT, 0);
+            assert_int_equal(batch_add(batch, all[i]), ERR_OK);
+        }
+        const struct batch_step *step = batch_plan(batch);
+        rows[crowd] = step->rows;
+        sample_all(batch, step);
+        for (size_t i = 0; i < count; i++) {
+            batch_remove(batch, all[i]);
+            seq_free(all[i]);
+        }
+    }
+    assert_true(rows[1] >= rows[0] + PACE_TILE / 2);
+    batch_remove(batch, running);
+    seq_free(running);
+    batch_free(batch);
+    kv_pool_free(pool);
+}
+
 static void prefill_beside_decodes_keeps_to_the_budget_and_rests_at_times(void **state)
 {
     (void)state;
@@ -516,6 +551,7 @@ int main(void)
         cmocka_unit_test(any_history_keeps_the_promises),
         cmocka_unit_test(any_history_of_relatives_does_too),
         cmocka_unit_test(any_history_with_drafts_and_a_pace_does_too),
+        cmocka_unit_test(short_prompts_that_wait_stretch_a_step_together),
         cmocka_unit_test(prefill_beside_decodes_keeps_to_the_budget_and_rests_at_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,8 +181,11 @@ static void prefill_beside_answers_keeps_to_the_stretch(void **state)
     struct pace pace = given_pace(170, 0);
     calibrate(&pace, &small_model);
     struct pace_step decodes = given_decodes(8, 300);
-    double budget = pace_budget(&pace, &decodes);
+    double budget = pace_budget(&pace, &decodes, 1);
     assert_true(fabs(budget / pace_predict(&pace, &decodes) - 1.7) < 1e-9);
+    double crowd = pace_budget(&pace, &decodes, 3); // each prompt that waits may add as much
+    assert_true(fabs(crowd / pace_predict(&pace, &decodes) - 3.1) < 1e-9);
+    assert_true(pace_budget(&pace, &decodes, 999) == pace_budget(&pace, &decodes, PACE_CROWD_MAX));
     uint32_t last = 256;
     for (uint32_t position = 0; position <= 8192; position += 1024) {
         struct pace_ask ask = {.position = position, .most = 248, .first = true, .decoding = true};
@@ -219,7 +222,7 @@ static void without_answers_chunks_are_large_but_bounded(void **state)
     struct pace pace = given_pace(170, 0);
     calibrate(&pace, &small_model);
     struct pace_step none = {0};
-    double budget = pace_budget(&pace, &none);
+    double budget = pace_budget(&pace, &none, 1);
     assert_true(budget == PACE_ALONE_MS);
     struct pace_ask ask = {.position = 0, .most = 256, .first = true};
     assert_int_equal(pace_rows(&pace, &none, budget, &ask), 256);
@@ -237,7 +240,7 @@ static void a_budget_in_milliseconds_goes_before_the_stretch(void **state)
     struct pace pace = given_pace(170, 50);
     calibrate(&pace, &small_model);
     struct pace_step decodes = given_decodes(8, 300);
-    assert_true(pace_budget(&pace, &decodes) == 50);
+    assert_true(pace_budget(&pace, &decodes, 1) == 50);
 }
 
 int main(void)

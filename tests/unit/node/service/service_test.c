@@ -8,6 +8,7 @@
 
 #include "kernels/ops.h"
 #include "kernels/select.h"
+#include "wire/block.h"
 #include "wire/link.h"
 
 #include "base/arena.h"
@@ -84,14 +85,15 @@ static struct link_event *next_event(struct stage *stage)
     return NULL;
 }
 
-/* The next message that is no heartbeat and no load, unless one of those is what is waited for. */
+/* The next message that is no heartbeat, load or delta of the cache, unless one of those is what is waited for. */
 static struct wire_message next_message(struct stage *stage, enum wire_type type)
 {
     struct wire_message message = {0};
     for (;;) {
         struct link_event *event = next_event(stage);
         if (event->kind != LINK_FRAME) fail_msg("the link went down: %s", event->reason);
-        bool rhythm = event->type == WIRE_HEARTBEAT || event->type == WIRE_LOAD;
+        bool rhythm = event->type == WIRE_HEARTBEAT || event->type == WIRE_LOAD ||
+                      event->type == WIRE_CACHE_DELTA;
         if (rhythm && event->type != type) continue;
         if (event->type != type)
             fail_msg("%s came where %s was due", wire_type_name(event->type), wire_type_name(type));
@@ -584,6 +586,50 @@ static void what_is_cached_is_told_and_can_be_evicted(void **state)
     end_stage(stage);
 }
 
+/* The next of the cache's deltas, whatever else comes. */
+static struct wire_cache_delta next_delta(struct stage *stage)
+{
+    struct wire_message message;
+    while (next_event(stage)->type != WIRE_CACHE_DELTA) {
+    }
+    arena_reset(&stage->arena);
+    assert_int_equal(message_decode(&message, WIRE_CACHE_DELTA, stage->event->body,
+                                    stage->event->size, &stage->arena),
+                     ERR_OK);
+    return message.cache_delta;
+}
+
+static void every_block_that_comes_and_goes_is_told(void **state)
+{
+    (void)state;
+    struct stage *stage = given_stage(0, 0);
+    struct wire_cache_delta delta = next_delta(stage);
+    assert_true(delta.sequence == 0 && delta.reset && delta.added_count == 0);
+    struct wire_salt salts[] = {{0, 5}};
+    struct wire_submit asked = given_submit(stage, 1, 100);
+    asked.max_tokens = 2;
+    asked.salts = salts;
+    asked.salt_count = 1;
+    submit(stage, &asked);
+    uint64_t hash = 0; // the root of this pool
+    size_t added = 0;
+    for (uint64_t sequence = 1; added < 3; sequence++) { // of 102 ids
+        delta = next_delta(stage);
+        assert_true(delta.sequence == sequence && !delta.reset && delta.removed_count == 0);
+        for (size_t i = 0; i < delta.added_count; i++, added++) {
+            hash = block_hash(hash, 5, asked.ids + added * WIRE_BLOCK_TOKENS);
+            assert_true(delta.added[i] == hash);
+        }
+    }
+    struct wire_message evict = {.type = WIRE_EVICT, .evict = {.salt = 5}};
+    tell(stage, &evict);
+    size_t removed = 0;
+    while (removed < 3)
+        removed += next_delta(stage).removed_count;
+    assert_int_equal(removed, 3);
+    end_stage(stage);
+}
+
 static void bytes_that_are_no_message_close_the_link(void **state)
 {
     (void)state;
@@ -612,6 +658,7 @@ int main(void)
         cmocka_unit_test(a_stop_lets_end_what_is_in_the_air),
         cmocka_unit_test(a_stop_that_cannot_wait_says_that_the_node_goes_away),
         cmocka_unit_test(what_is_cached_is_told_and_can_be_evicted),
+        cmocka_unit_test(every_block_that_comes_and_goes_is_told),
         cmocka_unit_test(bytes_that_are_no_message_close_the_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

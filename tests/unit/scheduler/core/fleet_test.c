@@ -1,6 +1,8 @@
 #include "scheduler/core/fleet.h"
 #include "tests/test.h"
 
+#include "wire/block.h"
+
 #include "base/clock.h"
 
 #include <string.h>
@@ -15,6 +17,11 @@ static struct digest digest(uint8_t byte)
 static struct wire_text text(const char *text)
 {
     return (struct wire_text){text, strlen(text)};
+}
+
+static struct fleet *fleet_of(uint64_t seed, enum route_policy policy)
+{
+    return fleet_new(&(struct fleet_options){.seed = seed, .policy = policy});
 }
 
 /* A node that serves `model` in the version `version`. */
@@ -33,6 +40,7 @@ static enum err hello(struct fleet *fleet, uint64_t link, const char *name, cons
                                .models = models,
                                .model_count = 1,
                                .credits = 4,
+                               .block_tokens = WIRE_BLOCK_TOKENS,
                                .threads = 2};
     return fleet_hello(fleet, link, &hello, now_ns);
 }
@@ -45,21 +53,21 @@ static struct fleet_need need(uint8_t version)
 static uint64_t pick(struct fleet *fleet, uint8_t version)
 {
     struct fleet_need what = need(version);
-    uint64_t link = 0;
-    if (fleet_pick(fleet, &what, &link) != ERR_OK) fail_msg("%s", err_text());
-    return link;
+    struct fleet_choice choice = {0};
+    if (fleet_pick(fleet, &what, &choice) != ERR_OK) fail_msg("%s", err_text());
+    return choice.link;
 }
 
 static enum err pick_err(struct fleet *fleet, uint8_t version)
 {
     struct fleet_need what = need(version);
-    return fleet_pick(fleet, &what, &(uint64_t){0});
+    return fleet_pick(fleet, &what, &(struct fleet_choice){0});
 }
 
 static void a_stranger_is_refused_with_a_reason(void **state)
 {
     (void)state;
-    struct fleet *fleet = fleet_new(1);
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
     struct wire_hello bad = {.protocol = 2, .node = text("a")};
     assert_int_equal(fleet_hello(fleet, 1, &bad, 0), ERR_INVALID);
     bad.protocol = WIRE_PROTOCOL;
@@ -77,7 +85,7 @@ static void a_stranger_is_refused_with_a_reason(void **state)
 static void there_is_an_end_to_nodes_and_models(void **state)
 {
     (void)state;
-    struct fleet *fleet = fleet_new(1);
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
     char name[32];
     for (uint64_t i = 0; i < FLEET_NODES_MAX; i++) {
         snprintf(name, sizeof name, "n%d", (int)i);
@@ -90,7 +98,7 @@ static void there_is_an_end_to_nodes_and_models(void **state)
         fleet_down(fleet, i * 4096, 0);
     assert_null(fleet_find_node(fleet, 0));
     assert_non_null(fleet_find_node(fleet, 4096));
-    for (uint64_t i = 1; i < FLEET_MODELS_MAX; i++) {
+    for (uint64_t i = 1; i < SETS_MAX; i++) {
         snprintf(name, sizeof name, "m%d", (int)i);
         assert_int_equal(hello(fleet, i, name, name, 1, 0), ERR_OK);
     }
@@ -101,7 +109,7 @@ static void there_is_an_end_to_nodes_and_models(void **state)
 static void the_least_loaded_node_is_chosen(void **state)
 {
     (void)state;
-    struct fleet *fleet = fleet_new(1);
+    struct fleet *fleet = fleet_of(1, ROUTE_LEAST_LOADED);
     hello(fleet, 1, "a", "m", 1, 0);
     hello(fleet, 2, "b", "m", 1, 0);
     fleet_load(fleet, 1, &(struct wire_load){.waiting_tokens = 5000}, 1);
@@ -116,10 +124,10 @@ static void the_least_loaded_node_is_chosen(void **state)
     fleet_charge(fleet, 1, 900);
     assert_int_equal(pick(fleet, 1), 2);
     fleet_first_id(fleet, 1, 900);
-    fleet_release(fleet, 1, 900, true);
+    fleet_release(fleet, 1, 900, true, 5);
     fleet_charge(fleet, 2, 900);
     assert_int_equal(pick(fleet, 1), 1);
-    fleet_release(fleet, 2, 900, false);
+    fleet_release(fleet, 2, 900, false, 5);
     assert_int_equal(fleet_find_node(fleet, 2)->in_air_tokens, 0);
     fleet_free(fleet);
 }
@@ -127,7 +135,7 @@ static void the_least_loaded_node_is_chosen(void **state)
 static void near_equals_share_by_chance(void **state)
 {
     (void)state;
-    struct fleet *fleet = fleet_new(7);
+    struct fleet *fleet = fleet_of(7, ROUTE_LEAST_LOADED);
     size_t chosen[4] = {0};
     hello(fleet, 1, "a", "m", 1, 0);
     hello(fleet, 2, "b", "m", 1, 0);
@@ -142,27 +150,28 @@ static void near_equals_share_by_chance(void **state)
 static void credits_end_in_busy_and_drains_in_unavailable(void **state)
 {
     (void)state;
-    struct fleet *fleet = fleet_new(1);
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
+    struct fleet_choice choice;
     uint64_t link;
     assert_int_equal(pick_err(fleet, 1), ERR_UNAVAILABLE);
     hello(fleet, 1, "a", "m", 1, 0);
     for (int i = 0; i < 4; i++)
         fleet_charge(fleet, pick(fleet, 1), 10);
     assert_int_equal(pick_err(fleet, 1), ERR_BUSY);
-    fleet_release(fleet, 1, 10, false);
+    fleet_release(fleet, 1, 10, false, 5);
     assert_int_equal(pick(fleet, 1), 1);
 
     uint64_t tried[] = {1};
     struct fleet_need what = need(1);
     what.excluded = tried;
     what.excluded_count = 1;
-    assert_int_equal(fleet_pick(fleet, &what, &link), ERR_UNAVAILABLE);
+    assert_int_equal(fleet_pick(fleet, &what, &choice), ERR_UNAVAILABLE);
     what = need(1);
     what.numerics = digest(9);
-    assert_int_equal(fleet_pick(fleet, &what, &link), ERR_UNAVAILABLE);
+    assert_int_equal(fleet_pick(fleet, &what, &choice), ERR_UNAVAILABLE);
 
-    assert_int_equal(fleet_drain(fleet, "nobody", true, &link), ERR_NOT_FOUND);
-    assert_int_equal(fleet_drain(fleet, "a", true, &link), ERR_OK);
+    assert_int_equal(fleet_drain(fleet, "nobody", true, 0, &link), ERR_NOT_FOUND);
+    assert_int_equal(fleet_drain(fleet, "a", true, 0, &link), ERR_OK);
     assert_int_equal(link, 1);
     assert_int_equal(pick_err(fleet, 1), ERR_UNAVAILABLE);
     assert_int_equal(fleet_find_model(fleet, "m", 1)->node_count, 0);
@@ -172,11 +181,11 @@ static void credits_end_in_busy_and_drains_in_unavailable(void **state)
 static void a_drain_is_told_by_any_scheduler(void **state)
 {
     (void)state;
-    struct fleet *fleet = fleet_new(1);
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
     uint64_t link;
     const struct wire_heartbeat on = {.draining = true}, off = {.draining = false};
     hello(fleet, 1, "a", "m", 1, 0);
-    assert_int_equal(fleet_drain(fleet, "a", true, &link), ERR_OK);
+    assert_int_equal(fleet_drain(fleet, "a", true, 0, &link), ERR_OK);
     fleet_heartbeat(fleet, 1, &off, 1); // sent before the node heard of it
     assert_int_equal(fleet_find_node(fleet, 1)->state, FLEET_DRAINING);
     fleet_heartbeat(fleet, 1, &on, 2);
@@ -190,7 +199,7 @@ static void a_drain_is_told_by_any_scheduler(void **state)
 static void a_second_digest_waits_until_it_is_promoted(void **state)
 {
     (void)state;
-    struct fleet *fleet = fleet_new(1);
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
     hello(fleet, 1, "a", "m", 1, 0);
     hello(fleet, 2, "b", "m", 2, 0);
     assert_int_equal(fleet_model_count(fleet), 2);
@@ -211,14 +220,14 @@ static void a_second_digest_waits_until_it_is_promoted(void **state)
 static void a_set_that_is_gone_is_forgotten_in_time(void **state)
 {
     (void)state;
-    struct fleet *fleet = fleet_new(1);
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
     struct digest first = digest(1), second = digest(2);
     hello(fleet, 1, "a", "m", 1, 0);
     hello(fleet, 2, "b", "m", 2, 0);
     fleet_down(fleet, 1, CLOCK_SECOND);
-    fleet_heartbeat(fleet, 2, &(struct wire_heartbeat){0}, FLEET_FORGET_NS);
+    fleet_heartbeat(fleet, 2, &(struct wire_heartbeat){0}, SETS_FORGET_NS);
     assert_true(digest_equal(&fleet_find_model(fleet, "m", 1)->model, &first));
-    fleet_heartbeat(fleet, 2, &(struct wire_heartbeat){0}, FLEET_FORGET_NS + CLOCK_SECOND);
+    fleet_heartbeat(fleet, 2, &(struct wire_heartbeat){0}, SETS_FORGET_NS + CLOCK_SECOND);
     assert_true(digest_equal(&fleet_find_model(fleet, "m", 1)->model, &second));
     assert_int_equal(fleet_model_count(fleet), 1);
     fleet_free(fleet);
@@ -227,7 +236,7 @@ static void a_set_that_is_gone_is_forgotten_in_time(void **state)
 static void a_restart_in_time_changes_nothing(void **state)
 {
     (void)state;
-    struct fleet *fleet = fleet_new(1);
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
     hello(fleet, 1, "a", "m", 1, 0);
     fleet_down(fleet, 1, CLOCK_SECOND);
     assert_int_equal(fleet_find_model(fleet, "m", 1)->node_count, 0);
@@ -242,7 +251,7 @@ static void a_restart_in_time_changes_nothing(void **state)
 static void the_context_is_that_of_the_smallest_node(void **state)
 {
     (void)state;
-    struct fleet *fleet = fleet_new(1);
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
     hello(fleet, 9, "a", "m", 1, 0);
     assert_int_equal(fleet_find_model(fleet, "m", 1)->context_length, 1009);
     hello(fleet, 2, "b", "m", 1, 0);
@@ -252,9 +261,106 @@ static void the_context_is_that_of_the_smallest_node(void **state)
     fleet_free(fleet);
 }
 
+static const uint64_t blocks[] = {101, 102, 103, 104};
+
+static enum err tell(struct fleet *fleet, uint64_t link, uint64_t sequence, size_t added)
+{
+    struct wire_cache_delta delta = {
+        .sequence = sequence, .reset = sequence == 0, .added = blocks, .added_count = added};
+    return fleet_cache_delta(fleet, link, &delta, 1);
+}
+
+static struct fleet_choice pick_for(struct fleet *fleet, uint32_t tokens, size_t hashes)
+{
+    struct fleet_need what = need(1);
+    struct fleet_choice choice = {0};
+    what.tokens = tokens;
+    what.hashes = blocks;
+    what.hash_count = hashes;
+    what.now_ns = 2;
+    if (fleet_pick(fleet, &what, &choice) != ERR_OK) fail_msg("%s", err_text());
+    return choice;
+}
+
+static void a_prompt_goes_where_its_blocks_are_until_the_queue_costs_more(void **state)
+{
+    (void)state;
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
+    hello(fleet, 1, "a", "m", 1, 0);
+    hello(fleet, 2, "b", "m", 1, 0);
+    struct wire_load idle = {.prefill_rate = 1000};
+    fleet_load(fleet, 1, &idle, 1);
+    fleet_load(fleet, 2, &idle, 1);
+    assert_int_equal(tell(fleet, 2, 0, 4), ERR_OK);
+    struct fleet_choice choice = pick_for(fleet, 140, 4);
+    assert_int_equal(choice.link, 2);
+    assert_int_equal(choice.uncached, 140 - 4 * WIRE_BLOCK_TOKENS);
+    assert_in_range(choice.wait_ns, 12 * CLOCK_MS, 13 * CLOCK_MS);
+    fleet_load(fleet, 2, &(struct wire_load){.prefill_rate = 1000, .waiting_tokens = 120}, 1);
+    assert_int_equal(pick_for(fleet, 140, 4).link, 2); // 132 ms there, 140 elsewhere
+    fleet_load(fleet, 2, &(struct wire_load){.prefill_rate = 1000, .waiting_tokens = 160}, 1);
+    choice = pick_for(fleet, 140, 4);
+    assert_int_equal(choice.link, 1);
+    assert_int_equal(choice.uncached, 140);
+    // A faster node is worth a longer queue.
+    fleet_load(fleet, 2, &(struct wire_load){.prefill_rate = 9000, .waiting_tokens = 160}, 1);
+    assert_int_equal(pick_for(fleet, 140, 4).link, 2);
+    fleet_free(fleet);
+}
+
+static void what_was_sent_is_expected_to_be_there(void **state)
+{
+    (void)state;
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
+    hello(fleet, 1, "a", "m", 1, 0);
+    hello(fleet, 2, "b", "m", 1, 0);
+    uint64_t first = pick_for(fleet, 140, 4).link;
+    fleet_expect(fleet, first, blocks, 4, 2);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(pick_for(fleet, 140, 4).link, first);
+    fleet_free(fleet);
+}
+
+static void a_gap_in_the_deltas_is_noticed_and_a_lost_node_forgotten(void **state)
+{
+    (void)state;
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
+    hello(fleet, 1, "a", "m", 1, 0);
+    assert_int_equal(tell(fleet, 1, 0, 2), ERR_OK);
+    assert_int_equal(tell(fleet, 1, 1, 4), ERR_OK);
+    assert_int_equal(fleet_index_stats(fleet).entries, 4);
+    assert_int_equal(tell(fleet, 1, 3, 1), ERR_FORMAT);
+    fleet_down(fleet, 1, 5);
+    assert_int_equal(fleet_index_stats(fleet).entries, 0);
+    hello(fleet, 7, "a", "m", 1, 6);
+    assert_int_equal(pick_for(fleet, 140, 4).uncached, 140);
+    assert_int_equal(tell(fleet, 7, 0, 3), ERR_OK);
+    assert_int_equal(pick_for(fleet, 140, 4).uncached, 140 - 3 * WIRE_BLOCK_TOKENS);
+    fleet_free(fleet);
+}
+
+static void a_crowd_that_waits_for_places_is_predicted_by_how_fast_they_free_up(void **state)
+{
+    (void)state;
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
+    hello(fleet, 1, "a", "m", 1, 0);
+    for (int i = 0; i < 3; i++)
+        fleet_charge(fleet, 1, 1);
+    fleet_release(fleet, 1, 1, true, 1 * CLOCK_SECOND);
+    fleet_release(fleet, 1, 1, true, 2 * CLOCK_SECOND);
+    fleet_load(fleet, 1, &(struct wire_load){.running = 1, .waiting = 3, .prefill_rate = 1000}, 3);
+    // Three wait; one of four there is ours, and one of ours ended in a second.
+    assert_in_range(pick_for(fleet, 10, 0).wait_ns, 700 * CLOCK_MS, 800 * CLOCK_MS);
+    fleet_free(fleet);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_prompt_goes_where_its_blocks_are_until_the_queue_costs_more),
+        cmocka_unit_test(what_was_sent_is_expected_to_be_there),
+        cmocka_unit_test(a_gap_in_the_deltas_is_noticed_and_a_lost_node_forgotten),
+        cmocka_unit_test(a_crowd_that_waits_for_places_is_predicted_by_how_fast_they_free_up),
         cmocka_unit_test(a_stranger_is_refused_with_a_reason),
         cmocka_unit_test(there_is_an_end_to_nodes_and_models),
         cmocka_unit_test(the_least_loaded_node_is_chosen),

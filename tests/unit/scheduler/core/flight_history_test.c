@@ -303,7 +303,7 @@ static void step(struct sim *sim, bool calm)
                    &(struct wire_load){.running = (uint32_t)node->work_count}, sim->now_ns);
     if (!calm && sim->started > 0 && chance(sim, 60)) {
         struct request *request = &sim->requests[rand_below(&sim->rand, sim->started)];
-        flight_cancel(sim->flights, request->flight);
+        flight_cancel(sim->flights, request->flight, sim->now_ns);
         if (request->ends == 0) request->canceled = true;
     }
     if (chance(sim, 20)) flights_tick(sim->flights, sim->now_ns);
@@ -327,7 +327,7 @@ static void play(uint64_t seed, size_t *whole, size_t *failed, size_t *retried)
     rand_init(&sim->rand, seed);
     sim->now_ns = CLOCK_SECOND;
     sim->refusing = seed % 2;
-    sim->fleet = fleet_new(seed);
+    sim->fleet = fleet_new(&(struct fleet_options){.seed = seed});
     sim->flights =
         flights_new(sim->fleet, &(struct flights_seams){sim, sim_send, sim_quarantine}, CAPACITY);
     for (size_t i = 0; i < NODES; i++)

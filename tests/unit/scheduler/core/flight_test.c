@@ -1,5 +1,6 @@
 #include "scheduler/core/fleet.h"
 #include "scheduler/core/flight.h"
+#include "scheduler/core/hedge.h"
 #include "tests/test.h"
 
 #include "base/clock.h"
@@ -70,9 +71,10 @@ static void see_ids(void *argument, const struct flight_ids *ids)
     struct seen *who = argument;
     assert_int_equal(who->ends, 0);
     assert_int_equal(ids->position, 3 + who->count);
+    assert_true(who->count + ids->count <= IDS_MAX);
     memcpy(who->ids + who->count, ids->ids, ids->count * sizeof *ids->ids);
     who->count += ids->count;
-    if (who->cancel_at) flight_cancel(flights, who->cancel_at);
+    if (who->cancel_at) flight_cancel(flights, who->cancel_at, 1);
 }
 
 static void see_end(void *argument, const struct flight_end *end)
@@ -111,7 +113,7 @@ static int setup(void **state)
     sent_count = 0;
     refusing_link = quarantined = 0;
     seen = (struct seen){0};
-    fleet = fleet_new(1);
+    fleet = fleet_new(&(struct fleet_options){.seed = 1});
     flights = flights_new(fleet, &(struct flights_seams){NULL, fake_send, fake_quarantine}, 3);
     return 0;
 }
@@ -255,22 +257,131 @@ static void a_lost_node_is_replaced_by_its_equal(void **state)
     assert_int_equal(flights_stats(flights)->lost_nodes, 1);
 }
 
-static void a_choice_goes_where_the_prompt_is(void **state)
+/* Enough has been delivered that a hedge of a few tokens is within the twentieth. */
+static void given_credit_for_hedges(void)
+{
+    struct flight_order order = given_order();
+    static int32_t many[IDS_MAX];
+    uint64_t flight;
+    order.max_tokens = IDS_MAX;
+    struct seen nobody = {0};
+    assert_int_equal(flight_start(flights, &order, &events, &nobody, 0, &flight), ERR_OK);
+    give(last(WIRE_SUBMIT), 3, many, 200);
+    finish(last(WIRE_SUBMIT), WIRE_FINISH_STOP, ERR_OK, 200);
+    assert_int_equal(nobody.ends, 1);
+}
+
+static void a_quiet_node_gets_another_beside_it_and_the_first_to_deliver_wins(void **state)
 {
     (void)state;
-    uint64_t choices[3];
-    given_node(1, "a", 2);
+    given_node(1, "a", 4);
+    given_credit_for_hedges();
+    start();
+    const struct sent *slow = last(WIRE_SUBMIT);
+    give(slow, 3, answer, 2);
+    given_node(2, "b", 4);
+    flights_tick(flights, HEDGE_QUIET_NS / 2);
+    assert_ptr_equal(last(WIRE_SUBMIT), slow); // not yet
+    flights_tick(flights, HEDGE_QUIET_NS + 2);
+    const struct sent *hedge = last(WIRE_SUBMIT);
+    assert_int_equal(hedge->link, 2);
+    assert_int_equal(hedge->id_count, 5);
+    give(slow, 5, answer + 2, 1); // it was not dead, but
+    give(hedge, 5, answer + 2, 2);
+    assert_int_equal(last(WIRE_CANCEL)->link, 1);
+    give(slow, 6, answer + 3, 1); // nobody listens to it any more
+    give(hedge, 7, answer + 4, 1);
+    finish(hedge, WIRE_FINISH_LENGTH, ERR_OK, 5);
+    assert_ended(ERR_OK, 5);
+    assert_memory_equal(seen.ids, answer, 5 * sizeof *answer);
+    assert_int_equal(flights_stats(flights)->hedged, 1);
+    assert_int_equal(flights_stats(flights)->hedges_won, 1);
+    assert_int_equal(flights_stats(flights)->retried, 0);
+}
+
+static void a_hedge_that_is_not_needed_is_recalled_at_the_end(void **state)
+{
+    (void)state;
+    given_node(1, "a", 4);
+    given_credit_for_hedges();
+    start();
+    const struct sent *lead = last(WIRE_SUBMIT);
+    given_node(2, "b", 4);
+    flights_tick(flights, CLOCK_SECOND);
+    const struct sent *hedge = last(WIRE_SUBMIT);
+    assert_int_equal(hedge->link, 2);
+    give(lead, 3, answer, 5);
+    finish(lead, WIRE_FINISH_LENGTH, ERR_OK, 5);
+    assert_int_equal(last(WIRE_CANCEL)->link, 2);
+    assert_ended(ERR_OK, 5);
+}
+
+static void a_hedge_takes_over_when_the_lead_is_lost(void **state)
+{
+    (void)state;
+    given_node(1, "a", 4);
+    given_credit_for_hedges();
+    start();
+    given_node(2, "b", 4);
+    flights_tick(flights, CLOCK_SECOND);
+    const struct sent *hedge = last(WIRE_SUBMIT);
+    lose(1, CLOCK_SECOND);
+    assert_ptr_equal(last(WIRE_SUBMIT), hedge); // nothing new was needed
+    give(hedge, 3, answer, 1);
+    finish(hedge, WIRE_FINISH_STOP, ERR_OK, 1);
+    assert_ended(ERR_OK, 1);
+}
+
+static void hedges_are_a_twentieth_of_all_tokens_at_most(void **state)
+{
+    (void)state;
+    given_node(1, "a", 4);
+    given_node(2, "b", 4);
+    uint64_t flight = start();
+    flights_tick(flights, 10 * CLOCK_SECOND);
+    assert_int_equal(sent_count, 1); // three tokens asked for, none delivered: nothing to spend
+    flight_cancel(flights, flight, 1);
+}
+
+static void a_node_that_drains_is_left_in_time(void **state)
+{
+    (void)state;
+    uint64_t link;
+    given_node(1, "a", 4);
+    start();
+    const struct sent *first = last(WIRE_SUBMIT);
+    give(first, 3, answer, 2);
+    given_node(2, "b", 4);
+    assert_int_equal(fleet_drain(fleet, "a", true, 1, &link), ERR_OK);
+    flights_tick(flights, FLIGHT_STAY_NS);
+    assert_ptr_equal(last(WIRE_SUBMIT), first); // it may still end there
+    flights_tick(flights, FLIGHT_STAY_NS + 1);
+    const struct sent *second = last(WIRE_SUBMIT);
+    assert_int_equal(second->link, 2);
+    give(first, 5, answer + 2, 1); // the old node goes on until the new one delivers
+    give(second, 5, answer + 2, 2);
+    assert_int_equal(last(WIRE_CANCEL)->link, 1);
+    finish(second, WIRE_FINISH_STOP, ERR_OK, 4);
+    assert_ended(ERR_OK, 4);
+    assert_memory_equal(seen.ids, answer, 4 * sizeof *answer);
+    assert_int_equal(flights_stats(flights)->moved, 1);
+}
+
+static void what_would_come_too_late_is_refused_at_once(void **state)
+{
+    (void)state;
+    given_node(1, "a", 4);
+    fleet_load(fleet, 1, &(struct wire_load){.prefill_rate = 100, .waiting_tokens = 1000}, 0);
     struct flight_order order = given_order();
-    assert_int_equal(flight_start(flights, &order, &events, &seen, 0, &choices[0]), ERR_OK);
-    given_node(2, "b", 9); // which has nothing to do
-    order.beside = choices[0];
-    assert_int_equal(flight_start(flights, &order, &events, &seen, 0, &choices[1]), ERR_OK);
-    assert_int_equal(last(WIRE_SUBMIT)->link, 1);
-    // The node is full: better elsewhere than not at all.
-    assert_int_equal(flight_start(flights, &order, &events, &seen, 0, &choices[2]), ERR_OK);
-    assert_int_equal(last(WIRE_SUBMIT)->link, 2);
-    for (size_t i = 0; i < 3; i++)
-        flight_cancel(flights, choices[i]);
+    uint64_t flight;
+    order.deadline_ns = 6 * CLOCK_SECOND;
+    assert_int_equal(flight_start(flights, &order, &events, &seen, CLOCK_SECOND, &flight),
+                     ERR_BUSY);
+    assert_in_range(flights_refusal_ms(flights), 5000, 5100);
+    assert_int_equal(sent_count, 0);
+    order.deadline_ns = 12 * CLOCK_SECOND;
+    assert_int_equal(flight_start(flights, &order, &events, &seen, CLOCK_SECOND, &flight), ERR_OK);
+    flight_cancel(flights, flight, 1);
 }
 
 static void a_flight_waits_for_a_node_that_comes_back(void **state)
@@ -320,9 +431,9 @@ static void nothing_follows_a_cancel(void **state)
     uint64_t flight = start();
     const struct sent *to = last(WIRE_SUBMIT);
     give(to, 3, answer, 1);
-    flight_cancel(flights, flight);
+    flight_cancel(flights, flight, 1);
     assert_true(last(WIRE_CANCEL)->key.request == flight && last(WIRE_CANCEL)->link == 1);
-    flight_cancel(flights, flight);
+    flight_cancel(flights, flight, 1);
     assert_int_equal(sent_count, 2);
     give(to, 4, answer + 1, 1);
     finish(to, WIRE_FINISH_CANCELED, ERR_OK, 1);
@@ -506,7 +617,7 @@ static void what_cannot_start_says_why(void **state)
     assert_int_equal(flight_start(flights, &order, &events, &seen, 0, &flight),
                      ERR_BUSY); // our table
     for (size_t i = 0; i < 3; i++)
-        flight_cancel(flights, held[i]);
+        flight_cancel(flights, held[i], 1);
     assert_int_equal(seen.ends, 0);
 }
 
@@ -517,7 +628,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_request_streams_and_ends_once),
         TEST(a_lost_node_is_replaced_by_its_equal),
-        TEST(a_choice_goes_where_the_prompt_is),
+        TEST(a_quiet_node_gets_another_beside_it_and_the_first_to_deliver_wins),
+        TEST(a_hedge_that_is_not_needed_is_recalled_at_the_end),
+        TEST(a_hedge_takes_over_when_the_lead_is_lost),
+        TEST(hedges_are_a_twentieth_of_all_tokens_at_most),
+        TEST(a_node_that_drains_is_left_in_time),
+        TEST(what_would_come_too_late_is_refused_at_once),
         TEST(a_flight_waits_for_a_node_that_comes_back),
         TEST(an_answer_that_lacks_only_its_end_needs_no_node),
         TEST(nothing_follows_a_cancel),

@@ -1,0 +1,55 @@
+/* scheduler/core/order.h -- what a flight is asked to do, and how it is said to a node.
+ *
+ * Pure: time is an argument. Thread: the loop's. */
+#ifndef SCHEDULER_CORE_ORDER_H
+#define SCHEDULER_CORE_ORDER_H
+
+#include "wire/message.h"
+
+#include "base/digest.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Its arrays belong to whoever made it; order_copy() makes another's own. */
+struct flight_order {
+    struct digest model, adapter, numerics;
+    const int32_t *ids; // the prompt
+    size_t id_count;
+    uint32_t choice;
+    uint32_t max_tokens;
+    const int32_t *stop_ids;
+    size_t stop_id_count;
+    struct wire_sampling sampling; // its seed is resolved
+    uint8_t trace[16];
+    uint64_t tenant;
+    uint32_t tenant_weight;
+    enum wire_priority priority;
+    uint64_t salt;        // of cached blocks; 0: share none
+    uint64_t deadline_ns; // absolute; 0: none
+};
+
+/* ERR_TIMEOUT (the deadline has passed), ERR_INVALID (no ids), ERR_TOO_LONG (prompt and answer together exceed
+ * WIRE_IDS_MAX). */
+enum err order_check(const struct flight_order *order, uint64_t now_ns);
+/* With arrays of its own, but for the ids: the flight keeps those. */
+void order_copy(struct flight_order *out, const struct flight_order *order);
+void order_fini(struct flight_order *order);
+
+/* Does this id end the answer? */
+bool order_stops(const struct flight_order *order, int32_t id);
+bool order_is_late(const struct flight_order *order, uint64_t now_ns);
+/* The SUBMIT of one attempt, which brings all ids that are known. Everything is borrowed until `salt` is gone. */
+void order_submit(const struct flight_order *order, const struct wire_key *key, const int32_t *ids,
+                  size_t id_count, uint64_t now_ns, struct wire_salt *salt,
+                  struct wire_message *out);
+
+/* How many blocks of so many ids a node may have cached: without the one with the last id, which is always computed. */
+size_t order_block_count(const struct flight_order *order, size_t id_count);
+/* Their names (wire/block.h), from block `from` on, where those before it stand in `out` already. */
+void order_name_blocks(const struct flight_order *order, const int32_t *ids, size_t from,
+                       size_t count, uint64_t *out);
+
+#endif
