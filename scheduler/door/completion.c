@@ -11,6 +11,7 @@
 #include "scheduler/door/prompt.h"
 #include "scheduler/door/status.h"
 #include "scheduler/door/talk.h"
+#include "scheduler/door/urgency.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/scribe.h"
 #include "scheduler/settings.h"
@@ -51,6 +52,7 @@ struct completion {
     enum state state;
     struct context context;
     struct ask ask;
+    struct urgency urgency;
     struct fleet_model model;     // as it was when the request came
     struct lexicon_pack *pack;    // held
     struct talk talk;             // of a session
@@ -173,19 +175,19 @@ static void fill_order(struct completion *c, struct flight_order *order)
     const struct text_pack *text = lexicon_text(c->pack);
     struct wire_sampling sampling = c->ask.sampling;
     if (!c->ask.has_seed) sampling.seed = rand_entropy();
-    *order = (struct flight_order){.model = c->model.model,
-                                   .adapter = c->model.adapter,
-                                   .numerics = c->model.numerics,
-                                   .ids = c->prompt.ids.ids,
-                                   .id_count = c->prompt.ids.count,
-                                   .max_tokens = c->ask.max_tokens,
-                                   .sampling = sampling,
-                                   .tenant = c->context.tenant_tag,
-                                   .tenant_weight = c->context.key->weight,
-                                   .priority = c->context.key->priority,
-                                   .salt = c->context.salt,
-                                   .deadline_ns =
-                                       clock_now_ns() + c->door->settings->deadline_ms * CLOCK_MS};
+    *order =
+        (struct flight_order){.model = c->model.model,
+                              .adapter = c->model.adapter,
+                              .numerics = c->model.numerics,
+                              .ids = c->prompt.ids.ids,
+                              .id_count = c->prompt.ids.count,
+                              .max_tokens = c->ask.max_tokens,
+                              .sampling = sampling,
+                              .tenant = c->context.tenant_tag,
+                              .tenant_weight = c->context.key->weight,
+                              .priority = c->urgency.priority,
+                              .salt = c->context.salt,
+                              .deadline_ns = clock_now_ns() + c->urgency.deadline_ms * CLOCK_MS};
     order->stop_ids = tokenizer_ends(text->tokenizer, &order->stop_id_count);
     for (size_t i = 0; i < sizeof order->trace; i += 8) {
         uint64_t bits = rand_entropy();
@@ -461,6 +463,8 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
     enum err err = context_read(&c->context, door->keys, request);
     const char *body = http_body(request, &size);
     if (!err) err = ask_parse(&c->ask, kind, body, size);
+    if (!err)
+        err = urgency_read(&c->urgency, c->ask.root, c->context.key, door->settings->deadline_ms);
     if (!err && c->ask.session) err = session_check_id(c->ask.session, strlen(c->ask.session));
     if (!err) err = choose_model(c, &code);
     if (!err && door->draining) err = err_note(ERR_UNAVAILABLE, "this scheduler is shutting down");
