@@ -607,6 +607,18 @@ static bool must_move(const struct flights *flights, const struct flight *flight
     return node && node->state == FLEET_DRAINING && now_ns - node->draining_ns >= FLIGHT_STAY_NS;
 }
 
+/* Is the lead slower than it should be? Before its first id only if its node looks stuck: who waits in a queue, by its class
+ * or its tenant's share, is to wait. */
+static bool is_slow(const struct flights *flights, const struct flight *flight, uint64_t now_ns)
+{
+    const struct attempt *lead = &flight->lead;
+    if (!hedge_is_quiet(&lead->pulse, now_ns)) return false;
+    if (lead->had_id) return true;
+    const struct fleet_node *node = fleet_find_node(flights->fleet, lead->link);
+    return node && (node->step_age_ms * CLOCK_MS >= HEDGE_QUIET_NS ||
+                    now_ns - node->heard_ns >= HEDGE_SILENT_NS);
+}
+
 static void look_after(struct flights *flights, struct flight *flight, uint64_t now_ns)
 {
     if (!flight->lead.flies) {
@@ -616,7 +628,7 @@ static void look_after(struct flights *flights, struct flight *flight, uint64_t 
         fail(flights, flight, ERR_TIMEOUT, "the deadline passed before the answer was complete");
     } else if (!flight->hedge.flies && must_move(flights, flight, now_ns)) {
         send_beside(flights, flight, true, now_ns);
-    } else if (!flight->hedge.flies && hedge_is_quiet(&flight->lead.pulse, now_ns)) {
+    } else if (!flight->hedge.flies && is_slow(flights, flight, now_ns)) {
         send_beside(flights, flight, false, now_ns);
     }
 }

@@ -1,7 +1,7 @@
 /* scheduler/core/hedge.h -- when a quiet attempt gets a second one beside it, and how much that may cost.
  *
  * An attempt is quiet when nothing has come of it for longer than is usual: HEDGE_SLOWNESS times the gap between its results
- * so far, or, before the first, twice what was predicted; and never before HEDGE_QUIET_NS. All second attempts together
+ * so far, or, before the first, twice what was predicted and its node looks stuck; and never before HEDGE_QUIET_NS. All second attempts together
  * may cost HEDGE_PERCENT of the tokens that were asked for and given: each costs what its node has to compute again, and
  * every id that had come already.
  *
@@ -18,6 +18,8 @@ enum {
 };
 
 #define HEDGE_QUIET_NS (UINT64_C(400) * 1000000)
+/* A node that has said nothing for so long, not even a heartbeat, looks stuck. */
+#define HEDGE_SILENT_NS (UINT64_C(300) * 1000000)
 
 /* Tokens, since the start. */
 struct hedge_budget {

@@ -343,6 +343,23 @@ static void hedges_are_a_twentieth_of_all_tokens_at_most(void **state)
     flight_cancel(flights, flight, 1);
 }
 
+static void who_waits_in_the_queue_of_a_node_that_works_is_not_hedged(void **state)
+{
+    (void)state;
+    given_node(1, "a", 4);
+    given_credit_for_hedges();
+    uint64_t flight = start();
+    given_node(2, "b", 4);
+    size_t before = sent_count;
+    fleet_heartbeat(fleet, 1, &(struct wire_heartbeat){.step_age_ms = 30}, CLOCK_SECOND);
+    flights_tick(flights, CLOCK_SECOND + 1);
+    assert_int_equal(sent_count, before);
+    fleet_heartbeat(fleet, 1, &(struct wire_heartbeat){.step_age_ms = 900}, CLOCK_SECOND);
+    flights_tick(flights, CLOCK_SECOND + 1); // that step does not end
+    assert_int_equal(last(WIRE_SUBMIT)->link, 2);
+    flight_cancel(flights, flight, 1);
+}
+
 static void a_node_that_drains_is_left_in_time(void **state)
 {
     (void)state;
@@ -632,6 +649,7 @@ int main(void)
         TEST(a_hedge_that_is_not_needed_is_recalled_at_the_end),
         TEST(a_hedge_takes_over_when_the_lead_is_lost),
         TEST(hedges_are_a_twentieth_of_all_tokens_at_most),
+        TEST(who_waits_in_the_queue_of_a_node_that_works_is_not_hedged),
         TEST(a_node_that_drains_is_left_in_time),
         TEST(what_would_come_too_late_is_refused_at_once),
         TEST(a_flight_waits_for_a_node_that_comes_back),
