@@ -4,7 +4,7 @@ PRESET ?= release
 ROOM ?= gguf
 SECONDS ?= 120
 
-.PHONY: up build test check tsan fmt fuzz clean
+.PHONY: sim up build test check tsan fmt fuzz clean
 
 up: ## a cluster on this machine: make up ARGS="--nodes 3 --model FILE"
 	@deploy/install build run
@@ -33,6 +33,12 @@ tsan: | build/ ## the units under TSan
 	@cmake --preset tsan -G Ninja >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 	@cmake --build build/tsan
 	@ctest --preset tsan
+
+sim: | build/ ## make sim SEED=1 [SEEDS=300] [NODES=…] [SCHEDULERS=1|4|16]: the cluster in virtual time
+	@deploy/install build
+	@cmake --preset release -G Ninja >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build build/release --target qiao-sim
+	@build/release/tests/qiao-sim --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --nodes $(or $(NODES),0) --schedulers $(or $(SCHEDULERS),0)
 
 fuzz: ## make fuzz ROOM=gguf SECONDS=120
 	@deploy/install build fuzz

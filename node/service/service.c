@@ -395,14 +395,36 @@ static bool wait(struct service *service, int stop_fd, uint64_t wait_ns)
     return (bells[STOP].revents & POLLIN) != 0;
 }
 
-static void turn(struct service *service)
+static void go_by_clock(struct service *service)
 {
-    take_events(service);
-    take_reports(service);
     uint64_t now_ns = clock_now_ns();
     send_by_clock(service, now_ns);
     if (service->stopping && now_ns >= service->stop_ns)
         flights_each(&service->flights, cut_for_stop, service);
+}
+
+void service_hear(struct service *service)
+{
+    take_events(service);
+    go_by_clock(service);
+}
+
+void service_tell(struct service *service)
+{
+    take_reports(service);
+    go_by_clock(service);
+}
+
+uint64_t service_wake_ns(const struct service *service)
+{
+    return peers_wake_ns(&service->peers, clock_now_ns(), service->cached);
+}
+
+static void turn(struct service *service)
+{
+    take_events(service);
+    take_reports(service);
+    go_by_clock(service);
 }
 
 /* Let the last messages leave. */

@@ -43,4 +43,11 @@ void service_free(struct service *service);
  * is readable there is read away. */
 void service_run(struct service *service, int stop_fd, uint64_t drain_ms);
 
+/* The parts of a turn of service_run(), for whoever brings a clock and links of his own (the simulator): what came by the
+ * links and what goes out by the clock; what the engine reports; when the first of them has something to do by the
+ * clock. */
+void service_hear(struct service *service);
+void service_tell(struct service *service);
+uint64_t service_wake_ns(const struct service *service);
+
 #endif

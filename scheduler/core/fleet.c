@@ -372,16 +372,30 @@ static uint64_t place_ns(const struct node *node)
     return ns < 1e18 ? (uint64_t)ns : (uint64_t)1e18;
 }
 
+/* Measured rates differ by what was asked lately: what is within a third of the usual counts as usual. */
+static float rate_of(const struct node *node, float usual)
+{
+    float rate = node->face.load.prefill_rate;
+    bool differs = rate < usual * 2 / 3 || rate > usual * 3 / 2;
+    return rate > 0 && differs ? rate : usual;
+}
+
+/* A step that is under way has to end before a request gets into one: on the average half of it. */
+static uint64_t step_ns(const struct node *node)
+{
+    return node->face.load.running > 0 ? node->face.load.step_us * UINT64_C(500) : 0;
+}
+
 static struct route_node view_of(const struct fleet *fleet, const struct node *node,
                                  const struct fleet_need *need, float usual)
 {
-    float rate = node->face.load.prefill_rate;
     return (struct route_node){.cached = fleet->depths[node->slot] * WIRE_BLOCK_TOKENS,
                                .queued_tokens = tokens_before(node),
                                .requests = requests_there(node),
-                               .prefill_rate = rate > 0 ? rate : usual,
+                               .prefill_rate = rate_of(node, usual),
                                .place_ns = place_ns(node),
-                               .way_ns = need->tokens * sizeof(int32_t) * WAY_BYTES_NS};
+                               .way_ns =
+                                   need->tokens * sizeof(int32_t) * WAY_BYTES_NS + step_ns(node)};
 }
 
 static bool may_take(const struct node *node, const struct fleet_need *need)
