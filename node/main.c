@@ -80,7 +80,9 @@ static enum err start_engine(struct node *node)
         .pool = compute_pool(node->compute),
         .limits = {.batch_tokens = (uint32_t)s->batch_tokens,
                    .sequences = (uint32_t)s->sequences,
-                   .waiting_max = (uint32_t)s->requests},
+                   .waiting_max = (uint32_t)s->requests,
+                   .waiting_tokens_max =
+                       settings_waiting_tokens(s, compute_model(node->compute)->context_length)},
         .orders_max = 2 * (uint32_t)s->requests + 2, // a submit and a cancel for each, a stop
     };
     set_pace(node, &options.limits);

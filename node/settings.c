@@ -5,6 +5,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum {
+    WAITING_CONTEXTS = 16,
+    WAITING_TOKENS_EACH = 256
+};
+
 static const struct conf_row rows[] = {
 #define CONF(type, name, preset, min, max, unit, text) \
     CONF_ROW(struct settings, type, name, preset, min, max, unit, text)
@@ -54,4 +59,12 @@ uint32_t settings_logits(const struct settings *s)
     uint64_t guessed = s->speculate > 0 ? 2 * (s->speculate + 1) : 0;
     uint64_t logits = s->sequences > guessed ? s->sequences : guessed;
     return (uint32_t)(logits < s->batch_tokens ? logits : s->batch_tokens);
+}
+
+uint64_t settings_waiting_tokens(const struct settings *s, uint32_t context)
+{
+    uint64_t contexts = (uint64_t)WAITING_CONTEXTS * context;
+    uint64_t requests = WAITING_TOKENS_EACH * s->requests;
+    if (s->waiting_tokens > 0) return s->waiting_tokens;
+    return contexts > requests ? contexts : requests;
 }

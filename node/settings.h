@@ -20,4 +20,8 @@ enum err settings_check(const struct settings *settings);
 /* Rows of logits in one step: an id for each answer, and room to guess for a few. */
 uint32_t settings_logits(const struct settings *settings);
 
+/* Most tokens in the waiting room of a node whose context is `context`: as set, or enough for long prompts and for
+ * many. */
+uint64_t settings_waiting_tokens(const struct settings *settings, uint32_t context);
+
 #endif

@@ -1,6 +1,7 @@
 #include "node/engine/batch.h"
 
 #include "node/engine/kv.h"
+#include "node/engine/queue.h"
 #include "node/engine/seq.h"
 #include "node/engine/speculate.h"
 
@@ -12,10 +13,10 @@
 struct batch {
     struct batch_limits limits;
     struct kv_pool *pool;
-    struct seq *waiting[BATCH_CLASSES]; // lists by ticket: the preempted come back before the newer
-    uint32_t waiting_count;
+    struct queue *queue;
     struct seq **running; // [sequences], in seq_before() order
     uint32_t running_count;
+    uint64_t turns; // sequences that were admitted, since the start
     struct batch_step step;
     struct batch_stats stats;
     bool planned;                // the step has not run yet
@@ -32,6 +33,9 @@ struct batch *batch_new(const struct batch_limits *limits, struct kv_pool *pool)
     struct batch *batch = mem_new(1, sizeof *batch);
     batch->limits = *limits;
     batch->pool = pool;
+    batch->queue = queue_new(&(struct queue_limits){.requests_max = limits->waiting_max,
+                                                    .tokens_max = limits->waiting_tokens_max,
+                                                    .tenants_max = limits->tenants_max});
     batch->running = mem_new(limits->sequences, sizeof(struct seq *));
     batch->step.slices = mem_new(limits->sequences, sizeof *batch->step.slices);
     batch->step.seqs = mem_new(limits->sequences, sizeof *batch->step.seqs);
@@ -48,7 +52,8 @@ struct batch *batch_new(const struct batch_limits *limits, struct kv_pool *pool)
 void batch_free(struct batch *batch)
 {
     if (!batch) return;
-    must(batch->running_count == 0 && batch->waiting_count == 0);
+    must(batch->running_count == 0);
+    queue_free(batch->queue);
     speculate_free(batch->speculate);
     mem_free(batch->running);
     mem_free(batch->step.slices);
@@ -58,52 +63,16 @@ void batch_free(struct batch *batch)
 
 /* The waiting room. */
 
-static void wait_in_order(struct batch *batch, struct seq *seq)
-{
-    must(seq->state == SEQ_WAITING && (int)seq->priority < BATCH_CLASSES);
-    struct seq **at = &batch->waiting[seq->priority];
-    while (*at && (*at)->ticket < seq->ticket)
-        at = &(*at)->next;
-    seq->next = *at;
-    *at = seq;
-    batch->waiting_count++;
-}
-
-static void stop_waiting(struct batch *batch, struct seq *seq)
-{
-    struct seq **at = &batch->waiting[seq->priority];
-    while (*at != seq)
-        at = &(*at)->next;
-    *at = seq->next;
-    seq->next = NULL;
-    batch->waiting_count--;
-}
-
 enum err batch_add(struct batch *batch, struct seq *seq)
 {
-    if (batch->waiting_count >= batch->limits.waiting_max) {
-        return err_note(ERR_BUSY, "the waiting room is full (%u requests)",
-                        batch->limits.waiting_max);
-    }
-    wait_in_order(batch, seq);
-    return ERR_OK;
-}
-
-static bool is_late(const struct seq *seq, uint64_t now_ns)
-{
-    return seq->admissions == 0 && seq->deadline_ns != 0 && seq->deadline_ns <= now_ns;
+    return queue_add(batch->queue, seq);
 }
 
 struct seq *batch_expire(struct batch *batch, uint64_t now_ns)
 {
-    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        for (struct seq *seq = batch->waiting[class]; seq; seq = seq->next) {
-            if (!is_late(seq, now_ns)) continue;
-            stop_waiting(batch, seq);
-            return seq;
-        }
-    }
-    return NULL;
+    struct seq *seq = queue_late(batch->queue, now_ns);
+    if (seq) queue_leave(batch->queue, seq);
+    return seq;
 }
 
 /* The running. */
@@ -141,9 +110,10 @@ static void stop_running(struct batch *batch, struct seq *seq)
 
 static void preempt(struct batch *batch, struct seq *seq)
 {
+    queue_pay_drawn(batch->queue, seq);
     stop_running(batch, seq);
     seq_advance(seq, SEQ_PREEMPTED);
-    wait_in_order(batch, seq);
+    queue_return(batch->queue, seq);
     batch->step.preempted++;
     batch->stats.preemptions++;
 }
@@ -151,10 +121,11 @@ static void preempt(struct batch *batch, struct seq *seq)
 void batch_remove(struct batch *batch, struct seq *seq)
 {
     must(!batch->planned);
-    if (seq->state == SEQ_WAITING)
-        stop_waiting(batch, seq);
-    else
+    if (seq->state != SEQ_WAITING) {
+        queue_pay_drawn(batch->queue, seq);
         stop_running(batch, seq);
+    }
+    queue_leave(batch->queue, seq);
 }
 
 struct seq *batch_find(struct batch *batch, uint64_t ticket)
@@ -162,30 +133,23 @@ struct seq *batch_find(struct batch *batch, uint64_t ticket)
     for (uint32_t i = 0; i < batch->running_count; i++) {
         if (batch->running[i]->ticket == ticket) return batch->running[i];
     }
-    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        for (struct seq *seq = batch->waiting[class]; seq; seq = seq->next) {
-            if (seq->ticket == ticket) return seq;
-        }
-    }
-    return NULL;
+    struct seq *seq = queue_next(batch->queue, NULL);
+    while (seq && seq->ticket != ticket)
+        seq = queue_next(batch->queue, seq);
+    return seq;
 }
 
 struct seq *batch_any(struct batch *batch)
 {
-    if (batch->running_count > 0) return batch->running[0];
-    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        if (batch->waiting[class]) return batch->waiting[class];
-    }
-    return NULL;
+    return batch->running_count > 0 ? batch->running[0] : queue_next(batch->queue, NULL);
 }
 
 void batch_forget(struct batch *batch, const uint64_t *salt)
 {
     must(!batch->planned);
-    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        for (struct seq *seq = batch->waiting[class]; seq; seq = seq->next)
-            seq->secluded |= seq_has_salt(seq, salt);
-    }
+    struct queue *queue = batch->queue;
+    for (struct seq *seq = queue_next(queue, NULL); seq; seq = queue_next(queue, seq))
+        seq->secluded |= seq_has_salt(seq, salt);
     for (uint32_t i = batch->running_count; i-- > 0;) {
         struct seq *seq = batch->running[i];
         if (!seq_has_salt(seq, salt)) continue;
@@ -350,27 +314,34 @@ static bool may_enter(const struct batch *batch, const struct seq *seq)
     return kv_cost(batch->pool, &path) + batch->running_count <= kv_blocks_available(batch->pool);
 }
 
-static struct seq *first_waiting(const struct batch *batch)
+/* Ids that it is to compute itself: neither ready, nor about to be by the one with whom it shares the block. */
+static uint32_t count_missing(const struct batch *batch, const struct seq *seq)
 {
-    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        if (batch->waiting[class]) return batch->waiting[class];
-    }
-    return NULL;
+    uint32_t at = seq->computed;
+    while (at < seq->id_count && kv_is_awaited(batch->pool, &seq->table, at))
+        at = (at / KV_BLOCK_TOKENS + 1) * KV_BLOCK_TOKENS;
+    return seq->id_count - at;
+}
+
+static void enter(struct batch *batch, struct seq *seq)
+{
+    queue_take(batch->queue, seq);
+    struct kv_path path = seq_path(seq);
+    enum err err = kv_enter(batch->pool, &seq->table, &path);
+    must(err == ERR_OK);
+    seq_advance(seq, SEQ_ADMITTED);
+    if (seq->admissions++ == 0) seq->turn = ++batch->turns;
+    start_running(batch, seq);
 }
 
 static void admit(struct batch *batch)
 {
     while (has_room(batch)) {
-        struct seq *seq = first_waiting(batch);
+        struct seq *seq = queue_first(batch->queue);
         if (!seq || !may_enter(batch, seq)) return;
-        stop_waiting(batch, seq);
-        struct kv_path path = seq_path(seq);
-        enum err err = kv_enter(batch->pool, &seq->table, &path);
-        must(err == ERR_OK);
-        seq_advance(seq, SEQ_ADMITTED);
-        seq->admissions++;
-        start_running(batch, seq);
+        enter(batch, seq);
         plan_prefill(batch, seq);
+        queue_pay_prompt(batch->queue, seq, count_missing(batch, seq));
         if (seq->admissions > 1) continue;
         seq->cached_tokens =
             seq->computed < seq->prompt_length ? seq->computed : seq->prompt_length;
@@ -397,11 +368,9 @@ static uint32_t short_prompts(const struct batch *batch)
     uint32_t count = 0;
     for (uint32_t i = 0; i < batch->running_count && count < PACE_CROWD_MAX; i++)
         count += batch->running[i]->state == SEQ_PREFILL && is_short(batch->running[i]);
-    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        const struct seq *seq = batch->waiting[class];
-        for (; seq && count < PACE_CROWD_MAX; seq = seq->next)
-            count += is_short(seq);
-    }
+    const struct seq *seq = queue_next(batch->queue, NULL);
+    for (; seq && count < PACE_CROWD_MAX; seq = queue_next(batch->queue, seq))
+        count += is_short(seq);
     return count;
 }
 
@@ -414,6 +383,8 @@ const struct batch_step *batch_plan(struct batch *batch)
     batch->prefilling = false;
     batch->spent = false;
 
+    for (uint32_t i = 0; i < batch->running_count; i++)
+        queue_pay_drawn(batch->queue, batch->running[i]);
     plan_decodes(batch);
     bool decodes = step->count > 0;
     bool rests = pace && decodes && batch->beside >= PACE_BESIDE_MAX;
@@ -468,7 +439,7 @@ uint32_t batch_running(const struct batch *batch)
 
 uint32_t batch_waiting(const struct batch *batch)
 {
-    return batch->waiting_count;
+    return queue_count(batch->queue);
 }
 
 static uint64_t tokens_to_prefill(const struct seq *seq)
@@ -478,12 +449,8 @@ static uint64_t tokens_to_prefill(const struct seq *seq)
 
 uint64_t batch_waiting_tokens(const struct batch *batch)
 {
-    uint64_t tokens = 0;
+    uint64_t tokens = queue_tokens(batch->queue);
     for (uint32_t i = 0; i < batch->running_count; i++)
         tokens += tokens_to_prefill(batch->running[i]);
-    for (size_t class = 0; class < BATCH_CLASSES; class ++) {
-        for (const struct seq *seq = batch->waiting[class]; seq; seq = seq->next)
-            tokens += tokens_to_prefill(seq);
-    }
     return tokens;
 }

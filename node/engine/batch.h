@@ -1,16 +1,19 @@
 /* node/engine/batch.h -- pure: who runs in the next step, with how many tokens, and on which blocks.
  *
- *   waiting, by class          running, seq_before() order            one step: at most `batch_tokens` rows
+ *   waiting (queue.h)          running, seq_before() order            one step: at most `batch_tokens` rows
  *   interactive  [ e f ]       [ a:decode  b:decode  c:prefill ]      [ a:1 | b:1 | c:62 ]
  *   default      [ g ]                                                  decode    what is left
  *   batch        [ ]
  *
  * - Each running decode gets its one row in every step, before anything else: sequences <= batch_tokens is a
- *   promise of the caller, so decode never waits for prefill. What is left goes to prefill, first come first.
- * - Admission is first come, first served within a class, and a class before the lesser ones. A sequence is
- *   admitted when the pool has blocks for all that it knows and one more for every running one; alone, always.
- *   It takes the blocks of its known ids at once, so prefill cannot fail midway: those that the prefix cache has by
- *   reference (kv.h), and it begins behind them.
+ *   promise of the caller, so decode never waits for prefill. What is left goes to prefill, in seq_before() order: a
+ *   class before the lesser ones, then who was admitted first. So fairness is decided once, at admission: whom the
+ *   queue chose before computes before, however early the others came, and nobody is admitted while those who run have
+ *   use for the whole step.
+ * - Admission is as the queue says: classes, and within a class tenants by what they have been served. A sequence is
+ *   admitted when the pool has blocks for all that it knows and one more for every running one; alone, always. Where
+ *   the next one does not fit, nobody passes it. It takes the blocks of its known ids at once, so prefill cannot fail
+ *   midway: those that the prefix cache has by reference (kv.h), and it begins behind them.
  * - Nothing is computed twice at the same time. A sequence whose next block is also held by one before it in order
  *   that is still at its prefill waits for that one; so does a twin at the end of its prompt, which then copies the
  *   partly filled block. Who is first in order waits for nobody, so somebody always moves on; and when the other one
@@ -18,7 +21,8 @@
  * - Ids are known to the cache from when they are computed and accepted (seq->computed) on; batch_ran() says so for
  *   what ran.
  * - When a decode finds the pool empty, the last in order among the running loses its blocks and goes back to
- *   the front of its class with its ids: the first in order always moves on.
+ *   the front of its tenant's line with its ids: the first in order always moves on. It keeps its place in order, and
+ *   pays no second time for its prompt.
  * - With a pace, prefill beside decodes is cut to what fits into the step's milliseconds (pace.h), and a step of
  *   decodes alone may carry drafts where they make more ids per millisecond (speculate.h).
  * - A sequence that waits for its first admission past its deadline is ended (ERR_TIMEOUT).
@@ -38,14 +42,12 @@
 struct kv_pool;
 struct seq;
 
-enum {
-    BATCH_CLASSES = 3 // enum wire_priority
-};
-
 struct batch_limits {
     uint32_t batch_tokens; // rows of one step; >= sequences
     uint32_t sequences;    // running at once
     uint32_t waiting_max;  // the waiting room, all classes; the preempted come back in any case
+    uint64_t waiting_tokens_max; // ids of those who wait; 0: as many as come (queue.h)
+    uint32_t tenants_max;        // with a line of their own; 0: QUEUE_TENANTS
     struct pace *pace;   // outlives the batch; NULL: prefill takes all that there is, as drafts do
     uint32_t drafts_max; // of one sequence in a step, <= LOOKUP_DRAFTS_MAX; 0: none
     uint32_t logits_max; // rows of a step that ask for logits, >= sequences; 0: sequences

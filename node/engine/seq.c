@@ -88,6 +88,8 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
         .prompt_length = submit->prompt_length,
         .id_max = id_max,
         .priority = submit->priority,
+        .tenant = submit->tenant,
+        .tenant_weight = submit->tenant_weight,
         .deadline_ns = submit->deadline_ms ? now_ns + submit->deadline_ms * CLOCK_MS : 0,
         .sampling = *sampling,
         .salts = salts,
@@ -159,5 +161,5 @@ bool seq_has_salt(const struct seq *seq, const uint64_t *salt)
 bool seq_before(const struct seq *a, const struct seq *b)
 {
     if (a->priority != b->priority) return a->priority < b->priority;
-    return a->ticket < b->ticket;
+    return a->turn < b->turn;
 }

@@ -55,6 +55,7 @@ enum seq_cut {
 };
 
 struct lookup;
+struct queue_account;
 
 struct seq {
     /* Written at birth, then read by anyone. */
@@ -64,6 +65,8 @@ struct seq {
     uint32_t prompt_length;
     uint32_t id_max; // prompt and answer end here: max_tokens or the context
     enum wire_priority priority;
+    uint64_t tenant; // who is to have its fair part, and how large that is
+    uint32_t tenant_weight;
     uint64_t deadline_ns;          // to be admitted by; 0: none
     struct wire_sampling sampling; // its bias list lies behind this struct, as the salts do
     const struct wire_salt *salts; // [salt_count], ascending
@@ -87,10 +90,13 @@ struct seq {
                             // admissions, and what it got by waiting for a twin, do not count
     bool secluded;          // shares no blocks any more: its salt was forgotten
     uint32_t admissions;    // 1 + preemptions survived
+    uint64_t turn;          // order of first admissions; 0 before it
+    uint32_t paid;          // known ids that its tenant has paid for (queue.h)
+    struct queue_account *account; // of its tenant, while it waits or runs
     struct kv_table table;
     struct lookup *lookup; // for drafts, while it runs (speculate.h); NULL: none
     struct sampler_counts counts;
-    struct seq *next; // the batch's waiting room
+    struct seq *next; // its line in the waiting room
 };
 
 /* A sequence for a checked submit (service does: ids in the vocabulary, lengths in order, sampling valid),
@@ -114,7 +120,7 @@ uint32_t seq_emitted(const struct seq *seq);
 struct kv_path seq_path(const struct seq *seq);
 /* NULL: any. */
 bool seq_has_salt(const struct seq *seq, const uint64_t *salt);
-/* Who goes first where two cannot: the more urgent class, then the earlier arrival. */
+/* Who goes first where two that run cannot: the more urgent class, then who was admitted first. */
 bool seq_before(const struct seq *a, const struct seq *b);
 
 #endif

@@ -222,8 +222,7 @@ struct world {
     size_t drafts;
     size_t accepted; // drafts
     struct pace pace;
-    uint64_t last_admitted[BATCH_CLASSES]; // ticket
-    bool relatives;                        // they share blocks
+    bool relatives; // they share blocks
 };
 
 static void forget(struct world *world, struct seq *seq)
@@ -322,11 +321,10 @@ static void a_step(struct world *world)
         if (decoding[i]) assert_true(slices == 1 || seq->state == SEQ_WAITING);
         if (admissions[i] == 0 && seq->admissions == 1) {
             assert_true(slices == 1 || world->relatives);
-            uint64_t *last = &world->last_admitted[seq->priority];
-            if (seq->ticket > *last) *last = seq->ticket;
             for (size_t other = 0; other < world->alive_count; other++) {
                 const struct seq *waiting = world->alive[other];
-                if (waiting->state == SEQ_WAITING) assert_true(seq_before(seq, waiting));
+                if (waiting->state != SEQ_WAITING || waiting->priority != seq->priority) continue;
+                if (waiting->tenant == seq->tenant) assert_true(waiting->ticket > seq->ticket);
             }
         }
     }
@@ -352,6 +350,7 @@ static void a_move(struct world *world)
         enum wire_priority priority = (enum wire_priority)rand_below(&world->rand, 3);
         struct seq *seq = world->relatives ? given_relative(prompt, answer, priority, &world->rand)
                                            : given_seq(prompt, answer, priority, 0);
+        seq->tenant = rand_below(&world->rand, 3);
         if (batch_add(world->batch, seq) == ERR_OK)
             world->alive[world->alive_count++] = seq;
         else
