@@ -25,9 +25,9 @@
  * was served as urgent would starve in the lesser class, and who comes new would be lifted to one who waits there.
  *
  * Bounds. Newcomers find ERR_BUSY beyond `requests_max` sequences or `tokens_max` ids; a sequence that is larger alone
- * is taken while nobody waits. The preempted come back in any case. There are `tenants_max` accounts; one on which nobody
- * waits or runs may be taken for another tenant, the one that has rested for longest first. When all are in use, further
- * tenants share one more account, each paying by its own weight.
+ * is taken while nobody waits. The preempted come back in any case. There are `tenants_max` accounts; one on which
+ * nobody waits or runs may be taken for another tenant, the one that has rested for longest first. When all are in use,
+ * further tenants share one more account, each paying by its own weight.
  *
  * Thread: the engine's. Nothing is allocated after queue_new(); finding the next looks at every line of one class. */
 #ifndef NODE_ENGINE_QUEUE_H

@@ -6,6 +6,7 @@
 #include "node/service/flights.h"
 #include "node/service/intake.h"
 #include "node/service/peers.h"
+#include "node/service/places.h"
 
 #include "wire/link.h"
 
@@ -23,9 +24,7 @@
 enum {
     EVENTS_MAX = 1024,                                       // link events that can wait
     ARENA_SIZE = WIRE_IDS_MAX * sizeof(int32_t) + (1 << 20), // arrays of one decoded message
-    FLUSH_MS = 500,
-    RETRY_MS_MIN = 50,
-    RETRY_MS_MAX = 10000
+    FLUSH_MS = 500
 };
 
 struct service {
@@ -41,6 +40,7 @@ struct service {
 
     struct flights flights;
     uint64_t next_ticket;
+    struct places places;
     struct engine_load load;
     struct cached *cached;
     bool draining;    // nothing new comes in
@@ -128,13 +128,10 @@ static void refuse(struct service *service, uint64_t link, const struct wire_sub
     answer_refused(service->links, link, submit, err);
 }
 
-/* When what waits now will have been prefilled, as far as one can tell. */
 static uint32_t retry_ms(const struct service *service)
 {
-    float rate = service->load.prefill_rate;
-    float wait_ms = rate > 0 ? (float)service->load.waiting_tokens / rate * 1000 : 0;
-    if (wait_ms < RETRY_MS_MIN) return RETRY_MS_MIN;
-    return wait_ms < RETRY_MS_MAX ? (uint32_t)wait_ms : RETRY_MS_MAX;
+    const struct engine_load *load = &service->load;
+    return places_retry_ms(&service->places, load->waiting_tokens, load->prefill_rate);
 }
 
 /* What a scheduler says. */
@@ -172,6 +169,7 @@ static void take_submit(struct service *service, struct peer *peer,
         seq_free(seq);
         return;
     }
+    if (service->flights.count == 0) places_begin(&service->places, clock_now_ns());
     flights_add(&service->flights, seq);
     peer->held++;
     engine_submit(service->options.engine, seq);
@@ -299,6 +297,7 @@ static void end_flight(struct service *service, struct seq *seq)
         answer_busy(service->links, seq->link, &seq->key, retry_ms(service));
     else if (seq->cut != SEQ_CUT_GONE)
         answer_end(service->links, seq);
+    if (seq->err != ERR_BUSY) places_end(&service->places, clock_now_ns());
     flights_remove(&service->flights, seq);
     seq_free(seq);
 }
