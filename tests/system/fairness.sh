@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# One tenant floods a node, another asks for a little: by their tokens they share it, by their weights, and the urgent class
+# goes first. Two places in an echo node; everybody always has someone waiting.
+. "$(dirname "$0")/lib.sh"
+mkdir -p "$state/run" "$state/log"
+free_port
+url=http://127.0.0.1:$port
+
+cat >"$state/keys.json" <<'KEYS'
+[{"key": "the-key-that-floods", "id": "flood", "tenant": "flood"},
+ {"key": "the-key-of-a-few", "id": "few", "tenant": "few"},
+ {"key": "the-key-of-weight", "id": "heavy", "tenant": "heavy", "weight": 3},
+ {"key": "the-key-of-an-admin", "id": "admin", "admin": true},
+ {"key": "the-key-in-a-hurry", "id": "hurry", "tenant": "hurry", "priority": "interactive"}]
+KEYS
+setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
+    --redis-port $((port + 200)) --keys "$state/keys.json" >"$state/log/scheduler-1.log" 2>&1 </dev/null &
+echo $! >"$state/run/scheduler-1.pid"
+setsid "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))" \
+    --echo-delay-ms 3 --sequences 2 >"$state/log/node-1.log" 2>&1 </dev/null &
+echo $! >"$state/run/node-1.pid"
+ready() { curl -sf -o /dev/null --max-time 2 "$url/ready"; }
+check "ready" eventually 10 ready
+
+load() { # load KEY CONCURRENCY SECONDS: into $state/KEY.json. Each time new prompts: cached ones would be free
+    "$bin/qiao-load" --url "$url" --key "$1" --concurrency "$2" --duration "$3" --no-stream --prompt-tokens 8-8 \
+        --max-tokens 16-16 --seed $RANDOM --json "$state/$1.json" >/dev/null 2>"$state/$1.err"
+}
+figure() { # figure KEY EXPRESSION of its JSON, j
+    python3 -c "import json, sys; j = json.load(open(sys.argv[1])); print(round($2))" "$state/$1.json"
+}
+drawn() { curl -s -H "Authorization: Bearer the-key-of-an-admin" "$url/metrics" | awk '/^qiao_completion_tokens_total/ {sum += $2} END {print sum + 0}'; }
+beside_flood() { # beside_flood KEY CONCURRENCY: what it has of what the flood has meanwhile, in percent
+    local before after own flood
+    load the-key-that-floods 40 6 &
+    flood=$!
+    sleep 0.5
+    before=$(drawn)
+    load "$1" "$2" 4
+    after=$(drawn)
+    own=$(figure "$1" "j['tokens']['completion']")
+    wait $flood
+    echo $((100 * own / (after - before - own)))
+}
+
+share=$(beside_flood the-key-of-a-few 8)
+check "who asks for 8 at once has as much as who asks for 40: $share %" test "$share" -ge 75 -a "$share" -le 130
+share=$(beside_flood the-key-of-weight 12)
+check "with a weight of 3 it has three times as much: $share %" test "$share" -ge 200 -a "$share" -le 400
+beside_flood the-key-in-a-hurry 1 >/dev/null
+flood=$(figure the-key-that-floods "j['whole_answer_ms']['p50']")
+hurry=$(figure the-key-in-a-hurry "j['whole_answer_ms']['p90']")
+check "who is in a hurry waits for a place, not for the flood: $hurry ms, not $flood" test "$hurry" -le $((flood / 4))
