@@ -21,8 +21,9 @@ struct line {
 struct queue_account {
     struct line lines[QUEUE_CLASSES];
     uint64_t tenant;
-    uint32_t seqs; // that wait or run
-    bool named;    // `tenant` is one, and the account is in its bucket
+    uint64_t tokens; // known ids of those that wait
+    uint32_t seqs;   // that wait or run
+    bool named;      // `tenant` is one, and the account is in its bucket
     struct queue_account *same_bucket;
     struct queue_account *older; // of those that rest
     struct queue_account *newer;
@@ -111,15 +112,26 @@ static void name_account(struct queue *queue, struct queue_account *account, uin
     *bucket = account;
 }
 
-static struct queue_account *account_of(struct queue *queue, uint64_t tenant)
+static struct queue_account *find_account(const struct queue *queue, uint64_t tenant)
 {
     struct queue_account *account = *bucket_of(queue, tenant);
     while (account && account->tenant != tenant)
         account = account->same_bucket;
+    return account;
+}
+
+static struct queue_account *shared_account(const struct queue *queue)
+{
+    return &queue->accounts[queue->limits.tenants_max];
+}
+
+static struct queue_account *account_of(struct queue *queue, uint64_t tenant)
+{
+    struct queue_account *account = find_account(queue, tenant);
     if (account && account->seqs > 0) return account;
     bool known = account != NULL;
     if (!known) account = queue->oldest;
-    if (!account) return &queue->accounts[queue->limits.tenants_max];
+    if (!account) return shared_account(queue);
     end_rest(queue, account);
     if (!known) name_account(queue, account, tenant);
     return account;
@@ -195,6 +207,7 @@ static void wait_in_line(struct queue *queue, struct seq *seq)
     class->count++;
     queue->count++;
     queue->tokens += seq->id_count;
+    seq->account->tokens += seq->id_count;
 }
 
 static void stop_waiting(struct queue *queue, struct seq *seq)
@@ -211,6 +224,18 @@ static void stop_waiting(struct queue *queue, struct seq *seq)
     class->count--;
     queue->count--;
     queue->tokens -= seq->id_count;
+    seq->account->tokens -= seq->id_count;
+}
+
+/* Is there room for its ids, and has its tenant not had its part of the room? */
+static bool fits(const struct queue *queue, const struct seq *seq)
+{
+    if (queue->count == 0) return true;
+    if (queue->tokens > queue->limits.tokens_max) return false;
+    uint64_t free = queue->limits.tokens_max - queue->tokens;
+    const struct queue_account *account = find_account(queue, seq->tenant);
+    if (!account && !queue->oldest) account = shared_account(queue);
+    return seq->id_count <= free && (!account || account->tokens / QUEUE_PART < free);
 }
 
 enum err queue_add(struct queue *queue, struct seq *seq)
@@ -219,9 +244,7 @@ enum err queue_add(struct queue *queue, struct seq *seq)
         return err_note(ERR_BUSY, "the waiting room is full (%" PRIu32 " requests)",
                         queue->limits.requests_max);
     }
-    bool fits = queue->tokens <= queue->limits.tokens_max &&
-                seq->id_count <= queue->limits.tokens_max - queue->tokens;
-    if (queue->count > 0 && !fits) {
+    if (!fits(queue, seq)) {
         return err_note(ERR_BUSY, "the waiting room is full (%" PRIu64 " tokens)",
                         queue->limits.tokens_max);
     }

@@ -25,7 +25,8 @@
  * was served as urgent would starve in the lesser class, and who comes new would be lifted to one who waits there.
  *
  * Bounds. Newcomers find ERR_BUSY beyond `requests_max` sequences or `tokens_max` ids; a sequence that is larger alone
- * is taken while nobody waits. The preempted come back in any case. There are `tenants_max` accounts; one on which
+ * is taken while nobody waits. A tenant that has QUEUE_PART times as many ids waiting as are free finds ERR_BUSY too: one
+ * alone does not fill the room, and who comes with little finds a place. The preempted come back in any case. There are `tenants_max` accounts; one on which
  * nobody waits or runs may be taken for another tenant, the one that has rested for longest first. When all are in use,
  * further tenants share one more account, each paying by its own weight.
  *
@@ -46,6 +47,7 @@ enum {
     QUEUE_OUTPUT = 2,
     QUEUE_PATIENCE = 4096, // cost served to more urgent classes
     QUEUE_SHARE = 16,
+    QUEUE_PART = 8, // times the free tokens: what one tenant may have waiting
     QUEUE_TENANTS = 1024
 };
 

@@ -52,3 +52,13 @@ void flights_each(const struct flights *flights, void (*fn)(void *argument, stru
             fn(argument, seq);
     }
 }
+
+size_t flights_of(const struct flights *flights, uint64_t tenant)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < FLIGHTS_BUCKETS; i++) {
+        for (const struct seq *seq = flights->buckets[i]; seq; seq = seq->chain)
+            count += seq->tenant == tenant;
+    }
+    return count;
+}

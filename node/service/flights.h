@@ -25,6 +25,8 @@ void flights_add(struct flights *flights, struct seq *seq);
 /* NULL: none. */
 struct seq *flights_find(const struct flights *flights, uint64_t link, const struct wire_key *key);
 void flights_remove(struct flights *flights, struct seq *seq);
+/* How many are of this tenant: looks at each. */
+size_t flights_of(const struct flights *flights, uint64_t tenant);
 /* Calls fn for each; fn must not add or remove. */
 void flights_each(const struct flights *flights, void (*fn)(void *argument, struct seq *seq),
                   void *argument);

@@ -17,6 +17,11 @@ void places_end(struct places *places, uint64_t now_ns)
         places->every_ms += (ms - places->every_ms) / PLACES_ENDS;
 }
 
+bool places_admit(size_t held, size_t unused)
+{
+    return held / PLACES_PART < unused;
+}
+
 uint32_t places_retry_ms(const struct places *places, uint64_t waiting_tokens, float prefill_rate)
 {
     float ms = prefill_rate > 0 ? (float)waiting_tokens / prefill_rate * 1000 : 0;

@@ -142,6 +142,16 @@ static void cut(struct service *service, struct seq *seq, enum seq_cut why)
     if (seq->cut != SEQ_CUT_GONE) seq->cut = why;
 }
 
+static bool has_place(const struct service *service, const struct peer *peer, uint64_t tenant)
+{
+    size_t held = service->flights.count;
+    size_t most = service->options.requests_max;
+    if (service->draining || peer->held >= service->options.hello.credits || held >= most)
+        return false;
+    return places_admit(held, most - held) || // whosever they are
+           places_admit(flights_of(&service->flights, tenant), most - held);
+}
+
 static void take_submit(struct service *service, struct peer *peer,
                         const struct wire_submit *submit)
 {
@@ -156,8 +166,7 @@ static void take_submit(struct service *service, struct peer *peer,
         refuse(service, link, submit, err);
         return;
     }
-    if (service->draining || peer->held >= service->options.hello.credits ||
-        service->flights.count >= service->options.requests_max) {
+    if (!has_place(service, peer, submit->tenant)) {
         answer_busy(service->links, link, &submit->key, retry_ms(service));
         return;
     }

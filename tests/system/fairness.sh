@@ -16,15 +16,18 @@ KEYS
 setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
     --redis-port $((port + 200)) --keys "$state/keys.json" >"$state/log/scheduler-1.log" 2>&1 </dev/null &
 echo $! >"$state/run/scheduler-1.pid"
-setsid "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))" \
-    --echo-delay-ms 3 --sequences 2 >"$state/log/node-1.log" 2>&1 </dev/null &
-echo $! >"$state/run/node-1.pid"
+node() { # node REQUESTS
+    setsid "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))" \
+        --echo-delay-ms 3 --sequences 2 --requests "$1" >>"$state/log/node-1.log" 2>&1 </dev/null &
+    echo $! >"$state/run/node-1.pid"
+}
+node 256
 ready() { curl -sf -o /dev/null --max-time 2 "$url/ready"; }
 check "ready" eventually 10 ready
 
 load() { # load KEY CONCURRENCY SECONDS: into $state/KEY.json. Each time new prompts: cached ones would be free
     "$bin/qiao-load" --url "$url" --key "$1" --concurrency "$2" --duration "$3" --no-stream --prompt-tokens 8-8 \
-        --max-tokens 16-16 --seed $RANDOM --json "$state/$1.json" >/dev/null 2>"$state/$1.err"
+        --max-tokens 16-16 --seed $RANDOM --json "$state/$1.json" >/dev/null 2>"$state/$1.err" || true # it says when some failed
 }
 figure() { # figure KEY EXPRESSION of its JSON, j
     python3 -c "import json, sys; j = json.load(open(sys.argv[1])); print(round($2))" "$state/$1.json"
@@ -51,3 +54,13 @@ beside_flood the-key-in-a-hurry 1 >/dev/null
 flood=$(figure the-key-that-floods "j['whole_answer_ms']['p50']")
 hurry=$(figure the-key-in-a-hurry "j['whole_answer_ms']['p90']")
 check "who is in a hurry waits for a place, not for the flood: $hurry ms, not $flood" test "$hurry" -le $((flood / 4))
+
+kill -TERM "$(pid_of node-1)"
+eventually 10 bash -c "! kill -0 $(pid_of node-1) 2>/dev/null"
+node 40
+check "ready with a small room" eventually 10 ready
+beside_flood the-key-of-a-few 3 >/dev/null
+refused=$(figure the-key-that-floods "j['requests']['failed']")
+failed=$(figure the-key-of-a-few "j['requests']['failed']")
+check "a flood of 40 beyond its part of 40 places is refused ($refused times)" test "$refused" -gt 0
+check "and nobody else" test "$failed" = 0

@@ -304,6 +304,28 @@ static void a_full_room_refuses_newcomers_alone(void **state)
     empty(queue);
 }
 
+static void a_tenant_alone_does_not_fill_the_room(void **state)
+{
+    (void)state;
+    struct queue_limits limits = {.requests_max = 1000, .tokens_max = 900};
+    struct queue *queue = queue_new(&limits);
+    struct seq *seq;
+    while (seq = given_seq(ANN, 1, WIRE_DEFAULT, 10, 1), queue_add(queue, seq) == ERR_OK)
+        ;
+    seq_free(seq);
+    assert_int_equal(queue_tokens(queue), 800);
+    for (int i = 0; i < 5; i++)
+        comes(queue, BEN, 10);
+    struct seq *first = queue_first(queue);
+    runs(queue, first);
+    goes(queue, first);
+    seq = given_seq(ANN, 1, WIRE_DEFAULT, 10, 1);
+    assert_int_equal(queue_add(queue, seq), ERR_BUSY); // what is free is for others
+    seq_free(seq);
+    comes(queue, CAT, 10);
+    empty(queue);
+}
+
 static void the_longest_idle_tenant_makes_place_for_a_new_one(void **state)
 {
     (void)state;
@@ -734,6 +756,7 @@ int main(void)
         cmocka_unit_test(only_who_was_never_admitted_is_late),
         cmocka_unit_test(the_preempted_come_back_to_the_front_and_pay_once),
         cmocka_unit_test(a_full_room_refuses_newcomers_alone),
+        cmocka_unit_test(a_tenant_alone_does_not_fill_the_room),
         cmocka_unit_test(the_longest_idle_tenant_makes_place_for_a_new_one),
         cmocka_unit_test(tenants_beyond_the_table_share_a_line),
         cmocka_unit_test(an_urgent_class_goes_first_and_no_class_starves),
