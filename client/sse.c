@@ -18,22 +18,40 @@ void sse_fini(struct sse *sse)
 
 static void end_event(struct sse *sse)
 {
+    memcpy(sse->last_id, sse->coming_id, sizeof sse->last_id);
     if (sse->has_data) sse->event(sse->argument, buf_text(&sse->data), sse->data.size);
     sse->has_data = false;
     buf_clear(&sse->data);
 }
 
+/* Where the value of the line `name` begins, or NULL when it is another line. `name` ends in ':'. */
+static const char *value_of(const struct buf *line, const char *name)
+{
+    size_t size = strlen(name);
+    if (line->size < size || memcmp(line->data, name, size) != 0) return NULL;
+    return line->data + size + (line->size > size && line->data[size] == ' ');
+}
+
+/* A NUL in an id makes it none (the standard says so); an id that we cannot keep is none either. */
+static void take_id(struct sse *sse, const char *value, size_t size)
+{
+    if (size > SSE_ID_MAX || memchr(value, '\0', size)) return;
+    memcpy(sse->coming_id, value, size);
+    sse->coming_id[size] = '\0';
+}
+
 static void end_line(struct sse *sse)
 {
-    const char *line = buf_text(&sse->line);
-    size_t size = sse->line.size;
-    if (size == 0) {
+    const struct buf *line = &sse->line;
+    const char *value;
+    if (line->size == 0) {
         end_event(sse);
-    } else if (size >= 5 && memcmp(line, "data:", 5) == 0) {
-        size_t skip = size > 5 && line[5] == ' ' ? 6 : 5;
+    } else if ((value = value_of(line, "data:")) != NULL) {
         if (sse->has_data) buf_add_byte(&sse->data, '\n');
-        buf_add(&sse->data, line + skip, size - skip);
+        buf_add(&sse->data, value, (size_t)(line->data + line->size - value));
         sse->has_data = true;
+    } else if ((value = value_of(line, "id:")) != NULL) {
+        take_id(sse, value, (size_t)(line->data + line->size - value));
     }
     buf_clear(&sse->line);
 }

@@ -6,9 +6,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/rand.h"
 
 #include <event2/event.h>
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -18,7 +20,7 @@ struct drive;
 struct slot {
     struct drive *drive;
     struct stream *stream;
-    size_t target;
+    uint64_t number; // of its latest request
     struct slot *next;
 };
 
@@ -33,7 +35,8 @@ struct drive {
     size_t in_flight;
     size_t pausing; // closed loop: requests that wait for DRIVE_PAUSE_MS
     uint64_t issued;
-    bool closed; // no request begins any more
+    uint64_t run; // in the Idempotency-Keys, so that no run is answered with another's answers
+    bool closed;  // no request begins any more
     struct arrivals arrivals;
     uint64_t next_ns; // of the open loop, on the clock
     struct event *arrival, *pause, *end, *tick, *interrupt, *terminate;
@@ -76,7 +79,6 @@ static struct slot *take_slot(struct drive *drive, size_t target)
     }
     for (size_t i = 0; !slot && i < drive->settings->target_count; i++)
         slot = take_idle(drive, i);
-    if (slot) slot->target = target;
     return slot;
 }
 
@@ -96,7 +98,12 @@ static void issue(struct drive *drive, uint64_t intended_ns)
     drive->in_flight++;
     buf_clear(&drive->json);
     plan_write(settings->plan, number, &drive->json);
-    stream_start(slot->stream, &settings->targets[target], &drive->json, intended_ns);
+    struct stream_order order = {
+        .target = target, .json = &drive->json, .intended_ns = intended_ns};
+    snprintf(order.idempotency_key, sizeof order.idempotency_key,
+             "qiao-load-%016" PRIx64 "-%" PRIu64, drive->run, number);
+    slot->number = number;
+    stream_start(slot->stream, &order);
 }
 
 static void on_done(void *argument, const struct outcome *outcome)
@@ -104,9 +111,11 @@ static void on_done(void *argument, const struct outcome *outcome)
     struct slot *slot = argument;
     struct drive *drive = slot->drive;
     drive->in_flight--;
-    slot->next = drive->idle[slot->target];
-    drive->idle[slot->target] = slot;
+    size_t target = stream_target(slot->stream);
+    slot->next = drive->idle[target];
+    drive->idle[target] = slot;
     tally_outcome(drive->tally, outcome);
+    if (drive->settings->answers) report_answer(drive->settings->answers, slot->number, outcome);
     bool open = drive->settings->rate > 0;
     if (!open && may_issue(drive)) {
         if (outcome->kind[0] == '\0') {
@@ -232,12 +241,17 @@ static void fini(struct drive *drive)
 enum err drive_run(const struct drive_settings *settings, struct tally *tally)
 {
     must(settings->target_count > 0 && settings->limit > 0);
-    struct drive drive = {.settings = settings, .tally = tally};
+    struct drive drive = {.settings = settings, .tally = tally, .run = rand_entropy()};
     TRY(make_loop(&drive));
     drive.rules = (struct stream_rules){.base = drive.base,
+                                        .targets = settings->targets,
+                                        .target_count = settings->target_count,
                                         .key = settings->key,
                                         .timeout_ns = settings->timeout_ns,
+                                        .retries = settings->retries,
+                                        .retry_refused = settings->retry_refused,
                                         .stream = settings->plan->stream,
+                                        .digested = settings->answers != NULL,
                                         .tally = tally,
                                         .done = on_done};
     drive.slots = mem_new(settings->limit, sizeof *drive.slots);

@@ -4,7 +4,10 @@
  * failure it begins DRIVE_PAUSE_MS later, so that a dead server is not hammered. Open loop:
  * requests begin at the instants of a Poisson process, whatever the server does, and their latency
  * counts from that instant (no coordinated omission); an arrival that finds `limit` requests under
- * way is counted as the error "overrun". */
+ * way is counted as the error "overrun".
+ *
+ * Requests go to the targets in turn; what a stream does when one is not there: client/load/stream.h.
+ * Idempotency-Keys are "qiao-load-RUN-NUMBER", RUN drawn anew in every run. */
 #ifndef CLIENT_LOAD_DRIVE_H
 #define CLIENT_LOAD_DRIVE_H
 
@@ -13,6 +16,7 @@
 #include "client/load/tally.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 enum {
     DRIVE_PAUSE_MS = 100
@@ -28,7 +32,10 @@ struct drive_settings {
     uint64_t duration_ns; // 0: no limit
     uint64_t requests;    // 0: no limit
     uint64_t timeout_ns;
-    bool progress; // a line on stderr, once a second
+    uint64_t retries;   // of one request
+    bool retry_refused; // also of 429 and 503 with Retry-After
+    FILE *answers;      // NULL; else gets a line for each request that ended: report_answer()
+    bool progress;      // a line on stderr, once a second
 };
 
 /* Run until the last request ended, or until SIGINT or SIGTERM. ERR_IO when the loop cannot be

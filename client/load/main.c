@@ -104,6 +104,8 @@ static enum err read_plan(const struct load_conf *conf, struct plan *plan)
     if (strpbrk(conf->key, "\r\n"))
         return err_note(ERR_INVALID, "--key: a line end is not allowed");
     if (conf->url.count == 0) return err_note(ERR_INVALID, "--url: one URL at least");
+    if (conf->retry && conf->retries == 0)
+        return err_note(ERR_INVALID, "--retry: --retries is 0; say how often it may be");
     json_t *name = json_string(conf->model);
     json_decref(name);
     return name ? ERR_OK : err_note(ERR_INVALID, "--model: the name is not UTF-8");
@@ -139,6 +141,22 @@ static enum err show(const struct load_conf *conf, const struct tally *tally,
     return err;
 }
 
+static enum err open_answers(const struct load_conf *conf, FILE **out)
+{
+    if (!*conf->answers) return ERR_OK;
+    *out = fopen(conf->answers, "w");
+    if (*out) return ERR_OK;
+    return err_note(ERR_IO, "%s: cannot be written: %s", conf->answers, strerror(errno));
+}
+
+static enum err close_answers(const struct load_conf *conf, FILE *answers)
+{
+    if (!answers) return ERR_OK;
+    bool whole = ferror(answers) == 0;
+    if (fclose(answers) == 0 && whole) return ERR_OK;
+    return err_note(ERR_IO, "%s: was not written to its end", conf->answers);
+}
+
 /* The run itself; `targets` has a place for each URL. *model is made here when it is NULL. */
 static enum err load(const struct load_conf *conf, struct plan *plan, struct target *targets,
                      char **model, struct tally *tally)
@@ -151,6 +169,8 @@ static enum err load(const struct load_conf *conf, struct plan *plan, struct tar
         TRY(probe(conf, conf->url.items[i], model));
     }
     plan->model = *model;
+    FILE *answers = NULL;
+    TRY(open_answers(conf, &answers));
     struct drive_settings settings = {.plan = plan,
                                       .targets = targets,
                                       .target_count = conf->url.count,
@@ -160,8 +180,13 @@ static enum err load(const struct load_conf *conf, struct plan *plan, struct tar
                                       .duration_ns = nanoseconds(duration_s),
                                       .requests = conf->requests,
                                       .timeout_ns = nanoseconds(conf->timeout),
+                                      .retries = conf->retries,
+                                      .retry_refused = conf->retry,
+                                      .answers = answers,
                                       .progress = isatty(STDERR_FILENO)};
-    TRY(drive_run(&settings, tally));
+    enum err err = drive_run(&settings, tally);
+    enum err closed = close_answers(conf, answers);
+    if (err || closed) return err ? err : closed;
     struct report_about about = {.model = *model,
                                  .rate = conf->rate,
                                  .limit = limit,

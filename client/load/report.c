@@ -44,6 +44,11 @@ void report_table(struct buf *out, const struct tally *tally, const struct repor
     if (tally->without_usage)
         buf_addf(out, "           %" PRIu64 " answers told no usage\n", tally->without_usage);
     if (tally->reconnects) buf_addf(out, "reconnects %" PRIu64 "\n", tally->reconnects);
+    if (tally->retries + tally->resumes + tally->refusals > 0)
+        buf_addf(out,
+                 "again      %" PRIu64 " retried elsewhere, %" PRIu64 " resumed, %" PRIu64
+                 " after a refusal\n",
+                 tally->retries, tally->resumes, tally->refusals);
     buf_addf(out, "\n%-16s %10s %10s %10s %10s %10s %10s\n", "ms", "p50", "p90", "p99", "max",
              "mean", "count");
     add_row(out, "first token", &tally->first);
@@ -82,10 +87,11 @@ void report_json(struct buf *out, const struct tally *tally, const struct report
         about->rate, "limit", (json_int_t)about->limit, "model", about->model, "seed",
         (json_int_t)about->seed, "stream", about->stream, "elapsed_s", elapsed_s);
     json_t *requests = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:f}", "started", (json_int_t)tally->started, "answered",
-        (json_int_t)tally->answered, "failed", (json_int_t)tally->failed, "given_up",
-        (json_int_t)tally->in_flight, "reconnects", (json_int_t)tally->reconnects, "answered_per_s",
-        (double)tally->answered / elapsed_s);
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "started", (json_int_t)tally->started,
+        "answered", (json_int_t)tally->answered, "failed", (json_int_t)tally->failed, "given_up",
+        (json_int_t)tally->in_flight, "reconnects", (json_int_t)tally->reconnects, "retries",
+        (json_int_t)tally->retries, "resumes", (json_int_t)tally->resumes, "refusals_retried",
+        (json_int_t)tally->refusals, "answered_per_s", (double)tally->answered / elapsed_s);
     json_t *tokens = json_pack(
         "{s:I, s:I, s:I, s:f, s:I, s:I}", "prompt", (json_int_t)tally->prompt_tokens, "cached",
         (json_int_t)tally->cached_tokens, "completion", (json_int_t)tally->completion_tokens,
@@ -103,6 +109,17 @@ void report_json(struct buf *out, const struct tally *tally, const struct report
     must(json_dump_callback(root, add_bytes, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0);
     buf_add_byte(out, '\n');
     json_decref(root);
+}
+
+void report_answer(FILE *out, uint64_t number, const struct outcome *outcome)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    if (outcome->kind[0])
+        fprintf(out, "%" PRIu64 " failed %s\n", number, outcome->kind);
+    else
+        fprintf(out, "%" PRIu64 " ok %s %" PRIu64 " %s\n", number,
+                outcome->finish[0] ? outcome->finish : "-", outcome->completion_tokens,
+                digest_text(&outcome->digest, digest));
 }
 
 void report_progress(FILE *out, const struct tally *tally, uint64_t now_ns, uint64_t in_flight)

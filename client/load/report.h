@@ -21,6 +21,9 @@ struct report_about {
 
 void report_table(struct buf *out, const struct tally *tally, const struct report_about *about);
 void report_json(struct buf *out, const struct tally *tally, const struct report_about *about);
+/* A line about one answer, for comparing runs: "NUMBER ok FINISH TOKENS DIGEST" with the digest of its content, or
+ * "NUMBER failed KIND". */
+void report_answer(FILE *out, uint64_t number, const struct outcome *outcome);
 /* Rewrites the terminal's line. */
 void report_progress(FILE *out, const struct tally *tally, uint64_t now_ns, uint64_t in_flight);
 

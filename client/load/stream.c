@@ -1,7 +1,6 @@
 #include "client/load/stream.h"
 
-#include "client/response.h"
-#include "client/sse.h"
+#include "client/load/reading.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -10,7 +9,6 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <jansson.h>
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -21,22 +19,18 @@
 struct stream {
     const struct stream_rules *rules;
     void *argument;
-    const struct target *target;
+    size_t target;
     struct bufferevent *connection; // NULL: none
     struct event *deadline;
+    struct event *again; // the next sending, or the end of one that could not even be begun
     bool busy;
     bool connected;
-    bool kept;   // an answer came on this connection before
-    bool failed; // the connection could not even be begun; the deadline, now at once, tells it
-    struct buf request; // kept until the answer begins, for sending it again
-    struct response response;
-    struct sse sse;
-    struct buf body;
-    bool ended;           // "[DONE]" came
-    enum err failure;     // of a body callback
-    uint64_t now_ns;      // when the bytes at hand came
-    uint64_t previous_ns; // the content event before
-    struct outcome outcome;
+    bool kept;        // an answer came on this connection before
+    bool unbegun;     // connecting failed at once; `again` tells it from the loop
+    uint64_t retries; // of this request
+    char idempotency_key[STREAM_KEY_SIZE];
+    struct buf json; // the request's body, for sending it again
+    struct reading reading;
 };
 
 enum err target_resolve(struct target *out, const char *url)
@@ -55,7 +49,14 @@ enum err target_resolve(struct target *out, const char *url)
     return ERR_OK;
 }
 
-// ---- how a request ends ------------------------------------------------------------------------
+static void set_timer(struct event *timer, uint64_t wait_ns)
+{
+    struct timeval wait = {.tv_sec = (time_t)(wait_ns / CLOCK_SECOND),
+                           .tv_usec = (suseconds_t)(wait_ns % CLOCK_SECOND / 1000)};
+    event_add(timer, &wait);
+}
+
+// ---- how a request ends, or is sent again ------------------------------------------------------
 
 static void disconnect(struct stream *stream)
 {
@@ -68,116 +69,68 @@ static void disconnect(struct stream *stream)
 /* The last thing that a callback does: done() may have started the next request. */
 static void finish(struct stream *stream, const char *kind, bool keep)
 {
-    struct outcome outcome = stream->outcome;
+    struct outcome outcome = stream->reading.outcome;
     outcome.end_ns = clock_now_ns();
     // An error that the server told about is worth more than how its connection ended.
     if (!outcome.kind[0]) snprintf(outcome.kind, sizeof outcome.kind, "%s", kind);
     event_del(stream->deadline);
+    event_del(stream->again);
     if (!keep) disconnect(stream);
     stream->kept = keep;
     stream->busy = false;
     stream->rules->done(stream->argument, &outcome);
 }
 
-/* "http 503 overloaded": the code is the server's text, so only what a name is made of is taken. */
-static void note_error(struct outcome *outcome, const char *prefix, const char *json, size_t size)
+/* How long to wait before the next sending: not at all while there are schedulers that were not asked yet. */
+static uint64_t pause_ns(const struct stream *stream)
 {
-    char code[40] = "";
-    json_t *root = json_loadb(json, size, 0, NULL);
-    const char *text = json_string_value(json_object_get(json_object_get(root, "error"), "code"));
-    if (text) snprintf(code, sizeof code, " %.38s", text);
-    size_t whole = 1 + strspn(code + (*code != 0), "abcdefghijklmnopqrstuvwxyz"
-                                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
-    code[*code ? whole : 0] = '\0';
-    snprintf(outcome->kind, sizeof outcome->kind, "%s%s", prefix, code);
-    json_decref(root);
+    uint64_t round = stream->retries / stream->rules->target_count;
+    if (stream->retries % stream->rules->target_count != 0) return 0;
+    uint64_t pause_ms = round <= 5 ? (uint64_t)STREAM_PAUSE_MS << (round - 1) : STREAM_PAUSE_MS_MAX;
+    return (pause_ms < STREAM_PAUSE_MS_MAX ? pause_ms : STREAM_PAUSE_MS_MAX) * CLOCK_MS;
 }
 
-static void read_usage(struct outcome *outcome, const json_t *usage)
+/* Ask the next scheduler, `least_ns` from now at the soonest, if it may be asked. */
+static bool send_again(struct stream *stream, uint64_t *counter, uint64_t least_ns)
 {
-    if (!json_is_object(usage)) return;
-    const json_t *details = json_object_get(usage, "prompt_tokens_details");
-    json_int_t counts[] = {json_integer_value(json_object_get(usage, "prompt_tokens")),
-                           json_integer_value(json_object_get(details, "cached_tokens")),
-                           json_integer_value(json_object_get(usage, "completion_tokens"))};
-    for (size_t i = 0; i < 3; i++)
-        if (counts[i] < 0 || counts[i] > UINT32_MAX) return;
-    outcome->has_usage = true;
-    outcome->prompt_tokens = (uint64_t)counts[0];
-    outcome->cached_tokens = (uint64_t)counts[1];
-    outcome->completion_tokens = (uint64_t)counts[2];
+    if (stream->retries >= stream->rules->retries) return false;
+    stream->retries++;
+    ++*counter;
+    disconnect(stream);
+    stream->target = (stream->target + 1) % stream->rules->target_count;
+    uint64_t wait_ns = pause_ns(stream);
+    set_timer(stream->again, wait_ns > least_ns ? wait_ns : least_ns);
+    return true;
 }
 
-/* The response is whole: what kind of answer was it? */
-static const char *judge(struct stream *stream)
-{
-    struct outcome *outcome = &stream->outcome;
-    const char *body = buf_text(&stream->body);
-    if (stream->response.status / 100 != 2) {
-        char prefix[16];
-        snprintf(prefix, sizeof prefix, "http %d", stream->response.status);
-        note_error(outcome, prefix, body, stream->body.size);
-        return "";
-    }
-    if (stream->rules->stream) {
-        if (!stream->response.event_stream) return "bad answer";
-        return stream->ended ? "" : "broken";
-    }
-    json_t *root = json_loadb(body, stream->body.size, JSON_ALLOW_NUL, NULL); // a model may say it
-    bool good = json_array_size(json_object_get(root, "choices")) > 0;
-    read_usage(outcome, json_object_get(root, "usage"));
-    json_decref(root);
-    return good ? "" : "bad answer";
-}
-
-// ---- the answer's bytes ------------------------------------------------------------------------
-
-static void note_content(struct stream *stream)
+/* The connection ended before the answer did. */
+static void lose(struct stream *stream, const char *kind)
 {
     struct tally *tally = stream->rules->tally;
-    tally->content_events++;
-    if (stream->outcome.first_ns == 0)
-        stream->outcome.first_ns = stream->now_ns;
-    else
-        histogram_add(&tally->gap, stream->now_ns - stream->previous_ns);
-    stream->previous_ns = stream->now_ns;
+    uint64_t *counter = reading_is_blank(&stream->reading) ? &tally->retries : &tally->resumes;
+    if (reading_can_go_on(&stream->reading) && send_again(stream, counter, 0)) return;
+    finish(stream, kind, false);
 }
 
-static void on_event(void *argument, const char *data, size_t size)
+/* The answer is whole. */
+static void conclude(struct stream *stream, bool keep)
 {
-    struct stream *stream = argument;
-    if (strcmp(data, "[DONE]") == 0) {
-        stream->ended = true;
+    const struct response *response = &stream->reading.response;
+    bool refused = (response->status == 429 || response->status == 503) && response->retry_after;
+    if (refused && stream->rules->retry_refused &&
+        send_again(stream, &stream->rules->tally->refusals, response->retry_after * CLOCK_SECOND))
         return;
-    }
-    json_t *root = json_loadb(data, size, JSON_ALLOW_NUL, NULL);
-    if (!json_is_object(root)) stream->failure = err_note(ERR_FORMAT, "an event is not JSON");
-    if (json_object_get(root, "error")) note_error(&stream->outcome, "stream", data, size);
-    const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
-    const json_t *content = json_object_get(json_object_get(choice, "delta"), "content");
-    if (json_string_length(content) > 0) note_content(stream);
-    read_usage(&stream->outcome, json_object_get(root, "usage"));
-    json_decref(root);
+    finish(stream, reading_judge(&stream->reading), keep);
 }
 
-static void on_body(void *argument, const char *bytes, size_t size)
-{
-    struct stream *stream = argument;
-    if (stream->failure) return;
-    bool events = stream->rules->stream && stream->response.event_stream &&
-                  stream->response.status / 100 == 2;
-    if (events)
-        stream->failure = sse_push(&stream->sse, bytes, size);
-    else
-        buf_add(&stream->body, bytes, size);
-    if (stream->body.overflow) stream->failure = err_note(ERR_TOO_LARGE, "a large answer");
-}
+// ---- the connection ----------------------------------------------------------------------------
 
 static void on_read(struct bufferevent *connection, void *argument)
 {
     struct stream *stream = argument;
+    struct reading *reading = &stream->reading;
     struct evbuffer *input = bufferevent_get_input(connection);
-    stream->now_ns = clock_now_ns();
+    uint64_t now_ns = clock_now_ns();
     if (!stream->busy) { // bytes that nobody asked for
         disconnect(stream);
         return;
@@ -186,29 +139,15 @@ static void on_read(struct bufferevent *connection, void *argument)
     int got;
     while ((got = evbuffer_remove(input, bytes, sizeof bytes)) > 0) {
         size_t used = 0;
-        if (response_push(&stream->response, bytes, (size_t)got, &used) || stream->failure) {
+        if (reading_push(reading, bytes, (size_t)got, now_ns, &used)) {
             finish(stream, "bad answer", false);
             return;
         }
-        if (stream->response.state != RESPONSE_END) continue;
-        bool keep =
-            stream->response.keep_alive && used == (size_t)got && evbuffer_get_length(input) == 0;
-        finish(stream, judge(stream), keep);
+        if (reading->response.state != RESPONSE_END) continue;
+        conclude(stream, reading->response.keep_alive && used == (size_t)got &&
+                             evbuffer_get_length(input) == 0);
         return;
     }
-}
-
-// ---- the connection ----------------------------------------------------------------------------
-
-static void begin_answer(struct stream *stream)
-{
-    response_fini(&stream->response);
-    sse_fini(&stream->sse);
-    buf_clear(&stream->body);
-    response_init(&stream->response, on_body, stream);
-    sse_init(&stream->sse, on_event, stream);
-    stream->ended = false;
-    stream->failure = ERR_OK;
 }
 
 static void connect_and_send(struct stream *stream);
@@ -216,83 +155,101 @@ static void connect_and_send(struct stream *stream);
 static void on_change(struct bufferevent *connection, short what, void *argument)
 {
     struct stream *stream = argument;
+    struct reading *reading = &stream->reading;
     if (what & BEV_EVENT_CONNECTED) {
         int on = 1;
         setsockopt(bufferevent_getfd(connection), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         stream->connected = true;
         return;
     }
-    bool nothing_came = stream->response.state == RESPONSE_STATUS && stream->response.status == 0 &&
-                        stream->response.line.size == 0;
     if (!stream->busy) {
         disconnect(stream);
     } else if (!stream->connected) {
-        finish(stream, "connect", false);
-    } else if (stream->kept && nothing_came) {
+        lose(stream, "connect");
+    } else if (stream->kept && reading_is_blank(reading)) {
         disconnect(stream);
         stream->rules->tally->reconnects++;
         connect_and_send(stream);
-    } else if (what & BEV_EVENT_EOF && response_close(&stream->response) == ERR_OK) {
-        finish(stream, judge(stream), false);
+    } else if (reading->ended ||
+               (what & BEV_EVENT_EOF && response_close(&reading->response) == ERR_OK)) {
+        conclude(stream, false);
     } else {
-        finish(stream, "broken", false);
+        lose(stream, "broken");
     }
 }
 
-/* The deadline of the request, or at once after a connection that could not be begun. */
 static void on_deadline(evutil_socket_t socket, short what, void *argument)
 {
     (void)socket, (void)what;
-    struct stream *stream = argument;
-    finish(stream, stream->failed ? "connect" : "timeout", false);
+    finish(argument, "timeout", false);
 }
 
-static void set_deadline(struct stream *stream, uint64_t wait_ns)
+static void on_again(evutil_socket_t socket, short what, void *argument)
 {
-    struct timeval wait = {.tv_sec = (time_t)(wait_ns / CLOCK_SECOND),
-                           .tv_usec = (suseconds_t)(wait_ns % CLOCK_SECOND / 1000)};
-    event_add(stream->deadline, &wait);
+    (void)socket, (void)what;
+    struct stream *stream = argument;
+    bool unbegun = stream->unbegun;
+    stream->unbegun = false;
+    if (unbegun)
+        lose(stream, "connect");
+    else
+        connect_and_send(stream);
+}
+
+static bool connect_to(struct stream *stream, const struct target *target)
+{
+    stream->connection = bufferevent_socket_new(stream->rules->base, -1, BEV_OPT_CLOSE_ON_FREE);
+    must(stream->connection);
+    bufferevent_setcb(stream->connection, on_read, NULL, on_change, stream);
+    bufferevent_enable(stream->connection, EV_READ | EV_WRITE);
+    struct sockaddr_storage where = target->where; // libevent's parameter is not const
+    return bufferevent_socket_connect(stream->connection, (struct sockaddr *)&where,
+                                      (int)target->where_size) == 0;
 }
 
 static void connect_and_send(struct stream *stream)
 {
-    if (!stream->connection) {
-        const struct target *target = stream->target;
-        stream->connection = bufferevent_socket_new(stream->rules->base, -1, BEV_OPT_CLOSE_ON_FREE);
-        must(stream->connection);
-        bufferevent_setcb(stream->connection, on_read, NULL, on_change, stream);
-        bufferevent_enable(stream->connection, EV_READ | EV_WRITE);
-        struct sockaddr_storage where = target->where; // libevent's parameter is not const
-        if (bufferevent_socket_connect(stream->connection, (struct sockaddr *)&where,
-                                       (int)target->where_size) != 0) {
-            stream->failed = true;
-            set_deadline(stream, 0);
-            return;
-        }
+    const struct stream_rules *rules = stream->rules;
+    const struct target *target = &rules->targets[stream->target];
+    reading_begin(&stream->reading);
+    if (!stream->connection && !connect_to(stream, target)) {
+        stream->unbegun = true;
+        set_timer(stream->again, 0);
+        return;
     }
-    bufferevent_write(stream->connection, stream->request.data, stream->request.size);
+    struct buf head = {0};
+    buf_addf(&head, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s:%s\r\n", target->address.host,
+             target->address.port);
+    if (rules->key) buf_addf(&head, "Authorization: Bearer %s\r\n", rules->key);
+    if (rules->retries) buf_addf(&head, "Idempotency-Key: %s\r\n", stream->idempotency_key);
+    if (stream->reading.last_id[0])
+        buf_addf(&head, "Last-Event-ID: %s\r\n", stream->reading.last_id);
+    buf_addf(&head, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+             stream->json.size);
+    bufferevent_write(stream->connection, head.data, head.size);
+    bufferevent_write(stream->connection, stream->json.data, stream->json.size);
+    buf_fini(&head);
 }
 
-void stream_start(struct stream *stream, const struct target *target, const struct buf *json,
-                  uint64_t intended_ns)
+void stream_start(struct stream *stream, const struct stream_order *order)
 {
-    must(!stream->busy);
-    if (stream->target != target) disconnect(stream);
-    stream->target = target;
+    must(!stream->busy && order->target < stream->rules->target_count);
+    if (stream->target != order->target) disconnect(stream);
+    stream->target = order->target;
     stream->busy = true;
-    stream->failed = false;
-    stream->outcome = (struct outcome){.intended_ns = intended_ns, .sent_ns = clock_now_ns()};
-    begin_answer(stream);
-    buf_clear(&stream->request);
-    buf_addf(&stream->request, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s:%s\r\n",
-             target->address.host, target->address.port);
-    if (stream->rules->key)
-        buf_addf(&stream->request, "Authorization: Bearer %s\r\n", stream->rules->key);
-    buf_addf(&stream->request, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-             json->size);
-    buf_add(&stream->request, json->data, json->size);
-    set_deadline(stream, stream->rules->timeout_ns);
+    stream->unbegun = false;
+    stream->retries = 0;
+    memcpy(stream->idempotency_key, order->idempotency_key, sizeof stream->idempotency_key);
+    buf_clear(&stream->json);
+    buf_add(&stream->json, order->json->data, order->json->size);
+    reading_start(&stream->reading, order->intended_ns, clock_now_ns());
+    set_timer(stream->deadline, stream->rules->timeout_ns);
     connect_and_send(stream);
+}
+
+size_t stream_target(const struct stream *stream)
+{
+    return stream->target;
 }
 
 struct stream *stream_new(const struct stream_rules *rules, void *argument)
@@ -300,9 +257,12 @@ struct stream *stream_new(const struct stream_rules *rules, void *argument)
     struct stream *stream = mem_new(1, sizeof *stream);
     stream->rules = rules;
     stream->argument = argument;
-    stream->body.limit = STREAM_BODY_MAX;
+    stream->reading.stream = rules->stream;
+    stream->reading.digested = rules->digested;
+    stream->reading.tally = rules->tally;
     stream->deadline = evtimer_new(rules->base, on_deadline, stream);
-    must(stream->deadline);
+    stream->again = evtimer_new(rules->base, on_again, stream);
+    must(stream->deadline && stream->again);
     return stream;
 }
 
@@ -311,9 +271,8 @@ void stream_free(struct stream *stream)
     if (!stream) return;
     disconnect(stream);
     event_free(stream->deadline);
-    response_fini(&stream->response);
-    sse_fini(&stream->sse);
-    buf_fini(&stream->body);
-    buf_fini(&stream->request);
+    event_free(stream->again);
+    reading_fini(&stream->reading);
+    buf_fini(&stream->json);
     mem_free(stream);
 }

@@ -4,6 +4,8 @@
 
 #include "client/load/histogram.h"
 
+#include "base/digest.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +22,8 @@ struct outcome {
     uint64_t sent_ns;           // when it did
     uint64_t first_ns;          // the first content event; 0: none came
     uint64_t end_ns;
+    char finish[16];      // the reason of its end, as the answer says it; "": it does not
+    struct digest digest; // of its content, where it is wanted; zero: it has none
     bool has_usage;
     uint64_t prompt_tokens, cached_tokens, completion_tokens;
 };
@@ -38,6 +42,9 @@ struct tally {
     uint64_t content_events; // of all streams
     uint64_t without_usage;  // answers that told no token counts
     uint64_t reconnects;     // requests sent again: the kept connection was closed just then
+    uint64_t retries;  // requests sent again elsewhere: no connection, or it broke without a byte
+    uint64_t resumes;  // answers that broke and were gone on with
+    uint64_t refusals; // requests sent again after 429 or 503 with Retry-After
     uint64_t prompt_tokens, cached_tokens, completion_tokens;
     struct histogram first; // intended start to first content event
     struct histogram gap;   // between content events of a stream

@@ -112,6 +112,11 @@ void fake_server_stop(struct fake_server *server)
     pthread_mutex_destroy(&server->lock);
 }
 
+void fake_server_leave(struct fake_server *server)
+{
+    shutdown(server->listener, SHUT_RDWR);
+}
+
 size_t fake_server_count(struct fake_server *server)
 {
     pthread_mutex_lock(&server->lock);
@@ -147,6 +152,16 @@ void fake_event(int socket, const char *data)
     struct buf chunk = {0};
     buf_addf(&chunk, "%zx\r\ndata: %s\n\n\r\n", strlen(data) + 8, data);
     fake_send(socket, chunk.data);
+    buf_fini(&chunk);
+}
+
+void fake_numbered_event(int socket, int id, const char *data)
+{
+    struct buf event = {0}, chunk = {0};
+    buf_addf(&event, "id: %d\ndata: %s\n\n", id, data);
+    buf_addf(&chunk, "%zx\r\n%s\r\n", event.size, event.data);
+    fake_send(socket, chunk.data);
+    buf_fini(&event);
     buf_fini(&chunk);
 }
 

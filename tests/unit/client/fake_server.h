@@ -38,6 +38,8 @@ struct fake_server {
 /* Listens on a free port; `url` tells which. The struct stays where it is until the stop. */
 void fake_server_start(struct fake_server *server, fake_answer_fn *answer, void *argument);
 void fake_server_stop(struct fake_server *server);
+/* Answers no new connection any more: they are refused. */
+void fake_server_leave(struct fake_server *server);
 /* Connections that came since the start. */
 size_t fake_server_count(struct fake_server *server);
 /* A port of the loopback at which nobody listens, as a URL. */
@@ -47,6 +49,7 @@ void fake_send(int socket, const char *text);
 /* The head of an event stream in chunks, one event, and the end of the chunks. */
 void fake_begin_events(int socket);
 void fake_event(int socket, const char *data);
+void fake_numbered_event(int socket, int id, const char *data);
 void fake_end_events(int socket);
 /* A sized JSON answer. */
 void fake_json(int socket, const char *status, const char *json);

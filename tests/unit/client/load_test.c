@@ -15,11 +15,44 @@
 struct scheduler {
     atomic_int chats;
     atomic_int models;
-    int refuse_every; // 0: never
-    bool close_after; // each answer, without saying so: a kept connection breaks
-    bool silent;      // chats are never answered
-    bool cut;         // streams end in the middle
+    int refuse_every;    // 0: never
+    bool close_after;    // each answer, without saying so: a kept connection breaks
+    bool silent;         // chats are never answered
+    bool cut;            // streams end in the middle
+    bool leaves;         // once it has named its models it refuses connections
+    bool mute;           // chats end without a byte
+    int cut_behind;      // streams have ids, and end behind this one; 0: they have none
+    const char *refusal; // the status of every second chat
+    struct fake_server *server;
+    char key[80];     // the latest Idempotency-Key; "": none
+    char last_id[16]; // the latest Last-Event-ID
 };
+
+/* The header's value out of a request's head; "" when it is not there. */
+static void copy_header(const char *head, const char *name, char *out, size_t size)
+{
+    const char *at = strstr(head, name);
+    if (at) at += strlen(name);
+    snprintf(out, size, "%.*s", at ? (int)strcspn(at, "\r") : 0, at ? at : "");
+}
+
+/* Five events with ids; those up to `after` were sent before, by whomever. */
+static void numbered_answer(int socket, int after, int cut_behind)
+{
+    static const char *const events[] = {
+        "{\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}",
+        "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}",
+        "{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}",
+        "{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}",
+        "{\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":2}}"};
+    fake_begin_events(socket);
+    for (int id = after + 1; id <= 5; id++) {
+        fake_numbered_event(socket, id, events[id - 1]);
+        if (id == cut_behind) return;
+    }
+    fake_event(socket, "[DONE]");
+    fake_end_events(socket);
+}
 
 static void stream_answer(int socket, bool cut)
 {
@@ -40,6 +73,7 @@ static bool answer(void *argument, int socket, const struct fake_request *reques
     struct scheduler *scheduler = argument;
     if (strncmp(request->head, "GET /v1/models ", 15) == 0) {
         scheduler->models++;
+        if (scheduler->leaves) fake_server_leave(scheduler->server);
         fake_json(socket, "200 OK", "{\"data\":[{\"id\":\"tiny\"},{\"id\":\"other\"}]}");
         return true;
     }
@@ -47,6 +81,14 @@ static bool answer(void *argument, int socket, const struct fake_request *reques
     bool right = strncmp(request->head, "POST /v1/chat/completions ", 26) == 0 &&
                  strstr(request->head, "Authorization: Bearer sk-test") &&
                  strstr(request->body, "\"model\":\"tiny\"");
+    copy_header(request->head, "\r\nIdempotency-Key: ", scheduler->key, sizeof scheduler->key);
+    copy_header(request->head, "\r\nLast-Event-ID: ", scheduler->last_id,
+                sizeof scheduler->last_id);
+    if (scheduler->mute) return false;
+    if (scheduler->cut_behind) {
+        numbered_answer(socket, (int)strtol(scheduler->last_id, NULL, 10), scheduler->cut_behind);
+        return false;
+    }
     if (!right) {
         fake_json(socket, "400 Bad Request", "{\"error\":{\"code\":\"invalid_request\"}}");
     } else if (scheduler->silent) {
@@ -54,6 +96,8 @@ static bool answer(void *argument, int socket, const struct fake_request *reques
         while (recv(socket, &byte, 1, 0) > 0)
             ;
         return false;
+    } else if (scheduler->refusal && number % 2 == 1) {
+        fake_json(socket, scheduler->refusal, "{\"error\":{\"code\":\"overloaded\"}}");
     } else if (scheduler->refuse_every && number % scheduler->refuse_every == 0) {
         fake_json(socket, "503 Service Unavailable",
                   "{\"error\":{\"code\":\"overloaded\",\"message\":\"full\"}}");
@@ -244,6 +288,127 @@ static void a_cut_stream_is_broken_and_a_lost_kept_connection_is_not(void **stat
     fake_server_stop(&server);
 }
 
+/* Two schedulers, the second one good; what `flags` ask is asked of both in turn. */
+static int run_with_two(struct scheduler *schedulers, const char *const *flags, size_t count,
+                        json_t **json)
+{
+    struct fake_server servers[2];
+    const char *all[24] = {"--key", "sk-test",         "--model", "tiny",   "--concurrency",
+                           "1",     "--prompt-tokens", "5",       "--json", "-"};
+    char both[160];
+    for (int i = 0; i < 2; i++) {
+        schedulers[i].server = &servers[i];
+        fake_server_start(&servers[i], answer, &schedulers[i]);
+    }
+    snprintf(both, sizeof both, "--url=%s,%s", servers[0].url, servers[1].url);
+    all[10] = both;
+    assert_true(count <= 12);
+    memcpy(all + 11, flags, count * sizeof *flags);
+    int code = run(all, 11 + count, NULL, json);
+    for (int i = 0; i < 2; i++)
+        fake_server_stop(&servers[i]);
+    return code;
+}
+
+#define RUN_WITH_TWO(schedulers, json, ...)                 \
+    run_with_two(schedulers, (const char *[]){__VA_ARGS__}, \
+                 sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), json)
+
+static void a_refused_connection_is_tried_at_the_next_url_and_is_no_failure(void **state)
+{
+    (void)state;
+    struct scheduler schedulers[2] = {{.leaves = true}, {0}};
+    json_t *json = NULL;
+    assert_int_equal(RUN_WITH_TWO(schedulers, &json, "--requests", "10"), 0);
+    assert_int_equal(number(json, "requests", "answered"), 10);
+    assert_int_equal(number(json, "requests", "retries"), 5);
+    assert_int_equal(number(json, "requests", "resumes"), 0);
+    assert_int_equal(schedulers[0].chats, 0);
+    assert_int_equal(schedulers[1].chats, 10);
+    json_decref(json);
+}
+
+static void a_connection_that_breaks_without_a_byte_is_tried_elsewhere_under_the_same_key(
+    void **state)
+{
+    (void)state;
+    struct scheduler schedulers[2] = {{.mute = true}, {0}};
+    json_t *json = NULL;
+    assert_int_equal(RUN_WITH_TWO(schedulers, &json, "--requests", "1"), 0);
+    assert_int_equal(number(json, "requests", "retries"), 1);
+    assert_int_equal(strncmp(schedulers[0].key, "qiao-load-", 10), 0);
+    assert_string_equal(schedulers[0].key, schedulers[1].key);
+    assert_string_equal(schedulers[1].last_id, "");
+    json_decref(json);
+}
+
+static void a_stream_that_breaks_goes_on_behind_its_last_event_elsewhere(void **state)
+{
+    (void)state;
+    char files[2][64] = {"/tmp/qiao-load-XXXXXX", "/tmp/qiao-load-XXXXXX"}, lines[2][128] = {{0}};
+    for (int i = 0; i < 2; i++) { // broken, then whole
+        struct scheduler schedulers[2] = {{.cut_behind = i ? 99 : 2}, {.cut_behind = 99}};
+        json_t *json = NULL;
+        close(mkstemp(files[i]));
+        assert_int_equal(RUN_WITH_TWO(schedulers, &json, "--requests", "1", "--answers", files[i]),
+                         0);
+        assert_int_equal(number(json, "requests", "resumes"), i ? 0 : 1);
+        assert_int_equal(number(json, "requests", "retries"), 0);
+        assert_int_equal(number(json, "tokens", "content_events"), 2);
+        assert_int_equal(number(json, "between_tokens_ms", "count"), 1);
+        assert_int_equal(number(json, "tokens", "completion"), 2);
+        assert_string_equal(schedulers[1].key, i ? "" : schedulers[0].key);
+        assert_string_equal(schedulers[1].last_id, i ? "" : "2");
+        json_decref(json);
+        FILE *file = fopen(files[i], "r");
+        assert_non_null(fgets(lines[i], sizeof lines[i], file));
+        fclose(file);
+        unlink(files[i]);
+    }
+    assert_int_equal(strncmp(lines[0], "0 ok stop 2 ", 12), 0);
+    assert_string_equal(lines[0], lines[1]);
+}
+
+static void retries_are_bounded_and_without_them_there_is_no_key(void **state)
+{
+    (void)state;
+    struct scheduler schedulers[2] = {{.mute = true}, {.mute = true}};
+    json_t *json = NULL;
+    assert_int_equal(RUN_WITH_TWO(schedulers, &json, "--requests", "1", "--retries", "3"), 1);
+    assert_int_equal(number(json, "errors", "broken"), 1);
+    assert_int_equal(number(json, "requests", "retries"), 3);
+    assert_int_equal(schedulers[0].chats + schedulers[1].chats, 4);
+    json_decref(json);
+    schedulers[0].chats = schedulers[1].chats = 0;
+    assert_int_equal(RUN_WITH_TWO(schedulers, &json, "--requests", "1", "--retries", "0"), 1);
+    assert_int_equal(schedulers[0].chats + schedulers[1].chats, 1);
+    assert_string_equal(schedulers[0].key, "");
+    json_decref(json);
+}
+
+static void a_refusal_is_an_error_until_retry_says_otherwise_and_then_its_wait_is_measured(
+    void **state)
+{
+    (void)state;
+    struct scheduler scheduler = {.refusal = "503 Service Unavailable\r\nRetry-After: 1"};
+    struct fake_server server;
+    json_t *json = NULL;
+    fake_server_start(&server, answer, &scheduler);
+    assert_int_equal(RUN(NULL, &json, "--url", server.url, "--key", "sk-test", "--requests", "2",
+                         "--concurrency", "1", "--prompt-tokens", "5", "--json", "-"),
+                     1);
+    assert_int_equal(number(json, "errors", "http 503 overloaded"), 1);
+    json_decref(json);
+    assert_int_equal(RUN(NULL, &json, "--url", server.url, "--key", "sk-test", "--requests", "1",
+                         "--concurrency", "1", "--prompt-tokens", "5", "--retry", "--json", "-"),
+                     0);
+    assert_int_equal(number(json, "requests", "refusals_retried"), 1);
+    assert_true(real(json, "whole_answer_ms", "p50") >= 990);
+    assert_true(real(json, "first_token_ms", "p50") >= 990);
+    json_decref(json);
+    fake_server_stop(&server);
+}
+
 static void an_interrupt_ends_the_run_and_shows_what_was_measured(void **state)
 {
     (void)state;
@@ -270,6 +435,7 @@ static void wrong_settings_and_closed_ports_exit_with_two(void **state)
     assert_int_equal(RUN(NULL, NULL, "--url", "ftp://x"), 2);
     assert_int_equal(RUN(NULL, NULL, "--prompt-tokens", "9-5"), 2);
     assert_int_equal(RUN(NULL, NULL, "--language", "xx"), 2);
+    assert_int_equal(RUN(NULL, NULL, "--retry", "--retries", "0"), 2);
     assert_int_equal(RUN(NULL, NULL, "word"), 2);
     assert_int_equal(RUN(NULL, NULL, "--help"), 0);
 }
@@ -282,6 +448,13 @@ int main(void)
         cmocka_unit_test(two_schedulers_share_an_open_loop_of_whole_answers),
         cmocka_unit_test(an_arrival_beyond_the_bound_is_an_overrun_and_silence_a_timeout),
         cmocka_unit_test(a_cut_stream_is_broken_and_a_lost_kept_connection_is_not),
+        cmocka_unit_test(a_refused_connection_is_tried_at_the_next_url_and_is_no_failure),
+        cmocka_unit_test(
+            a_connection_that_breaks_without_a_byte_is_tried_elsewhere_under_the_same_key),
+        cmocka_unit_test(a_stream_that_breaks_goes_on_behind_its_last_event_elsewhere),
+        cmocka_unit_test(retries_are_bounded_and_without_them_there_is_no_key),
+        cmocka_unit_test(
+            a_refusal_is_an_error_until_retry_says_otherwise_and_then_its_wait_is_measured),
         cmocka_unit_test(an_interrupt_ends_the_run_and_shows_what_was_measured),
         cmocka_unit_test(wrong_settings_and_closed_ports_exit_with_two),
     };

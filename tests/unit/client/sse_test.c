@@ -64,6 +64,44 @@ static void comments_and_other_fields_are_skipped(void **state)
     check("event: x\n\ndatas: a\n\nDATA: b\n\n: data: c\n\n", "");
 }
 
+static void ignore(void *argument, const char *data, size_t size)
+{
+    (void)argument, (void)data, (void)size;
+}
+
+static void check_last_id(const char *bytes, size_t size, const char *id)
+{
+    for (size_t cut = 0; cut <= size; cut++) {
+        struct sse sse;
+        sse_init(&sse, ignore, NULL);
+        assert_int_equal(sse_push(&sse, bytes, cut), ERR_OK);
+        assert_int_equal(sse_push(&sse, bytes + cut, size - cut), ERR_OK);
+        assert_string_equal(sse.last_id, id);
+        sse_fini(&sse);
+    }
+}
+
+static void the_id_of_the_latest_whole_event_is_remembered(void **state)
+{
+    (void)state;
+    const char whole[] = "id: 7\ndata: a\n\n";
+    check_last_id(whole, strlen(whole), "7");
+    const char kept[] = "id:7\ndata: a\n\ndata: b\n\n"; // it stays until another comes
+    check_last_id(kept, strlen(kept), "7");
+    const char broken[] =
+        "id: 7\ndata: a\n\nid: 8\ndata: b\n"; // whoever resumes wants the 8th again
+    check_last_id(broken, strlen(broken), "7");
+    const char nul[] = "id: 7\n\nid: 8\0\n\n";
+    check_last_id(nul, sizeof nul - 1, "7");
+    const char none[] = "data: a\n\nids: 4\n\n";
+    check_last_id(none, strlen(none), "");
+    const char longest[] =
+        "id: 1234567890123456789012345678901234567890123456789012345678901234\n\n"
+        "id: 12345678901234567890123456789012345678901234567890123456789012345\n\n";
+    check_last_id(longest, strlen(longest),
+                  "1234567890123456789012345678901234567890123456789012345678901234");
+}
+
 static void an_event_has_a_greatest_size(void **state)
 {
     (void)state;
@@ -95,6 +133,7 @@ int main(void)
         cmocka_unit_test(events_end_at_an_empty_line_of_any_kind),
         cmocka_unit_test(data_lines_are_joined_and_one_space_is_dropped),
         cmocka_unit_test(comments_and_other_fields_are_skipped),
+        cmocka_unit_test(the_id_of_the_latest_whole_event_is_remembered),
         cmocka_unit_test(an_event_has_a_greatest_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
