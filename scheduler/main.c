@@ -5,6 +5,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/program.h"
 #include "scheduler/settings.h"
+#include "scheduler/state/peers.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -23,16 +24,17 @@ struct run {
     uint64_t drain_until_ns;
 };
 
-/* After SIGTERM: look until the running answers have ended, or their time is up. */
+/* After SIGTERM: look until every answer has left, or their time is up. */
 static void on_drain(evutil_socket_t fd, short what, void *argument)
 {
     struct run *run = argument;
     struct door *door = &run->program.door;
-    size_t left = http_stats(door->http)->requests;
+    const struct http_stats *left = http_stats(door->http);
+    bool clear = http_is_closed(door->http) && left->connections == 0;
     (void)fd;
     (void)what;
-    if (left > 0 && clock_now_ns() < run->drain_until_ns) return;
-    log_info("stop", "answers_cut=%zu", left);
+    if (!clear && clock_now_ns() < run->drain_until_ns) return;
+    log_info("stop", "answers_cut=%zu", left->requests);
     event_base_loopbreak(door->base);
 }
 
@@ -49,6 +51,7 @@ static void on_signal(evutil_socket_t number, short what, void *argument)
     log_info("draining", "signal=%d requests=%zu", (int)number, http_stats(door->http)->requests);
     door->draining = true;
     run->drain_until_ns = clock_now_ns() + run->program.settings.drain_ms * CLOCK_MS;
+    peers_leave(run->program.peers);
     http_drain(door->http);
     event_add(run->drain, &period);
 }

@@ -90,7 +90,7 @@ def load(flags, url, words, requests, seed):
     """qiao-load's figures."""
     command = [flags.bin / "qiao-load", "--url", url, "--concurrency", min(CLIENTS, requests), "--requests", requests,
                "--prompt-tokens", words, "--max-tokens", ANSWER if requests > 1 else 1, "--language", "en", "--temperature", 0,
-               "--seed", seed, "--timeout", PATIENCE, "--json", "-"]
+               "--seed", seed, "--timeout", PATIENCE, "--retries", 0, "--json", "-"]
     return json.loads(engine.run(command))
 
 

@@ -467,7 +467,6 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
         err = urgency_read(&c->urgency, c->ask.root, c->context.key, door->settings->deadline_ms);
     if (!err && c->ask.session) err = session_check_id(c->ask.session, strlen(c->ask.session));
     if (!err) err = choose_model(c, &code);
-    if (!err && door->draining) err = err_note(ERR_UNAVAILABLE, "this scheduler is shutting down");
     if (err) {
         fail_with(c, &(struct http_error){
                          .err = err, .message = err_text(), .param = json_param(), .code = code});

@@ -29,7 +29,9 @@
 
 enum {
     INPUT_SLACK = 64 << 10, // of a connection's input beyond the body's limit
-    UNSENT_BURSTS = 16      // so many times the bound may wait while the client still reads
+    UNSENT_BURSTS = 16,     // so many times the bound may wait while the client still reads
+    DRAIN_MS = 10,          // between two looks of a drain
+    DRAIN_LOOKS_MAX = 50    // at a queue of the kernel's that never gets empty
 };
 
 /* A client's connection. Born in make_bufferevent() when evhttp accepts, tied to evhttp's own
@@ -43,6 +45,7 @@ struct connection {
     struct connection *next, *previous;
     uint64_t idle_since_ns;
     int fd;
+    bool begun;   // bytes of a request have come that is not whole yet
     bool busy;    // from a request's arrival until its answer has left
     bool foreign; // evhttp has queued bytes of its own
     bool refused; // it was told so by a page: it may still be sending
@@ -52,7 +55,7 @@ struct http {
     struct http_options options;
     struct evhttp *evhttp;
     struct evhttp_bound_socket *listener;
-    struct event *sweep;
+    struct event *sweep, *drain;
     struct connection *connections;
     struct connection **by_fd; // [fd_count]
     size_t fd_count;
@@ -61,6 +64,8 @@ struct http {
     uint16_t port;
     bool writing; // the bytes that are being queued are ours, not evhttp's
     bool draining;
+    unsigned drain_looks;
+    uint64_t drain_ns; // since when
 };
 
 struct http_request {
@@ -101,6 +106,13 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
     event_active(connection->later, EV_TIMEOUT, 0);
 }
 
+static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *argument)
+{
+    struct connection *connection = argument;
+    (void)input;
+    if (info->n_added > 0) connection->begun = true;
+}
+
 static void free_connection(struct connection *connection)
 {
     struct http *http = connection->http;
@@ -112,6 +124,7 @@ static void free_connection(struct connection *connection)
     if (connection->fd >= 0) http->by_fd[connection->fd] = NULL;
     http->stats.connections--;
     evbuffer_remove_cb(bufferevent_get_output(connection->bev), on_output, connection);
+    evbuffer_remove_cb(bufferevent_get_input(connection->bev), on_input, connection);
     event_free(connection->later);
     bufferevent_decref(connection->bev);
     mem_free(connection);
@@ -217,7 +230,8 @@ static struct bufferevent *make_bufferevent(struct event_base *base, void *argum
     http->connections = connection;
     http->stats.connections++;
     bufferevent_incref(bev);
-    must(evbuffer_add_cb(bufferevent_get_output(bev), on_output, connection) != NULL);
+    must(evbuffer_add_cb(bufferevent_get_output(bev), on_output, connection) != NULL &&
+         evbuffer_add_cb(bufferevent_get_input(bev), on_input, connection) != NULL);
     event_active(connection->later, EV_TIMEOUT, 0);
     return bev;
 }
@@ -232,10 +246,44 @@ static void on_sweep(evutil_socket_t fd, short what, void *argument)
     (void)what;
     for (struct connection *connection = http->connections, *next; connection; connection = next) {
         next = connection->next;
-        bool over = now_ns - connection->idle_since_ns > limit_ns || http->draining;
+        bool over = now_ns - connection->idle_since_ns > limit_ns;
         if (connection->evcon && !connection->busy && over)
             evhttp_connection_free(connection->evcon);
     }
+}
+
+static bool is_somebody_waiting(struct http *http)
+{
+    struct pollfd queue = {.fd = evhttp_bound_socket_get_fd(http->listener), .events = POLLIN};
+    return poll(&queue, 1, 0) == 1;
+}
+
+static void close_idle(struct http *http, uint64_t now_ns)
+{
+    for (struct connection *connection = http->connections, *next; connection; connection = next) {
+        next = connection->next;
+        uint64_t since_ns =
+            connection->idle_since_ns > http->drain_ns ? connection->idle_since_ns : http->drain_ns;
+        bool over = now_ns - since_ns > HTTP_DRAIN_IDLE_MS * CLOCK_MS;
+        if (connection->evcon && !connection->busy && !connection->begun && over)
+            evhttp_connection_free(connection->evcon);
+    }
+}
+
+/* The first look comes a turn of the loop after http_drain(): evhttp has then accepted all that stood in the
+ * queue when the turn began. */
+static void on_drain(evutil_socket_t fd, short what, void *argument)
+{
+    struct http *http = argument;
+    struct timeval period = {.tv_usec = DRAIN_MS * 1000};
+    (void)fd;
+    (void)what;
+    if (http->listener && (!is_somebody_waiting(http) || ++http->drain_looks > DRAIN_LOOKS_MAX)) {
+        evhttp_del_accept_socket(http->evhttp, http->listener);
+        http->listener = NULL;
+    }
+    if (!http->listener) close_idle(http, clock_now_ns());
+    event_add(http->drain, &period);
 }
 
 static bool is_good_id(const char *text)
@@ -252,6 +300,7 @@ static void on_complete(struct evhttp_request *ev, void *argument)
     struct timeval timeout = client_timeout(connection->http);
     (void)ev;
     connection->busy = false;
+    connection->begun = evbuffer_get_length(bufferevent_get_input(connection->bev)) > 0;
     connection->idle_since_ns = clock_now_ns();
     bufferevent_set_timeouts(connection->bev, &timeout, &timeout);
 }
@@ -509,7 +558,8 @@ enum err http_new(struct http **out, const struct http_options *options)
     struct timeval second = {.tv_sec = 1};
     http->lingers = lingers_new(options->base);
     http->sweep = event_new(options->base, -1, EV_PERSIST, on_sweep, http);
-    must(http->sweep && event_add(http->sweep, &second) == 0);
+    http->drain = event_new(options->base, -1, 0, on_drain, http);
+    must(http->sweep && http->drain && event_add(http->sweep, &second) == 0);
     *out = http;
     return ERR_OK;
 }
@@ -518,6 +568,7 @@ void http_free(struct http *http)
 {
     if (!http) return;
     event_free(http->sweep);
+    event_free(http->drain);
     while (http->connections && http->connections->evcon)
         evhttp_connection_free(http->connections->evcon);
     evhttp_free(http->evhttp);
@@ -535,9 +586,16 @@ uint16_t http_port(const struct http *http)
 
 void http_drain(struct http *http)
 {
-    if (http->listener) evhttp_del_accept_socket(http->evhttp, http->listener);
-    http->listener = NULL;
+    struct timeval now = {0};
+    if (http->draining) return;
     http->draining = true;
+    http->drain_ns = clock_now_ns();
+    event_add(http->drain, &now);
+}
+
+bool http_is_closed(const struct http *http)
+{
+    return !http->listener;
 }
 
 const struct http_stats *http_stats(const struct http *http)

@@ -30,7 +30,8 @@ struct http_request;
 
 enum {
     HTTP_HEADERS_MAX = 32 << 10, // bytes of request line and headers
-    HTTP_ID_MAX = 64             // bytes of an x-request-id
+    HTTP_ID_MAX = 64,            // bytes of an x-request-id
+    HTTP_DRAIN_IDLE_MS = 500     // see http_drain()
 };
 
 typedef void http_handler_fn(void *owner, struct http_request *request);
@@ -62,8 +63,14 @@ enum err http_new(struct http **out, const struct http_options *options);
 /* Drops every connection; requests in hand are told that their client is gone. */
 void http_free(struct http *http);
 uint16_t http_port(const struct http *http);
-/* Stop accepting; connections close after their next answer. */
+/* Stop accepting: whoever stands in the kernel's queue is let in, then the address is closed and new
+ * connections are refused. What was received is answered, and every answer that begins now closes its
+ * connection. A connection on which nothing is under way may still bring a request (one that was sent before
+ * its client could know) until it has been idle for HTTP_DRAIN_IDLE_MS; then it closes. When stats.connections
+ * is 0 after http_is_closed(), every byte of every answer has left. */
 void http_drain(struct http *http);
+/* Nobody is let in any more. */
+bool http_is_closed(const struct http *http);
 const struct http_stats *http_stats(const struct http *http);
 
 /* "GET", "POST", …; "" for one that we do not know. */

@@ -71,11 +71,18 @@ struct peers *peers_new(struct event_base *base, struct store *store, const char
     return peers;
 }
 
+void peers_leave(struct peers *peers)
+{
+    const char *words[] = {"ZREM", KEY, peers->url};
+    if (!event_pending(peers->timer, EV_TIMEOUT, NULL)) return; // it has left
+    event_del(peers->timer);
+    if (store_is_up(peers->store)) store_command(peers->store, NULL, NULL, 3, words, NULL);
+}
+
 void peers_free(struct peers *peers)
 {
     if (!peers) return;
-    const char *words[] = {"ZREM", KEY, peers->url};
-    if (store_is_up(peers->store)) store_command(peers->store, NULL, NULL, 3, words, NULL);
+    peers_leave(peers);
     event_free(peers->timer);
     mem_free(peers);
 }

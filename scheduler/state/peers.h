@@ -24,7 +24,10 @@ enum {
 
 /* `url`: how nodes reach this scheduler. */
 struct peers *peers_new(struct event_base *base, struct store *store, const char *url);
-/* Takes the entry back, if Redis is there. */
+/* This scheduler is going away: take the entry back at once, if Redis is there (else it is over soon), and
+ * renew it no more. */
+void peers_leave(struct peers *peers);
+/* Leaves, too. */
 void peers_free(struct peers *peers);
 /* Fill `out` with the others' URLs; how many. Borrowed until the loop turns. */
 size_t peers_list(const struct peers *peers, const char *out[PEERS_MAX]);

@@ -2,6 +2,7 @@
 #include "tests/test.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <event2/event.h>
@@ -21,7 +22,10 @@ struct scene {
     struct event *flood;
     atomic_bool done;
     atomic_int gone, held_count;
+    atomic_size_t connections; // as the loop saw them last
+    atomic_bool closed;        // to new ones
     int last_status;
+    int early[3]; // connections of before the loop's first turn
 };
 
 static struct scene scene;
@@ -65,6 +69,9 @@ static void handle(void *owner, struct http_request *request)
                  size, size ? body : "-");
         http_reply_json(request, 200, out.data, out.size);
         buf_fini(&out);
+    } else if (strcmp(path, "/drain") == 0) {
+        http_drain(scene.http);
+        http_reply_json(request, 200, "{}", 2);
     } else if (strcmp(path, "/stream") == 0) {
         http_stream_begin(request);
         http_stream_event(request, "one", 3);
@@ -140,10 +147,13 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     (void)argument;
+    atomic_store(&scene.connections, http_stats(scene.http)->connections);
+    atomic_store(&scene.closed, http_is_closed(scene.http));
     if (atomic_load(&scene.done)) event_base_loopbreak(scene.base);
 }
 
-static void run(void *(*client)(void *))
+/* `early`, unless it is NULL, has its say before the loop turns for the first time. */
+static void run_after(void (*early)(void), void *(*client)(void *))
 {
     scene = (struct scene){.base = event_base_new()};
     struct http_options options = {.base = scene.base,
@@ -159,6 +169,7 @@ static void run(void *(*client)(void *))
     struct event *ticker = event_new(scene.base, -1, EV_PERSIST, on_tick, NULL);
     scene.flood = event_new(scene.base, -1, EV_PERSIST, on_flood, NULL);
     event_add(ticker, &tick);
+    if (early) early();
     pthread_t thread;
     void *failure;
     assert_int_equal(pthread_create(&thread, NULL, client, NULL), 0);
@@ -169,6 +180,11 @@ static void run(void *(*client)(void *))
     event_free(scene.flood);
     event_base_free(scene.base);
     if (failure) fail_msg("the client saw: %s", (char *)failure);
+}
+
+static void run(void *(*client)(void *))
+{
+    run_after(NULL, client);
 }
 
 /* A client's check: its failure is the thread's result. */
@@ -422,6 +438,86 @@ static void connections_are_bounded(void **state)
     run(crowding_client);
 }
 
+static bool is_refused(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(http_port(scene.http))};
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    bool refused = connect(fd, (struct sockaddr *)&address, sizeof address) != 0;
+    close(fd);
+    return refused;
+}
+
+static char *told(bool good, const char *what)
+{
+    return mem_copy_text(good ? "good" : what);
+}
+
+static void *draining_client(void *argument)
+{
+    (void)argument;
+    static const char echo[] = "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n";
+    static const char half[] = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na";
+    int kept = dial(), begun = dial(), silent = dial();
+    EXPECT(ask(kept, echo, "}"), "200 OK");
+    say(begun, half, sizeof half - 1);
+    EXPECT(ask_once("GET /drain HTTP/1.1\r\nHost: a\r\n\r\n", NULL), "Connection: close");
+    while (!atomic_load(&scene.closed))
+        usleep(1000);
+    EXPECT(told(is_refused(), "a new connection was taken"), "good");
+    EXPECT(ask(kept, echo, NULL), "Connection: close"); // and it does close, or this read on
+    uint64_t before_ns = clock_now_ns();
+    char byte;
+    ssize_t got = recv(silent, &byte, 1, 0);
+    bool in_time = clock_now_ns() - before_ns < 4 * HTTP_DRAIN_IDLE_MS * CLOCK_MS;
+    EXPECT(told(got == 0 && in_time, "a silent connection was kept"), "good");
+    usleep(2 * HTTP_DRAIN_IDLE_MS * 1000);
+    EXPECT(ask(begun, "bc", NULL), "\"size\":3");
+    for (int wait = 0; wait < 1000 && atomic_load(&scene.connections) > 0; wait++)
+        usleep(1000);
+    EXPECT(told(atomic_load(&scene.connections) == 0, "a connection is left"), "good");
+    close(kept);
+    close(begun);
+    close(silent);
+    atomic_store(&scene.done, true);
+    return NULL;
+}
+
+static void a_drain_answers_what_was_begun_and_refuses_what_is_new(void **state)
+{
+    (void)state;
+    run(draining_client);
+}
+
+/* They stand in the kernel's queue, and evhttp has not seen them, when the drain begins. */
+static void drain_with_a_queue(void)
+{
+    static const char echo[] = "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (int i = 0; i < 3; i++) {
+        scene.early[i] = dial();
+        say(scene.early[i], echo, sizeof echo - 1);
+    }
+    http_drain(scene.http);
+}
+
+static void *queued_client(void *argument)
+{
+    (void)argument;
+    for (int i = 0; i < 3; i++) {
+        EXPECT(ask(scene.early[i], "", NULL), "200 OK");
+        close(scene.early[i]);
+    }
+    EXPECT(told(is_refused(), "a new connection was taken"), "good");
+    atomic_store(&scene.done, true);
+    return NULL;
+}
+
+static void a_drain_answers_those_in_the_kernels_queue(void **state)
+{
+    (void)state;
+    run_after(drain_with_a_queue, queued_client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +530,8 @@ int main(void)
         cmocka_unit_test(a_reader_that_does_not_read_is_dropped),
         cmocka_unit_test(a_reader_is_not_slow_when_the_loop_was_late),
         cmocka_unit_test(connections_are_bounded),
+        cmocka_unit_test(a_drain_answers_what_was_begun_and_refuses_what_is_new),
+        cmocka_unit_test(a_drain_answers_those_in_the_kernels_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
