@@ -4,6 +4,7 @@
 #include "scheduler/core/flight.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/wait.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
 #include "scheduler/scribe.h"
@@ -80,6 +81,7 @@ static enum err build_clients_side(struct program *program)
                                    .owner = &program->door,
                                    .handler = door_handle,
                                    .ended = door_ended};
+    program->door.waits = waits_new(&program->door);
     TRY(settings_address(settings->listen, host, &options.port));
     TRY(http_new(&program->door.http, &options));
     log_info("listen", "address=%s port=%u keys=%zu", host, http_port(program->door.http),
@@ -114,6 +116,7 @@ void program_tear_down(struct program *program)
 {
     struct door *door = &program->door;
     http_free(door->http);
+    waits_free(door->waits);
     scribe_free(door->scribe);
     peers_free(program->peers);
     uplink_free(door->uplink);

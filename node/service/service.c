@@ -166,6 +166,10 @@ static void take_submit(struct service *service, struct peer *peer,
         refuse(service, link, submit, err);
         return;
     }
+    if (service->draining) { // not BUSY: it is no matter of load, and other nodes may well be free
+        refuse(service, link, submit, err_note(ERR_UNAVAILABLE, "the node is draining"));
+        return;
+    }
     if (!has_place(service, peer, submit->tenant)) {
         answer_busy(service->links, link, &submit->key, retry_ms(service));
         return;

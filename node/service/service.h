@@ -38,9 +38,10 @@ enum err service_new(struct service **out, const struct service_options *options
 /* Everything in the air has ended: service_run() has returned. */
 void service_free(struct service *service);
 
-/* Serve until `stop_fd` is readable; then answer BUSY to what comes, let what is in the air end for at most
- * `drain_ms`, end the rest as ERR_UNAVAILABLE, stop the engine and return. Readable once more: at once. What
- * is readable there is read away. */
+/* Serve until `stop_fd` is readable; then tell every scheduler (the heartbeat says draining), answer what comes
+ * with ERR_UNAVAILABLE, let what is in the air end for at most `drain_ms`, end the rest as ERR_UNAVAILABLE, so
+ * that the schedulers go on with it elsewhere, stop the engine and return. Readable once more: at once. What is
+ * readable there is read away. */
 void service_run(struct service *service, int stop_fd, uint64_t drain_ms);
 
 /* The parts of a turn of service_run(), for whoever brings a clock and links of his own (the simulator): what came by the

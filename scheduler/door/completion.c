@@ -12,6 +12,7 @@
 #include "scheduler/door/status.h"
 #include "scheduler/door/talk.h"
 #include "scheduler/door/urgency.h"
+#include "scheduler/door/wait.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/scribe.h"
 #include "scheduler/settings.h"
@@ -467,6 +468,11 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
         err = urgency_read(&c->urgency, c->ask.root, c->context.key, door->settings->deadline_ms);
     if (!err && c->ask.session) err = session_check_id(c->ask.session, strlen(c->ask.session));
     if (!err) err = choose_model(c, &code);
+    if (err && waits_take(door->waits, request, err,
+                          kind == ASK_CHAT ? completion_chat : completion_text)) {
+        finish(c);
+        return;
+    }
     if (err) {
         fail_with(c, &(struct http_error){
                          .err = err, .message = err_text(), .param = json_param(), .code = code});

@@ -1,12 +1,14 @@
 /* The whole scheduler in one thread, its client here, a played node, a real Redis. */
 #include "scheduler/core/flight.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/wait.h"
 #include "scheduler/program.h"
 #include "tests/support/fake_node.h"
 #include "tests/support/redis.h"
 #include "tests/test.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -357,6 +359,36 @@ static void what_cannot_be_asked_is_refused(void **state)
     stop_scheduler();
 }
 
+/* A scheduler that has just started does not refuse what it could answer in a moment, nor does one whose only node
+ * restarts. */
+static void a_request_that_comes_before_its_node_waits_for_it(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]}";
+    start_scheduler("");
+    struct fake_node *node = NULL;
+    for (int round = 0; round < 2; round++) { // before the first node, then between two
+        int fd = begin("POST", "/v1/chat/completions", "", body);
+        int gone = begin("POST", "/v1/chat/completions", "", body);
+        usleep(50000);
+        close(gone);
+        node = start_node(&(struct fake_node_options){.pause_ms = 0});
+        assert_parts(finish(fd, NULL), " 200 ", "Hello, 你好 world", NULL);
+        assert_int_equal(flights_in_air(), 0);
+        assert_int_equal(fake_node_submits(node), 1); // who had left was not asked for
+        fake_node_stop(node);
+        usleep(50000);
+    }
+    uint64_t before_ns = clock_now_ns();
+    assert_parts(chat(""), " 503 ", "\"code\":\"unavailable\"", NULL);
+    uint64_t waited_ms = (clock_now_ns() - before_ns) / CLOCK_MS;
+    assert_true(waited_ms >= WAIT_NODE_MS && waited_ms < 2 * WAIT_NODE_MS);
+    before_ns = clock_now_ns();
+    assert_parts(chat(",\"model\":\"nope\""), " 404 ", NULL); // no start is near any more
+    assert_true(clock_now_ns() - before_ns < WAIT_START_MS / 2 * CLOCK_MS);
+    stop_scheduler();
+}
+
 static void a_node_that_dies_is_replaced_or_its_end_is_said(void **state)
 {
     (void)state;
@@ -550,6 +582,7 @@ int main(void)
         cmocka_unit_test(a_stop_string_ends_the_text_and_tells_the_node),
         cmocka_unit_test(a_client_that_leaves_cancels_its_flight),
         cmocka_unit_test(what_cannot_be_asked_is_refused),
+        cmocka_unit_test(a_request_that_comes_before_its_node_waits_for_it),
         cmocka_unit_test(a_node_that_dies_is_replaced_or_its_end_is_said),
         cmocka_unit_test(a_session_goes_on_and_belongs_to_its_user),
         cmocka_unit_test(two_devices_cannot_write_over_one_another),

@@ -485,7 +485,9 @@ static void a_draining_node_says_so_and_takes_nothing(void **state)
     struct wire_submit asked = given_submit(stage, 1, 10);
     asked.max_tokens = 1;
     submit(stage, &asked);
-    assert_int_equal(next_message(stage, WIRE_BUSY).busy.key.request, 1);
+    struct wire_done refused = next_message(stage, WIRE_DONE).done;
+    assert_int_equal(refused.key.request, 1);
+    assert_int_equal(refused.err, ERR_UNAVAILABLE); // which sends it elsewhere, as often as needed
     drain.drain.on = false;
     tell(stage, &drain);
     submit(stage, &asked);
@@ -525,6 +527,23 @@ static void a_stop_lets_end_what_is_in_the_air(void **state)
     // 20 ids again, then the end id; the first was read above, and no stop id was named.
     assert_int_equal(await_done(stage, &done), CONTEXT - 20 - 1);
     assert_int_equal(done.finish, WIRE_FINISH_LENGTH);
+    end_stage(stage);
+}
+
+static void a_stopping_node_says_so_at_once_and_refuses_what_comes(void **state)
+{
+    (void)state;
+    struct stage *stage = given_stage(20, 3600 * 1000);
+    struct wire_submit asked = given_submit(stage, 1, 100), late = given_submit(stage, 2, 10);
+    submit(stage, &asked);
+    (void)next_message(stage, WIRE_RESULT);
+    ask_stop(stage);
+    while (!next_message(stage, WIRE_HEARTBEAT).heartbeat.draining)
+        ;
+    submit(stage, &late);
+    struct wire_done refused = next_message(stage, WIRE_DONE).done;
+    assert_int_equal(refused.key.request, 2);
+    assert_int_equal(refused.err, ERR_UNAVAILABLE);
     end_stage(stage);
 }
 
@@ -656,6 +675,7 @@ int main(void)
         cmocka_unit_test(a_draining_node_says_so_and_takes_nothing),
         cmocka_unit_test(a_link_that_goes_down_takes_its_requests_along),
         cmocka_unit_test(a_stop_lets_end_what_is_in_the_air),
+        cmocka_unit_test(a_stopping_node_says_so_at_once_and_refuses_what_comes),
         cmocka_unit_test(a_stop_that_cannot_wait_says_that_the_node_goes_away),
         cmocka_unit_test(what_is_cached_is_told_and_can_be_evicted),
         cmocka_unit_test(every_block_that_comes_and_goes_is_told),
