@@ -5,10 +5,10 @@ bin=$root/build/bin
 state=$(mktemp -d /tmp/qiao-system-XXXXXX)
 port=
 
-free_port() { # a base port such that none of P, P+1, P+100, P+101, P+200 is taken
+free_port() { # a base port such that none of P, P+1, P+100, P+101, P+200 is taken, nor lent to outgoing connections
     local base offset taken
     for _ in $(seq 100); do
-        base=$((20000 + RANDOM % 20000)) taken=no
+        base=$((20000 + RANDOM % 12500)) taken=no
         for offset in 0 1 100 101 200; do
             (exec 3<>"/dev/tcp/127.0.0.1/$((base + offset))") 2>/dev/null && taken=yes
         done
