@@ -101,6 +101,7 @@ static enum err read_plan(const struct load_conf *conf, struct plan *plan)
     TRY(range_parse(&plan->prompt_tokens, "--prompt-tokens", conf->prompt_tokens));
     TRY(range_parse(&plan->max_tokens, "--max-tokens", conf->max_tokens));
     TRY(language_parse(&plan->language, conf->language));
+    TRY(extra_parse(&plan->extra, conf->extra));
     if (strpbrk(conf->key, "\r\n"))
         return err_note(ERR_INVALID, "--key: a line end is not allowed");
     if (conf->url.count == 0) return err_note(ERR_INVALID, "--url: one URL at least");
@@ -202,7 +203,7 @@ int main(int argc, char **argv)
     int rest;
     enum err err = conf_load(&table, &conf, argc, argv, &rest, &next);
     if (!err && next == CONF_EXIT) return EXIT_GOOD;
-    struct plan plan;
+    struct plan plan = {0};
     struct tally *tally = mem_new(1, sizeof *tally);
     struct target *targets = NULL;
     char *model = NULL;
@@ -216,6 +217,7 @@ int main(int argc, char **argv)
     }
     if (err) fprintf(stderr, "qiao-load: %s\n", err_text());
     int code = err ? EXIT_WRONG : tally->failed ? EXIT_FAILED : EXIT_GOOD;
+    json_decref(plan.extra);
     mem_free(targets);
     mem_free(model);
     mem_free(tally);

@@ -48,6 +48,22 @@ enum err language_parse(enum prompt_language *out, const char *text)
     return err_note(ERR_INVALID, "--language: '%s' is not right: must be zh, en or both", text);
 }
 
+enum err extra_parse(json_t **out, const char *text)
+{
+    *out = NULL;
+    if (!*text) return ERR_OK;
+    json_error_t error;
+    json_t *root = json_loads(text, 0, &error);
+    if (json_is_object(root)) {
+        *out = root;
+        return ERR_OK;
+    }
+    const char *why = root ? "it is none" : error.text;
+    err_note(ERR_INVALID, "--extra: must be a JSON object: %s", why);
+    json_decref(root);
+    return ERR_INVALID;
+}
+
 static uint64_t draw(const struct plan *plan, uint32_t choice, uint64_t number,
                      const struct range *range)
 {
@@ -76,6 +92,7 @@ void plan_write(const struct plan *plan, uint64_t number, struct buf *out)
         json_object_set_new(root, "stream_options", json_pack("{s:b}", "include_usage", 1));
     if (plan->temperature >= 0)
         json_object_set_new(root, "temperature", json_real(plan->temperature));
+    if (plan->extra) must(json_object_update(root, plan->extra) == 0);
     must(json_dump_callback(root, add_bytes, out, JSON_COMPACT) == 0);
     json_decref(root);
     buf_fini(&prompt);

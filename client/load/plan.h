@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 
+#include <jansson.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +23,8 @@ struct range {
 
 /* "A" or "A-B". ERR_INVALID names `setting`. */
 enum err range_parse(struct range *out, const char *setting, const char *text);
+/* A JSON object, the caller's to free; NULL for "". */
+enum err extra_parse(json_t **out, const char *text);
 /* "zh", "en" or "both". */
 enum err language_parse(enum prompt_language *out, const char *text);
 
@@ -31,6 +35,7 @@ struct plan {
     const char *model; // borrowed
     bool stream;
     double temperature; // negative: not said
+    json_t *extra;      // an object whose members stand in every body too; NULL: none; borrowed
 };
 
 /* Append the JSON body of request `number`. */

@@ -105,12 +105,32 @@ static void four_words_are_enough_for_distinct_prompts(void **state)
     json_decref(seen);
 }
 
+static void extra_members_stand_in_every_body_and_win(void **state)
+{
+    (void)state;
+    struct plan plan = {.prompt_tokens = {5, 5}, .max_tokens = {5, 5}, .model = "m"};
+    assert_int_equal(extra_parse(&plan.extra, "{\"top_k\":40,\"seed\":7}"), ERR_OK);
+    json_t *body = body_of(&plan, 3);
+    assert_int_equal(json_integer_value(json_object_get(body, "top_k")), 40);
+    assert_int_equal(json_integer_value(json_object_get(body, "seed")), 7);
+    json_decref(body);
+    json_decref(plan.extra);
+    assert_int_equal(extra_parse(&plan.extra, ""), ERR_OK);
+    assert_null(plan.extra);
+    static const char *const wrong[] = {"[1]", "{", "top_k=40", "{} {}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(extra_parse(&plan.extra, wrong[i]), ERR_INVALID);
+        assert_non_null(strstr(err_text(), "--extra"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges_are_one_number_or_two),
         cmocka_unit_test(requests_follow_from_seed_and_number),
         cmocka_unit_test(four_words_are_enough_for_distinct_prompts),
+        cmocka_unit_test(extra_members_stand_in_every_body_and_win),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
