@@ -51,7 +51,7 @@ static void on_signal(evutil_socket_t number, short what, void *argument)
     log_info("draining", "signal=%d requests=%zu", (int)number, http_stats(door->http)->requests);
     door->draining = true;
     run->drain_until_ns = clock_now_ns() + run->program.settings.drain_ms * CLOCK_MS;
-    peers_leave(run->program.peers);
+    peers_leave(door->peers);
     http_drain(door->http);
     event_add(run->drain, &period);
 }

@@ -62,8 +62,8 @@ static enum err build_nodes_side(struct program *program)
     TRY(uplink_start(door->uplink, &program->settings.listen_nodes, door->flights, door->lexicon,
                      url));
     const char *told = *program->settings.advertise ? program->settings.advertise : url;
-    program->peers = peers_new(door->base, door->store, told);
-    uplink_set_peers(door->uplink, program->peers);
+    door->peers = peers_new(door->base, door->store, told);
+    uplink_set_peers(door->uplink, door->peers);
     log_info("listen_nodes", "url=%s advertise=%s", url, told);
     return ERR_OK;
 }
@@ -118,7 +118,7 @@ void program_tear_down(struct program *program)
     http_free(door->http);
     waits_free(door->waits);
     scribe_free(door->scribe);
-    peers_free(program->peers);
+    peers_free(door->peers);
     uplink_free(door->uplink);
     if (door->flights) flights_free(door->flights);
     lexicon_free(door->lexicon);

@@ -12,12 +12,9 @@
 
 #include "base/err.h"
 
-struct peers;
-
 struct program {
     struct settings settings; // loaded before program_build()
     struct door door;
-    struct peers *peers;
     struct template template; // of --chat-template
     unsigned char master[SESSION_KEY_SIZE];
 };

@@ -28,6 +28,14 @@ enum ctl_exit ctl_fail(const struct ctl_conf *conf, const struct qiao *qiao);
 enum ctl_exit ctl_show(const struct ctl_conf *conf, struct qiao *qiao, const char *path,
                        const char *list, const char *const *columns);
 
+/* Requests that a node of /admin/nodes has, of all schedulers, as far as this one knows. */
+struct json_t;
+long long ctl_left(const struct json_t *node);
+
+/* Take the node out of the choice (or back into it), and wait until nothing of it runs any more: at most
+ * conf->wait seconds, after which CTL_FAILED says what is left. */
+enum ctl_exit ctl_drain(const struct ctl_conf *conf, struct qiao *qiao, const char *node, bool on);
+
 /* One answer to `text`, or with NULL a conversation read line by line from stdin. */
 enum ctl_exit ctl_chat(const struct ctl_conf *conf, struct qiao *qiao, const char *text);
 

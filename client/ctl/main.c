@@ -20,8 +20,9 @@ static const struct conf_table table = {
         "[flags] VERB\n"
         "  status              the scheduler, its Redis, its counts\n"
         "  nodes               the nodes that it sees\n"
+        "  schedulers          the schedulers that it knows\n"
         "  models              the models that can be asked\n"
-        "  drain NODE          give the node no new requests\n"
+        "  drain NODE          give the node no new requests, and wait until nothing runs there\n"
         "  undrain NODE        take it back\n"
         "  chat [TEXT]         ask once, or talk line by line\n"
         "Exit codes: 0 done, 1 the cluster failed or refused, 2 the command line is not right.",
@@ -43,29 +44,6 @@ enum ctl_exit ctl_fail(const struct ctl_conf *conf, const struct qiao *qiao)
     return CTL_FAILED;
 }
 
-static enum ctl_exit drain(const struct ctl_conf *conf, struct qiao *qiao, const char *node,
-                           bool on)
-{
-    json_t *root = json_pack("{s:s}", "node", node);
-    char *json = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    if (!json) {
-        fprintf(stderr, "qiaoctl: the node's name is not valid UTF-8\n");
-        return CTL_USAGE;
-    }
-    char *body = NULL;
-    enum qiao_status status =
-        qiao_request(qiao, "POST", on ? "/admin/drain" : "/admin/undrain", json, &body);
-    free(json);
-    if (status) return ctl_fail(conf, qiao);
-    if (conf->json)
-        puts(body);
-    else
-        printf("%s: %s\n", node, on ? "draining" : "taking requests");
-    qiao_free_text(body);
-    return CTL_GOOD;
-}
-
 static enum ctl_exit usage(const char *text)
 {
     fprintf(stderr, "qiaoctl: %s; qiaoctl --help shows the verbs\n", text);
@@ -78,6 +56,7 @@ static enum ctl_exit run(const struct ctl_conf *conf, struct qiao *qiao, int cou
         "name",      "state",          "region",           "models",    "running", "waiting",
         "in_flight", "kv_blocks_used", "kv_blocks_cached", "kv_blocks", "threads", "step_age_ms",
         NULL};
+    static const char *const scheduler_columns[] = {"url", "self", NULL};
     static const char *const model_columns[] = {"id", "context_length", "nodes", "owned_by", NULL};
     if (count == 0) return usage("a verb is missing");
     const char *verb = words[0];
@@ -88,12 +67,14 @@ static enum ctl_exit run(const struct ctl_conf *conf, struct qiao *qiao, int cou
     if (strcmp(verb, "status") == 0) return ctl_show(conf, qiao, "/admin/status", NULL, NULL);
     if (strcmp(verb, "nodes") == 0)
         return ctl_show(conf, qiao, "/admin/nodes", "nodes", node_columns);
+    if (strcmp(verb, "schedulers") == 0)
+        return ctl_show(conf, qiao, "/admin/schedulers", "schedulers", scheduler_columns);
     if (strcmp(verb, "models") == 0)
         return ctl_show(conf, qiao, "/v1/models", "data", model_columns);
     if (chats) return ctl_chat(conf, qiao, count == 2 ? words[1] : NULL);
     if (!drains && !undrains) return usage("no such verb");
     if (count != 2) return usage("the node's name is missing");
-    return drain(conf, qiao, words[1], drains);
+    return ctl_drain(conf, qiao, words[1], drains);
 }
 
 int main(int argc, char **argv)

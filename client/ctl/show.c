@@ -30,6 +30,22 @@ static int width_of(const char *text)
     return width;
 }
 
+long long ctl_left(const json_t *node)
+{
+    long long reported = json_integer_value(json_object_get(node, "running")) +
+                         json_integer_value(json_object_get(node, "waiting"));
+    long long ours = json_integer_value(json_object_get(node, "in_flight"));
+    return reported > ours ? reported : ours;
+}
+
+/* "node-1", or "node-1 (draining, 3 left)". */
+static void add_state(struct buf *out, const json_t *object)
+{
+    const char *state = json_string_value(json_object_get(object, "state"));
+    if (state && strcmp(state, "draining") == 0)
+        buf_addf(out, " (draining, %lld left)", ctl_left(object));
+}
+
 /* A value in one cell: an array as its values with commas, an object's name or id. */
 static void add_value(struct buf *out, const json_t *value)
 {
@@ -49,6 +65,7 @@ static void add_value(struct buf *out, const json_t *value)
     } else if (json_is_object(value)) {
         const json_t *name = json_object_get(value, "name");
         add_value(out, name ? name : json_object_get(value, "id"));
+        add_state(out, value);
     }
     if (out->size == 0) buf_add_text(out, "-");
 }

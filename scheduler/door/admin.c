@@ -7,6 +7,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/settings.h"
+#include "scheduler/state/peers.h"
 #include "scheduler/state/store.h"
 #include "scheduler/uplink.h"
 
@@ -59,6 +60,25 @@ void admin_nodes(struct door *door, struct http_request *request)
     buf_add_text(&body, "{\"nodes\":");
     write_nodes(&body, door);
     buf_add_byte(&body, '}');
+    http_reply_json(request, 200, body.data, body.size);
+    buf_fini(&body);
+}
+
+void admin_schedulers(struct door *door, struct http_request *request)
+{
+    struct context context;
+    struct buf body = {0};
+    const char *urls[PEERS_MAX];
+    if (!door_admit(door, request, true, &context)) return;
+    buf_add_text(&body, "{\"schedulers\":[{\"url\":");
+    json_write_string(&body, peers_own(door->peers));
+    buf_add_text(&body, ",\"self\":true}");
+    for (size_t i = 0, count = peers_list(door->peers, urls); i < count; i++) {
+        buf_add_text(&body, ",{\"url\":");
+        json_write_string(&body, urls[i]);
+        buf_add_text(&body, ",\"self\":false}");
+    }
+    buf_add_text(&body, "]}");
     http_reply_json(request, 200, body.data, body.size);
     buf_fini(&body);
 }

@@ -1,4 +1,5 @@
-/* scheduler/door/admin.h -- what operators ask and do: /admin/nodes, status, drain, undrain.
+/* scheduler/door/admin.h -- what operators ask and do: /admin/nodes, schedulers, status, drain,
+ * undrain.
  *
  * Open to keys with `admin`; without keys to everyone, who is then on this machine. Thread: the
  * loop's. */
@@ -9,6 +10,7 @@ struct door;
 struct http_request;
 
 void admin_nodes(struct door *door, struct http_request *request);
+void admin_schedulers(struct door *door, struct http_request *request);
 void admin_status(struct door *door, struct http_request *request);
 void admin_drain(struct door *door, struct http_request *request);
 void admin_undrain(struct door *door, struct http_request *request);

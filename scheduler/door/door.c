@@ -36,6 +36,7 @@ static const struct route routes[] = {
     {"GET", "/ready", "ready", status_ready},
     {"GET", "/metrics", "metrics", status_metrics},
     {"GET", "/admin/nodes", "admin", admin_nodes},
+    {"GET", "/admin/schedulers", "admin", admin_schedulers},
     {"GET", "/admin/status", "admin", admin_status},
     {"POST", "/admin/drain", "admin", admin_drain},
     {"POST", "/admin/undrain", "admin", admin_undrain},

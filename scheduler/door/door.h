@@ -29,6 +29,7 @@ struct door {
     struct sessions *sessions;
     struct limits *limits;
     struct scribe *scribe;
+    struct peers *peers;
     struct waits *waits; // requests that wait for a node of their model
     uint64_t start_ns;
     size_t answers; // being made

@@ -87,6 +87,11 @@ void peers_free(struct peers *peers)
     mem_free(peers);
 }
 
+const char *peers_own(const struct peers *peers)
+{
+    return peers->url;
+}
+
 size_t peers_list(const struct peers *peers, const char *out[PEERS_MAX])
 {
     for (size_t i = 0; i < peers->count; i++)

@@ -29,6 +29,8 @@ struct peers *peers_new(struct event_base *base, struct store *store, const char
 void peers_leave(struct peers *peers);
 /* Leaves, too. */
 void peers_free(struct peers *peers);
+/* How nodes reach this scheduler. */
+const char *peers_own(const struct peers *peers);
 /* Fill `out` with the others' URLs; how many. Borrowed until the loop turns. */
 size_t peers_list(const struct peers *peers, const char *out[PEERS_MAX]);
 

@@ -65,7 +65,13 @@ sleep 1
 for _ in $(seq "$rounds"); do
     for name in scheduler-1 scheduler-2 node-1 node-2 node-3 node-1 node-2 node-3; do restart $name; done
 done
-sleep 1
+ctl=("$bin/qiaoctl" --url "http://127.0.0.1:$port")
+check "a drain waits until nothing of node-2 runs" "${ctl[@]}" drain node-2 --wait 10
+check "the other scheduler knows of it" eventually 2 sees 2 2
+check "and qiaoctl shows it" grep -q 'node-2 (draining, 0 left)' <<<"$("${ctl[@]}" status)"
+check "node-2 comes back" "${ctl[@]}" undrain node-2
+check "for both schedulers" eventually 2 whole
+check "each scheduler knows the other" test "$("${ctl[@]}" --json schedulers | grep -o '"url"' | wc -l)" -eq 2
 kill -INT "${loads[@]}"
 for name in streams wholes; do
     wait "${loads[0]}" || true

@@ -353,6 +353,8 @@ static void what_cannot_be_asked_is_refused(void **state)
     assert_parts(ask("POST", "/admin/drain", "", "{\"node\":\"fake\"}"), " 200 ", NULL);
     assert_parts(chat(""), " 503 ", "Retry-After: ", "\"code\":\"unavailable\"", NULL);
     assert_parts(ask("POST", "/admin/undrain", "", "{\"node\":\"fake\"}"), " 200 ", NULL);
+    assert_parts(ask("GET", "/admin/schedulers", "", ""), " 200 ", "{\"schedulers\":[{\"url\":\"",
+                 scene.link_url, "\"self\":true}", NULL);
     assert_parts(chat(""), " 200 ", NULL);
     assert_int_equal(flights_in_air(), 0);
     fake_node_stop(node);
