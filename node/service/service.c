@@ -146,8 +146,7 @@ static bool has_place(const struct service *service, const struct peer *peer, ui
 {
     size_t held = service->flights.count;
     size_t most = service->options.requests_max;
-    if (service->draining || peer->held >= service->options.hello.credits || held >= most)
-        return false;
+    if (peer->held >= service->options.hello.credits || held >= most) return false;
     return places_admit(held, most - held) || // whosever they are
            places_admit(flights_of(&service->flights, tenant), most - held);
 }
