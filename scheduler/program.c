@@ -37,7 +37,12 @@ static void build_state(struct program *program)
                                        .ttl_seconds = (uint32_t)settings->session_ttl_seconds,
                                        .bytes_max = settings->session_bytes};
     door->sessions = sessions_new(&sessions);
-    door->limits = limits_new(door->store, strcmp(settings->limits_when_away, "open") == 0);
+    struct limit_options limits = {.base = door->base,
+                                   .store = door->store,
+                                   .root = program->master,
+                                   .open_when_away =
+                                       strcmp(settings->limits_when_away, "open") == 0};
+    door->limits = limits_new(&limits);
 }
 
 static enum err build_nodes_side(struct program *program)
@@ -123,6 +128,7 @@ void program_tear_down(struct program *program)
     if (door->flights) flights_free(door->flights);
     lexicon_free(door->lexicon);
     if (door->fleet) fleet_free(door->fleet);
+    if (door->limits) limits_leave(door->limits);
     if (door->store) store_free(door->store);
     sessions_free(door->sessions);
     if (door->limits) limits_free(door->limits);

@@ -9,6 +9,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/prompt.h"
+#include "scheduler/door/quota.h"
 #include "scheduler/door/status.h"
 #include "scheduler/door/talk.h"
 #include "scheduler/door/urgency.h"
@@ -16,7 +17,6 @@
 #include "scheduler/lexicon.h"
 #include "scheduler/scribe.h"
 #include "scheduler/settings.h"
-#include "scheduler/state/limit.h"
 #include "scheduler/state/session.h"
 
 #include "text/pack.h"
@@ -60,8 +60,7 @@ struct completion {
     struct chat_message *history; // the talk's turns, for the template
     struct prompt prompt;
     struct session_ticket *session;
-    struct limit_ticket *limit;
-    uint64_t reserved; // tokens; 0: nothing is to settle
+    struct quota quota;
     uint64_t encode_ns;
     struct answer *answer; // from FLYING on
 };
@@ -82,9 +81,7 @@ static void finish(struct completion *c)
 static void settle(struct completion *c)
 {
     uint64_t used = c->answer ? c->prompt.ids.count + answer_usage(c->answer).completion_tokens : 0;
-    if (c->reserved)
-        limit_settle(c->door->limits, c->context.key->id, &c->context.key->rule, c->reserved, used);
-    c->reserved = 0;
+    quota_settle(&c->quota, used);
 }
 
 /* End with a failure; its note and field are those of this thread's latest failure. */
@@ -112,10 +109,7 @@ static void on_gone(void *argument)
     switch (c->state) {
     case LOADING:
     case SAVING: session_drop(c->session); break;
-    case RESERVING:
-        limit_drop(c->limit);
-        c->reserved = 0; // the limits see to it
-        break;
+    case RESERVING: break; // settle() gives back what was asked for
     case ENCODING: return; // the worker still reads the texts: on_encoded() finishes
     case FLYING: break;    // answer_abandon() has cancelled it
     case STARTING: must(!"gone in the middle of the handler"); break;
@@ -225,54 +219,22 @@ static void fly(struct completion *c)
     c->history = NULL;
 }
 
-static void set_limit_headers(struct completion *c, const struct limit_answer *answer)
+static void on_reserved(void *owner, enum err err, uint32_t max_tokens, uint32_t retry_seconds)
 {
-    const struct limit_rule *rule = &c->context.key->rule;
-    char text[32];
-    if (answer->skipped) return;
-    if (rule->requests_per_minute) {
-        snprintf(text, sizeof text, "%" PRIu64, rule->requests_per_minute);
-        http_set_header(c->request, "x-ratelimit-limit-requests", text);
-        snprintf(text, sizeof text, "%" PRIu64, answer->requests_left);
-        http_set_header(c->request, "x-ratelimit-remaining-requests", text);
-        snprintf(text, sizeof text, "%ums", answer->requests_reset_ms);
-        http_set_header(c->request, "x-ratelimit-reset-requests", text);
-    }
-    if (rule->tokens_per_minute) {
-        snprintf(text, sizeof text, "%" PRIu64, rule->tokens_per_minute);
-        http_set_header(c->request, "x-ratelimit-limit-tokens", text);
-        snprintf(text, sizeof text, "%" PRIu64, answer->tokens_left);
-        http_set_header(c->request, "x-ratelimit-remaining-tokens", text);
-        snprintf(text, sizeof text, "%ums", answer->tokens_reset_ms);
-        http_set_header(c->request, "x-ratelimit-reset-tokens", text);
-    }
-}
-
-static void on_reserved(void *argument, enum err err, const struct limit_answer *answer)
-{
-    struct completion *c = argument;
-    const char *outcome = err == ERR_STORE_AWAY       ? "away"
-                          : err                       ? "refused"
-                          : answer && answer->skipped ? "skipped"
-                                                      : "admitted";
-    metric_add(c->door->metrics, M_limits_total, outcome, NULL, 1);
+    struct completion *c = owner;
     json_param_clear();
-    if (answer && (!err || err == ERR_LIMITED)) set_limit_headers(c, answer);
     if (err) {
-        c->reserved = 0;
-        fail_with(c, &(struct http_error){.err = err,
-                                          .message = err_text(),
-                                          .retry_seconds = answer ? answer->retry_seconds : 0});
+        fail_with(c, &(struct http_error){
+                         .err = err, .message = err_text(), .retry_seconds = retry_seconds});
         return;
     }
-    if (answer->skipped) c->reserved = 0;
+    c->ask.max_tokens = max_tokens;
     fly(c);
 }
 
 /* The prompt's length is known: does it fit, and may it run? */
 static void reserve(struct completion *c)
 {
-    const struct limit_rule *rule = &c->context.key->rule;
     size_t count = c->prompt.ids.count;
     uint32_t context = c->model.context_length;
     json_param_clear();
@@ -288,18 +250,17 @@ static void reserve(struct completion *c)
                       context, count));
         return;
     }
-    if (c->ask.max_tokens == 0)
+    bool said = c->ask.max_tokens > 0;
+    if (!said)
         c->ask.max_tokens =
             c->ask.kind == ASK_CHAT ? (uint32_t)c->door->settings->answer_tokens : TEXT_TOKENS;
     if (c->ask.max_tokens > context - count) c->ask.max_tokens = context - (uint32_t)count;
-    if (rule->requests_per_minute == 0 && rule->tokens_per_minute == 0) {
-        fly(c);
-        return;
-    }
-    c->reserved = count + (uint64_t)c->ask.choice_count * c->ask.max_tokens;
+    struct quota_ask ask = {.prompt_tokens = (uint32_t)count,
+                            .choices = c->ask.choice_count,
+                            .max_tokens = c->ask.max_tokens,
+                            .may_shorten = !said};
     c->state = RESERVING;
-    c->limit =
-        limit_reserve(c->door->limits, c->context.key->id, rule, c->reserved, on_reserved, c);
+    if (!quota_reserve(&c->quota, &ask, on_reserved, c)) fly(c);
 }
 
 static void use_prompt(struct completion *c)
@@ -460,6 +421,7 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
     size_t size;
     c->door = door;
     c->request = request;
+    c->quota = (struct quota){.door = door, .request = request, .context = &c->context};
     door->answers++;
     enum err err = context_read(&c->context, door->keys, request);
     const char *body = http_body(request, &size);

@@ -8,7 +8,8 @@
  *      tenant               whose data it may touch; the id when absent
  *      weight               share of the nodes under load, 1 to 1000; 1
  *      priority             "interactive", "default" or "batch"; "default"
- *      requests_per_minute, tokens_per_minute    0 or absent: no limit
+ *      requests_per_minute, tokens_per_minute, tokens_per_day, streams    of the key; 0 or absent: no limit
+ *      user_requests_per_minute, user_tokens_per_minute, user_tokens_per_day, user_streams    of each user
  *      regions              the regions that X-Qiao-Region may name; ["*"]: any; absent: none
  *      may_assert_user      whether X-Qiao-User is believed; false
  *      admin                whether /admin is open to it; false
@@ -46,7 +47,7 @@ struct key {
     char tenant[CONTEXT_NAME_MAX + 1];
     uint32_t weight;
     enum wire_priority priority;
-    struct limit_rule rule;
+    struct limit_rule rule, user_rule;
     char (*regions)[CONTEXT_LABEL_MAX + 1];
     size_t region_count;
     bool any_region, may_assert_user, admin;

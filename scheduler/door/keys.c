@@ -133,10 +133,35 @@ static enum err read_priority(const json_t *object, struct key *key)
     return json_wrong("priority", "must be interactive, default or batch");
 }
 
+static enum err read_limits(const json_t *object, struct key *key)
+{
+    const struct {
+        const char *name;
+        int64_t most;
+        uint64_t *out;
+    } rows[] = {
+        {"requests_per_minute", INT32_MAX, &key->rule.requests_per_minute},
+        {"tokens_per_minute", LIMIT_TOKENS_MAX, &key->rule.tokens_per_minute},
+        {"tokens_per_day", LIMIT_TOKENS_MAX, &key->rule.tokens_per_day},
+        {"streams", INT32_MAX, &key->rule.streams},
+        {"user_requests_per_minute", INT32_MAX, &key->user_rule.requests_per_minute},
+        {"user_tokens_per_minute", LIMIT_TOKENS_MAX, &key->user_rule.tokens_per_minute},
+        {"user_tokens_per_day", LIMIT_TOKENS_MAX, &key->user_rule.tokens_per_day},
+        {"user_streams", INT32_MAX, &key->user_rule.streams},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t value = 0;
+        TRY(json_take_integer(object, rows[i].name, 0, rows[i].most, &value));
+        *rows[i].out = (uint64_t)value;
+    }
+    return ERR_OK;
+}
+
 static enum err read_entry(const json_t *object, struct entry *entry)
 {
     struct key *key = &entry->key;
-    int64_t weight = 1, requests = 0, tokens = 0;
+    int64_t weight = 1;
     if (!json_is_object(object)) return json_wrong("it", "must be an object");
     TRY(read_hash(object, &entry->hash));
     TRY(copy_name(object, "id", key->id));
@@ -144,10 +169,8 @@ static enum err read_entry(const json_t *object, struct entry *entry)
     memcpy(key->tenant, key->id, sizeof key->tenant);
     TRY(copy_name(object, "tenant", key->tenant));
     TRY(json_take_integer(object, "weight", 1, 1000, &weight));
-    TRY(json_take_integer(object, "requests_per_minute", 0, INT32_MAX, &requests));
-    TRY(json_take_integer(object, "tokens_per_minute", 0, INT64_MAX / 1000000, &tokens));
     key->weight = (uint32_t)weight;
-    key->rule = (struct limit_rule){(uint64_t)requests, (uint64_t)tokens};
+    TRY(read_limits(object, key));
     TRY(read_priority(object, key));
     TRY(read_regions(object, key));
     TRY(json_take_flag(object, "may_assert_user", NULL, &key->may_assert_user));

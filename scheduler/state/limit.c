@@ -1,211 +1,514 @@
 #include "scheduler/state/limit.h"
 
+#include "scheduler/state/lease.h"
+#include "scheduler/state/limit_note.h"
+#include "scheduler/state/meter.h"
+#include "scheduler/state/names.h"
+#include "scheduler/state/owner.h"
 #include "scheduler/state/store.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/must.h"
 
-#include <hiredis/hiredis.h>
+#include <event2/event.h>
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Two token buckets in one hash. A bucket that nobody used for two minutes is full, so its key may expire.
- * A bucket without a limit is not counted: should its rule get one, it begins full.
- *      KEYS  the key's hash
- *      ARGV  "reserve" or "settle", requests a minute, tokens a minute, tokens
- *      gives allowed, requests left, tokens left, ms until the asked is there, ms until each is full */
-static const char script_text[] =
-    "local time = redis.call('TIME')\n"
-    "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
-    "local rpm, tpm, ask = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
-    "local old = redis.call('HMGET', KEYS[1], 'requests', 'tokens', 'ms')\n"
-    "local past = math.max(0, now - (tonumber(old[3]) or now))\n"
-    "local function filled(left, most)\n"
-    "  if most == 0 then return 0 end\n"
-    "  return math.min(most, (tonumber(left) or most) + past * most / 60000)\n"
-    "end\n"
-    "local requests, tokens = filled(old[1], rpm), filled(old[2], tpm)\n"
-    "local allowed, wait = 1, 0\n"
-    "if ARGV[1] == 'settle' then\n"
-    "  tokens = math.min(tpm, tokens + ask)\n"
-    "else\n"
-    "  if rpm > 0 and requests < 1 then wait = (1 - requests) * 60000 / rpm end\n"
-    "  if tpm > 0 and tokens < ask then wait = math.max(wait, (ask - tokens) * 60000 / tpm) end\n"
-    "  if wait > 0 then allowed = 0 else requests = requests - 1; tokens = tokens - ask end\n"
-    "end\n"
-    "local function kept(left, most)\n"
-    "  return most > 0 and string.format('%.6f', left) or 'unlimited'\n"
-    "end\n"
-    "redis.call('HSET', KEYS[1], 'requests', kept(requests, rpm), 'tokens', kept(tokens, tpm),\n"
-    "           'ms', string.format('%.0f', now))\n"
-    "redis.call('PEXPIRE', KEYS[1], 120000)\n"
-    "local function full(left, most)\n"
-    "  if most == 0 then return 0 end\n"
-    "  return math.ceil((most - left) * 60000 / most)\n"
-    "end\n"
-    "return {allowed, math.max(0, math.floor(requests)), math.max(0, math.floor(tokens)),\n"
-    "        math.ceil(wait), full(requests, rpm), full(tokens, tpm)}\n";
-
 enum {
-    ANSWER_FIELDS = 6,
-    NUMBER_SIZE = 24,
-    KEY_MAX = 128
+    TICK_MS = 100,
+    MINUTE_MS = 60000,
+    DAY_MS = 86400000,
+    STREAM_MS = 10000
 };
 
 struct limits {
     struct store *store;
-    struct store_script *script;
+    struct meter *meter;
+    struct owner_key owner_key;
+    struct event *tick;
     bool open_when_away;
+    uint32_t stream_ms;
+    struct names leases; // by key id: struct key_lease
+    struct names users;  // by owner: struct user
+    struct limit_ticket *tickets;
+};
+
+struct key_lease {
+    struct limits *limits;
+    struct lease *lease;
+    char key[METER_NAME_MAX]; // Redis' name
+};
+
+/* One who has streams in the air here. */
+struct user {
+    struct limits *limits;
+    char owner[OWNER_TEXT_SIZE];
+    struct limit_rule rule;
+    uint32_t active;
+    uint32_t calls; // under way: while there are some, nobody knows what Redis has
+    uint64_t renewed_ns;
+};
+
+/*      AT_KEY ----> AT_USER ----> HELD          AT_LOOP: an answer that needs no Redis, on its way
+ *         \------------------\--> AT_LOOP --> HELD */
+enum place {
+    AT_KEY,
+    AT_USER,
+    AT_LOOP,
+    HELD
 };
 
 struct limit_ticket {
+    struct lease_waiter waiter; // first: the lease's way back to us
     struct limits *limits;
-    struct limit_rule rule;
-    char key[KEY_MAX + 1];
-    uint64_t tokens;
+    struct limit_ticket *next, **link; // among all tickets: what points here
+    enum place place;
+    struct limit_rule key_rule, user_rule;
+    struct key_lease *key; // NULL: the key has no limits
+    struct user *user;     // NULL: the user's streams have no limit
+    char owner[OWNER_TEXT_SIZE];
+    uint64_t tokens, least;
+    uint32_t streams;
+    struct lease_part key_part, user_part;
+    bool has_key_part, has_user_part;
+    struct limit_answer answer;
     limit_fn *done; // NULL: the asker is gone
     void *argument;
 };
 
-struct limits *limits_new(struct store *store, bool open_when_away)
+static bool is_limited(const struct limit_rule *rule)
 {
-    struct limits *limits = mem_new(1, sizeof *limits);
-    limits->store = store;
-    limits->open_when_away = open_when_away;
-    limits->script = store_add_script(store, script_text);
-    return limits;
+    return rule->requests_per_minute || rule->tokens_per_minute || rule->tokens_per_day ||
+           rule->streams;
 }
 
-void limits_free(struct limits *limits)
+/* A ticket is listed from birth to end. */
+static void list_ticket(struct limit_ticket *ticket)
 {
-    mem_free(limits);
+    struct limits *limits = ticket->limits;
+    ticket->next = limits->tickets;
+    ticket->link = &limits->tickets;
+    if (ticket->next) ticket->next->link = &ticket->next;
+    limits->tickets = ticket;
 }
 
-static void finish(struct limit_ticket *ticket, enum err err, const struct limit_answer *answer)
+static void free_ticket(struct limit_ticket *ticket)
 {
-    if (ticket->done) ticket->done(ticket->argument, err, answer);
+    *ticket->link = ticket->next;
+    if (ticket->next) ticket->next->link = ticket->link;
     mem_free(ticket);
 }
 
-static enum err note_limited(const struct limit_ticket *ticket, const struct limit_answer *answer)
+// ---- users with streams ------------------------------------------------------------------------
+
+static struct user *user_of(struct limits *limits, const char *owner, const struct limit_rule *rule)
 {
-    if (ticket->rule.requests_per_minute && answer->requests_left == 0)
-        return err_note(ERR_LIMITED,
-                        "the key's limit of %" PRIu64
-                        " requests per minute is spent; try again in %" PRIu32 " s",
-                        ticket->rule.requests_per_minute, answer->retry_seconds);
-    return err_note(
-        ERR_LIMITED,
-        "the request reserves %" PRIu64 " tokens, but %" PRIu64 " of the key's %" PRIu64
-        " tokens per minute are left; try again in %" PRIu32 " s, or ask for fewer with "
-        "max_tokens",
-        ticket->tokens, answer->tokens_left, ticket->rule.tokens_per_minute, answer->retry_seconds);
+    struct user *user = names_get(&limits->users, owner);
+    if (!user) {
+        user = mem_new(1, sizeof *user);
+        user->limits = limits;
+        memcpy(user->owner, owner, sizeof user->owner);
+        user->renewed_ns = clock_now_ns();
+        names_put(&limits->users, owner, user);
+    }
+    user->rule = *rule;
+    return user;
 }
 
-static bool is_answer(const redisReply *reply)
+static void forget_idle(struct user *user)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != ANSWER_FIELDS) return false;
-    for (size_t i = 0; i < ANSWER_FIELDS; i++)
-        if (reply->element[i]->type != REDIS_REPLY_INTEGER || reply->element[i]->integer < 0)
-            return false;
-    return true;
+    if (user->active > 0 || user->calls > 0) return;
+    names_remove(&user->limits->users, user->owner);
+    mem_free(user);
 }
 
-static void on_reserved(void *argument, enum err err, const redisReply *reply)
+static void on_user_told(void *argument, enum err err, const struct meter_answer *answer)
+{
+    struct user *user = argument;
+    (void)err;
+    (void)answer;
+    user->calls--;
+    forget_idle(user);
+}
+
+static void call_user(struct limits *limits, const char *owner, const struct meter_call *call,
+                      meter_fn *done, void *argument)
+{
+    char key[METER_NAME_MAX];
+    snprintf(key, sizeof key, "qiao:{u:%s}:spent", owner);
+    meter_call(limits->meter, key, call, done, argument);
+}
+
+/* Where nothing is under way Redis is told the truth, which mends what a lost call left. */
+static void renew_user(void *argument, void *item)
+{
+    struct user *user = item;
+    const uint64_t *now_ns = argument;
+    struct limits *limits = user->limits;
+    if (user->active == 0 || *now_ns < user->renewed_ns + limits->stream_ms / 3 * CLOCK_MS) return;
+    struct meter_call call = {
+        .rule = user->rule, .streams_held = user->calls == 0 ? (int64_t)user->active : METER_KEEP};
+    user->renewed_ns = *now_ns;
+    user->calls++;
+    call_user(limits, user->owner, &call, on_user_told, user);
+}
+
+/* Take the user's part back, but for what was used. `requests` 1: it was no request at all. */
+static void return_user(struct limit_ticket *ticket, uint32_t requests, uint64_t used)
+{
+    const struct limit_rule *rule = &ticket->user_rule;
+    struct user *user = ticket->user;
+    struct meter_back back = {ticket->user_part.slot, requests, ticket->user_part.tokens - used};
+    bool tokens = (rule->tokens_per_minute || rule->tokens_per_day) && back.tokens > 0;
+    struct meter_call call = {.rule = *rule,
+                              .backs = &back,
+                              .back_count = 1,
+                              .streams_held = METER_KEEP,
+                              .streams_back = ticket->user_part.streams};
+    if (!ticket->has_user_part) return;
+    ticket->has_user_part = false;
+    if (user) {
+        user->active -= ticket->user_part.streams;
+        user->calls++;
+        call_user(ticket->limits, ticket->owner, &call, on_user_told, user);
+    } else if (tokens || requests) {
+        call_user(ticket->limits, ticket->owner, &call, NULL, NULL);
+    }
+}
+
+static void return_key(struct limit_ticket *ticket, uint32_t requests, uint64_t used)
+{
+    const struct lease_part *part = &ticket->key_part;
+    if (!ticket->has_key_part) return;
+    ticket->has_key_part = false;
+    lease_return(ticket->key->lease, part, requests, part->tokens - used, part->streams,
+                 clock_now_ns());
+}
+
+// ---- the answer --------------------------------------------------------------------------------
+
+static void finish(struct limit_ticket *ticket, enum err err)
+{
+    limit_fn *done = ticket->done;
+    void *argument = ticket->argument;
+    struct limit_answer answer = ticket->answer;
+    if (err || !done) {
+        return_key(ticket, 1, 0);
+        return_user(ticket, 1, 0);
+        free_ticket(ticket);
+    } else {
+        ticket->place = HELD;
+    }
+    if (done) done(argument, err, &answer);
+}
+
+static void view_less(struct limit_view *view, uint64_t limit, uint64_t left, uint32_t reset_ms)
+{
+    if (limit == 0 || (view->limit > 0 && view->left <= left)) return;
+    *view = (struct limit_view){limit, left < limit ? left : limit, reset_ms};
+}
+
+/* Show the tighter of what is known. */
+static void view(struct limit_ticket *ticket, const struct limit_rule *rule,
+                 const struct meter_answer *told, uint64_t requests_here, uint64_t tokens_here)
+{
+    struct limit_answer *answer = &ticket->answer;
+    view_less(&answer->requests, rule->requests_per_minute, told->requests_left + requests_here,
+              told->requests_reset_ms);
+    view_less(&answer->minute, rule->tokens_per_minute, told->minute_left + tokens_here,
+              told->minute_reset_ms);
+    view_less(&answer->day, rule->tokens_per_day, told->day_left + tokens_here, told->day_reset_ms);
+}
+
+static void refuse(struct limit_ticket *ticket, enum limit_whose whose,
+                   const struct limit_rule *rule, const struct meter_answer *told)
+{
+    uint32_t seconds = (told->wait_ms + 999) / 1000;
+    struct limit_sum sum = {ticket->least, ticket->streams};
+    view(ticket, rule, told, 0, 0);
+    ticket->answer.retry_seconds = seconds > 0 ? seconds : 1;
+    finish(ticket, limit_note_refused(whose, rule, &sum, told, ticket->answer.retry_seconds));
+}
+
+/* True: go on without Redis. False: the ticket is finished. */
+static bool goes_on(struct limit_ticket *ticket, enum err err)
+{
+    bool away = err == ERR_STORE_AWAY || err == ERR_TIMEOUT;
+    if (away && ticket->limits->open_when_away) {
+        ticket->answer.skipped = true;
+        return true;
+    }
+    if (away)
+        err = err_note(ERR_STORE_AWAY, "rate limits cannot be checked: Redis cannot be reached");
+    finish(ticket, err);
+    return false;
+}
+
+// ---- the user ----------------------------------------------------------------------------------
+
+static void on_user(void *argument, enum err err, const struct meter_answer *told)
 {
     struct limit_ticket *ticket = argument;
-    struct limit_answer answer = {0};
-    // Nobody will use what was reserved for one who is gone; what was refused is not given back.
-    bool unused = !ticket->done && !err && is_answer(reply) && reply->element[0]->integer == 1;
-    if (unused) limit_settle(ticket->limits, ticket->key, &ticket->rule, ticket->tokens, 0);
-    if (err == ERR_STORE_AWAY || err == ERR_TIMEOUT) {
-        answer.skipped = true;
-        if (ticket->limits->open_when_away)
-            err = ERR_OK;
-        else
-            err =
-                err_note(ERR_STORE_AWAY, "rate limits cannot be checked: Redis cannot be reached");
-        finish(ticket, err, &answer);
-        return;
-    }
-    if (!err && !is_answer(reply))
-        err = err_note(ERR_INTERNAL, "the limit's script gave an unknown answer");
+    struct user *user = ticket->user;
+    uint64_t tokens = ticket->answer.tokens;
+    if (user) user->calls--;
     if (err) {
-        finish(ticket, err, &answer);
+        if (goes_on(ticket, err)) finish(ticket, ERR_OK);
+    } else if (told->verdict != METER_GRANTED) {
+        refuse(ticket, LIMIT_USER, &ticket->user_rule, told);
+    } else {
+        uint64_t granted = told->tokens < tokens ? told->tokens : tokens;
+        ticket->has_user_part = true;
+        ticket->user_part = (struct lease_part){told->slot, granted, ticket->streams};
+        if (user) user->active += ticket->streams;
+        view(ticket, &ticket->user_rule, told, 0, 0);
+        if (ticket->has_key_part && granted < tokens) {
+            lease_return(ticket->key->lease, &ticket->key_part, 0, tokens - granted, 0,
+                         clock_now_ns());
+            ticket->key_part.tokens = granted;
+        }
+        ticket->answer.tokens = granted;
+        finish(ticket, ERR_OK);
+    }
+    if (user) forget_idle(user);
+}
+
+/* What the key has admitted, `answer.tokens` of it, is the user's to allow. */
+static void ask_user(struct limit_ticket *ticket)
+{
+    const struct limit_rule *rule = &ticket->user_rule;
+    uint64_t tokens = ticket->answer.tokens;
+    struct meter_call call = {.rule = *rule,
+                              .requests = {1, 1, 1},
+                              .tokens = {ticket->least, tokens, tokens},
+                              .streams = {ticket->streams, ticket->streams, ticket->streams},
+                              .streams_held = METER_KEEP};
+    ticket->place = AT_USER;
+    if (rule->streams > 0) {
+        ticket->user = user_of(ticket->limits, ticket->owner, rule);
+        ticket->user->calls++;
+    }
+    call_user(ticket->limits, ticket->owner, &call, on_user, ticket);
+}
+
+// ---- the key -----------------------------------------------------------------------------------
+
+static void key_admits(struct limit_ticket *ticket, const struct lease_part *part)
+{
+    const struct lease *lease = ticket->key->lease;
+    ticket->has_key_part = true;
+    ticket->key_part = *part;
+    ticket->answer.tokens = part->tokens;
+    view(ticket, &ticket->key_rule, lease_told(lease), lease_requests(lease), lease_tokens(lease));
+}
+
+static void on_key(void *owner, struct lease_waiter *waiter)
+{
+    struct limit_ticket *ticket = (struct limit_ticket *)waiter; // its first member
+    const struct meter_answer *told = lease_told(ticket->key->lease);
+    (void)owner;
+    if (waiter->err == ERR_LIMITED) {
+        refuse(ticket, LIMIT_KEY, &ticket->key_rule, told);
         return;
     }
-    answer.requests_left = (uint64_t)reply->element[1]->integer;
-    answer.tokens_left = (uint64_t)reply->element[2]->integer;
-    answer.retry_seconds = (uint32_t)((reply->element[3]->integer + 999) / 1000);
-    answer.requests_reset_ms = (uint32_t)reply->element[4]->integer;
-    answer.tokens_reset_ms = (uint32_t)reply->element[5]->integer;
-    if (reply->element[0]->integer == 0) {
-        if (answer.retry_seconds == 0) answer.retry_seconds = 1;
-        err = note_limited(ticket, &answer);
-    }
-    finish(ticket, err, &answer);
+    if (waiter->err && !goes_on(ticket, waiter->err)) return;
+    if (!waiter->err) key_admits(ticket, &waiter->part);
+    if (is_limited(&ticket->user_rule))
+        ask_user(ticket);
+    else
+        finish(ticket, ERR_OK);
 }
 
-/* The last argument is signed: a settlement may take back more than was reserved. */
-static void call(struct limits *limits, const char *verb, const char *key,
-                 const struct limit_rule *rule, int64_t tokens, struct limit_ticket *ticket)
+static void on_leased(void *argument, enum err err, const struct meter_answer *answer)
 {
-    char name[192], rpm[NUMBER_SIZE], tpm[NUMBER_SIZE], ask[NUMBER_SIZE];
-    snprintf(name, sizeof name, "qiao:{k:%.*s}:limit", KEY_MAX, key);
-    snprintf(rpm, sizeof rpm, "%" PRIu64, rule->requests_per_minute);
-    snprintf(tpm, sizeof tpm, "%" PRIu64, rule->tokens_per_minute);
-    snprintf(ask, sizeof ask, "%" PRId64, tokens);
-    const char *const words[] = {name, verb, rpm, tpm, ask};
-    store_eval(limits->store, limits->script, ticket ? on_reserved : NULL, ticket, 1, 5, words,
-               NULL);
+    struct key_lease *key = argument;
+    lease_answered(key->lease, err, answer, clock_now_ns());
 }
 
-static void on_nothing(void *argument, enum err err, const redisReply *reply)
+static void on_lease_call(void *owner, struct lease *lease, const struct meter_call *call)
 {
-    (void)err, (void)reply;
-    struct limit_answer answer = {.skipped = true};
-    finish(argument, ERR_OK, &answer);
+    struct key_lease *key = owner;
+    (void)lease;
+    meter_call(key->limits->meter, key->key, call, on_leased, key);
 }
 
-static void on_too_large(void *argument, enum err err, const redisReply *reply)
+/* Keys are the operator's, so many as his file has: they stay. */
+static struct key_lease *lease_of(struct limits *limits, const char *id)
 {
-    (void)err, (void)reply;
+    struct key_lease *key = names_get(&limits->leases, id);
+    if (key) return key;
+    key = mem_new(1, sizeof *key);
+    key->limits = limits;
+    snprintf(key->key, sizeof key->key, "qiao:{k:%s}:spent", id);
+    key->lease = lease_new(&(struct lease_seams){
+        .owner = key, .call = on_lease_call, .served = on_key, .stream_ms = limits->stream_ms});
+    names_put(&limits->leases, id, key);
+    return key;
+}
+
+static void ask_key(struct limit_ticket *ticket)
+{
+    struct lease_part part;
+    ticket->place = AT_KEY;
+    ticket->waiter.need = (struct lease_need){ticket->least, ticket->tokens, ticket->streams};
+    if (!lease_take(ticket->key->lease, &ticket->key_rule, &ticket->waiter, clock_now_ns(), &part))
+        return;
+    key_admits(ticket, &part);
+    ticket->place = AT_LOOP;
+}
+
+// ---- tickets -----------------------------------------------------------------------------------
+
+static void on_loop(void *argument, enum err err, const struct redisReply *reply)
+{
     struct limit_ticket *ticket = argument;
-    struct limit_answer answer = {.tokens_left = ticket->rule.tokens_per_minute};
-    finish(ticket,
-           err_note(ERR_TOO_LARGE,
-                    "the request reserves %" PRIu64 " tokens, more than the key's %" PRIu64
-                    " tokens per minute; shorten the prompt or max_tokens",
-                    ticket->tokens, ticket->rule.tokens_per_minute),
-           &answer);
+    (void)err;
+    (void)reply;
+    finish(ticket, ERR_OK);
 }
 
-struct limit_ticket *limit_reserve(struct limits *limits, const char *key,
-                                   const struct limit_rule *rule, uint64_t tokens, limit_fn *done,
-                                   void *argument)
+static void on_too_large(void *argument, enum err err, const struct redisReply *reply)
+{
+    struct limit_ticket *ticket = argument;
+    struct limit_sum sum = {ticket->least, ticket->streams};
+    (void)reply;
+    err = limit_check_sum(LIMIT_KEY, &ticket->key_rule, &sum);
+    if (!err) err = limit_check_sum(LIMIT_USER, &ticket->user_rule, &sum);
+    finish(ticket, err);
+}
+
+struct limit_ticket *limit_reserve(struct limits *limits, const struct limit_ask *ask,
+                                   limit_fn *done, void *argument)
 {
     struct limit_ticket *ticket = mem_new(1, sizeof *ticket);
-    *ticket = (struct limit_ticket){
-        .limits = limits, .rule = *rule, .tokens = tokens, .done = done, .argument = argument};
-    snprintf(ticket->key, sizeof ticket->key, "%s", key);
-    if (!rule->requests_per_minute && !rule->tokens_per_minute)
-        store_later(limits->store, on_nothing, ticket);
-    else if (rule->tokens_per_minute && tokens > rule->tokens_per_minute)
+    must(ask->least <= ask->tokens && done);
+    *ticket = (struct limit_ticket){.limits = limits,
+                                    .place = AT_LOOP,
+                                    .key_rule = ask->key_rule,
+                                    .user_rule = ask->user_rule,
+                                    .tokens = ask->tokens,
+                                    .least = ask->least,
+                                    .streams = ask->streams,
+                                    .answer.tokens = ask->tokens,
+                                    .done = done,
+                                    .argument = argument};
+    list_ticket(ticket);
+    struct limit_sum sum = {ask->least, ask->streams};
+    if (limit_check_sum(LIMIT_KEY, &ask->key_rule, &sum) ||
+        limit_check_sum(LIMIT_USER, &ask->user_rule, &sum)) {
         store_later(limits->store, on_too_large, ticket);
-    else
-        call(limits, "reserve", key, rule, (int64_t)tokens, ticket);
+        return ticket;
+    }
+    if (is_limited(&ask->user_rule))
+        owner_write(ticket->owner, &limits->owner_key, ask->tenant, ask->user);
+    if (is_limited(&ask->key_rule)) {
+        ticket->key = lease_of(limits, ask->key);
+        ask_key(ticket);
+    }
+    if (ticket->place == AT_LOOP && is_limited(&ask->user_rule))
+        ask_user(ticket);
+    else if (ticket->place == AT_LOOP)
+        store_later(limits->store, on_loop, ticket);
     return ticket;
 }
 
-void limit_settle(struct limits *limits, const char *key, const struct limit_rule *rule,
-                  uint64_t reserved, uint64_t used)
+void limit_settle(struct limit_ticket *ticket, uint64_t used)
 {
-    if (!rule->tokens_per_minute || reserved == used) return;
-    call(limits, "settle", key, rule, (int64_t)reserved - (int64_t)used, NULL);
+    must(ticket->place == HELD);
+    if (used > ticket->answer.tokens) used = ticket->answer.tokens;
+    return_key(ticket, 0, used);
+    return_user(ticket, 0, used);
+    free_ticket(ticket);
 }
 
 void limit_drop(struct limit_ticket *ticket)
 {
+    must(ticket->place != HELD);
     ticket->done = NULL;
+    if (ticket->place != AT_KEY) return; // its answer will find nobody
+    lease_leave(ticket->key->lease, &ticket->waiter, clock_now_ns());
+    free_ticket(ticket);
+}
+
+// ---- birth and death ---------------------------------------------------------------------------
+
+static void tick_lease(void *argument, void *item)
+{
+    const uint64_t *now_ns = argument;
+    struct key_lease *key = item;
+    lease_tick(key->lease, *now_ns);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *argument)
+{
+    struct limits *limits = argument;
+    uint64_t now_ns = clock_now_ns();
+    (void)fd;
+    (void)what;
+    names_walk(&limits->leases, tick_lease, &now_ns);
+    names_walk(&limits->users, renew_user, &now_ns);
+}
+
+static uint32_t or_else(uint32_t value, uint32_t preset)
+{
+    return value > 0 ? value : preset;
+}
+
+struct limits *limits_new(const struct limit_options *options)
+{
+    struct limits *limits = mem_new(1, sizeof *limits);
+    struct timeval period = {.tv_usec = TICK_MS * 1000};
+    _Static_assert((int)LIMIT_ROOT_SIZE == (int)OWNER_ROOT_SIZE, "one root");
+    limits->store = options->store;
+    limits->open_when_away = options->open_when_away;
+    limits->stream_ms = or_else(options->stream_ms, STREAM_MS);
+    limits->meter = meter_new(options->store, or_else(options->minute_ms, MINUTE_MS),
+                              or_else(options->day_ms, DAY_MS), limits->stream_ms);
+    owner_key_init(&limits->owner_key, options->root);
+    limits->tick = event_new(options->base, -1, EV_PERSIST, on_tick, limits);
+    must(limits->tick && event_add(limits->tick, &period) == 0);
+    return limits;
+}
+
+static void close_lease(void *argument, void *item)
+{
+    const uint64_t *now_ns = argument;
+    struct key_lease *key = item;
+    lease_close(key->lease, *now_ns);
+}
+
+void limits_leave(struct limits *limits)
+{
+    uint64_t now_ns = clock_now_ns();
+    names_walk(&limits->leases, close_lease, &now_ns);
+}
+
+static void free_lease(void *argument, void *item)
+{
+    struct key_lease *key = item;
+    (void)argument;
+    lease_free(key->lease);
+    mem_free(key);
+}
+
+static void free_user(void *argument, void *item)
+{
+    (void)argument;
+    mem_free(item);
+}
+
+void limits_free(struct limits *limits)
+{
+    if (!limits) return;
+    event_free(limits->tick);
+    while (limits->tickets)
+        free_ticket(limits->tickets);
+    names_walk(&limits->leases, free_lease, NULL);
+    names_walk(&limits->users, free_user, NULL);
+    names_fini(&limits->leases);
+    names_fini(&limits->users);
+    meter_free(limits->meter);
+    mem_free(limits);
 }

@@ -1,5 +1,4 @@
-/* Sessions and limits against a real redis-server: there is no fake whose manners we would have to guess. */
-#include "scheduler/state/limit.h"
+/* Sessions against a real redis-server: there is no fake whose manners we would have to guess. */
 #include "scheduler/state/session.h"
 #include "scheduler/state/store.h"
 #include "tests/support/redis.h"
@@ -81,7 +80,6 @@ struct answer {
     uint64_t version;
     size_t turn_count;
     char last[2000];
-    struct limit_answer limit;
 };
 
 static void keep(struct answer *answer, enum err err)
@@ -263,117 +261,20 @@ static void nobody_is_called_after_a_drop(void **state)
     assert_int_equal(dropped.times, 0);
 }
 
-// ---- limits ------------------------------------------------------------------------------------
-
-static void on_limited(void *argument, enum err err, const struct limit_answer *limit)
-{
-    struct answer *answer = argument;
-    keep(answer, err);
-    answer->limit = *limit;
-}
-
-static struct answer reserve(struct limits *limits, const char *key, struct limit_rule rule,
-                             uint64_t tokens)
-{
-    struct answer answer = {0};
-    limit_reserve(limits, key, &rule, tokens, on_limited, &answer);
-    assert_false(answer.done);
-    run_until(&answer.done);
-    return answer;
-}
-
-static void no_more_than_the_minute_holds_is_admitted(void **state)
-{
-    (void)state;
-    if (!base) skip();
-    struct limits *limits = limits_new(store, false);
-    struct limit_rule rule = {.requests_per_minute = 3};
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(reserve(limits, "a", rule, 10).err, ERR_OK);
-    struct answer refused = reserve(limits, "a", rule, 10);
-    assert_int_equal(refused.err, ERR_LIMITED);
-    assert_in_range(refused.limit.retry_seconds, 1, 20);
-    assert_non_null(strstr(refused.note, "3 requests per minute"));
-    assert_int_equal(reserve(limits, "b", rule, 10).err, ERR_OK); // another key has its own
-    limits_free(limits);
-}
-
-static void unused_tokens_come_back(void **state)
-{
-    (void)state;
-    if (!base) skip();
-    struct limits *limits = limits_new(store, false);
-    struct limit_rule rule = {.tokens_per_minute = 600};
-    assert_int_equal(reserve(limits, "t", rule, 600).err, ERR_OK);
-    struct answer refused = reserve(limits, "t", rule, 200);
-    assert_int_equal(refused.err, ERR_LIMITED);
-    assert_in_range(refused.limit.retry_seconds, 15, 20);
-    limit_settle(limits, "t", &rule, 600, 100);
-    struct answer admitted = reserve(limits, "t", rule, 400);
-    assert_int_equal(admitted.err, ERR_OK);
-    assert_in_range(admitted.limit.tokens_left, 100, 160);
-    assert_int_equal(reserve(limits, "t", rule, 601).err, ERR_TOO_LARGE);
-    assert_true(reserve(limits, "t", (struct limit_rule){0}, 5).limit.skipped);
-    limits_free(limits);
-}
-
-static void a_limit_that_a_rule_gets_later_begins_full(void **state)
-{
-    (void)state;
-    if (!base) skip();
-    struct limits *limits = limits_new(store, false);
-    struct limit_rule requests = {.requests_per_minute = 100}, tokens = {.tokens_per_minute = 600};
-    for (int i = 0; i < 5; i++)
-        assert_int_equal(reserve(limits, "later-1", requests, 5000).err, ERR_OK);
-    assert_int_equal(reserve(limits, "later-1", tokens, 600).err, ERR_OK);
-    for (int i = 0; i < 5; i++)
-        assert_int_equal(reserve(limits, "later-2", tokens, 1).err, ERR_OK);
-    requests.requests_per_minute = 1;
-    assert_int_equal(reserve(limits, "later-2", requests, 1).err, ERR_OK);
-    assert_int_equal(reserve(limits, "later-2", requests, 1).err, ERR_LIMITED);
-    limits_free(limits);
-}
-
-static void who_goes_away_while_asking_neither_keeps_nor_gains_tokens(void **state)
-{
-    (void)state;
-    if (!base) skip();
-    struct limits *limits = limits_new(store, false);
-    struct limit_rule rule = {.tokens_per_minute = 600};
-    struct answer unasked = {0};
-    limit_drop(limit_reserve(limits, "gone", &rule, 600, on_limited, &unasked));
-    (void)load(&alice); // answered after it
-    assert_int_equal(reserve(limits, "gone", rule, 600).err, ERR_OK);
-    limit_drop(limit_reserve(limits, "gone", &rule, 600, on_limited, &unasked)); // refused
-    (void)load(&alice);
-    assert_int_equal(reserve(limits, "gone", rule, 300).err, ERR_LIMITED);
-    assert_int_equal(unasked.times, 0);
-    limits_free(limits);
-}
-
 // ---- Redis goes away ---------------------------------------------------------------------------
 
-static void when_redis_is_away_each_answer_follows_its_setting(void **state)
+static void when_redis_is_away_sessions_are_refused(void **state)
 {
     (void)state;
     if (!base) skip();
-    struct limits *open = limits_new(store, true), *closed = limits_new(store, false);
-    struct limit_rule rule = {.requests_per_minute = 1000};
     test_redis_kill(&redis);
     wait_up(false);
     assert_int_equal(load(&alice).err, ERR_STORE_AWAY);
     assert_int_equal(save(&alice, 0, "x").err, ERR_STORE_AWAY);
-    struct answer admitted = reserve(open, "o", rule, 1);
-    assert_int_equal(admitted.err, ERR_OK);
-    assert_true(admitted.limit.skipped);
-    assert_int_equal(reserve(closed, "o", rule, 1).err, ERR_STORE_AWAY);
 
     test_redis_restart(&redis); // empty: the scripts are unknown there
     wait_up(true);
-    assert_int_equal(reserve(closed, "o", rule, 1).err, ERR_OK);
     assert_int_equal(save(&alice, 0, "back").version, 1);
-    limits_free(open);
-    limits_free(closed);
 }
 
 static void forgotten_scripts_are_sent_again(void **state)
@@ -388,18 +289,19 @@ static void scripts_forgotten_under_two_commands_at_once_serve_both(void **state
 {
     (void)state;
     if (!base) skip();
-    struct limits *limits = limits_new(store, false);
-    struct limit_rule rule = {.requests_per_minute = 1000};
-    assert_int_equal(reserve(limits, "both", rule, 1).err, ERR_OK);
-    freeReplyObject(ask_redis("SCRIPT", "FLUSH", NULL, NULL));
+    struct session_turn turn = {.role = "user", .content = "x", .content_size = 1};
+    struct session session = {.version = 0, .turns = &turn, .turn_count = 1};
+    struct session_name other = alice;
     struct answer first = {0}, second = {0};
-    limit_reserve(limits, "both", &rule, 1, on_limited, &first);
-    limit_reserve(limits, "both", &rule, 1, on_limited, &second);
+    freeReplyObject(ask_redis("SCRIPT", "FLUSH", NULL, NULL));
+    other.id = "both-1";
+    session_save(sessions, &other, &session, on_saved, &first);
+    other.id = "both-2";
+    session_save(sessions, &other, &session, on_saved, &second);
     run_until(&first.done);
     run_until(&second.done);
     assert_int_equal(first.err, ERR_OK);
     assert_int_equal(second.err, ERR_OK);
-    limits_free(limits);
 }
 
 static void what_was_asked_last_leaves_before_the_store_does(void **state)
@@ -440,11 +342,7 @@ int main(void)
         cmocka_unit_test(a_record_moved_or_changed_does_not_open),
         cmocka_unit_test(what_is_too_large_is_refused_with_the_limit),
         cmocka_unit_test(nobody_is_called_after_a_drop),
-        cmocka_unit_test(no_more_than_the_minute_holds_is_admitted),
-        cmocka_unit_test(unused_tokens_come_back),
-        cmocka_unit_test(a_limit_that_a_rule_gets_later_begins_full),
-        cmocka_unit_test(who_goes_away_while_asking_neither_keeps_nor_gains_tokens),
-        cmocka_unit_test(when_redis_is_away_each_answer_follows_its_setting),
+        cmocka_unit_test(when_redis_is_away_sessions_are_refused),
         cmocka_unit_test(scripts_forgotten_under_two_commands_at_once_serve_both),
         cmocka_unit_test(forgotten_scripts_are_sent_again),
         cmocka_unit_test(what_was_asked_last_leaves_before_the_store_does),
