@@ -560,6 +560,49 @@ static void who_leaves_is_given_back_what_was_taken_and_no_more(void **state)
     stop_scheduler();
 }
 
+static void each_user_is_cut_at_a_limit_of_its_own(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    char path[] = "/tmp/qiao-keys-XXXXXX";
+    const char keys[] =
+        "[{\"key\":\"the-users-key-123\",\"id\":\"front\",\"may_assert_user\":true,"
+        "\"tokens_per_day\":5000,\"user_tokens_per_minute\":60,\"user_streams\":1}]";
+    const char ann[] = "Authorization: Bearer the-users-key-123\r\nX-Qiao-User: ann\r\n";
+    const char ben[] = "Authorization: Bearer the-users-key-123\r\nX-Qiao-User: ben\r\n";
+    const char url[] = "/v1/chat/completions";
+    const char body[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}";
+    int file = mkstemp(path);
+    assert_int_equal(write(file, keys, sizeof keys - 1), sizeof keys - 1);
+    close(file);
+    start_scheduler(path);
+    unlink(path);
+    char answer[201];
+    memset(answer, 'o', sizeof answer - 1);
+    answer[sizeof answer - 1] = '\0';
+    struct fake_node *node = start_node(&(struct fake_node_options){.answer = answer});
+    assert_parts(ask("POST", url, ann, body), " 200 ", "x-ratelimit-limit-tokens: 60",
+                 "x-ratelimit-remaining-tokens: 0", "x-ratelimit-reset-tokens: 1m",
+                 "x-ratelimit-limit-tokens-day: 5000", "\"finish_reason\":\"length\"",
+                 "\"total_tokens\":60", NULL);
+    assert_parts(ask("POST", url, ann, body), " 429 ", "x-ratelimit-remaining-tokens: 0",
+                 "Retry-After: 6", "the user's limit is 60 tokens per minute",
+                 "reserves 35, 0 are left", "\"code\":\"rate_limit_exceeded\"", NULL);
+    assert_parts(ask("POST", url, ben,
+                     "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"max_tokens\":50}"),
+                 " 413 ", "more than the user's 60 tokens per minute", NULL);
+    fake_node_hang(node, true);
+    int staying = begin("POST", url, ben, body);
+    for (int wait = 0; fake_node_submits(node) < 2 && wait < 2000; wait++)
+        usleep(1000);
+    assert_parts(ask("POST", url, ben, body), " 429 ", "tokens per minute", NULL);
+    close(staying);
+    wait_for_cancels(node, 1);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
 static int start_redis(void **state)
 {
     (void)state;
@@ -591,6 +634,7 @@ int main(void)
         cmocka_unit_test(without_redis_stateless_requests_go_on),
         cmocka_unit_test(keys_are_asked_for_and_limits_kept),
         cmocka_unit_test(who_leaves_is_given_back_what_was_taken_and_no_more),
+        cmocka_unit_test(each_user_is_cut_at_a_limit_of_its_own),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

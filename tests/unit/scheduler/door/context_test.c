@@ -120,6 +120,8 @@ static void a_wrong_key_file_says_which_entry_and_field(void **state)
         {"[{\"key\":\"a-key-of-sixteen\"}]", "key 1: id must be given"},
         {"[{\"key\":\"a-key-of-sixteen\",\"id\":\"a b\"}]", "key 1: id must be letters"},
         {"[{\"key\":\"a-key-of-sixteen\",\"id\":\"a\",\"weight\":0}]", "weight"},
+        {"[{\"key\":\"a-key-of-sixteen\",\"id\":\"a\",\"user_streams\":-1}]", "user_streams"},
+        {"[{\"key\":\"a-key-of-sixteen\",\"id\":\"a\",\"tokens_per_day\":1e12}]", "tokens_per_day"},
         {"[{\"key\":\"a-key-of-sixteen\",\"id\":\"a\",\"priority\":\"high\"}]", "interactive"},
         {"[{\"key\":\"a-key-of-sixteen\",\"id\":\"a\",\"regions\":[1]}]", "regions"},
         {"[{\"key\":\"a-key-of-sixteen\",\"id\":\"a\"},{\"key\":\"b-key-of-sixteen\",\"id\":\"a\"}"
@@ -133,6 +135,29 @@ static void a_wrong_key_file_says_which_entry_and_field(void **state)
         if (!strstr(err_text(), cases[i].part))
             fail_msg("note of %s: %s", cases[i].text, err_text());
     }
+}
+
+static void an_entry_says_the_limits_of_its_key_and_of_each_user(void **state)
+{
+    (void)state;
+    struct keys *keys;
+    struct context context;
+    const char text[] = "[{\"key\":\"a-key-of-sixteen\",\"id\":\"a\",\"requests_per_minute\":1,"
+                        "\"tokens_per_minute\":2,"
+                        "\"tokens_per_day\":3,\"streams\":4,\"user_requests_per_minute\":5,\"user_"
+                        "tokens_per_minute\":6,"
+                        "\"user_tokens_per_day\":7,\"user_streams\":8}]";
+    struct context_headers headers = {.authorization = "Bearer a-key-of-sixteen"};
+    assert_int_equal(keys_parse(&keys, "f", text, sizeof text - 1), ERR_OK);
+    assert_int_equal(context_build(&context, keys, &headers), ERR_OK);
+    const struct limit_rule *rules[] = {&context.key->rule, &context.key->user_rule};
+    for (uint64_t i = 0; i < 2; i++) {
+        assert_int_equal(rules[i]->requests_per_minute, 4 * i + 1);
+        assert_int_equal(rules[i]->tokens_per_minute, 4 * i + 2);
+        assert_int_equal(rules[i]->tokens_per_day, 4 * i + 3);
+        assert_int_equal(rules[i]->streams, 4 * i + 4);
+    }
+    keys_free(keys);
 }
 
 static void without_keys_everyone_is_local(void **state)
@@ -156,6 +181,7 @@ int main(void)
         cmocka_unit_test(a_key_gives_its_tenant_and_what_its_headers_may_say),
         cmocka_unit_test(what_a_key_does_not_allow_is_refused_by_name),
         cmocka_unit_test(a_wrong_key_file_says_which_entry_and_field),
+        cmocka_unit_test(an_entry_says_the_limits_of_its_key_and_of_each_user),
         cmocka_unit_test(without_keys_everyone_is_local),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
