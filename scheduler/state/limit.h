@@ -10,7 +10,7 @@
  *     admitted than the limit. An admitted request counts what it reserves until it settles, then what it used, which
  *     is never more: nobody generates beyond it.
  *   - Streams (answers in the making, streamed or not, each choice of `n`): at no time more than the limit. Those of a
- *     scheduler that was killed stop counting after 10 s.
+ *     scheduler that was killed (or could not reach Redis for so long) stop counting after 10 s.
  *   - What stands unused and cannot be had elsewhere is at most one chunk for each scheduler (lease.h), for those that
  *     were killed until the window has passed.
  *
