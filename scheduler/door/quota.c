@@ -71,17 +71,11 @@ static void on_limit(void *argument, enum err err, const struct limit_answer *an
     quota->done(quota->owner, err, max_tokens, answer->retry_seconds);
 }
 
-static bool is_limited(const struct limit_rule *rule)
-{
-    return rule->requests_per_minute || rule->tokens_per_minute || rule->tokens_per_day ||
-           rule->streams;
-}
-
 bool quota_reserve(struct quota *quota, const struct quota_ask *ask, quota_fn *done, void *owner)
 {
     const struct context *context = quota->context;
     const struct key *key = context->key;
-    if (!is_limited(&key->rule) && !is_limited(&key->user_rule)) return false;
+    if (!limit_is_set(&key->rule) && !limit_is_set(&key->user_rule)) return false;
     uint32_t answer_least = ask->max_tokens;
     if (ask->may_shorten && answer_least > QUOTA_ANSWER_LEAST) answer_least = QUOTA_ANSWER_LEAST;
     struct limit_ask limit = {

@@ -78,7 +78,7 @@ struct limit_ticket {
     void *argument;
 };
 
-static bool is_limited(const struct limit_rule *rule)
+bool limit_is_set(const struct limit_rule *rule)
 {
     return rule->requests_per_minute || rule->tokens_per_minute || rule->tokens_per_day ||
            rule->streams;
@@ -204,30 +204,12 @@ static void finish(struct limit_ticket *ticket, enum err err)
     if (done) done(argument, err, &answer);
 }
 
-static void view_less(struct limit_view *view, uint64_t limit, uint64_t left, uint32_t reset_ms)
-{
-    if (limit == 0 || (view->limit > 0 && view->left <= left)) return;
-    *view = (struct limit_view){limit, left < limit ? left : limit, reset_ms};
-}
-
-/* Show the tighter of what is known. */
-static void view(struct limit_ticket *ticket, const struct limit_rule *rule,
-                 const struct meter_answer *told, uint64_t requests_here, uint64_t tokens_here)
-{
-    struct limit_answer *answer = &ticket->answer;
-    view_less(&answer->requests, rule->requests_per_minute, told->requests_left + requests_here,
-              told->requests_reset_ms);
-    view_less(&answer->minute, rule->tokens_per_minute, told->minute_left + tokens_here,
-              told->minute_reset_ms);
-    view_less(&answer->day, rule->tokens_per_day, told->day_left + tokens_here, told->day_reset_ms);
-}
-
 static void refuse(struct limit_ticket *ticket, enum limit_whose whose,
                    const struct limit_rule *rule, const struct meter_answer *told)
 {
     uint32_t seconds = (told->wait_ms + 999) / 1000;
     struct limit_sum sum = {ticket->least, ticket->streams};
-    view(ticket, rule, told, 0, 0);
+    limit_show(&ticket->answer, rule, told, 0, 0);
     ticket->answer.retry_seconds = seconds > 0 ? seconds : 1;
     finish(ticket, limit_note_refused(whose, rule, &sum, told, ticket->answer.retry_seconds));
 }
@@ -263,7 +245,7 @@ static void on_user(void *argument, enum err err, const struct meter_answer *tol
         ticket->has_user_part = true;
         ticket->user_part = (struct lease_part){told->slot, granted, ticket->streams};
         if (user) user->active += ticket->streams;
-        view(ticket, &ticket->user_rule, told, 0, 0);
+        limit_show(&ticket->answer, &ticket->user_rule, told, 0, 0);
         if (ticket->has_key_part && granted < tokens) {
             lease_return(ticket->key->lease, &ticket->key_part, 0, tokens - granted, 0,
                          clock_now_ns());
@@ -301,7 +283,8 @@ static void key_admits(struct limit_ticket *ticket, const struct lease_part *par
     ticket->has_key_part = true;
     ticket->key_part = *part;
     ticket->answer.tokens = part->tokens;
-    view(ticket, &ticket->key_rule, lease_told(lease), lease_requests(lease), lease_tokens(lease));
+    limit_show(&ticket->answer, &ticket->key_rule, lease_told(lease), lease_requests(lease),
+               lease_tokens(lease));
 }
 
 static void on_key(void *owner, struct lease_waiter *waiter)
@@ -315,7 +298,7 @@ static void on_key(void *owner, struct lease_waiter *waiter)
     }
     if (waiter->err && !goes_on(ticket, waiter->err)) return;
     if (!waiter->err) key_admits(ticket, &waiter->part);
-    if (is_limited(&ticket->user_rule))
+    if (limit_is_set(&ticket->user_rule))
         ask_user(ticket);
     else
         finish(ticket, ERR_OK);
@@ -401,13 +384,13 @@ struct limit_ticket *limit_reserve(struct limits *limits, const struct limit_ask
         store_later(limits->store, on_too_large, ticket);
         return ticket;
     }
-    if (is_limited(&ask->user_rule))
+    if (limit_is_set(&ask->user_rule))
         owner_write(ticket->owner, &limits->owner_key, ask->tenant, ask->user);
-    if (is_limited(&ask->key_rule)) {
+    if (limit_is_set(&ask->key_rule)) {
         ticket->key = lease_of(limits, ask->key);
         ask_key(ticket);
     }
-    if (ticket->place == AT_LOOP && is_limited(&ask->user_rule))
+    if (ticket->place == AT_LOOP && limit_is_set(&ask->user_rule))
         ask_user(ticket);
     else if (ticket->place == AT_LOOP)
         store_later(limits->store, on_loop, ticket);

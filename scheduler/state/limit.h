@@ -47,6 +47,9 @@ struct limit_rule {
     uint64_t requests_per_minute, tokens_per_minute, tokens_per_day, streams;
 };
 
+/* Whether it limits anything. */
+bool limit_is_set(const struct limit_rule *rule);
+
 struct limit_options {
     struct event_base *base;
     struct store *store;

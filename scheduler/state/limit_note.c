@@ -75,3 +75,19 @@ enum err limit_check_sum(enum limit_whose whose, const struct limit_rule *rule,
                         sum->streams, names[whose], rule->streams);
     return ERR_OK;
 }
+
+static void show_less(struct limit_view *view, uint64_t limit, uint64_t left, uint32_t reset_ms)
+{
+    if (limit == 0 || (view->limit > 0 && view->left <= left)) return;
+    *view = (struct limit_view){limit, left < limit ? left : limit, reset_ms};
+}
+
+void limit_show(struct limit_answer *answer, const struct limit_rule *rule,
+                const struct meter_answer *told, uint64_t requests_here, uint64_t tokens_here)
+{
+    show_less(&answer->requests, rule->requests_per_minute, told->requests_left + requests_here,
+              told->requests_reset_ms);
+    show_less(&answer->minute, rule->tokens_per_minute, told->minute_left + tokens_here,
+              told->minute_reset_ms);
+    show_less(&answer->day, rule->tokens_per_day, told->day_left + tokens_here, told->day_reset_ms);
+}

@@ -1,5 +1,5 @@
-/* scheduler/state/limit_note.h -- what is said of a request that a limit refuses: which limit of whom, how much was asked,
- * how much is left, when to come again. Thread: any. */
+/* scheduler/state/limit_note.h -- what a client is told of its limits: what is left, and of a request that is refused which
+ * limit of whom it was, how much was asked, how much is left, when to come again. Thread: any. */
 #ifndef SCHEDULER_STATE_LIMIT_NOTE_H
 #define SCHEDULER_STATE_LIMIT_NOTE_H
 
@@ -23,5 +23,10 @@ enum err limit_note_refused(enum limit_whose whose, const struct limit_rule *rul
 /* ERR_TOO_LARGE: the sum is more than a whole limit, and no waiting helps. */
 enum err limit_check_sum(enum limit_whose whose, const struct limit_rule *rule,
                          const struct limit_sum *sum);
+
+/* Show the limits of `rule` where they are tighter than what the answer shows. `requests_here`, `tokens_here`: what this
+ * scheduler holds besides what Redis has left. */
+void limit_show(struct limit_answer *answer, const struct limit_rule *rule,
+                const struct meter_answer *told, uint64_t requests_here, uint64_t tokens_here);
 
 #endif
