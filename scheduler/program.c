@@ -23,6 +23,14 @@
 
 #include <string.h>
 
+static size_t read_addresses(const char *setting, const struct conf_list *list,
+                             struct store_address addresses[STORE_ADDRESSES_MAX])
+{
+    for (size_t i = 0; i < list->count; i++)
+        must(!settings_address(setting, list->items[i], addresses[i].host, &addresses[i].port));
+    return list->count; // settings_check() has seen them
+}
+
 static void build_state(struct program *program)
 {
     struct door *door = &program->door;
@@ -30,7 +38,13 @@ static void build_state(struct program *program)
     struct store_options store = {.host = settings->redis_host,
                                   .port = (uint16_t)settings->redis_port,
                                   .password = settings->redis_password,
-                                  .timeout_ms = (uint32_t)settings->redis_timeout_ms};
+                                  .timeout_ms = (uint32_t)settings->redis_timeout_ms,
+                                  .master = settings->redis_master};
+    struct store_address sentinels[STORE_ADDRESSES_MAX], seeds[STORE_ADDRESSES_MAX];
+    store.sentinels = sentinels;
+    store.sentinel_count = read_addresses("redis_sentinel", &settings->redis_sentinel, sentinels);
+    store.seeds = seeds;
+    store.seed_count = read_addresses("redis_cluster", &settings->redis_cluster, seeds);
     door->store = store_new(door->base, &store);
     struct session_options sessions = {.store = door->store,
                                        .master = program->master,
@@ -87,7 +101,7 @@ static enum err build_clients_side(struct program *program)
                                    .handler = door_handle,
                                    .ended = door_ended};
     program->door.waits = waits_new(&program->door);
-    TRY(settings_address(settings->listen, host, &options.port));
+    TRY(settings_address("listen", settings->listen, host, &options.port));
     TRY(http_new(&program->door.http, &options));
     log_info("listen", "address=%s port=%u keys=%zu", host, http_port(program->door.http),
              keys_count(program->door.keys));

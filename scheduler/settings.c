@@ -30,7 +30,8 @@ const struct metric_row settings_metrics[METRIC_COUNT] = {
 #undef METRIC
 };
 
-enum err settings_address(const char *text, char host[256], unsigned short *port)
+enum err settings_address(const char *setting, const char *text, char host[256],
+                          unsigned short *port)
 {
     const char *colon = strrchr(text, ':');
     const char *begin = text, *end = colon;
@@ -45,8 +46,8 @@ enum err settings_address(const char *text, char host[256], unsigned short *port
     unsigned long value = colon ? strtoul(colon + 1, &rest, 10) : 0;
     if (!end || end == begin || (size_t)(end - begin) > 255 || errno || value > 65535 ||
         rest == colon + 1 || *rest)
-        return err_note(ERR_INVALID, "listen: '%s' is not right: must be host:port or [v6]:port",
-                        text);
+        return err_note(ERR_INVALID, "%s: '%s' is not right: must be host:port or [v6]:port",
+                        setting, text);
     memcpy(host, begin, (size_t)(end - begin));
     host[end - begin] = '\0';
     *port = (unsigned short)value;
@@ -62,11 +63,37 @@ bool settings_is_loopback(const char *host)
     return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+/* Sentinels, or servers of a Cluster: each has a port of its own. */
+static enum err check_servers(const char *setting, const struct conf_list *list)
+{
+    char host[256];
+    unsigned short port;
+    for (size_t i = 0; i < list->count; i++) {
+        TRY(settings_address(setting, list->items[i], host, &port));
+        if (port == 0)
+            return err_note(ERR_INVALID, "%s: '%s' is not right: a port is 1 to 65535", setting,
+                            list->items[i]);
+    }
+    return ERR_OK;
+}
+
+static enum err check_redis(const struct settings *settings)
+{
+    TRY(check_servers("redis_sentinel", &settings->redis_sentinel));
+    TRY(check_servers("redis_cluster", &settings->redis_cluster));
+    if (settings->redis_sentinel.count > 0 && settings->redis_cluster.count > 0)
+        return err_note(ERR_INVALID,
+                        "redis_sentinel, redis_cluster: Redis is either the one or the "
+                        "other: only one of the two may be set");
+    return ERR_OK;
+}
+
 enum err settings_check(const struct settings *settings)
 {
     char host[256];
     unsigned short port;
-    TRY(settings_address(settings->listen, host, &port));
+    TRY(settings_address("listen", settings->listen, host, &port));
+    TRY(check_redis(settings));
     if (log_level_parse(settings->log_level) < 0)
         return err_note(ERR_INVALID,
                         "log_level: '%s' is not right: must be debug, info, warn or error",

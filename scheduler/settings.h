@@ -34,8 +34,9 @@ enum err settings_check(const struct settings *settings);
  * for `connections` besides nodes and Redis, `connections` becomes what is. Without it the listener
  * would spin on clients that it cannot accept, and nodes would find no descriptor. */
 void settings_make_room(struct settings *settings);
-/* Part "host:port" or "[v6]:port". ERR_INVALID. */
-enum err settings_address(const char *text, char host[256], unsigned short *port);
+/* Part "host:port" or "[v6]:port", a value of `setting`. ERR_INVALID. */
+enum err settings_address(const char *setting, const char *text, char host[256],
+                          unsigned short *port);
 /* Whether only this machine can reach `host`. */
 bool settings_is_loopback(const char *host);
 

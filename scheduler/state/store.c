@@ -1,295 +1,251 @@
 #include "scheduler/state/store.h"
 
+#include "scheduler/state/command.h"
+#include "scheduler/state/slot.h"
+#include "scheduler/state/store_cluster.h"
+#include "scheduler/state/store_link.h"
+#include "scheduler/state/store_sentinel.h"
+
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/must.h"
 
 #include <event2/event.h>
-#include <hiredis/adapters/libevent.h>
-#include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
-    PAUSE_MS_LEAST = 100,
-    PAUSE_MS_MOST = 2000,
-    TICK_MS = 50,
-    WORDS_MAX = 64
-};
-
-/*             connect             ready (PONG)
- *      AWAY ----------> GREETING -------------> UP
- *        ^                  |                    |
- *        +----- pause ------+---- broken --------+            */
-enum state {
-    AWAY,
-    GREETING,
-    UP
-};
-
-/* One command that must be answered once. It stands in the pending list in the order of sending (Redis answers in that
- * order), or in the late list while its failure waits to be told from the loop. */
-struct command {
-    struct command *next, *previous;
-    struct store *store;
-    store_reply_fn *done;
-    void *argument;
-    uint64_t deadline_ns;
-    enum err failure; // of a late one
-    struct store_script *script;
-    bool whole; // the script's text was sent, not its SHA-1
-    size_t key_count,
-        count; // of a script's words, kept to send it whole when Redis has forgotten it
-    char **words;
-    size_t *sizes;
-};
-
-struct store_script {
-    const char *text;
-    char sha1[41]; // "" until Redis has told it
-    struct store_script *next;
+    TICK_MS = 50
 };
 
 struct store {
-    struct event_base *base;
-    char *host;
-    uint16_t port;
-    char *password;
+    char *password, *master;
     uint32_t timeout_ms;
-    enum state state;
-    redisAsyncContext *redis;
-    struct event *reconnect, *tick, *tell;
-    uint64_t greeting_until_ns; // a connection that is not UP by then is dropped
-    uint32_t pause_ms;
-    struct command pending, late; // list heads
-    size_t pending_count;
+    struct store_link *link;         // NULL with a Cluster
+    struct store_sentinel *sentinel; // NULL: the link's address stands
+    struct store_cluster *cluster;
+    struct event *tick, *tell;
+    struct command late;  // whose failure, or nothing at all, waits to be told
+    size_t pending_count; // commands that wait for their reply, wherever they are
     struct store_script *scripts;
     bool closing;
 };
 
-// ---- lists of commands -------------------------------------------------------------------------
-
-static void list_init(struct command *head)
-{
-    head->next = head->previous = head;
-}
-
-static void list_add(struct command *head, struct command *command)
-{
-    command->previous = head->previous;
-    command->next = head;
-    head->previous->next = command;
-    head->previous = command;
-}
-
-static void list_remove(struct command *command)
-{
-    command->previous->next = command->next;
-    command->next->previous = command->previous;
-}
-
-static struct command *command_new(struct store *store, store_reply_fn *done, void *argument)
-{
-    struct command *command = mem_new(1, sizeof *command);
-    command->store = store;
-    command->done = done;
-    command->argument = argument;
-    command->deadline_ns = clock_now_ns() + store->timeout_ms * CLOCK_MS;
-    return command;
-}
-
-static void command_free(struct command *command)
-{
-    for (size_t i = 0; i < command->count; i++)
-        mem_free(command->words[i]);
-    mem_free(command->words);
-    mem_free(command->sizes);
-    mem_free(command);
-}
-
-static void answer(struct command *command, enum err err, const redisReply *reply)
-{
-    store_reply_fn *done = command->done;
-    void *argument = command->argument;
-    command_free(command);
-    if (done) done(argument, err, reply);
-}
+// ---- what is told from the loop -----------------------------------------------------------------
 
 /* Fail a command from the loop, never from inside the caller's own call. */
-static void answer_later(struct command *command, enum err failure)
+static void answer_later(struct store *store, struct command *command, enum err failure)
 {
     command->failure = failure;
-    list_add(&command->store->late, command);
-    event_active(command->store->tell, EV_TIMEOUT, 0);
+    command_list_add(&store->late, command);
+    event_active(store->tell, EV_TIMEOUT, 0);
 }
 
 static void tell_late(evutil_socket_t unused, short events, void *argument)
 {
     (void)unused, (void)events;
     struct store *store = argument;
-    while (store->late.next != &store->late) {
-        struct command *command = store->late.next;
-        list_remove(command);
-        if (command->failure == ERR_OK)
-            ; // store_later()
-        else if (command->failure == ERR_TIMEOUT)
+    struct command *command;
+    while ((command = command_list_take(&store->late))) {
+        enum err failure = command->failure; // ERR_OK: store_later()
+        if (failure == ERR_TIMEOUT)
             (void)err_note(ERR_TIMEOUT, "Redis did not answer within %" PRIu32 " ms",
                            store->timeout_ms);
-        else
-            (void)err_note(command->failure, "Redis cannot be reached");
-        answer(command, command->failure, NULL);
+        else if (failure)
+            (void)err_note(failure, "Redis cannot be reached");
+        command_answer(command, failure, NULL);
     }
 }
 
-// ---- the connection ----------------------------------------------------------------------------
+// ---- sending and answers -----------------------------------------------------------------------
 
-static void schedule_reconnect(struct store *store)
+/* The command is on its way, or waits for one: it counts already. */
+static void send_command(struct store *store, struct command *command)
 {
-    struct timeval pause = {.tv_sec = store->pause_ms / 1000,
-                            .tv_usec = (store->pause_ms % 1000) * 1000};
-    store->pause_ms = store->pause_ms * 2 < PAUSE_MS_MOST ? store->pause_ms * 2 : PAUSE_MS_MOST;
-    evtimer_add(store->reconnect, &pause);
+    if (store->cluster)
+        store_cluster_send(store->cluster, command);
+    else if (!store_link_send(store->link, command, false)) {
+        store->pending_count--;
+        answer_later(store, command, ERR_STORE_AWAY);
+    }
 }
 
-/* The connection is gone (hiredis frees it): whoever waits is told, and we try again. */
-static void connection_lost(struct store *store, const char *reason)
+static void submit(struct store *store, struct command *command)
 {
-    if (store->state == UP) log_warn("store_down", "reason=%s", reason);
-    store->redis = NULL;
-    store->state = AWAY;
-    if (!store->closing) schedule_reconnect(store);
-}
-
-static void on_disconnect(const redisAsyncContext *redis, int status)
-{
-    struct store *store = redis->data;
-    if (store) connection_lost(store, status == REDIS_OK ? "closed" : redis->errstr);
-}
-
-static void drop_connection(struct store *store, const char *reason)
-{
-    redisAsyncContext *redis = store->redis;
-    if (!redis) return;
-    redis->data = NULL; // on_disconnect shall not run the reconnect twice
-    connection_lost(store, reason);
-    redisAsyncFree(redis); // answers what is pending with a NULL reply
-}
-
-static void on_loaded(redisAsyncContext *redis, void *answer_of, void *argument)
-{
-    (void)redis;
-    const redisReply *reply = answer_of;
-    struct store_script *script = argument;
-    if (reply && reply->type == REDIS_REPLY_STRING && reply->len == sizeof script->sha1 - 1)
-        memcpy(script->sha1, reply->str, sizeof script->sha1);
-}
-
-static void on_greeted(redisAsyncContext *redis, void *answer_of, void *argument)
-{
-    const redisReply *reply = answer_of;
-    struct store *store = argument;
-    if (!reply || store->redis != redis) return; // the connection broke: told elsewhere
-    if (reply->type == REDIS_REPLY_ERROR) {
-        log_warn("store_refused", "reason=%s", reply->str);
-        redisAsyncDisconnect(redis);
+    command->deadline_ns = clock_now_ns() + store->timeout_ms * CLOCK_MS;
+    if (store->closing || store->pending_count >= STORE_PENDING_MAX) {
+        answer_later(store, command, ERR_STORE_AWAY);
         return;
     }
-    store->state = UP;
-    store->pause_ms = PAUSE_MS_LEAST;
-    log_info("store_up", "host=%s port=%u", store->host, store->port);
+    store->pending_count++;
+    send_command(store, command);
+}
+
+/* An error reply with which Redis says that it cannot serve at present: it is as good as away. */
+static bool is_away(const char *text)
+{
+    static const char *const words[] = {"READONLY ",   "LOADING ",     "MASTERDOWN ",
+                                        "NOREPLICAS ", "CLUSTERDOWN ", "TRYAGAIN ",
+                                        "MOVED ",      "ASK ",         "UNBLOCKED "};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strncmp(text, words[i], strlen(words[i])) == 0) return true;
+    return false;
+}
+
+static void on_answered(void *owner, struct store_link *link, struct command *command,
+                        const redisReply *reply)
+{
+    struct store *store = owner;
+    const char *text = reply && reply->type == REDIS_REPLY_ERROR ? reply->str : NULL;
+    if (text && command->script && !command->whole && strncmp(text, "NOSCRIPT", 8) == 0) {
+        command->whole = true; // EVAL teaches Redis the script again: its SHA-1 goes on being used
+        send_command(store, command);
+        return;
+    }
+    store->pending_count--;
+    if (command->settles) store_link_settle(link);
+    if (!reply)
+        answer_later(store, command, command->failure);
+    else if (!text)
+        command_answer(command, ERR_OK, reply);
+    else if (is_away(text))
+        command_answer(command, err_note(ERR_STORE_AWAY, "Redis does not take it now: %s", text),
+                       NULL);
+    else
+        command_answer(command, err_note(ERR_INTERNAL, "Redis: %s", text), NULL);
+}
+
+/* The same, for the one link: who says that it is no master any more is left, and the master looked for. */
+static void on_link_answered(void *owner, struct store_link *link, struct command *command,
+                             const redisReply *reply)
+{
+    bool demoted =
+        reply && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "READONLY ", 9) == 0;
+    on_answered(owner, link, command, reply);
+    if (demoted) store_link_break(link, "not a master any more");
+}
+
+static void on_up(void *owner, struct store_link *link)
+{
+    const struct store *store = owner;
     for (struct store_script *script = store->scripts; script; script = script->next)
-        redisAsyncCommand(redis, on_loaded, script, "SCRIPT LOAD %s", script->text);
+        store_link_load(link, script);
 }
 
-static void on_connect(const redisAsyncContext *redis, int status)
+static void on_down(void *owner, struct store_link *link)
 {
-    struct store *store = redis->data;
-    if (!store || status == REDIS_OK) return;
-    connection_lost(store, redis->errstr); // hiredis frees it after this
+    (void)owner, (void)link; // the link tries again, the Sentinels' tick sees it
 }
 
-static void connect_now(struct store *store)
+static void on_moved(void *owner, const struct store_address *address)
 {
-    redisAsyncContext *redis = store->host[0] == '/' ? redisAsyncConnectUnix(store->host)
-                                                     : redisAsyncConnect(store->host, store->port);
-    if (!redis || redis->err) {
-        if (redis) redisAsyncFree(redis);
-        schedule_reconnect(store);
-        return;
-    }
-    redis->data = store;
-    store->redis = redis;
-    store->state = GREETING;
-    store->greeting_until_ns = clock_now_ns() + store->timeout_ms * CLOCK_MS;
-    redisLibeventAttach(redis, store->base);
-    redisAsyncSetConnectCallback(redis, on_connect);
-    redisAsyncSetDisconnectCallback(redis, on_disconnect);
-    if (store->password && *store->password)
-        redisAsyncCommand(redis, NULL, NULL, "AUTH %s", store->password);
-    redisAsyncCommand(redis, on_greeted, store, "PING");
+    const struct store *store = owner;
+    store_link_aim(store->link, address);
 }
 
-static void on_reconnect(evutil_socket_t unused, short events, void *argument)
-{
-    (void)unused, (void)events;
-    connect_now(argument);
-}
-
-/* Redis answers in order: when the oldest command is late, the connection is of no use any more. */
 static void on_tick(evutil_socket_t unused, short events, void *argument)
 {
     (void)unused, (void)events;
     struct store *store = argument;
     uint64_t now_ns = clock_now_ns();
-    if (store->state == GREETING && store->greeting_until_ns <= now_ns) {
-        drop_connection(store, "no greeting");
-        return;
-    }
-    struct command *oldest = store->pending.next;
-    if (oldest == &store->pending || oldest->deadline_ns > now_ns) return;
-    for (struct command *at = oldest; at != &store->pending; at = at->next)
-        at->failure = at->deadline_ns <= now_ns ? ERR_TIMEOUT : ERR_STORE_AWAY;
-    drop_connection(store, "timeout");
+    if (store->link) store_link_tick(store->link, now_ns);
+    if (store->sentinel)
+        store_sentinel_tick(store->sentinel, now_ns, store_link_state(store->link));
+    if (store->cluster) store_cluster_tick(store->cluster, now_ns);
 }
 
 // ---- birth and death ---------------------------------------------------------------------------
 
+static void connect_link(struct store *store, struct event_base *base,
+                         const struct store_options *options)
+{
+    static const struct store_link_seams seams = {on_up, on_down, on_link_answered};
+    store->link = store_link_new(&(struct store_link_options){.base = base,
+                                                              .password = store->password,
+                                                              .timeout_ms = store->timeout_ms,
+                                                              .what = "redis",
+                                                              .master = options->sentinel_count > 0,
+                                                              .seams = &seams,
+                                                              .owner = store});
+    if (options->sentinel_count > 0) {
+        store->sentinel =
+            store_sentinel_new(&(struct store_sentinel_options){.base = base,
+                                                                .addresses = options->sentinels,
+                                                                .count = options->sentinel_count,
+                                                                .master = store->master,
+                                                                .password = store->password,
+                                                                .timeout_ms = store->timeout_ms,
+                                                                .moved = on_moved,
+                                                                .owner = store});
+        return;
+    }
+    struct store_address address = {.port = options->port};
+    size_t size = strlen(options->host);
+    must(size < sizeof address.host);
+    memcpy(address.host, options->host, size);
+    store_link_aim(store->link, &address);
+}
+
+static void connect_cluster(struct store *store, struct event_base *base,
+                            const struct store_options *options)
+{
+    static const struct store_cluster_seams seams = {on_up, on_answered};
+    store->cluster =
+        store_cluster_new(&(struct store_cluster_options){.base = base,
+                                                          .seeds = options->seeds,
+                                                          .seed_count = options->seed_count,
+                                                          .password = store->password,
+                                                          .timeout_ms = store->timeout_ms,
+                                                          .seams = &seams,
+                                                          .owner = store});
+}
+
 struct store *store_new(struct event_base *base, const struct store_options *options)
 {
-    signal(SIGPIPE,
-           SIG_IGN); // hiredis writes with write(2): a dead Redis shall be an error, not a death
+    // hiredis writes with write(2): a dead Redis shall be an error, not a death
+    signal(SIGPIPE, SIG_IGN);
+    must(!options->sentinel_count || !options->seed_count);
     struct store *store = mem_new(1, sizeof *store);
-    store->base = base;
-    store->host = mem_copy_text(options->host);
-    store->port = options->port;
     store->password = mem_copy_text(options->password);
+    store->master = mem_copy_text(options->master);
     store->timeout_ms = options->timeout_ms;
-    store->pause_ms = PAUSE_MS_LEAST;
-    list_init(&store->pending);
-    list_init(&store->late);
-    store->reconnect = evtimer_new(base, on_reconnect, store);
+    command_list_init(&store->late);
     store->tell = evtimer_new(base, tell_late, store);
     store->tick = event_new(base, -1, EV_PERSIST, on_tick, store);
-    must(store->reconnect && store->tell && store->tick);
+    must(store->tell && store->tick);
     struct timeval every = {.tv_usec = TICK_MS * 1000};
     event_add(store->tick, &every);
-    connect_now(store);
+    if (options->seed_count > 0)
+        connect_cluster(store, base, options);
+    else
+        connect_link(store, base, options);
     return store;
+}
+
+/* The connections, for index 0, 1, …: NULL at the end. */
+static struct store_link *link_at(struct store *store, size_t index)
+{
+    if (store->cluster) return store_cluster_link(store->cluster, index);
+    return index == 0 ? store->link : NULL;
 }
 
 void store_free(struct store *store)
 {
     if (!store) return;
+    struct store_link *link;
+    for (size_t i = 0; (link = link_at(store, i)); i++)
+        store_link_flush(link); // what was asked last still leaves
     store->closing = true;
-    if (store->state == UP) redisAsyncHandleWrite(store->redis); // what was asked last still leaves
-    drop_connection(store, "closing");
+    store_sentinel_free(store->sentinel);
+    store_cluster_free(store->cluster);
+    store_link_free(store->link);
+    store->cluster = NULL;
+    store->link = NULL;
     tell_late(-1, 0, store);
-    event_free(store->reconnect);
     event_free(store->tell);
     event_free(store->tick);
     while (store->scripts) {
@@ -297,14 +253,16 @@ void store_free(struct store *store)
         store->scripts = script->next;
         mem_free(script);
     }
-    mem_free(store->host);
     mem_free(store->password);
+    mem_free(store->master);
     mem_free(store);
 }
 
 bool store_is_up(const struct store *store)
 {
-    return store->state == UP;
+    if (store->closing) return false;
+    if (store->cluster) return store_cluster_is_up(store->cluster);
+    return store_link_state(store->link) == STORE_LINK_UP;
 }
 
 struct store_script *store_add_script(struct store *store, const char *text)
@@ -314,112 +272,102 @@ struct store_script *store_add_script(struct store *store, const char *text)
     struct store_script *script = mem_new(1, sizeof *script);
     *script = (struct store_script){.text = text, .next = store->scripts};
     store->scripts = script;
-    if (store->state == UP)
-        redisAsyncCommand(store->redis, on_loaded, script, "SCRIPT LOAD %s", script->text);
+    struct store_link *link;
+    for (size_t i = 0; (link = link_at(store, i)); i++)
+        store_link_load(link, script);
     return script;
+}
+
+// ---- WAIT --------------------------------------------------------------------------------------
+
+/* One WAIT, asked at each connection that it is about. */
+struct gather {
+    struct command *command; // the asker's
+    size_t unanswered;
+    long long least; // replicas; -1: a connection broke
+};
+
+static void on_part(void *argument, enum err err, const redisReply *reply)
+{
+    struct gather *gather = argument;
+    long long replicas = !err && reply->type == REDIS_REPLY_INTEGER ? reply->integer : -1;
+    if (replicas < gather->least) gather->least = replicas;
+    if (--gather->unanswered > 0) return;
+    redisReply least = {.type = REDIS_REPLY_INTEGER, .integer = gather->least};
+    if (gather->least < 0)
+        command_answer(gather->command,
+                       err_note(ERR_STORE_AWAY, "a connection broke while it waited for replicas"),
+                       NULL);
+    else
+        command_answer(gather->command, ERR_OK, &least);
+    mem_free(gather);
+}
+
+static void ask_part(struct store *store, struct gather *gather, struct store_link *link)
+{
+    const struct command *asked = gather->command;
+    struct command *part = command_new(on_part, gather, asked->count, asked->words, asked->sizes);
+    part->settles = true;
+    gather->unanswered++;
+    store->pending_count++;
+    if (store_link_send(link, part, false)) return;
+    store->pending_count--;
+    answer_later(store, part, ERR_STORE_AWAY);
+}
+
+static void submit_wait(struct store *store, struct command *command)
+{
+    struct store_link *link, *some = NULL;
+    bool lost = false, unsettled = false;
+    for (size_t i = 0; (link = link_at(store, i)); i++) {
+        if (store_link_state(link) == STORE_LINK_UP) some = link;
+        if (store_link_is_unsettled(link)) unsettled = true;
+        if (!store_link_has_lost(link)) continue;
+        lost = true;
+        store_link_settle(link); // it is told now
+    }
+    if (lost || !some) {
+        answer_later(store, command, ERR_STORE_AWAY);
+        return;
+    }
+    struct gather *gather = mem_new(1, sizeof *gather);
+    *gather = (struct gather){.command = command, .least = LLONG_MAX};
+    for (size_t i = 0; (link = link_at(store, i)); i++)
+        if (unsettled ? store_link_is_unsettled(link) : link == some) ask_part(store, gather, link);
 }
 
 // ---- commands ----------------------------------------------------------------------------------
 
-static bool send_script_whole(struct command *command);
-
-static void on_reply(redisAsyncContext *redis, void *answer_of, void *argument)
-{
-    (void)redis;
-    struct command *command = argument;
-    struct store *store = command->store;
-    const redisReply *reply = answer_of;
-    list_remove(command);
-    store->pending_count--;
-    if (!reply) {
-        answer_later(command, command->failure ? command->failure : ERR_STORE_AWAY);
-        return;
-    }
-    if (reply->type == REDIS_REPLY_ERROR) {
-        if (command->script && strncmp(reply->str, "NOSCRIPT", 8) == 0 &&
-            send_script_whole(command))
-            return;
-        answer(command, err_note(ERR_INTERNAL, "Redis: %s", reply->str), NULL);
-        return;
-    }
-    answer(command, ERR_OK, reply);
-}
-
-static void submit(struct command *command, size_t count, const char **words, const size_t *sizes)
-{
-    struct store *store = command->store;
-    if (store->state != UP || store->pending_count >= STORE_PENDING_MAX) {
-        answer_later(command, ERR_STORE_AWAY);
-        return;
-    }
-    // Before the call: should hiredis fail and answer inside, the lists are right.
-    list_add(&store->pending, command);
-    store->pending_count++;
-    if (redisAsyncCommandArgv(store->redis, on_reply, command, (int)count, words, sizes) !=
-        REDIS_OK) {
-        list_remove(command);
-        store->pending_count--;
-        answer_later(command, ERR_STORE_AWAY);
-    }
-}
-
 void store_command(struct store *store, store_reply_fn *done, void *argument, size_t count,
                    const char *const *words, const size_t *sizes)
 {
-    must(count > 0 && count <= WORDS_MAX);
-    const char *copy[WORDS_MAX]; // hiredis asks for an unconst array and changes nothing
-    memcpy(copy, words, count * sizeof *words);
-    submit(command_new(store, done, argument), count, copy, sizes);
+    must(count > 0);
+    struct command *command = command_new(done, argument, count, words, sizes);
+    bool is_wait = strcmp(command->words[0], "WAIT") == 0;
+    if (is_wait && !store->closing) {
+        submit_wait(store, command);
+        return;
+    }
+    if (count > 1) command->slot = (int)slot_of(command->words[1], command->sizes[1]);
+    submit(store, command);
 }
 
 void store_later(struct store *store, store_reply_fn *done, void *argument)
 {
-    answer_later(command_new(store, done, argument), ERR_OK);
-}
-
-/* `head` words, then the key count, then the script's own words. */
-static void submit_script(struct command *command, const char *verb, const char *what)
-{
-    const char *words[WORDS_MAX + 3];
-    size_t sizes[WORDS_MAX + 3];
-    char keys[24];
-    snprintf(keys, sizeof keys, "%zu", command->key_count);
-    const char *const head[] = {verb, what, keys};
-    for (size_t i = 0; i < 3; i++) {
-        words[i] = head[i];
-        sizes[i] = strlen(head[i]);
-    }
-    for (size_t i = 0; i < command->count; i++) {
-        words[3 + i] = command->words[i];
-        sizes[3 + i] = command->sizes[i];
-    }
-    submit(command, 3 + command->count, words, sizes);
-}
-
-static bool send_script_whole(struct command *command)
-{
-    if (command->whole) return false;
-    command->whole = true; // EVAL teaches Redis the script again: its SHA-1 goes on being used
-    submit_script(command, "EVAL", command->script->text);
-    return true;
+    answer_later(store, command_new(done, argument, 0, NULL, NULL), ERR_OK);
 }
 
 void store_eval(struct store *store, struct store_script *script, store_reply_fn *done,
                 void *argument, size_t key_count, size_t count, const char *const *words,
                 const size_t *sizes)
 {
-    must(count > 0 && count <= WORDS_MAX && key_count <= count);
-    struct command *command = command_new(store, done, argument);
+    must(key_count > 0 && key_count <= count);
+    struct command *command = command_new(done, argument, count, words, sizes);
     command->script = script;
     command->key_count = key_count;
-    command->count = count;
-    command->words = mem_new(count, sizeof *command->words);
-    command->sizes = mem_new(count, sizeof *command->sizes);
-    for (size_t i = 0; i < count; i++) {
-        command->sizes[i] = sizes ? sizes[i] : strlen(words[i]);
-        command->words[i] = mem_text(words[i], command->sizes[i]);
-    }
     command->whole = !script->sha1[0];
-    submit_script(command, command->whole ? "EVAL" : "EVALSHA",
-                  command->whole ? script->text : script->sha1);
+    command->slot = (int)slot_of(command->words[0], command->sizes[0]);
+    for (size_t i = 1; i < key_count; i++)
+        must(slot_of(command->words[i], command->sizes[i]) == (unsigned)command->slot);
+    submit(store, command);
 }

@@ -1,6 +1,9 @@
 #include "scheduler/settings.h"
 #include "tests/test.h"
 
+#include "base/err.h"
+
+#include <string.h>
 #include <sys/resource.h>
 
 static void allow(rlim_t soft, rlim_t hard)
@@ -35,10 +38,45 @@ static void as_many_clients_are_let_in_as_files_can_be_open(void **state)
     assert_int_equal(settings.connections, 100);
 }
 
+/* Settings from a command line, checked. */
+static enum err check(int argc, const char *const *argv)
+{
+    struct settings settings = {0};
+    enum conf_next next;
+    int rest;
+    char *words[8];
+    for (int i = 0; i < argc; i++)
+        words[i] = (char *)(uintptr_t)argv[i];
+    enum err err = conf_load(&settings_table, &settings, argc, words, &rest, &next);
+    if (!err) err = settings_check(&settings);
+    conf_fini(&settings_table, &settings);
+    return err;
+}
+
+static void sentinels_and_a_cluster_are_named_by_host_and_port_and_exclude_each_other(void **state)
+{
+    (void)state;
+    const char *const good[] = {"s", "--redis-sentinel", "a:26379,[::1]:26380", "--redis-master",
+                                "m"};
+    assert_int_equal(check(5, good), ERR_OK);
+    const char *const cluster[] = {"s", "--redis-cluster", "10.0.0.1:7000"};
+    assert_int_equal(check(3, cluster), ERR_OK);
+    const char *const both[] = {"s", "--redis-sentinel", "a:1", "--redis-cluster", "b:1"};
+    assert_int_equal(check(5, both), ERR_INVALID);
+    assert_non_null(strstr(err_text(), "only one"));
+    const char *const portless[] = {"s", "--redis-cluster", "10.0.0.1"};
+    assert_int_equal(check(3, portless), ERR_INVALID);
+    assert_non_null(strstr(err_text(), "redis_cluster: '10.0.0.1'"));
+    const char *const zero[] = {"s", "--redis-sentinel", "a:26379,b:0"};
+    assert_int_equal(check(3, zero), ERR_INVALID);
+    assert_non_null(strstr(err_text(), "redis_sentinel: 'b:0'"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_many_clients_are_let_in_as_files_can_be_open),
+        cmocka_unit_test(sentinels_and_a_cluster_are_named_by_host_and_port_and_exclude_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,39 @@
+/* tests/unit/scheduler/state/store_loop.h -- a loop on which a test asks a store and waits for its answers. */
+#ifndef TESTS_UNIT_SCHEDULER_STATE_STORE_LOOP_H
+#define TESTS_UNIT_SCHEDULER_STATE_STORE_LOOP_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct event_base;
+struct redisReply;
+struct store;
+struct store_script;
+
+struct store_answer {
+    int times; // it was answered
+    enum err err;
+    char note[ERR_NOTE_MAX];
+    long long integer;
+    char text[64];
+};
+
+/* Turn the loop for so long, or until `*times` is not 0; a test that waits for 20 s fails. */
+void store_loop_run(struct event_base *base, unsigned milliseconds);
+void store_loop_until(struct event_base *base, const int *times);
+void store_loop_until_up(struct event_base *base, const struct store *store, bool up);
+
+/* A store_reply_fn that keeps the answer in a struct store_answer. */
+void store_loop_keep(void *answer, enum err err, const struct redisReply *reply);
+
+/* Ask and wait: a command of texts that ends with NULL; a script of one key. */
+struct store_answer store_loop_ask(struct event_base *base, struct store *store, ...)
+    __attribute__((sentinel));
+struct store_answer store_loop_eval(struct event_base *base, struct store *store,
+                                    struct store_script *script, const char *key,
+                                    const char *argument);
+
+#endif
