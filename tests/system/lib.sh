@@ -5,11 +5,11 @@ bin=$root/build/bin
 state=$(mktemp -d /tmp/qiao-system-XXXXXX)
 port=
 
-free_port() { # a base port such that none of P, P+1, P+100, P+101, P+200 is taken, nor lent to outgoing connections
+free_port() { # a base port P such that none of P, P+1, P+100, P+101, P+200…P+213 is taken, nor lent to outgoing connections
     local base offset taken
     for _ in $(seq 100); do
         base=$((20000 + RANDOM % 12500)) taken=no
-        for offset in 0 1 100 101 200; do
+        for offset in 0 1 100 101 {200..213}; do
             (exec 3<>"/dev/tcp/127.0.0.1/$((base + offset))") 2>/dev/null && taken=yes
         done
         [ $taken = no ] && { port=$base; return; }
