@@ -1,205 +1,15 @@
 /* The whole scheduler in one thread, its client here, a played node, a real Redis. */
-#include "scheduler/core/flight.h"
-#include "scheduler/door/http.h"
 #include "scheduler/door/wait.h"
-#include "scheduler/program.h"
 #include "tests/support/fake_node.h"
 #include "tests/support/redis.h"
 #include "tests/test.h"
+#include "tests/unit/scheduler/scene.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 
-#include <event2/event.h>
-
-#include <arpa/inet.h>
-#include <pthread.h>
-#include <stdarg.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/socket.h>
-
-struct scene {
-    struct program program;
-    pthread_t thread;
-    struct test_redis redis;
-    atomic_bool stop, paused, is_paused;
-    char link_url[128];
-    char keys[64];
-    uint16_t port;
-};
-
-static struct scene scene;
-
-/* Every 2 ms: stop, or stand still while the test looks into the parts. */
-static void on_tick(evutil_socket_t fd, short what, void *argument)
-{
-    (void)fd;
-    (void)what;
-    (void)argument;
-    while (atomic_load(&scene.paused)) {
-        atomic_store(&scene.is_paused, true);
-        usleep(100);
-    }
-    atomic_store(&scene.is_paused, false);
-    if (atomic_load(&scene.stop)) event_base_loopbreak(scene.program.door.base);
-}
-
-static void *run_loop(void *argument)
-{
-    struct timeval tick = {.tv_usec = 2000};
-    struct event *ticker = event_new(scene.program.door.base, -1, EV_PERSIST, on_tick, NULL);
-    (void)argument;
-    event_add(ticker, &tick);
-    event_base_dispatch(scene.program.door.base);
-    event_free(ticker);
-    program_tear_down(&scene.program);
-    return NULL;
-}
-
-static void start_scheduler(const char *keys)
-{
-    static char socket_name[128], links[] = "ipc:///tmp/qiao-door-XXXXXX";
-    char link_path[] = "/tmp/qiao-door-XXXXXX";
-    enum conf_next next;
-    int rest;
-    close(mkstemp(link_path));
-    unlink(link_path);
-    (void)links;
-    scene.stop = false;
-    memset(&scene.program, 0, sizeof scene.program);
-    snprintf(scene.link_url, sizeof scene.link_url, "ipc://%s", link_path);
-    snprintf(socket_name, sizeof socket_name, "%s", scene.redis.socket);
-    const char *words[] = {"test",         "--listen",     "127.0.0.1:0", "--listen-nodes",
-                           scene.link_url, "--redis-host", socket_name,   "--log-level",
-                           "error",        "--keys",       keys,          "--body-bytes",
-                           "100000"};
-    char *argv[16];
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        argv[i] = mem_copy_text(words[i]);
-    assert_int_equal(conf_load(&settings_table, &scene.program.settings,
-                               (int)(sizeof words / sizeof *words), argv, &rest, &next),
-                     ERR_OK);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        mem_free(argv[i]);
-    if (program_build(&scene.program)) fail_msg("%s", err_text());
-    scene.port = http_port(scene.program.door.http);
-    assert_int_equal(pthread_create(&scene.thread, NULL, run_loop, NULL), 0);
-}
-
-static void stop_scheduler(void)
-{
-    atomic_store(&scene.stop, true);
-    pthread_join(scene.thread, NULL);
-}
-
-static int dial(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(scene.port)};
-    struct timeval limit = {.tv_sec = 20};
-    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
-
-static int begin(const char *method, const char *path, const char *headers, const char *body)
-{
-    struct buf text = {0};
-    int fd = dial();
-    buf_addf(&text,
-             "%s %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
-             method, path, strlen(body), headers, body);
-    for (size_t sent = 0; sent < text.size;) {
-        ssize_t got = send(fd, text.data + sent, text.size - sent, MSG_NOSIGNAL);
-        assert_true(got > 0);
-        sent += (size_t)got;
-    }
-    buf_fini(&text);
-    return fd;
-}
-
-/* The whole answer with its head; the caller frees it. */
-static char *finish(int fd, const char *until)
-{
-    struct buf answer = {0};
-    char bytes[4096];
-    ssize_t got;
-    while (!(until && strstr(buf_text(&answer), until)) &&
-           (got = recv(fd, bytes, sizeof bytes, 0)) > 0)
-        buf_add(&answer, bytes, (size_t)got);
-    close(fd);
-    buf_add_text(&answer, "");
-    return answer.data ? buf_take(&answer) : mem_copy_text("");
-}
-
-static char *ask(const char *method, const char *path, const char *headers, const char *body)
-{
-    return finish(begin(method, path, headers, body), NULL);
-}
-
-static char *chat(const char *rest)
-{
-    struct buf body = {0};
-    buf_addf(&body, "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]%s}", rest);
-    char *answer = ask("POST", "/v1/chat/completions", "", body.data);
-    buf_fini(&body);
-    return answer;
-}
-
-/* Every part stands in the answer, in this order; frees it. */
-static void assert_parts(char *answer, ...)
-{
-    va_list parts;
-    const char *part, *at = answer;
-    va_start(parts, answer);
-    while ((part = va_arg(parts, const char *))) {
-        at = strstr(at, part);
-        if (!at) fail_msg("no %s in: %s", part, answer);
-        at += strlen(part);
-    }
-    va_end(parts);
-    mem_free(answer);
-}
-
-static struct fake_node *start_node(const struct fake_node_options *like)
-{
-    struct fake_node_options options = *like;
-    options.url = scene.link_url;
-    if (!options.answer) options.answer = "Hello, 你好 world";
-    struct fake_node *node = fake_node_start(&options);
-    for (int wait = 0; wait < 1000; wait++) {
-        char *ready = ask("GET", "/ready", "", "");
-        bool good = strstr(ready, " 200 ") != NULL;
-        mem_free(ready);
-        if (good) return node;
-        usleep(10000);
-    }
-    fail_msg("the scheduler never became ready");
-    return node;
-}
-
-static void wait_for_cancels(struct fake_node *node, unsigned count)
-{
-    for (int wait = 0; fake_node_cancels(node) < count && wait < 2000; wait++)
-        usleep(1000);
-    assert_int_equal(fake_node_cancels(node), count);
-}
-
-static size_t flights_in_air(void)
-{
-    atomic_store(&scene.paused, true);
-    while (!atomic_load(&scene.is_paused))
-        usleep(100);
-    size_t count = flights_count(scene.program.door.flights) + scene.program.door.answers;
-    atomic_store(&scene.paused, false);
-    while (atomic_load(&scene.is_paused))
-        usleep(100);
-    return count;
-}
 
 static void a_chat_is_answered_plain_and_as_a_stream(void **state)
 {
@@ -601,21 +411,6 @@ static void each_user_is_cut_at_a_limit_of_its_own(void **state)
     assert_int_equal(flights_in_air(), 0);
     fake_node_stop(node);
     stop_scheduler();
-}
-
-static int start_redis(void **state)
-{
-    (void)state;
-    if (!test_redis_start(&scene.redis))
-        snprintf(scene.redis.socket, sizeof scene.redis.socket, "/nonexistent");
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    if (scene.redis.process) test_redis_stop(&scene.redis);
-    return 0;
 }
 
 int main(void)

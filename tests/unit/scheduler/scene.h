@@ -1,0 +1,44 @@
+/* tests/unit/scheduler/scene.h -- a whole scheduler in a thread of its own, a client, a real Redis: the words of the door's tests.
+ *
+ *      start_redis --> start_scheduler --> start_node --> ask, chat … --> stop_scheduler --> stop_redis
+ *
+ * One scheduler at a time. What cannot be done fails the test. */
+#ifndef TESTS_UNIT_SCHEDULER_SCENE_H
+#define TESTS_UNIT_SCHEDULER_SCENE_H
+
+#include "tests/support/fake_node.h"
+#include "tests/support/redis.h"
+
+#include <stddef.h>
+
+struct scene {
+    struct test_redis redis; // its process is 0 where there is no redis-server
+};
+
+extern struct scene scene;
+
+/* Of a group of tests: cmocka's set-up and tear-down. */
+int start_redis(void **state);
+int stop_redis(void **state);
+
+/* `keys`: a file's path, or "". `more`: further words of the command line, up to a NULL. */
+void start_scheduler(const char *keys);
+void start_scheduler_with(const char *keys, const char *const *more);
+void stop_scheduler(void);
+/* A node that the scheduler sees as ready; fake_node_stop() it. Its url is filled in here, and a text of its answer. */
+struct fake_node *start_node(const struct fake_node_options *like);
+void wait_for_cancels(struct fake_node *node, unsigned count);
+/* Flights and answers; the loop stands still while it looks. */
+size_t flights_in_air(void);
+
+/* Send a request; the connection, for finish(). `headers` are whole lines. */
+int begin(const char *method, const char *path, const char *headers, const char *body);
+/* The answer with its head, whole or up to where `until` stands in it (NULL: whole); mem_free() it. */
+char *finish(int fd, const char *until);
+char *ask(const char *method, const char *path, const char *headers, const char *body);
+/* A chat with one message, "say it"; `rest` are further members of the body: ",\"n\":2". */
+char *chat(const char *rest);
+/* Every part, up to a NULL, stands in the answer, in this order; frees it. */
+void assert_parts(char *answer, ...);
+
+#endif
