@@ -23,7 +23,6 @@ struct stage {
     struct program program;
     pthread_t thread;
     atomic_bool stop, paused, is_paused;
-    char link_url[128];
     uint16_t port;
 };
 
@@ -69,9 +68,9 @@ void start_scheduler_with(const char *keys, const char *const *more)
     unlink(link_path);
     stage.stop = false;
     memset(&stage.program, 0, sizeof stage.program);
-    snprintf(stage.link_url, sizeof stage.link_url, "ipc://%s", link_path);
+    snprintf(scene.link_url, sizeof scene.link_url, "ipc://%s", link_path);
     const char *words[] = {
-        "test",         "--listen",         "127.0.0.1:0", "--listen-nodes", stage.link_url,
+        "test",         "--listen",         "127.0.0.1:0", "--listen-nodes", scene.link_url,
         "--redis-host", scene.redis.socket, "--log-level", "error",          "--keys",
         keys,           "--body-bytes",     "100000"};
     size_t count = sizeof words / sizeof *words;
@@ -174,7 +173,7 @@ void assert_parts(char *answer, ...)
 struct fake_node *start_node(const struct fake_node_options *like)
 {
     struct fake_node_options options = *like;
-    options.url = stage.link_url;
+    options.url = scene.link_url;
     if (!options.answer) options.answer = "Hello, 你好 world";
     struct fake_node *node = fake_node_start(&options);
     for (int wait = 0; wait < 1000; wait++) {
