@@ -400,6 +400,13 @@ static void surrender(struct lease *lease, uint64_t now_ns)
     if (lease->back_count > 0 || fewer) tell(lease, now_ns);
 }
 
+void lease_forget(struct lease *lease)
+{
+    lease->requests = lease->tokens = 0;
+    lease->until_ns = 0;
+    lease->places = lease->active;
+}
+
 void lease_close(struct lease *lease, uint64_t now_ns)
 {
     lease->closed = true;

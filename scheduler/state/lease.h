@@ -77,6 +77,9 @@ void lease_return(struct lease *lease, const struct lease_part *part, uint32_t r
                   uint64_t tokens, uint32_t streams, uint64_t now_ns);
 void lease_answered(struct lease *lease, enum err err, const struct meter_answer *answer,
                     uint64_t now_ns);
+/* Redis is away: what comes back may be another one, which has not heard of the latest grants. What is held is not spent
+ * any more, nor given back: it ends with its window. */
+void lease_forget(struct lease *lease);
 /* Ten times a second: give back what is over or idle, renew what runs. */
 void lease_tick(struct lease *lease, uint64_t now_ns);
 /* Give back everything that nobody uses, for the last time: who asks still, or again, is told ERR_STORE_AWAY. */

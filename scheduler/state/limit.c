@@ -127,8 +127,7 @@ static void forget_idle(struct user *user)
 static void on_user_told(void *argument, enum err err, const struct meter_answer *answer)
 {
     struct user *user = argument;
-    (void)err;
-    (void)answer;
+    (void)err, (void)answer;
     user->calls--;
     forget_idle(user);
 }
@@ -335,6 +334,7 @@ static void ask_key(struct limit_ticket *ticket)
 {
     struct lease_part part;
     ticket->place = AT_KEY;
+    if (!store_is_up(ticket->limits->store)) lease_forget(ticket->key->lease);
     ticket->waiter.need = (struct lease_need){ticket->least, ticket->tokens, ticket->streams};
     if (!lease_take(ticket->key->lease, &ticket->key_rule, &ticket->waiter, clock_now_ns(), &part))
         return;
@@ -347,8 +347,7 @@ static void ask_key(struct limit_ticket *ticket)
 static void on_loop(void *argument, enum err err, const struct redisReply *reply)
 {
     struct limit_ticket *ticket = argument;
-    (void)err;
-    (void)reply;
+    (void)err, (void)reply;
     finish(ticket, ERR_OK);
 }
 
@@ -421,15 +420,17 @@ static void tick_lease(void *argument, void *item)
 {
     const uint64_t *now_ns = argument;
     struct key_lease *key = item;
-    lease_tick(key->lease, *now_ns);
+    if (store_is_up(key->limits->store))
+        lease_tick(key->lease, *now_ns);
+    else
+        lease_forget(key->lease);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *argument)
 {
     struct limits *limits = argument;
     uint64_t now_ns = clock_now_ns();
-    (void)fd;
-    (void)what;
+    (void)fd, (void)what;
     names_walk(&limits->leases, tick_lease, &now_ns);
     names_walk(&limits->users, renew_user, &now_ns);
 }

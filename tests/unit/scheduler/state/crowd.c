@@ -79,6 +79,25 @@ void crowd_kill(struct crowd_member *member)
     limits_free(member->limits);
 }
 
+struct limit_ask crowd_of_key(const char *key, struct limit_rule rule, uint64_t tokens)
+{
+    return (struct limit_ask){.key = key,
+                              .tenant = "shop",
+                              .user = "",
+                              .key_rule = rule,
+                              .tokens = tokens,
+                              .least = tokens,
+                              .streams = 1};
+}
+
+struct limit_ask crowd_of_user(const char *user, struct limit_rule rule, uint64_t tokens)
+{
+    struct limit_ask ask = crowd_of_key("none", (struct limit_rule){0}, tokens);
+    ask.user = user;
+    ask.user_rule = rule;
+    return ask;
+}
+
 static void on_limited(void *argument, enum err err, const struct limit_answer *limit)
 {
     struct crowd_answer *answer = argument;

@@ -43,6 +43,11 @@ void crowd_run(unsigned ms);
 void crowd_run_until(const bool *done);
 void crowd_wait_up(const struct store *store, bool up);
 
+/* Of the tenant "shop", for one stream, with no fewer tokens: of a key that names no user, of a user whose key has no
+ * limits. */
+struct limit_ask crowd_of_key(const char *key, struct limit_rule rule, uint64_t tokens);
+struct limit_ask crowd_of_user(const char *user, struct limit_rule rule, uint64_t tokens);
+
 /* Ask, and wait for the answer. */
 struct crowd_answer crowd_ask(const struct crowd_member *member, const struct limit_ask *ask);
 /* Ask; the answer is written when it comes. */
