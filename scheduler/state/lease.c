@@ -371,6 +371,7 @@ void lease_answered(struct lease *lease, enum err err, const struct meter_answer
     must(lease->state != QUIET);
     lease->state = QUIET;
     if (err) {
+        lease_forget(lease);
         end_failed(lease, err);
     } else {
         lease->told = *answer;

@@ -202,6 +202,21 @@ static void a_lost_answer_gives_nothing_back_twice(void **state)
     assert_true(scene.served[1] && scene.served[2]);
 }
 
+static void what_is_held_is_not_spent_when_redis_was_away(void **state)
+{
+    (void)state;
+    struct lease_part part, other;
+    given_a_lease(&part);
+    assert_true(take(1, 600, &other));
+    lease_return(scene.lease, &(struct lease_part){6, 900, 0}, 0, 600, 0, scene.now_ns);
+    assert_int_equal(scene.call_count, 2);
+    assert_true(take(1, 100, &other)); // meanwhile it is spent
+    lease_answered(scene.lease, ERR_STORE_AWAY, NULL, scene.now_ns);
+    assert_false(take(1, 100, &other));
+    assert_int_equal(scene.calls[2].back_count, 0);
+    lease_leave(scene.lease, &scene.waiters[1], scene.now_ns);
+}
+
 static void an_idle_chunk_goes_back(void **state)
 {
     (void)state;
@@ -241,6 +256,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_refused_does_not_block_a_smaller_one, begin, end),
         cmocka_unit_test_setup_teardown(what_was_not_used_is_spent_again_or_goes_back, begin, end),
         cmocka_unit_test_setup_teardown(a_lost_answer_gives_nothing_back_twice, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_held_is_not_spent_when_redis_was_away, begin, end),
         cmocka_unit_test_setup_teardown(an_idle_chunk_goes_back, begin, end),
         cmocka_unit_test_setup_teardown(who_leaves_just_as_it_is_served_gives_its_part_back, begin,
                                         end),
