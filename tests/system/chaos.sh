@@ -2,13 +2,14 @@
 # Nodes are killed (SIGKILL), stopped (SIGSTOP, SIGCONT) and partitioned at random in the midst of streams: every answer
 # is the one that it would have been, and none stalls for long.
 #
-#   tests/system/chaos.sh [STREAMS [SEED]]      (60 and 1 when not said; half of the streams greedy, half sampled)
+#   tests/system/chaos.sh [STREAMS [SEED [DOUBLES]]]      (60, 1 and 0 when not said)
 #
 # One scheduler and three nodes. Where root allows, each node lives in a network namespace of its own behind a veth
 # pair, and a partition takes the pair's inner end down: both sides see silence, not a closed connection. The answers of
-# a first, undisturbed pass are the golden ones. One or two nodes of three are disturbed at once; the third never is.
+# a first, undisturbed pass are the golden ones: half of them greedy, half sampled. A disturbance begins when all three
+# nodes are there; DOUBLES of 100 of them are two at the same time, and the third node is left alone.
 . "$(dirname "$0")/lib.sh"
-streams=${1:-60}
+streams=${1:-60} doubles=${3:-0}
 stall_ms=1500
 endless='{"logit_bias":{"4093":-100,"4095":-100}}' # answers end at max_tokens
 net=198.18.$((RANDOM % 250))
@@ -117,9 +118,9 @@ declare -A done_to=()
 while under_way; do
     a_moment 0.1 0.6
     eventually 15 nodes_up 3 || { echo "not so: a node does not come back" >&2; exit 1; }
-    first=$((RANDOM % 3 + 1)) one=${how[RANDOM % ${#how[@]}]} two=${how[RANDOM % ${#how[@]}]} double=$((RANDOM % 4))
+    first=$((RANDOM % 3 + 1)) one=${how[RANDOM % ${#how[@]}]} two=${how[RANDOM % ${#how[@]}]} chance=$((RANDOM % 100))
     done_to[$one]=$((${done_to[$one]:-0} + 1))
-    if [ $double = 0 ]; then # a second one at the same time
+    if [ $chance -lt "$doubles" ]; then # a second one at the same time
         done_to[$two]=$((${done_to[$two]:-0} + 1))
         disturb "node-$((first % 3 + 1))" "$two" &
         second=$!
