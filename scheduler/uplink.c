@@ -38,6 +38,7 @@ struct uplink {
     struct flights *flights;
     struct lexicon *lexicon;
     struct peers *peers;
+    uint64_t told_news; // of the peers
     struct arena arena;
     uint64_t instance;
     uint64_t ticked_ns;
@@ -73,8 +74,7 @@ static void count_nodes(struct uplink *uplink)
     metric_set(uplink->options.metrics, M_nodes, NULL, NULL, (double)ready);
 }
 
-static void on_hello(struct uplink *uplink, uint64_t link, const struct wire_hello *hello,
-                     uint64_t now_ns)
+static enum err send_welcome(struct uplink *uplink, uint64_t link)
 {
     const char *urls[PEERS_MAX];
     struct wire_text peers[WIRE_PEERS_MAX];
@@ -82,16 +82,33 @@ static void on_hello(struct uplink *uplink, uint64_t link, const struct wire_hel
     must(peer_count <= WIRE_PEERS_MAX);
     for (size_t i = 0; i < peer_count; i++)
         peers[i] = (struct wire_text){urls[i], strlen(urls[i])};
-    if (fleet_hello(uplink->options.fleet, link, hello, now_ns)) {
-        refuse(uplink, link, err_text());
-        return;
-    }
     struct wire_message welcome = {.type = WIRE_WELCOME,
                                    .welcome = {.protocol = WIRE_PROTOCOL,
                                                .instance = uplink->instance,
                                                .peers = peers,
                                                .peer_count = peer_count}};
-    if (link_send(uplink->links, link, &welcome, false)) return; // its DOWN follows
+    return link_send(uplink->links, link, &welcome, false);
+}
+
+/* A scheduler that has come since is told to the nodes that are here already. */
+static void tell_news(struct uplink *uplink)
+{
+    const struct fleet *fleet = uplink->options.fleet;
+    uint64_t news = uplink->peers ? peers_news(uplink->peers) : 0;
+    if (news == uplink->told_news) return;
+    uplink->told_news = news;
+    for (size_t i = 0; i < fleet_node_count(fleet); i++)
+        (void)send_welcome(uplink, fleet_node_at(fleet, i)->link);
+}
+
+static void on_hello(struct uplink *uplink, uint64_t link, const struct wire_hello *hello,
+                     uint64_t now_ns)
+{
+    if (fleet_hello(uplink->options.fleet, link, hello, now_ns)) {
+        refuse(uplink, link, err_text());
+        return;
+    }
+    if (send_welcome(uplink, link)) return; // its DOWN follows
     metric_add(uplink->options.metrics, M_node_up_total, NULL, NULL, 1);
     count_nodes(uplink);
     log_info("node_up", "node=%s link=%" PRIu64 " models=%zu credits=%u threads=%u",
@@ -226,6 +243,7 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     }
     uplink->ticked_ns = now_ns;
     send_heartbeats(uplink);
+    tell_news(uplink);
     /* What waits in the mailbox was said before now: nobody is judged silent over it. */
     if (drain(uplink, INBOX_MAX)) links_check(uplink->links, now_ns);
     fleet_tick(uplink->options.fleet, now_ns);

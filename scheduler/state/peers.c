@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,18 +30,35 @@ struct peers {
     char url[PEERS_URL_MAX];
     char others[PEERS_MAX][PEERS_URL_MAX];
     size_t count;
+    uint64_t news;
 };
+
+/* Another scheduler's URL: not ours, and one that can be told on the wire. */
+static bool is_other(const struct peers *peers, const redisReply *one)
+{
+    return one->type == REDIS_REPLY_STRING && one->len > 0 && one->len < PEERS_URL_MAX &&
+           !memchr(one->str, '\0', one->len) && strcmp(one->str, peers->url) != 0;
+}
+
+static bool is_listed(const struct peers *peers, const char *url)
+{
+    for (size_t i = 0; i < peers->count; i++)
+        if (strcmp(peers->others[i], url) == 0) return true;
+    return false;
+}
 
 static void on_reply(void *argument, enum err err, const redisReply *reply)
 {
     struct peers *peers = argument;
     if (err || !reply || reply->type != REDIS_REPLY_ARRAY) return;
+    bool news = false;
+    for (size_t i = 0; i < reply->elements; i++)
+        news |= is_other(peers, reply->element[i]) && !is_listed(peers, reply->element[i]->str);
+    peers->news += news;
     peers->count = 0;
     for (size_t i = 0; i < reply->elements && peers->count < PEERS_MAX; i++) {
         const redisReply *one = reply->element[i];
-        if (one->type != REDIS_REPLY_STRING || one->len == 0 || one->len >= PEERS_URL_MAX) continue;
-        if (memchr(one->str, '\0', one->len)) continue; // no URL, and no text on the wire
-        if (strcmp(one->str, peers->url) == 0) continue;
+        if (!is_other(peers, one)) continue;
         memcpy(peers->others[peers->count], one->str, one->len);
         peers->others[peers->count++][one->len] = '\0';
     }
@@ -97,4 +115,9 @@ size_t peers_list(const struct peers *peers, const char *out[PEERS_MAX])
     for (size_t i = 0; i < peers->count; i++)
         out[i] = peers->others[i];
     return peers->count;
+}
+
+uint64_t peers_news(const struct peers *peers)
+{
+    return peers->news;
 }

@@ -10,6 +10,7 @@
 #define SCHEDULER_STATE_PEERS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct event_base;
 struct peers;
@@ -33,5 +34,7 @@ void peers_free(struct peers *peers);
 const char *peers_own(const struct peers *peers);
 /* Fill `out` with the others' URLs; how many. Borrowed until the loop turns. */
 size_t peers_list(const struct peers *peers, const char *out[PEERS_MAX]);
+/* How many times one that was not listed before has come: who has told the list on tells it again when this grows. */
+uint64_t peers_news(const struct peers *peers);
 
 #endif

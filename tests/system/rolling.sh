@@ -9,7 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 rounds=${1:-1}
 export QIAO_DRAIN_MS=15000 # longer than any answer here
-node_drain_ms=50           # of nodes that were started here: shorter than most
+node_drain_ms=10           # of nodes that were started here: shorter than most
 endless='{"logit_bias":{"4093":-100,"4095":-100}}' # answers end at max_tokens, so that restarts meet them in the midst
 declare -A started # by name: the process, where it is a child of ours
 
@@ -72,6 +72,13 @@ check "and qiaoctl shows it" grep -q 'node-2 (draining, 0 left)' <<<"$("${ctl[@]
 check "node-2 comes back" "${ctl[@]}" undrain node-2
 check "for both schedulers" eventually 2 whole
 check "each scheduler knows the other" test "$("${ctl[@]}" --json schedulers | grep -o '"url"' | wc -l)" -eq 2
+setsid "$bin/qiao-scheduler" --listen 127.0.0.1:0 --listen-nodes tcp://127.0.0.1:0 --redis-port $((port + 200)) \
+    >"$state/log/scheduler-3.log" 2>&1 </dev/null &
+started[scheduler-3]=$!
+echo $! >"$state/run/scheduler-3.pid"
+third() { sed -n 's/.* info listen address=.* port=\([0-9]*\) .*/\1/p' "$state/log/scheduler-3.log"; }
+joined() { [ "$("$bin/qiaoctl" --url "http://127.0.0.1:$(third)" --json nodes 2>/dev/null | grep -o '"state":"ready"' | wc -l)" -eq 3 ]; }
+check "a scheduler that comes later gets the nodes too, which never heard its name" eventually 6 joined
 kill -INT "${loads[@]}"
 for name in streams wholes; do
     wait "${loads[0]}" || true
@@ -89,7 +96,7 @@ begin wholes-golden --concurrency 2 --seed 2 --requests 20 --no-stream
 wait $!
 check "40 streams equal those of an undisturbed run" same streams streams-golden
 check "20 whole answers too" same wholes wholes-golden
-for name in scheduler-1 scheduler-2 node-1 node-2 node-3; do
+for name in scheduler-1 scheduler-2 scheduler-3 node-1 node-2 node-3; do
     code=0
     kill -TERM "${started[$name]}"
     wait "${started[$name]}" || code=$?

@@ -69,12 +69,14 @@ static void schedulers_find_one_another_and_one_that_leaves_is_out_at_once(void 
     assert_int_equal(peers_list(a, urls), 1);
     assert_string_equal(urls[0], "tcp://b:1");
     assert_int_equal(entries(), 2);
+    assert_int_equal(peers_news(b), 1);
 
     peers_leave(a);
     assert_int_equal(entries(), 1); // not after its time, and Redis answers in order
     turn_for(PEERS_RENEW_MS + 200);
     assert_int_equal(entries(), 1); // it does not come back
     assert_int_equal(peers_list(b, urls), 0);
+    assert_int_equal(peers_news(b), 1); // one that goes is no news
     peers_free(a);
     peers_free(b);
     assert_int_equal(entries(), 0);
