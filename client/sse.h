@@ -13,7 +13,7 @@
 
 enum {
     SSE_EVENT_MAX = 1 << 20,
-    SSE_ID_MAX = 64 // bytes of an id; longer ones are skipped
+    SSE_ID_MAX = 255 // bytes of an id; longer ones are skipped
 };
 
 struct sse {

@@ -112,10 +112,15 @@ static void lose(struct stream *stream, const char *kind)
     finish(stream, kind, false);
 }
 
-/* The answer is whole. */
+/* The answer is whole. A conflict can only be with an earlier sending of this very request, whose end the
+ * cluster has not noticed yet. */
 static void conclude(struct stream *stream, bool keep)
 {
     const struct response *response = &stream->reading.response;
+    bool conflicts = response->status == 409 && response->retry_after && stream->retries > 0;
+    if (conflicts &&
+        send_again(stream, &stream->rules->tally->retries, response->retry_after * CLOCK_SECOND))
+        return;
     bool refused = (response->status == 429 || response->status == 503) && response->retry_after;
     if (refused && stream->rules->retry_refused &&
         send_again(stream, &stream->rules->tally->refusals, response->retry_after * CLOCK_SECOND))

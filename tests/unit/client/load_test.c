@@ -369,6 +369,24 @@ static void a_stream_that_breaks_goes_on_behind_its_last_event_elsewhere(void **
     assert_string_equal(lines[0], lines[1]);
 }
 
+static void a_conflict_with_an_earlier_sending_is_waited_out(void **state)
+{
+    (void)state;
+    static const char conflict[] = "409 Conflict\r\nRetry-After: 1";
+    struct scheduler schedulers[2] = {{.mute = true}, {.refusal = conflict}};
+    json_t *json = NULL;
+    // The second scheduler still sees the first sending; it is the first one that is then asked.
+    assert_int_equal(RUN_WITH_TWO(schedulers, &json, "--requests", "1"), 0);
+    assert_int_equal(number(json, "requests", "retries"), 3);
+    assert_true(real(json, "whole_answer_ms", "p50") >= 990);
+    json_decref(json);
+    // Where nothing was sent before, a conflict is the answer.
+    struct scheduler others[2] = {{.refusal = conflict}, {0}};
+    assert_int_equal(RUN_WITH_TWO(others, &json, "--requests", "1"), 1);
+    assert_int_equal(number(json, "errors", "http 409 overloaded"), 1);
+    json_decref(json);
+}
+
 static void retries_are_bounded_and_without_them_there_is_no_key(void **state)
 {
     (void)state;
@@ -452,6 +470,7 @@ int main(void)
         cmocka_unit_test(
             a_connection_that_breaks_without_a_byte_is_tried_elsewhere_under_the_same_key),
         cmocka_unit_test(a_stream_that_breaks_goes_on_behind_its_last_event_elsewhere),
+        cmocka_unit_test(a_conflict_with_an_earlier_sending_is_waited_out),
         cmocka_unit_test(retries_are_bounded_and_without_them_there_is_no_key),
         cmocka_unit_test(
             a_refusal_is_an_error_until_retry_says_otherwise_and_then_its_wait_is_measured),

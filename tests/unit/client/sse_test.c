@@ -95,11 +95,10 @@ static void the_id_of_the_latest_whole_event_is_remembered(void **state)
     check_last_id(nul, sizeof nul - 1, "7");
     const char none[] = "data: a\n\nids: 4\n\n";
     check_last_id(none, strlen(none), "");
-    const char longest[] =
-        "id: 1234567890123456789012345678901234567890123456789012345678901234\n\n"
-        "id: 12345678901234567890123456789012345678901234567890123456789012345\n\n";
-    check_last_id(longest, strlen(longest),
-                  "1234567890123456789012345678901234567890123456789012345678901234");
+    char longest[SSE_ID_MAX + 1] = {0}, text[2 * SSE_ID_MAX + 64];
+    memset(longest, '7', SSE_ID_MAX);
+    int size = snprintf(text, sizeof text, "id: %s\n\nid: %s8\n\n", longest, longest);
+    check_last_id(text, (size_t)size, longest);
 }
 
 static void an_event_has_a_greatest_size(void **state)
