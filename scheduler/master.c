@@ -1,5 +1,6 @@
 #include "scheduler/master.h"
 
+#include "base/buf.h"
 #include "base/log.h"
 
 #include <sodium.h>
@@ -12,15 +13,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The whole key appears under its name at once: two schedulers that start together agree on one. */
-static enum err make_file(const unsigned char master[SESSION_KEY_SIZE], const char *path)
+/* The whole file appears under its name at once: two schedulers that start together agree on one. */
+static enum err make_file(const struct buf *text, const char *path)
 {
     char draft[4200];
     snprintf(draft, sizeof draft, "%s.%ld", path, (long)getpid());
     int file = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (file < 0)
         return err_note(ERR_IO, "session_key: cannot make '%s': %s", path, strerror(errno));
-    bool written = write(file, master, SESSION_KEY_SIZE) == SESSION_KEY_SIZE && fsync(file) == 0;
+    bool written = write(file, text->data, text->size) == (ssize_t)text->size && fsync(file) == 0;
     close(file);
     bool linked = written && (link(draft, path) == 0 || errno == EEXIST);
     unlink(draft);
@@ -30,36 +31,53 @@ static enum err make_file(const unsigned char master[SESSION_KEY_SIZE], const ch
     return ERR_OK;
 }
 
-static enum err read_file(unsigned char master[SESSION_KEY_SIZE], int file, const char *path)
+static enum err make(const char *path)
+{
+    struct keyring ring;
+    struct buf text = {0};
+    keyring_make(&ring);
+    keyring_write(&ring, &text);
+    enum err err = make_file(&text, path);
+    sodium_memzero(text.data, text.size);
+    buf_fini(&text);
+    keyring_fini(&ring);
+    return err;
+}
+
+static enum err read_file(struct keyring *out, int file, const char *path)
 {
     struct stat status;
-    unsigned char more;
+    char bytes[KEYRING_FILE_MAX + 1];
     if (fstat(file, &status) != 0)
         return err_note(ERR_IO, "session_key: cannot read '%s': %s", path, strerror(errno));
     if (status.st_mode & (S_IRWXG | S_IRWXO))
         return err_note(ERR_INVALID, "session_key: '%s' is open to others; chmod 600 it", path);
-    if (read(file, master, SESSION_KEY_SIZE) != SESSION_KEY_SIZE || read(file, &more, 1) != 0)
-        return err_note(ERR_INVALID, "session_key: '%s' must have exactly %d bytes", path,
-                        SESSION_KEY_SIZE);
-    return ERR_OK;
+    ssize_t size = read(file, bytes, sizeof bytes);
+    if (size < 0)
+        return err_note(ERR_IO, "session_key: cannot read '%s': %s", path, strerror(errno));
+    enum err err = size > KEYRING_FILE_MAX
+                       ? err_note(ERR_INVALID, "session_key: '%s' must have at most %d bytes", path,
+                                  KEYRING_FILE_MAX)
+                       : keyring_parse(out, path, bytes, (size_t)size);
+    sodium_memzero(bytes, sizeof bytes);
+    return err;
 }
 
-enum err master_read(unsigned char master[SESSION_KEY_SIZE], const char *path)
+enum err master_read(struct keyring *out, const char *path)
 {
     if (!*path) {
-        randombytes_buf(master, SESSION_KEY_SIZE);
+        keyring_make(out);
         log_warn("session_key_random", "sessions=\"end with this process: no session_key is set\"");
         return ERR_OK;
     }
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0 && errno == ENOENT) {
-        randombytes_buf(master, SESSION_KEY_SIZE);
-        TRY(make_file(master, path));
+        TRY(make(path));
         file = open(path, O_RDONLY | O_CLOEXEC);
     }
     if (file < 0)
         return err_note(ERR_IO, "session_key: cannot read '%s': %s", path, strerror(errno));
-    enum err err = read_file(master, file, path);
+    enum err err = read_file(out, file, path);
     close(file);
     return err;
 }

@@ -8,8 +8,10 @@
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
 #include "scheduler/scribe.h"
+#include "scheduler/state/durable.h"
 #include "scheduler/state/limit.h"
 #include "scheduler/state/peers.h"
+#include "scheduler/state/session.h"
 #include "scheduler/state/store.h"
 #include "scheduler/uplink.h"
 
@@ -19,7 +21,6 @@
 #include "base/rand.h"
 
 #include <event2/event.h>
-#include <sodium.h>
 
 #include <string.h>
 
@@ -46,14 +47,22 @@ static void build_state(struct program *program)
     store.seeds = seeds;
     store.seed_count = read_addresses("redis_cluster", &settings->redis_cluster, seeds);
     door->store = store_new(door->base, &store);
+    // Each WAIT blocks its connection, which is another one than everybody's.
+    store.timeout_ms += (uint32_t)settings->session_wait_ms;
+    if (settings->session_replicas > 0)
+        program->durables =
+            durables_new(&(struct durable_options){.store = store_new(door->base, &store),
+                                                   .replicas = (uint32_t)settings->session_replicas,
+                                                   .wait_ms = (uint32_t)settings->session_wait_ms});
     struct session_options sessions = {.store = door->store,
-                                       .master = program->master,
+                                       .keys = &program->master,
                                        .ttl_seconds = (uint32_t)settings->session_ttl_seconds,
-                                       .bytes_max = settings->session_bytes};
+                                       .bytes_max = settings->session_bytes,
+                                       .durables = program->durables};
     door->sessions = sessions_new(&sessions);
     struct limit_options limits = {.base = door->base,
                                    .store = door->store,
-                                   .root = program->master,
+                                   .root = program->master.root,
                                    .open_when_away =
                                        strcmp(settings->limits_when_away, "open") == 0};
     door->limits = limits_new(&limits);
@@ -117,8 +126,8 @@ enum err program_build(struct program *program)
     if (*settings->chat_template)
         TRY(template_parse_name(&program->template, settings->chat_template));
     TRY(keys_new(&program->door.keys, settings->keys));
-    TRY(master_read(program->master, settings->session_key));
-    keys_set_secret(program->door.keys, program->master);
+    TRY(master_read(&program->master, settings->session_key));
+    keys_set_secret(program->door.keys, program->master.root);
     program->door.settings = settings;
     program->door.start_ns = clock_now_ns();
     program->door.metrics = metrics_new(settings_metrics, METRIC_COUNT);
@@ -143,12 +152,13 @@ void program_tear_down(struct program *program)
     lexicon_free(door->lexicon);
     if (door->fleet) fleet_free(door->fleet);
     if (door->limits) limits_leave(door->limits);
+    durables_free(program->durables);
     if (door->store) store_free(door->store);
     sessions_free(door->sessions);
     if (door->limits) limits_free(door->limits);
     if (door->base) event_base_free(door->base);
     metrics_free(door->metrics);
     keys_free(door->keys);
-    sodium_memzero(program->master, sizeof program->master);
+    keyring_fini(&program->master);
     conf_fini(&settings_table, &program->settings);
 }

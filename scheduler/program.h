@@ -6,17 +6,20 @@
 
 #include "scheduler/door/door.h"
 #include "scheduler/settings.h"
-#include "scheduler/state/session.h"
+#include "scheduler/state/keyring.h"
 
 #include "text/template.h"
 
 #include "base/err.h"
 
+struct durables;
+
 struct program {
     struct settings settings; // loaded before program_build()
     struct door door;
     struct template template; // of --chat-template
-    unsigned char master[SESSION_KEY_SIZE];
+    struct keyring master;    // of sessions
+    struct durables *durables;
 };
 
 /* Everything but the loop's turning. Whatever it answers, program_tear_down() follows. */

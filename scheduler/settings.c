@@ -102,6 +102,13 @@ enum err settings_check(const struct settings *settings)
         strcmp(settings->limits_when_away, "closed") != 0)
         return err_note(ERR_INVALID, "limits_when_away: '%s' is not right: must be open or closed",
                         settings->limits_when_away);
+    bool replicated = strcmp(settings->session_durability, "replicated") == 0;
+    if (!replicated && strcmp(settings->session_durability, "local") != 0)
+        return err_note(ERR_INVALID,
+                        "session_durability: '%s' is not right: must be local or replicated",
+                        settings->session_durability);
+    if (replicated && settings->session_replicas == 0)
+        return err_note(ERR_INVALID, "session_durability: 'replicated' needs session_replicas");
     if (settings->listen_nodes.count == 0)
         return err_note(ERR_INVALID, "listen_nodes: at least one URL is needed");
     if (!settings_is_loopback(host) && !*settings->keys)

@@ -19,6 +19,7 @@
 #include <event2/event.h>
 
 #include <stdio.h>
+#include <string.h>
 
 /* One of the answers to the prompt, by a flight of its own. */
 struct choice {
@@ -243,7 +244,7 @@ enum err answer_start(struct answer **out, const struct answer_options *options,
     must(ask->choice_count > 0 && ask->choice_count <= ASK_CHOICES_MAX);
     struct answer *answer = mem_new(1, sizeof *answer);
     answer->options = *options;
-    answer->keeps_text = !ask->stream || ask->session;
+    answer->keeps_text = !ask->stream || ask->session.id;
     answer->later = event_new(options->door->base, -1, 0, on_later, answer);
     must(answer->later != NULL);
     shape_init(&answer->shape, ask->kind, options->model->name, &options->model->model);
@@ -304,7 +305,7 @@ static void complete_body(struct answer *answer, const struct shape_usage *usage
         struct shape_piece piece = piece_of(choice, &choice->text);
         shape_body_choice(&answer->line, &answer->shape, &piece, choice->finish);
     }
-    shape_body_end(&answer->line, usage);
+    shape_body_end(&answer->line, &answer->shape, usage);
     http_reply_json(answer->options.request, 200, answer->line.data, answer->line.size);
 }
 
@@ -340,6 +341,17 @@ void answer_fail(struct answer *answer, const struct http_error *error)
     http_write_error(&answer->line, error);
     send_line(answer);
     http_stream_end(request);
+}
+
+void answer_tell_session(struct answer *answer, const char *session)
+{
+    answer->shape.session = session;
+}
+
+bool answer_was_cut(const struct answer *answer)
+{
+    const char *finish = answer->choices[0].finish;
+    return finish && strcmp(finish, "length") == 0;
 }
 
 const char *answer_text(const struct answer *answer, size_t *size)

@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,6 +61,10 @@ void answer_fail(struct answer *answer, const struct http_error *error);
 
 /* The whole text of the first choice; kept only for plain replies and for sessions. */
 const char *answer_text(const struct answer *answer, size_t *size);
+/* Whether its length ended the first choice. */
+bool answer_was_cut(const struct answer *answer);
+/* What answer_complete() says of the session (shape.h); borrowed until then. */
+void answer_tell_session(struct answer *answer, const char *session);
 struct shape_usage answer_usage(const struct answer *answer);
 
 #endif

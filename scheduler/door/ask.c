@@ -1,7 +1,6 @@
 #include "scheduler/door/ask.h"
 
 #include "scheduler/door/json.h"
-#include "scheduler/state/session.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -271,7 +270,7 @@ static enum err read_choices(struct ask *ask)
 {
     int64_t count = 1;
     TRY(json_take_integer(ask->root, "n", 1, ASK_CHOICES_MAX, &count));
-    if (count > 1 && ask->session)
+    if (count > 1 && ask->session.id)
         return json_wrong("n", "must be 1 in a session, which goes on with one answer");
     ask->choice_count = (uint32_t)count;
     return ERR_OK;
@@ -291,7 +290,7 @@ static enum err read_delivery(struct ask *ask)
     }
     TRY(json_take_text(root, "user", 0, USER_MAX, &user));
     if (ask->kind == ASK_TEXT) return ERR_OK;
-    TRY(json_take_text(root, "session", 1, SESSION_ID_MAX, &ask->session));
+    TRY(ask_session_read(&ask->session, root));
     const json_t *more = json_find(root, "chat_template_kwargs");
     if (!more) return ERR_OK;
     bool thinking = true;

@@ -7,6 +7,8 @@
 #ifndef SCHEDULER_DOOR_ASK_H
 #define SCHEDULER_DOOR_ASK_H
 
+#include "scheduler/door/ask_session.h"
+
 #include "text/stream.h"
 #include "text/template.h"
 #include "wire/message.h"
@@ -44,7 +46,8 @@ struct ask {
     struct stream_stop stops[STREAM_STOPS_MAX];
     size_t stop_count;
     bool stream, include_usage, thinking_off;
-    const char *session; // NULL: none
+    struct ask_session session;
+    bool prewarm; // compute the session's prompt, answer with counts
     struct wire_bias *bias;
     json_t *root; // what the texts above are borrowed from
 };

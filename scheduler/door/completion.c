@@ -3,6 +3,7 @@
 #include "scheduler/core/fleet.h"
 #include "scheduler/core/flight.h"
 #include "scheduler/door/answer.h"
+#include "scheduler/door/append.h"
 #include "scheduler/door/ask.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
@@ -10,14 +11,15 @@
 #include "scheduler/door/json.h"
 #include "scheduler/door/prompt.h"
 #include "scheduler/door/quota.h"
+#include "scheduler/door/replay.h"
+#include "scheduler/door/sessions.h"
 #include "scheduler/door/status.h"
-#include "scheduler/door/talk.h"
+#include "scheduler/door/summary.h"
 #include "scheduler/door/urgency.h"
 #include "scheduler/door/wait.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/scribe.h"
 #include "scheduler/settings.h"
-#include "scheduler/state/session.h"
 
 #include "text/pack.h"
 
@@ -40,11 +42,12 @@ enum {
 
 enum state {
     STARTING,
-    LOADING,   // the session is on its way from Redis
-    ENCODING,  // a worker has the prompt
-    RESERVING, // Redis decides about the limits
-    FLYING,    // a node works on it
-    SAVING     // the session is on its way to Redis
+    LOADING,    // the session is on its way from Redis
+    ENCODING,   // a worker has the prompt
+    RESERVING,  // Redis decides about the limits
+    SUMMING_UP, // a node works on a summary of the session's oldest turns
+    FLYING,     // a node works on it
+    SAVING      // the session is on its way to Redis
 };
 
 struct completion {
@@ -54,13 +57,12 @@ struct completion {
     struct context context;
     struct ask ask;
     struct urgency urgency;
-    struct fleet_model model;     // as it was when the request came
-    struct lexicon_pack *pack;    // held
-    struct talk talk;             // of a session
-    struct chat_message *history; // the talk's turns, for the template
+    struct fleet_model model;  // as it was when the request came
+    struct lexicon_pack *pack; // held
+    struct append append;      // to the session, if there is one
     struct prompt prompt;
-    struct session_ticket *session;
     struct quota quota;
+    bool admitted; // by it
     uint64_t encode_ns;
     struct answer *answer; // from FLYING on
 };
@@ -70,8 +72,7 @@ static void finish(struct completion *c)
     if (c->answer) answer_free(c->answer);
     if (c->pack) lexicon_release(c->pack);
     c->door->answers--;
-    talk_fini(&c->talk);
-    mem_free(c->history);
+    append_fini(&c->append);
     token_ids_fini(&c->prompt.ids);
     ask_fini(&c->ask);
     mem_free(c);
@@ -81,16 +82,20 @@ static void finish(struct completion *c)
 static void settle(struct completion *c)
 {
     uint64_t used = c->answer ? c->prompt.ids.count + answer_usage(c->answer).completion_tokens : 0;
+    used += append_summary_tokens(&c->append);
     quota_settle(&c->quota, used);
 }
 
 /* End with a failure; its note and field are those of this thread's latest failure. */
 static void fail_with(struct completion *c, const struct http_error *error)
 {
+    struct http_error full = *error;
+    full.more = c->append.told;
+    if (c->request) append_set_header(&c->append, c->request);
     if (c->request && c->answer)
-        answer_fail(c->answer, error);
+        answer_fail(c->answer, &full);
     else if (c->request)
-        http_reply_error(c->request, error);
+        http_reply_error(c->request, &full);
     settle(c);
     finish(c);
 }
@@ -98,6 +103,14 @@ static void fail_with(struct completion *c, const struct http_error *error)
 static void fail(struct completion *c, enum err err)
 {
     fail_with(c, &(struct http_error){.err = err, .message = err_text(), .param = json_param()});
+}
+
+static void fail_retry(struct completion *c, enum err err, uint32_t ms)
+{
+    fail_with(c, &(struct http_error){.err = err,
+                                      .message = err_text(),
+                                      .param = json_param(),
+                                      .retry_seconds = ms / 1000 + (ms % 1000 != 0)});
 }
 
 /* The client went away: whatever runs for it stops. */
@@ -108,10 +121,11 @@ static void on_gone(void *argument)
     if (c->answer) answer_abandon(c->answer);
     switch (c->state) {
     case LOADING:
-    case SAVING: session_drop(c->session); break;
+    case SAVING: append_drop(&c->append); break;
     case RESERVING: break; // settle() gives back what was asked for
     case ENCODING: return; // the worker still reads the texts: on_encoded() finishes
-    case FLYING: break;    // answer_abandon() has cancelled it
+    case SUMMING_UP: break;
+    case FLYING: break; // answer_abandon() has cancelled it
     case STARTING: must(!"gone in the middle of the handler"); break;
     }
     settle(c);
@@ -122,24 +136,31 @@ static void on_gone(void *argument)
 static void complete(struct completion *c)
 {
     settle(c);
+    append_set_header(&c->append, c->request);
+    answer_tell_session(c->answer, c->append.told);
     answer_complete(c->answer);
     finish(c);
 }
 
-static void on_saved(void *argument, enum err err, uint64_t version)
+/* A turn that was stored before is answered by what was stored. */
+static void replay(struct completion *c)
+{
+    append_set_header(&c->append, c->request);
+    replay_send(c->request, &c->ask, &c->model, &c->append.talk.turns[c->append.stored],
+                c->append.told);
+    settle(c);
+    finish(c);
+}
+
+static void on_saved(void *argument, enum err err)
 {
     struct completion *c = argument;
-    const char *outcome = err == ERR_CONFLICT     ? "conflict"
-                          : err == ERR_STORE_AWAY ? "away"
-                          : err                   ? "failed"
-                                                  : "saved";
-    (void)version;
-    metric_add(c->door->metrics, M_sessions_total, outcome, NULL, 1);
-    json_param_clear();
-    if (err == ERR_OK)
-        complete(c);
-    else
+    if (err)
         fail(c, err);
+    else if (c->append.repeated && !(c->answer && c->ask.stream))
+        replay(c);
+    else
+        complete(c);
 }
 
 static void on_answered(void *argument, enum err err, uint32_t retry_ms)
@@ -147,29 +168,32 @@ static void on_answered(void *argument, enum err err, uint32_t retry_ms)
     struct completion *c = argument;
     json_param_clear();
     if (err) {
-        fail_with(c, &(struct http_error){.err = err,
-                                          .message = err_text(),
-                                          .retry_seconds = (retry_ms + 999) / 1000});
+        fail_retry(c, err, retry_ms);
         return;
     }
-    if (!c->ask.session) {
+    if (c->ask.prewarm) {
+        struct shape_usage usage = answer_usage(c->answer);
+        sessions_reply_prewarmed(c->request, &c->append, c->model.name, &usage);
+        settle(c);
+        finish(c);
+        return;
+    }
+    if (!c->ask.session.id) {
         complete(c);
         return;
     }
     size_t size;
     const char *text = answer_text(c->answer, &size);
-    talk_add(&c->talk, "assistant", text, size);
-    struct session session = {c->talk.version, c->talk.turns, c->talk.count};
-    struct session_name name = talk_name(&c->context, c->ask.session);
     c->state = SAVING;
-    c->session = session_save(c->door->sessions, &name, &session, on_saved, c);
+    append_save(&c->append, text, size, answer_was_cut(c->answer), on_saved);
 }
 
 static void fill_order(struct completion *c, struct flight_order *order)
 {
     const struct text_pack *text = lexicon_text(c->pack);
     struct wire_sampling sampling = c->ask.sampling;
-    if (!c->ask.has_seed) sampling.seed = rand_entropy();
+    if (!c->ask.has_seed && !append_seed(&c->append, &sampling.seed))
+        sampling.seed = rand_entropy();
     *order =
         (struct flight_order){.model = c->model.model,
                               .adapter = c->model.adapter,
@@ -190,9 +214,48 @@ static void fill_order(struct completion *c, struct flight_order *order)
     }
 }
 
+static void encode(struct completion *c);
+
+static void on_summed_up(void *argument, enum err err, uint32_t retry_ms)
+{
+    struct completion *c = argument;
+    json_param_clear();
+    if (err) {
+        fail_retry(c, err, retry_ms);
+        return;
+    }
+    c->state = STARTING;
+    encode(c);
+}
+
+/* The oldest turns make way for what the model says of them; then the prompt is made again. */
+static void sum_up(struct completion *c)
+{
+    struct flight_order order;
+    struct summary_options options = {.door = c->door,
+                                      .tokenizer = lexicon_text(c->pack)->tokenizer,
+                                      .template = lexicon_template(c->pack),
+                                      .wall_ms = clock_wall_ms(),
+                                      .context_length = c->model.context_length,
+                                      .ended = on_summed_up,
+                                      .owner = c};
+    bool flies = false;
+    fill_order(c, &order);
+    json_param_clear();
+    enum err err = append_sum_up(&c->append, &options, &order, c->prompt.ids.count, &flies);
+    c->state = SUMMING_UP;
+    if (err || !flies)
+        on_summed_up(c, err, err == ERR_BUSY ? flights_refusal_ms(c->door->flights) : 0);
+}
+
 static void fly(struct completion *c)
 {
     struct flight_order order;
+    c->admitted = true;
+    if (append_wants_summary(&c->append, c->prompt.ids.count, c->model.context_length)) {
+        sum_up(c);
+        return;
+    }
     struct answer_options options = {
         .door = c->door,
         .request = c->request,
@@ -207,16 +270,10 @@ static void fly(struct completion *c)
     json_param_clear();
     enum err err = answer_start(&c->answer, &options, &order);
     if (err) {
-        uint32_t ms = err == ERR_BUSY ? flights_refusal_ms(c->door->flights) : 0;
-        fail_with(c, &(struct http_error){.err = err,
-                                          .message = err_text(),
-                                          .param = json_param(),
-                                          .retry_seconds = ms / 1000 + (ms % 1000 != 0)});
+        fail_retry(c, err, err == ERR_BUSY ? flights_refusal_ms(c->door->flights) : 0);
         return;
     }
     c->state = FLYING;
-    mem_free(c->history); // the flight has its copy of the ids, nobody reads the messages again
-    c->history = NULL;
 }
 
 static void on_reserved(void *owner, enum err err, uint32_t max_tokens, uint32_t retry_seconds)
@@ -242,20 +299,28 @@ static void reserve(struct completion *c)
         fail(c, json_wrong(c->ask.kind == ASK_CHAT ? "messages" : "prompt", "is empty"));
         return;
     }
-    if (count >= context) {
+    bool sums_up = append_wants_summary(&c->append, count, context);
+    if (count >= context && !sums_up) {
         fail(c,
              err_note(ERR_TOO_LONG,
                       "the model's context has %u tokens for prompt and answer together, but the "
-                      "prompt alone has %zu",
-                      context, count));
+                      "prompt alone has %zu%s",
+                      context, count, append_advice(&c->append)));
         return;
     }
     bool said = c->ask.max_tokens > 0;
     if (!said)
         c->ask.max_tokens =
             c->ask.kind == ASK_CHAT ? (uint32_t)c->door->settings->answer_tokens : TEXT_TOKENS;
-    if (c->ask.max_tokens > context - count) c->ask.max_tokens = context - (uint32_t)count;
-    struct quota_ask ask = {.prompt_tokens = (uint32_t)count,
+    if (c->ask.max_tokens > context - count && !sums_up)
+        c->ask.max_tokens = context - (uint32_t)count;
+    if (c->admitted) {
+        fly(c);
+        return;
+    }
+    // The turns that are summed up now, and what is left of the prompt then, are together what it has now.
+    uint32_t summary_room = sums_up ? 2 * SUMMARY_TOKENS_MAX : 0;
+    struct quota_ask ask = {.prompt_tokens = (uint32_t)count + summary_room,
                             .choices = c->ask.choice_count,
                             .max_tokens = c->ask.max_tokens,
                             .may_shorten = !said};
@@ -268,6 +333,11 @@ static void use_prompt(struct completion *c)
     if (c->prompt.err) {
         json_param_clear();
         fail(c, err_note(c->prompt.err, "%s", c->prompt.note));
+        return;
+    }
+    if (c->ask.session.id &&
+        append_shrink(&c->append, c->prompt.ids.count, c->model.context_length)) {
+        encode(c);
         return;
     }
     reserve(c);
@@ -286,6 +356,7 @@ static void on_encoded(void *argument)
     metric_observe(c->door->metrics, M_scribe_seconds, NULL, NULL,
                    (double)(clock_now_ns() - c->encode_ns) / (double)CLOCK_SECOND);
     if (!c->request) {
+        settle(c); // after a summary, something is reserved
         finish(c);
         return;
     }
@@ -298,14 +369,17 @@ static void encode(struct completion *c)
 {
     const struct text_pack *text = lexicon_text(c->pack);
     struct prompt *prompt = &c->prompt;
+    token_ids_fini(&prompt->ids); // of a prompt that was too long
     prompt->tokenizer = text->tokenizer;
-    prompt->options = (struct template_options){.add_generation_prompt = true,
+    prompt->options = (struct template_options){.add_generation_prompt = !c->ask.prewarm,
                                                 .thinking_off = c->ask.thinking_off,
                                                 .wall_ms = clock_wall_ms()};
     if (c->ask.kind == ASK_CHAT) {
         prompt->template = lexicon_template(c->pack);
-        prompt->messages = c->history ? c->history : c->ask.messages;
-        prompt->message_count = c->history ? c->talk.count : c->ask.message_count;
+        prompt->messages = c->ask.messages;
+        prompt->message_count = c->ask.message_count;
+        if (c->ask.session.id)
+            prompt->messages = append_messages(&c->append, &prompt->message_count);
     } else if (c->ask.ids) {
         for (size_t i = 0; i < c->ask.id_count; i++)
             token_ids_add(&prompt->ids, c->ask.ids[i]);
@@ -328,41 +402,20 @@ static void encode(struct completion *c)
     fail(c, err_note(ERR_BUSY, "too many long prompts wait to be tokenised"));
 }
 
-/* The stored turns and the new ones make the conversation; a client that would pass the limit
- * hears it now, not after its answer. */
-static void on_loaded(void *argument, enum err err, const struct session *session)
+/* The stored turns and the new ones are there, or an answer that was stored. */
+static void on_loaded(void *argument, enum err err)
 {
     struct completion *c = argument;
-    json_param_clear();
     c->state = STARTING;
     if (err) {
-        metric_add(c->door->metrics, M_sessions_total, err == ERR_STORE_AWAY ? "away" : "failed",
-                   NULL, 1);
         fail(c, err);
-        return;
+    } else if (!c->append.repeated) {
+        encode(c);
+    } else if (append_confirm(&c->append, on_saved)) {
+        c->state = SAVING;
+    } else {
+        replay(c);
     }
-    metric_add(c->door->metrics, M_sessions_total, "loaded", NULL, 1);
-    talk_load(&c->talk, session);
-    for (size_t i = 0; i < c->ask.message_count; i++) {
-        const struct chat_message *message = &c->ask.messages[i];
-        talk_add(&c->talk, message->role, message->content, message->content_size);
-    }
-    if (c->talk.count + 1 > SESSION_TURNS_MAX || c->talk.bytes > c->door->settings->session_bytes) {
-        fail(c,
-             err_note(
-                 ERR_TOO_LARGE,
-                 "the session would have %zu turns and %zu bytes; the limits are %d and %" PRIu64,
-                 c->talk.count + 1, c->talk.bytes, SESSION_TURNS_MAX,
-                 c->door->settings->session_bytes));
-        return;
-    }
-    c->history = mem_new(c->talk.count, sizeof *c->history);
-    for (size_t i = 0; i < c->talk.count; i++) {
-        const struct session_turn *turn = &c->talk.turns[i];
-        c->history[i] = (struct chat_message){turn->role, strlen(turn->role), turn->content,
-                                              turn->content_size};
-    }
-    encode(c);
 }
 
 static enum err unknown_model(struct completion *c, const char *code[1])
@@ -414,24 +467,35 @@ static enum err choose_model(struct completion *c, const char *code[1])
     return ask_check_vocab(&c->ask, model->vocab_size);
 }
 
-static void start(struct door *door, struct http_request *request, enum ask_kind kind)
+static enum err parse(struct completion *c, enum ask_kind kind, const char *prewarmed)
+{
+    size_t size;
+    const char *body = http_body(c->request, &size);
+    TRY(prewarmed ? ask_prewarm_parse(&c->ask, prewarmed, body, size)
+                  : ask_parse(&c->ask, kind, body, size));
+    append_init(&c->append, c->door, &c->context, &c->ask, c);
+    return c->ask.session.id ? append_check(&c->append) : ERR_OK;
+}
+
+/* `prewarmed`: the session whose prompt is computed; NULL: the body is a completion's. */
+static void start(struct door *door, struct http_request *request, enum ask_kind kind,
+                  const char *prewarmed)
 {
     struct completion *c = mem_new(1, sizeof *c);
     const char *code = NULL;
-    size_t size;
     c->door = door;
     c->request = request;
     c->quota = (struct quota){.door = door, .request = request, .context = &c->context};
     door->answers++;
     enum err err = context_read(&c->context, door->keys, request);
-    const char *body = http_body(request, &size);
-    if (!err) err = ask_parse(&c->ask, kind, body, size);
+    if (!err) err = parse(c, kind, prewarmed);
     if (!err)
         err = urgency_read(&c->urgency, c->ask.root, c->context.key, door->settings->deadline_ms);
-    if (!err && c->ask.session) err = session_check_id(c->ask.session, strlen(c->ask.session));
     if (!err) err = choose_model(c, &code);
     if (err && waits_take(door->waits, request, err,
-                          kind == ASK_CHAT ? completion_chat : completion_text)) {
+                          prewarmed          ? sessions_prewarm
+                          : kind == ASK_CHAT ? completion_chat
+                                             : completion_text)) {
         finish(c);
         return;
     }
@@ -441,21 +505,25 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
         return;
     }
     http_set_gone(request, on_gone, c);
-    if (!c->ask.session) {
+    if (!c->ask.session.id) {
         encode(c);
         return;
     }
-    struct session_name name = talk_name(&c->context, c->ask.session);
     c->state = LOADING;
-    c->session = session_load(door->sessions, &name, on_loaded, c);
+    append_load(&c->append, on_loaded);
 }
 
 void completion_chat(struct door *door, struct http_request *request)
 {
-    start(door, request, ASK_CHAT);
+    start(door, request, ASK_CHAT, NULL);
 }
 
 void completion_text(struct door *door, struct http_request *request)
 {
-    start(door, request, ASK_TEXT);
+    start(door, request, ASK_TEXT, NULL);
+}
+
+void completion_prewarm(struct door *door, struct http_request *request, const char *session)
+{
+    start(door, request, ASK_CHAT, session);
 }

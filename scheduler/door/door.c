@@ -5,8 +5,8 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/sessions.h"
 #include "scheduler/door/status.h"
-#include "scheduler/door/talk.h"
 #include "scheduler/settings.h"
 
 #include "base/buf.h"
@@ -30,8 +30,10 @@ static const struct route routes[] = {
     {"POST", "/v1/completions", "completions", completion_text},
     {"GET", "/v1/models", "models", status_models},
     {"GET", "/v1/models/", "models", status_model},
-    {"GET", "/v1/sessions/", "sessions", talk_show},
-    {"DELETE", "/v1/sessions/", "sessions", talk_delete},
+    {"GET", "/v1/sessions", "sessions", sessions_list},
+    {"GET", "/v1/sessions/", "sessions", sessions_show},
+    {"DELETE", "/v1/sessions/", "sessions", sessions_delete},
+    {"POST", "/v1/sessions/", "sessions", sessions_prewarm},
     {"GET", "/health", "health", status_health},
     {"GET", "/ready", "ready", status_ready},
     {"GET", "/metrics", "metrics", status_metrics},

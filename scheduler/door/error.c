@@ -27,6 +27,7 @@ void http_write_error(struct buf *out, const struct http_error *error)
         buf_add_text(out, "null");
     buf_add_text(out, ",\"code\":");
     json_write_string(out, error->code ? error->code : err_api_code(error->err));
+    if (error->more && *error->more) buf_addf(out, ",%s", error->more);
     buf_add_text(out, "}}");
 }
 

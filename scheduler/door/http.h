@@ -102,6 +102,7 @@ struct http_error {
     const char *message; // err_text() of the failure, or NULL: the error's phrase
     const char *param;   // the field; NULL or "": none
     const char *code;    // another code than the row's
+    const char *more;    // a further member of the error's object, as JSON; NULL or "": none
     uint32_t retry_seconds;
 };
 

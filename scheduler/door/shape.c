@@ -48,6 +48,11 @@ static const char *logprobs_of(const struct shape_piece *piece)
     return piece->logprobs ? piece->logprobs : "null";
 }
 
+static void write_session(struct buf *out, const struct shape *shape)
+{
+    if (shape->session && *shape->session) buf_addf(out, ",%s", shape->session);
+}
+
 static void end_chunk(struct buf *out, const struct shape *shape)
 {
     buf_add_text(out, shape->include_usage ? "],\"usage\":null}" : "]}");
@@ -76,7 +81,9 @@ void shape_final_chunk(struct buf *out, const struct shape *shape, uint32_t inde
     write_head(out, shape, chunk_object(shape));
     buf_addf(out, "{\"index\":%u,%s,\"logprobs\":null,\"finish_reason\":\"%s\"}", index,
              shape->kind == ASK_CHAT ? "\"delta\":{}" : "\"text\":\"\"", finish);
-    end_chunk(out, shape);
+    buf_add_byte(out, ']');
+    write_session(out, shape);
+    buf_add_text(out, shape->include_usage ? ",\"usage\":null}" : "}");
 }
 
 void shape_usage_chunk(struct buf *out, const struct shape *shape, const struct shape_usage *usage)
@@ -103,9 +110,10 @@ void shape_body_choice(struct buf *out, const struct shape *shape, const struct 
     buf_addf(out, ",\"logprobs\":%s,\"finish_reason\":\"%s\"}", logprobs_of(piece), finish);
 }
 
-void shape_body_end(struct buf *out, const struct shape_usage *usage)
+void shape_body_end(struct buf *out, const struct shape *shape, const struct shape_usage *usage)
 {
     buf_add_text(out, "],");
     write_usage(out, usage);
+    write_session(out, shape);
     buf_add_byte(out, '}');
 }

@@ -23,6 +23,8 @@ struct shape {
     int64_t created;   // seconds since 1970
     char fingerprint[16];
     bool include_usage; // chunks say "usage": null until the last
+    const char *
+        session; // "session":{…} for a body and for the chunk that ends a choice; NULL or "": none. Borrowed
 };
 
 struct shape_usage {
@@ -50,6 +52,6 @@ void shape_usage_chunk(struct buf *out, const struct shape *shape, const struct 
 void shape_body_begin(struct buf *out, const struct shape *shape);
 void shape_body_choice(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
                        const char *finish);
-void shape_body_end(struct buf *out, const struct shape_usage *usage);
+void shape_body_end(struct buf *out, const struct shape *shape, const struct shape_usage *usage);
 
 #endif

@@ -1,5 +1,7 @@
 #include "scheduler/state/session.h"
 
+#include "scheduler/state/durable.h"
+#include "scheduler/state/record.h"
 #include "scheduler/state/store.h"
 
 #include "base/buf.h"
@@ -14,81 +16,109 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A record, the hash field "r" (docs/redis.md). Integers are little-endian.
- *
- *      offset  bytes  field
- *           0      4  "QSE1": a qiao session, format 1
- *           4     24  nonce of XChaCha20-Poly1305, random
- *          28   rest  the sealed turns and the tag of 16 bytes
- *
- * Sealed are, one after another, the turns: u8 role (0 system, 1 user, 2 assistant), u32 size, content.
- * Associated data: "QSE1", the owner's hash, u64 version, the id. */
+/*      KEYS  the session's hash
+ *      gives its fields v, r, k, t, and what is left of its life in ms */
+static const char load_text[] = "local fields = redis.call('HMGET', KEYS[1], 'v', 'r', 'k', 't')\n"
+                                "fields[5] = redis.call('PTTL', KEYS[1])\n"
+                                "return fields\n";
+
+/* Write only over the version that was read: two devices cannot interleave silently. A turn id that is known is
+ * answered with its version; the EXPIRE then is a write that a WAIT can count.
+ *      KEYS  the session's hash, the owner's index
+ *      ARGV  version that was read, next version, record, wrapped key, seconds to live, hash of the turn id or "",
+ *            turn ids to keep, the session's id, sessions to keep in the index
+ *      gives 0 and the version that stands there; 1 and the new one; 2 and the one that the turn id made */
+static const char save_text[] =
+    "local have = redis.call('HGET', KEYS[1], 'v') or '0'\n"
+    "local seen = redis.call('HGET', KEYS[1], 't') or ''\n"
+    "local turn = ARGV[6]\n"
+    "if turn ~= '' then\n"
+    "  local made = string.match(seen, turn .. '=(%d+)')\n"
+    "  if made then\n"
+    "    redis.call('EXPIRE', KEYS[1], ARGV[5])\n"
+    "    return {2, tonumber(made)}\n"
+    "  end\n"
+    "end\n"
+    "if have ~= ARGV[1] then return {0, tonumber(have)} end\n"
+    "redis.call('HSET', KEYS[1], 'v', ARGV[2], 'r', ARGV[3], 'k', ARGV[4])\n"
+    "if turn ~= '' then\n"
+    "  local kept = {turn .. '=' .. ARGV[2]}\n"
+    "  for word in string.gmatch(seen, '%S+') do\n"
+    "    if #kept < tonumber(ARGV[7]) then kept[#kept + 1] = word end\n"
+    "  end\n"
+    "  redis.call('HSET', KEYS[1], 't', table.concat(kept, ' '))\n"
+    "end\n"
+    "redis.call('EXPIRE', KEYS[1], ARGV[5])\n"
+    "local time = redis.call('TIME')\n"
+    "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
+    "redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[5] * 1000), ARGV[8])\n"
+    "redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1 - ARGV[9])\n"
+    "redis.call('EXPIRE', KEYS[2], ARGV[5])\n"
+    "return {1, tonumber(ARGV[2])}\n";
+
+/*      KEYS  the session's hash, the owner's index
+ *      ARGV  the session's id
+ *      gives how many there were */
+static const char delete_text[] = "redis.call('ZREM', KEYS[2], ARGV[1])\n"
+                                  "return redis.call('DEL', KEYS[1])\n";
+
+/* The sessions' own keys are in the index's slot: they have its hash tag.
+ *      KEYS  the owner's index
+ *      ARGV  what their keys begin with, how many to list
+ *      gives how many there are; then id, version and ms to live of each, those that live longest first */
+static const char list_text[] =
+    "local time = redis.call('TIME')\n"
+    "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
+    "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))\n"
+    "local out = {redis.call('ZCARD', KEYS[1])}\n"
+    "for _, id in ipairs(redis.call('ZREVRANGE', KEYS[1], 0, ARGV[2] - 1)) do\n"
+    "  local version = redis.call('HGET', ARGV[1] .. id, 'v')\n"
+    "  if version then\n"
+    "    out[#out + 1] = id\n"
+    "    out[#out + 1] = tonumber(version)\n"
+    "    out[#out + 1] = redis.call('PTTL', ARGV[1] .. id)\n"
+    "  end\n"
+    "end\n"
+    "return out\n";
+
 enum {
-    MAGIC_SIZE = 4,
-    NONCE_SIZE = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
-    TAG_SIZE = crypto_aead_xchacha20poly1305_ietf_ABYTES,
-    TURN_HEAD_SIZE = 5,
-    OWNER_SIZE = 16,
-    RECORD_MAX = SESSION_BYTES_MAX + SESSION_TURNS_MAX * TURN_HEAD_SIZE + 64,
     NUMBER_SIZE = 24,
-    KEY_MAX = 160
+    SAVE_WORDS = 11,
+    LOAD_FIELDS = 5
 };
-
-static const char magic[] = "QSE1";
-static const char *const roles[] = {"system", "user", "assistant"};
-
-enum {
-    ROLE_COUNT = sizeof roles / sizeof *roles
-};
-
-/* Write only over the version that was read: two devices cannot interleave silently. */
-static const char save_text[] = "local have = redis.call('HGET', KEYS[1], 'v') or '0'\n"
-                                "if have ~= ARGV[1] then return {0, tonumber(have)} end\n"
-                                "redis.call('HSET', KEYS[1], 'v', ARGV[2], 'r', ARGV[3])\n"
-                                "redis.call('EXPIRE', KEYS[1], ARGV[4])\n"
-                                "return {1, tonumber(ARGV[2])}\n";
 
 struct sessions {
-    struct store *store;
-    struct store_script *save;
-    unsigned char naming[SESSION_KEY_SIZE]; // subkeys of the master key
-    unsigned char sealing[SESSION_KEY_SIZE];
-    uint32_t ttl_seconds;
-    size_t bytes_max;
-};
-
-/* Where one session lives and what its record is bound to. */
-struct place {
-    unsigned char owner[OWNER_SIZE];
-    char id[SESSION_ID_MAX + 1];
-    char key[KEY_MAX];
+    struct session_options options;
+    struct store_script *load, *save, *delete, *list;
 };
 
 struct session_ticket {
     struct sessions *sessions;
-    struct place place;
-    session_loaded_fn *loaded; // NULL, as `saved`: nobody asks (any more)
+    struct record_place place;
+    session_loaded_fn *loaded; // NULL, as the two below: nobody asks (any more)
     session_saved_fn *saved;
+    session_listed_fn *listed;
     void *argument;
+    uint64_t version; // of a write
+    bool repeated;
 };
 
 struct sessions *sessions_new(const struct session_options *options)
 {
     struct sessions *sessions = mem_new(1, sizeof *sessions);
-    sessions->store = options->store;
-    sessions->ttl_seconds = options->ttl_seconds;
-    sessions->bytes_max =
-        options->bytes_max < SESSION_BYTES_MAX ? options->bytes_max : SESSION_BYTES_MAX;
-    crypto_kdf_derive_from_key(sessions->naming, SESSION_KEY_SIZE, 1, "qiaoname", options->master);
-    crypto_kdf_derive_from_key(sessions->sealing, SESSION_KEY_SIZE, 2, "qiaoseal", options->master);
-    sessions->save = store_add_script(options->store, save_text);
+    struct store *store = options->store;
+    sessions->options = *options;
+    if (sessions->options.bytes_max > SESSION_BYTES_MAX)
+        sessions->options.bytes_max = SESSION_BYTES_MAX;
+    sessions->load = store_add_script(store, load_text);
+    sessions->save = store_add_script(store, save_text);
+    sessions->delete = store_add_script(store, delete_text);
+    sessions->list = store_add_script(store, list_text);
     return sessions;
 }
 
 void sessions_free(struct sessions *sessions)
 {
-    if (!sessions) return;
-    sodium_memzero(sessions, sizeof *sessions);
     mem_free(sessions);
 }
 
@@ -110,141 +140,12 @@ enum err session_check_id(const char *id, size_t size)
     return ERR_OK;
 }
 
-static struct place place_of(const struct sessions *sessions, const struct session_name *name)
-{
-    struct place place = {0};
-    crypto_generichash_state state;
-    crypto_generichash_init(&state, sessions->naming, SESSION_KEY_SIZE, OWNER_SIZE);
-    // The NUL of the tenant's text parts the two names.
-    crypto_generichash_update(&state, (const unsigned char *)name->tenant,
-                              strlen(name->tenant) + 1);
-    crypto_generichash_update(&state, (const unsigned char *)name->user, strlen(name->user));
-    crypto_generichash_final(&state, place.owner, OWNER_SIZE);
-
-    char hex[2 * OWNER_SIZE + 1];
-    sodium_bin2hex(hex, sizeof hex, place.owner, OWNER_SIZE);
-    must(strlen(name->id) <= SESSION_ID_MAX);
-    memcpy(place.id, name->id, strlen(name->id) + 1);
-    snprintf(place.key, sizeof place.key, "qiao:{u:%s}:session:%s", hex, place.id);
-    return place;
-}
-
-static void add_bound(struct buf *out, const struct place *place, uint64_t version)
-{
-    buf_add(out, magic, MAGIC_SIZE);
-    buf_add(out, place->owner, OWNER_SIZE);
-    buf_add(out, &version, sizeof version);
-    buf_add_text(out, place->id);
-}
-
-static int role_of(const char *role)
-{
-    for (int i = 0; i < ROLE_COUNT; i++)
-        if (strcmp(role, roles[i]) == 0) return i;
-    return -1;
-}
-
-// ---- sealing -----------------------------------------------------------------------------------
-
-static enum err write_turns(const struct sessions *sessions, const struct session *session,
-                            struct buf *out)
-{
-    size_t total = 0;
-    if (session->turn_count > SESSION_TURNS_MAX)
-        return err_note(ERR_TOO_LARGE, "session: %zu turns, at most %d", session->turn_count,
-                        SESSION_TURNS_MAX);
-    for (size_t i = 0; i < session->turn_count; i++) {
-        total += session->turns[i].content_size;
-        if (total > sessions->bytes_max)
-            return err_note(ERR_TOO_LARGE,
-                            "session: its turns have more than %zu bytes; start a new "
-                            "session",
-                            sessions->bytes_max);
-    }
-    for (size_t i = 0; i < session->turn_count; i++) {
-        const struct session_turn *turn = &session->turns[i];
-        int role = role_of(turn->role);
-        must(role >= 0);
-        uint32_t size = (uint32_t)turn->content_size;
-        buf_add_byte(out, (unsigned char)role);
-        buf_add(out, &size, sizeof size);
-        buf_add(out, turn->content, size);
-    }
-    return ERR_OK;
-}
-
-static enum err seal(const struct sessions *sessions, const struct place *place,
-                     const struct session *session, struct buf *out)
-{
-    struct buf plain = {0}, bound = {0};
-    enum err err = write_turns(sessions, session, &plain);
-    if (!err) {
-        unsigned char nonce[NONCE_SIZE];
-        randombytes_buf(nonce, sizeof nonce);
-        add_bound(&bound, place, session->version + 1);
-        buf_add(out, magic, MAGIC_SIZE);
-        buf_add(out, nonce, sizeof nonce);
-        unsigned char *sealed = buf_grow(out, plain.size + TAG_SIZE);
-        crypto_aead_xchacha20poly1305_ietf_encrypt(
-            sealed, NULL, (const unsigned char *)buf_text(&plain), plain.size,
-            (const unsigned char *)bound.data, bound.size, NULL, nonce, sessions->sealing);
-    }
-    if (plain.data) sodium_memzero(plain.data, plain.size);
-    buf_fini(&plain);
-    buf_fini(&bound);
-    return err;
-}
-
-static enum err unreadable(void)
-{
-    return err_note(ERR_INTERNAL, "the session's record cannot be opened: it was made with another "
-                                  "key, or it is damaged");
-}
-
-/* Turns point into `plain`. */
-static enum err read_turns(const struct buf *plain, struct session_turn *turns, size_t *count)
-{
-    size_t at = 0;
-    *count = 0;
-    while (at < plain->size) {
-        uint32_t size;
-        if (plain->size - at < TURN_HEAD_SIZE || *count == SESSION_TURNS_MAX) return unreadable();
-        unsigned role = (unsigned char)plain->data[at];
-        memcpy(&size, plain->data + at + 1, sizeof size);
-        at += TURN_HEAD_SIZE;
-        if (role >= ROLE_COUNT || size > plain->size - at) return unreadable();
-        turns[(*count)++] = (struct session_turn){
-            .role = roles[role], .content = plain->data + at, .content_size = size};
-        at += size;
-    }
-    return ERR_OK;
-}
-
-static enum err unseal(const struct sessions *sessions, const struct place *place, uint64_t version,
-                       const redisReply *record, struct buf *plain)
-{
-    size_t head = MAGIC_SIZE + NONCE_SIZE;
-    if (record->len < head + TAG_SIZE || record->len > RECORD_MAX) return unreadable();
-    if (memcmp(record->str, magic, MAGIC_SIZE) != 0) return unreadable();
-    struct buf bound = {0};
-    add_bound(&bound, place, version);
-    const unsigned char *bytes = (const unsigned char *)record->str;
-    unsigned char *opened = buf_grow(plain, record->len - head - TAG_SIZE);
-    int result = crypto_aead_xchacha20poly1305_ietf_decrypt(
-        opened, NULL, NULL, bytes + head, record->len - head, (const unsigned char *)bound.data,
-        bound.size, bytes + MAGIC_SIZE, sessions->sealing);
-    buf_fini(&bound);
-    return result == 0 ? ERR_OK : unreadable();
-}
-
-// ---- load --------------------------------------------------------------------------------------
-
 static struct session_ticket *ticket_new(struct sessions *sessions, const struct session_name *name,
                                          void *argument)
 {
     struct session_ticket *ticket = mem_new(1, sizeof *ticket);
     ticket->sessions = sessions;
-    ticket->place = place_of(sessions, name);
+    ticket->place = record_place(sessions->options.keys, name);
     ticket->argument = argument;
     return ticket;
 }
@@ -253,6 +154,7 @@ void session_drop(struct session_ticket *ticket)
 {
     ticket->loaded = NULL;
     ticket->saved = NULL;
+    ticket->listed = NULL;
 }
 
 static enum err away(enum err err)
@@ -262,25 +164,46 @@ static enum err away(enum err err)
                                     "\"session\" is served");
 }
 
+// ---- load --------------------------------------------------------------------------------------
+
 static enum err read_version(const redisReply *field, uint64_t *version)
 {
     char *end;
-    if (field->type != REDIS_REPLY_STRING || field->len == 0) return unreadable();
+    if (field->type != REDIS_REPLY_STRING || field->len == 0) return record_unreadable();
     *version = strtoull(field->str, &end, 10);
-    return *end || *version == 0 ? unreadable() : ERR_OK;
+    return *end || *version == 0 ? record_unreadable() : ERR_OK;
+}
+
+/* The version that the asked turn id made; 0 when it is not among those that are kept. */
+static uint64_t find_turn(const struct record_place *place, const redisReply *seen)
+{
+    if (!place->turn[0] || seen->type != REDIS_REPLY_STRING) return 0;
+    const char *at = strstr(seen->str, place->turn);
+    return at && at[RECORD_TURN_SIZE] == '=' ? strtoull(at + RECORD_TURN_SIZE + 1, NULL, 10) : 0;
 }
 
 static enum err read_record(const struct session_ticket *ticket, const redisReply *reply,
                             struct session *session, struct buf *plain, struct session_turn *turns)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) return unreadable();
-    const redisReply *version = reply->element[0], *record = reply->element[1];
-    if (version->type == REDIS_REPLY_NIL && record->type == REDIS_REPLY_NIL) return ERR_OK;
-    TRY(read_version(version, &session->version));
-    if (record->type != REDIS_REPLY_STRING) return unreadable();
-    TRY(unseal(ticket->sessions, &ticket->place, session->version, record, plain));
-    TRY(read_turns(plain, turns, &session->turn_count));
-    session->turns = turns;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != LOAD_FIELDS)
+        return record_unreadable();
+    redisReply **field = reply->element;
+    const redisReply *record = field[1], *wrapped = field[2];
+    if (field[0]->type == REDIS_REPLY_NIL && record->type == REDIS_REPLY_NIL) return ERR_OK;
+    struct record_fields fields = {0};
+    TRY(read_version(field[0], &fields.version));
+    if (record->type != REDIS_REPLY_STRING) return record_unreadable();
+    fields.record = record->str;
+    fields.record_size = record->len;
+    if (wrapped->type == REDIS_REPLY_STRING) {
+        fields.wrapped = wrapped->str;
+        fields.wrapped_size = wrapped->len;
+    }
+    TRY(record_open(ticket->sessions->options.keys, &ticket->place, &fields, session, plain,
+                    turns));
+    session->repeated = find_turn(&ticket->place, field[3]);
+    if (field[4]->type == REDIS_REPLY_INTEGER && field[4]->integer > 0)
+        session->ttl_ms = (uint64_t)field[4]->integer;
     return ERR_OK;
 }
 
@@ -293,6 +216,7 @@ static void on_loaded(void *argument, enum err err, const redisReply *reply)
         struct session_turn *turns = mem_new(SESSION_TURNS_MAX, sizeof *turns);
         err = err ? away(err) : read_record(ticket, reply, &session, &plain, turns);
         ticket->loaded(ticket->argument, err, err ? NULL : &session);
+        sodium_memzero(session.key, sizeof session.key);
         if (plain.data) sodium_memzero(plain.data, plain.size);
         buf_fini(&plain);
         mem_free(turns);
@@ -305,37 +229,52 @@ struct session_ticket *session_load(struct sessions *sessions, const struct sess
 {
     struct session_ticket *ticket = ticket_new(sessions, name, argument);
     ticket->loaded = done;
-    const char *const words[] = {"HMGET", ticket->place.key, "v", "r"};
-    const size_t sizes[] = {5, strlen(ticket->place.key), 1, 1};
-    store_command(sessions->store, on_loaded, ticket, 4, words, sizes);
+    const char *const words[] = {ticket->place.key};
+    store_eval(sessions->options.store, sessions->load, on_loaded, ticket, 1, 1, words, NULL);
     return ticket;
 }
 
-// ---- save and delete ---------------------------------------------------------------------------
+// ---- save --------------------------------------------------------------------------------------
 
-static void finish_save(struct session_ticket *ticket, enum err err, uint64_t version)
+static void finish_save(struct session_ticket *ticket, enum err err)
 {
-    if (ticket->saved) ticket->saved(ticket->argument, err, version);
+    if (ticket->saved) ticket->saved(ticket->argument, err, ticket->version, ticket->repeated);
     mem_free(ticket);
+}
+
+static enum err read_saved(struct session_ticket *ticket, enum err err, const redisReply *reply)
+{
+    if (err) return away(err);
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_INTEGER ||
+        reply->element[1]->type != REDIS_REPLY_INTEGER)
+        return err_note(ERR_INTERNAL, "the session's script gave an unknown answer");
+    ticket->version = (uint64_t)reply->element[1]->integer;
+    ticket->repeated = reply->element[0]->integer == 2;
+    if (reply->element[0]->integer != 0) return ERR_OK;
+    return err_note(ERR_CONFLICT,
+                    "the session has changed meanwhile: it is at version %" PRIu64
+                    " now; load it and send the turn again",
+                    ticket->version);
 }
 
 static void on_saved(void *argument, enum err err, const redisReply *reply)
 {
+    finish_save(argument, read_saved(argument, err, reply));
+}
+
+static bool on_written(void *argument, enum err err, const redisReply *reply)
+{
     struct session_ticket *ticket = argument;
-    uint64_t version = 0;
-    if (err) {
-        err = away(err);
-    } else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
-        err = err_note(ERR_INTERNAL, "the session's script gave an unknown answer");
-    } else {
-        version = (uint64_t)reply->element[1]->integer;
-        if (reply->element[0]->integer == 0)
-            err = err_note(ERR_CONFLICT,
-                           "the session has changed meanwhile: it is at version %" PRIu64
-                           " now; load it and send the turn again",
-                           version);
-    }
-    finish_save(ticket, err, version);
+    err = read_saved(ticket, err, reply);
+    if (!err) return true;
+    finish_save(ticket, err);
+    return false;
+}
+
+static void on_waited(void *argument, enum err err)
+{
+    finish_save(argument, err);
 }
 
 static void on_too_large(void *argument, enum err err, const redisReply *reply)
@@ -344,34 +283,88 @@ static void on_too_large(void *argument, enum err err, const redisReply *reply)
     struct session_ticket *ticket = argument;
     finish_save(ticket,
                 err_note(ERR_TOO_LARGE,
-                         "session: it would have more than %zu bytes or %d "
-                         "turns; start a new session",
-                         ticket->sessions->bytes_max, SESSION_TURNS_MAX),
-                0);
+                         "session: it would have more than %zu bytes or %d turns; start a new "
+                         "session, or let the oldest turns go with \"compact\"",
+                         ticket->sessions->options.bytes_max, SESSION_TURNS_MAX));
+}
+
+/* What the save script is told; `record` and `wrapped` are empty for a turn that is only to be confirmed. */
+static void send_save(struct session_ticket *ticket, const char *expected, uint64_t version,
+                      const struct buf *record, const unsigned char *wrapped, bool replicated)
+{
+    const struct session_options *options = &ticket->sessions->options;
+    const struct record_place *place = &ticket->place;
+    char next[NUMBER_SIZE], ttl[NUMBER_SIZE], ids[NUMBER_SIZE], most[NUMBER_SIZE];
+    snprintf(next, sizeof next, "%" PRIu64, version);
+    snprintf(ttl, sizeof ttl, "%" PRIu32, options->ttl_seconds);
+    snprintf(ids, sizeof ids, "%d", SESSION_TURN_IDS);
+    snprintf(most, sizeof most, "%d", SESSION_INDEX_MAX);
+    const char *const words[SAVE_WORDS] = {
+        place->key,
+        place->index,
+        expected,
+        next,
+        buf_text(record),
+        wrapped ? (const char *)wrapped : "",
+        ttl,
+        place->turn,
+        ids,
+        place->id,
+        most,
+    };
+    size_t sizes[SAVE_WORDS];
+    for (size_t i = 0; i < SAVE_WORDS; i++)
+        sizes[i] = i == 4              ? record->size
+                   : i == 5 && wrapped ? KEYRING_WRAPPED_SIZE
+                                       : strlen(words[i]);
+    if (replicated)
+        durable_eval(options->durables, save_text, on_written, on_waited, ticket, 2, SAVE_WORDS,
+                     words, sizes);
+    else
+        store_eval(options->store, ticket->sessions->save, on_saved, ticket, 2, SAVE_WORDS, words,
+                   sizes);
 }
 
 struct session_ticket *session_save(struct sessions *sessions, const struct session_name *name,
-                                    const struct session *session, session_saved_fn *done,
-                                    void *argument)
+                                    const struct session *session, bool replicated,
+                                    session_saved_fn *done, void *argument)
 {
     struct session_ticket *ticket = ticket_new(sessions, name, argument);
-    ticket->saved = done;
+    const struct session_options *options = &sessions->options;
+    unsigned char wrapped[KEYRING_WRAPPED_SIZE];
     struct buf record = {0};
-    if (seal(sessions, &ticket->place, session, &record)) {
-        store_later(sessions->store, on_too_large, ticket);
-    } else {
-        char expected[NUMBER_SIZE], next[NUMBER_SIZE], ttl[NUMBER_SIZE];
-        snprintf(expected, sizeof expected, "%" PRIu64, session->version);
-        snprintf(next, sizeof next, "%" PRIu64, session->version + 1);
-        snprintf(ttl, sizeof ttl, "%" PRIu32, sessions->ttl_seconds);
-        const char *const words[] = {ticket->place.key, expected, next, record.data, ttl};
-        const size_t sizes[] = {strlen(words[0]), strlen(expected), strlen(next), record.size,
-                                strlen(ttl)};
-        store_eval(sessions->store, sessions->save, on_saved, ticket, 1, 5, words, sizes);
-    }
+    char expected[NUMBER_SIZE];
+    must(!replicated || options->durables);
+    ticket->saved = done;
+    snprintf(expected, sizeof expected, "%" PRIu64, session->version);
+    if (record_seal(options->keys, &ticket->place, session, options->bytes_max, &record, wrapped))
+        store_later(options->store, on_too_large, ticket);
+    else
+        send_save(ticket, expected, session->version + 1, &record, wrapped, replicated);
     buf_fini(&record);
     return ticket;
 }
+
+struct session_ticket *session_confirm(struct sessions *sessions, const struct session_name *name,
+                                       session_saved_fn *done, void *argument)
+{
+    struct session_ticket *ticket = ticket_new(sessions, name, argument);
+    const struct buf nothing = {0};
+    must(name->turn && sessions->options.durables);
+    ticket->saved = done;
+    send_save(ticket, "none", 0, &nothing, NULL,
+              true); // no version is "none": only the turn id can match
+    return ticket;
+}
+
+uint64_t session_turn_seed(const struct sessions *sessions, const struct session_name *name)
+{
+    struct record_place place = record_place(sessions->options.keys, name);
+    place.turn[16] = '\0'; // as many digits as a seed has
+    return strtoull(place.turn, NULL, 16);
+}
+
+// ---- delete and list ---------------------------------------------------------------------------
 
 static void on_deleted(void *argument, enum err err, const redisReply *reply)
 {
@@ -379,16 +372,63 @@ static void on_deleted(void *argument, enum err err, const redisReply *reply)
         err = away(err);
     else if (reply->type != REDIS_REPLY_INTEGER || reply->integer == 0)
         err = err_note(ERR_NOT_FOUND, "there is no such session");
-    finish_save(argument, err, 0);
+    finish_save(argument, err);
 }
 
 struct session_ticket *session_delete(struct sessions *sessions, const struct session_name *name,
                                       session_saved_fn *done, void *argument)
 {
     struct session_ticket *ticket = ticket_new(sessions, name, argument);
+    const struct record_place *place = &ticket->place;
     ticket->saved = done;
-    const char *const words[] = {"DEL", ticket->place.key};
-    const size_t sizes[] = {3, strlen(ticket->place.key)};
-    store_command(sessions->store, on_deleted, ticket, 2, words, sizes);
+    const char *const words[] = {place->key, place->index, place->id};
+    store_eval(sessions->options.store, sessions->delete, on_deleted, ticket, 2, 3, words, NULL);
+    return ticket;
+}
+
+static enum err read_list(const redisReply *reply, struct session_entry *entries, size_t *count,
+                          size_t *total)
+{
+    enum err unknown = ERR_INTERNAL;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
+        reply->elements > 1 + 3 * SESSION_LIST_MAX || reply->elements % 3 != 1 ||
+        reply->element[0]->type != REDIS_REPLY_INTEGER)
+        return err_note(unknown, "the list's script gave an unknown answer");
+    *total = (size_t)reply->element[0]->integer;
+    *count = 0;
+    for (size_t i = 1; i < reply->elements; i += 3) {
+        const redisReply *id = reply->element[i], *version = reply->element[i + 1],
+                         *ttl = reply->element[i + 2];
+        if (id->type != REDIS_REPLY_STRING || version->type != REDIS_REPLY_INTEGER ||
+            ttl->type != REDIS_REPLY_INTEGER)
+            return err_note(unknown, "the list's script gave an unknown answer");
+        entries[(*count)++] = (struct session_entry){id->str, (uint64_t)version->integer,
+                                                     ttl->integer > 0 ? (uint64_t)ttl->integer : 0};
+    }
+    return ERR_OK;
+}
+
+static void on_listed(void *argument, enum err err, const redisReply *reply)
+{
+    struct session_ticket *ticket = argument;
+    struct session_entry entries[SESSION_LIST_MAX];
+    size_t count = 0, total = 0;
+    err = err ? away(err) : read_list(reply, entries, &count, &total);
+    if (ticket->listed) ticket->listed(ticket->argument, err, entries, err ? 0 : count, total);
+    mem_free(ticket);
+}
+
+struct session_ticket *session_list(struct sessions *sessions, const struct session_name *name,
+                                    session_listed_fn *done, void *argument)
+{
+    struct session_name owner = *name;
+    char most[NUMBER_SIZE];
+    owner.id = NULL;
+    owner.turn = NULL;
+    struct session_ticket *ticket = ticket_new(sessions, &owner, argument);
+    ticket->listed = done;
+    snprintf(most, sizeof most, "%d", SESSION_LIST_MAX);
+    const char *const words[] = {ticket->place.index, ticket->place.prefix, most};
+    store_eval(sessions->options.store, sessions->list, on_listed, ticket, 1, 3, words, NULL);
     return ticket;
 }

@@ -2,6 +2,7 @@
 
 #include "tests/test.h"
 
+#include <arpa/inet.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -19,6 +20,18 @@ static bool is_listening(const struct test_redis *redis)
     return up;
 }
 
+/* In the child; comes back only when there is no redis-server. */
+static void run_server(const struct test_redis *redis)
+{
+    char port[8], master[8];
+    snprintf(port, sizeof port, "%u", redis->port);
+    snprintf(master, sizeof master, "%u", redis->replica_of);
+    execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--unixsocket",
+           redis->socket, "--save", "", "--appendonly", "no", "--dir", redis->directory,
+           "--repl-diskless-sync-delay", "0", redis->replica_of ? "--replicaof" : (char *)NULL,
+           "127.0.0.1", master, (char *)NULL);
+}
+
 void test_redis_restart(struct test_redis *redis)
 {
     redis->process = fork();
@@ -26,8 +39,7 @@ void test_redis_restart(struct test_redis *redis)
     if (redis->process == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); // a failed test leaves no server behind
         if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)) _exit(1);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", redis->socket,
-               "--save", "", "--appendonly", "no", "--dir", redis->directory, (char *)NULL);
+        run_server(redis);
         _exit(127);
     }
     for (int i = 0; i < 1000 && !is_listening(redis); i++)
@@ -35,9 +47,21 @@ void test_redis_restart(struct test_redis *redis)
     assert_true(is_listening(redis));
 }
 
-bool test_redis_start(struct test_redis *redis)
+static uint16_t free_port(void)
 {
-    *redis = (struct test_redis){.directory = "/tmp/qiao-redis-XXXXXX"};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(probe, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(probe, (struct sockaddr *)&address, &size), 0);
+    close(probe);
+    return ntohs(address.sin_port);
+}
+
+static bool start(struct test_redis *redis, uint16_t port, uint16_t replica_of)
+{
+    *redis = (struct test_redis){
+        .directory = "/tmp/qiao-redis-XXXXXX", .port = port, .replica_of = replica_of};
     if (system("command -v redis-server >/dev/null") != 0) {
         print_message("skipped: redis-server is not installed\n");
         return false;
@@ -46,6 +70,36 @@ bool test_redis_start(struct test_redis *redis)
     snprintf(redis->socket, sizeof redis->socket, "%s/redis.sock", redis->directory);
     test_redis_restart(redis);
     return true;
+}
+
+bool test_redis_start(struct test_redis *redis)
+{
+    return start(redis, 0, 0);
+}
+
+bool test_redis_start_with_port(struct test_redis *redis)
+{
+    return start(redis, free_port(), 0);
+}
+
+/* Whether a replica of it answers a WAIT. Before that, it may be online and not be sent anything yet. */
+static bool is_followed(const struct test_redis *redis)
+{
+    char command[200];
+    snprintf(
+        command, sizeof command,
+        "printf 'set probe 1\nwait 1 100\ndel probe\n' | redis-cli -s %s | sed -n 2p | grep -qx 1",
+        redis->socket);
+    return system(command) == 0;
+}
+
+void test_redis_start_replica(struct test_redis *replica, const struct test_redis *redis)
+{
+    assert_true(redis->port > 0);
+    assert_true(start(replica, free_port(), redis->port));
+    for (int i = 0; i < 1000 && !is_followed(redis); i++)
+        usleep(10000);
+    assert_true(is_followed(redis));
 }
 
 void test_redis_kill(struct test_redis *redis)

@@ -3,16 +3,22 @@
 #define TESTS_SUPPORT_REDIS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct test_redis {
     char directory[64];
     char socket[96];
-    pid_t process; // 0: not running
+    pid_t process;       // 0: not running
+    uint16_t port;       // on loopback, for replicas; 0: the socket alone
+    uint16_t replica_of; // another one's port; 0: of none
 };
 
 /* False (after saying so) where redis-server is not installed; a server that does not come up fails the test. */
 bool test_redis_start(struct test_redis *redis);
+/* The same with a port, and replicas of such a one; ready when it counts them. */
+bool test_redis_start_with_port(struct test_redis *redis);
+void test_redis_start_replica(struct test_redis *replica, const struct test_redis *redis);
 /* Kill it, or start it again in the same place (empty). */
 void test_redis_kill(struct test_redis *redis);
 void test_redis_restart(struct test_redis *redis);

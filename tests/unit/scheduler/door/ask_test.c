@@ -40,10 +40,35 @@ static void a_chat_is_read_with_its_parameters(void **state)
     assert_int_equal(ask.sampling.bias_count, 2);
     assert_int_equal(ask.stop_count, 2);
     assert_true(ask.stream && ask.include_usage && ask.thinking_off);
-    assert_string_equal(ask.session, "s-1");
+    assert_string_equal(ask.session.id, "s-1");
     assert_int_equal(ask_check_vocab(&ask, 8), ERR_OK);
     assert_int_equal(ask_check_vocab(&ask, 7), ERR_INVALID);
     ask_fini(&ask);
+}
+
+static void a_session_is_an_id_or_an_object_that_says_more(void **state)
+{
+    (void)state;
+    struct ask ask = given(
+        ASK_CHAT, CHAT(",\"session\":{\"id\":\"s\",\"version\":7,\"turn_id\":\"桥\",\"compact\":"
+                       "\"drop\",\"durability\":\"replicated\"}"));
+    assert_string_equal(ask.session.id, "s");
+    assert_string_equal(ask.session.turn, "桥");
+    assert_true(ask.session.has_version && ask.session.version == 7);
+    assert_int_equal(ask.session.compact, ASK_COMPACT_DROP);
+    assert_int_equal(ask.session.durability, ASK_DURABILITY_REPLICATED);
+    ask_fini(&ask);
+    ask = given(ASK_CHAT, CHAT(",\"session\":{\"id\":\"s\",\"version\":null}"));
+    assert_false(ask.session.has_version);
+    assert_null(ask.session.turn);
+    assert_int_equal(ask.session.compact, ASK_COMPACT_ERROR);
+    assert_int_equal(ask.session.durability, ASK_DURABILITY_PRESET);
+    ask_fini(&ask);
+    assert_int_equal(ask_prewarm_parse(&ask, "p", "", 0), ERR_OK);
+    assert_string_equal(ask.session.id, "p");
+    assert_null(ask.model);
+    ask_fini(&ask);
+    assert_int_equal(ask_prewarm_parse(&ask, "p", "{\"model\":7}", 11), ERR_INVALID);
 }
 
 static void a_prompt_is_a_string_or_ids(void **state)
@@ -115,6 +140,16 @@ static const struct wrong chats[] = {
     {CHAT(",\"response_format\":{\"type\":\"json_object\"}"), "response_format"},
     {CHAT(",\"response_format\":\"text\""), "response_format"},
     {CHAT(",\"session\":\"\""), "session"},
+    {CHAT(",\"session\":7"), "session"},
+    {CHAT(",\"session\":{}"), "session.id"},
+    {CHAT(",\"session\":{\"id\":\"\"}"), "session.id"},
+    {CHAT(",\"session\":{\"id\":\"s\",\"verison\":1}"), "session"},
+    {CHAT(",\"session\":{\"id\":\"s\",\"version\":-1}"), "session.version"},
+    {CHAT(",\"session\":{\"id\":\"s\",\"version\":\"1\"}"), "session.version"},
+    {CHAT(",\"session\":{\"id\":\"s\",\"turn_id\":\"\"}"), "session.turn_id"},
+    {CHAT(",\"session\":{\"id\":\"s\",\"compact\":\"all\"}"), "session.compact"},
+    {CHAT(",\"session\":{\"id\":\"s\",\"durability\":1}"), "session.durability"},
+    {CHAT(",\"n\":2,\"session\":{\"id\":\"s\"}"), "n"},
     {CHAT(",\"seed\":1.5"), "seed"},
     {CHAT(",\"user\":1"), "user"},
 };
@@ -152,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chat_is_read_with_its_parameters),
+        cmocka_unit_test(a_session_is_an_id_or_an_object_that_says_more),
         cmocka_unit_test(a_prompt_is_a_string_or_ids),
         cmocka_unit_test(wrong_parameters_are_named),
     };

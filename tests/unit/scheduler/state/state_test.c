@@ -15,7 +15,7 @@ static struct event_base *base;
 static struct store *store;
 static struct sessions *sessions;
 
-static const unsigned char master[SESSION_KEY_SIZE] = "0123456789abcdef0123456789abcde";
+static struct keyring ring;
 static const struct session_name alice = {.tenant = "shop", .user = "alice", .id = "chat-1"};
 
 static void on_alarm(evutil_socket_t unused, short events, void *argument)
@@ -51,9 +51,10 @@ static int set_up(void **state)
     assert_true(sodium_init() >= 0);
     if (!test_redis_start(&redis)) return 0;
     base = event_base_new();
+    keyring_make(&ring);
     store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 500});
     sessions = sessions_new(&(struct session_options){
-        .store = store, .master = master, .ttl_seconds = 100, .bytes_max = 1000});
+        .store = store, .keys = &ring, .ttl_seconds = 100, .bytes_max = 1000});
     wait_up(true);
     return 0;
 }
@@ -104,9 +105,10 @@ static void on_loaded(void *argument, enum err err, const struct session *sessio
     }
 }
 
-static void on_saved(void *argument, enum err err, uint64_t version)
+static void on_saved(void *argument, enum err err, uint64_t version, bool repeated)
 {
     struct answer *answer = argument;
+    assert_false(repeated);
     keep(answer, err);
     answer->version = version;
 }
@@ -128,7 +130,7 @@ static struct answer save(const struct session_name *name, uint64_t version, con
         {.role = "assistant", .content = text, .content_size = strlen(text)},
     };
     struct session session = {.version = version, .turns = turns, .turn_count = 2};
-    session_save(sessions, name, &session, on_saved, &answer);
+    session_save(sessions, name, &session, false, on_saved, &answer);
     assert_false(answer.done);
     run_until(&answer.done);
     return answer;
@@ -295,9 +297,9 @@ static void scripts_forgotten_under_two_commands_at_once_serve_both(void **state
     struct answer first = {0}, second = {0};
     freeReplyObject(ask_redis("SCRIPT", "FLUSH", NULL, NULL));
     other.id = "both-1";
-    session_save(sessions, &other, &session, on_saved, &first);
+    session_save(sessions, &other, &session, false, on_saved, &first);
     other.id = "both-2";
-    session_save(sessions, &other, &session, on_saved, &second);
+    session_save(sessions, &other, &session, false, on_saved, &second);
     run_until(&first.done);
     run_until(&second.done);
     assert_int_equal(first.err, ERR_OK);

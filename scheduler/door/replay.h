@@ -1,0 +1,17 @@
+/* scheduler/door/replay.h -- an answer that was stored is sent again, in the shape that the request asks for.
+ *
+ * No token is computed: usage counts none. Thread: the loop's. */
+#ifndef SCHEDULER_DOOR_REPLAY_H
+#define SCHEDULER_DOOR_REPLAY_H
+
+struct ask;
+struct fleet_model;
+struct http_request;
+struct session_turn;
+
+/* The request is dead after. `told` is shape.h's `session`. */
+void replay_send(struct http_request *request, const struct ask *ask,
+                 const struct fleet_model *model, const struct session_turn *turn,
+                 const char *told);
+
+#endif

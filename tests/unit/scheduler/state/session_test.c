@@ -1,0 +1,557 @@
+/* What a session's keys, turn ids and replicas promise, against real redis-servers. */
+#include "scheduler/state/durable.h"
+#include "scheduler/state/record.h"
+#include "scheduler/state/session.h"
+#include "scheduler/state/store.h"
+#include "tests/support/redis.h"
+#include "tests/test.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#include <event2/event.h>
+#include <hiredis/hiredis.h>
+#include <sodium.h>
+
+#include <string.h>
+
+static struct test_redis redis, replica;
+static struct event_base *base;
+static struct store *store;
+static struct durables *durables;
+static struct sessions *sessions;
+static struct keyring keys;
+
+enum {
+    WAIT_MS = 800 // long enough for a busy machine
+};
+
+static struct sessions *sessions_with(const struct keyring *ring)
+{
+    return sessions_new(&(struct session_options){
+        .store = store, .keys = ring, .ttl_seconds = 100, .bytes_max = 1000, .durables = durables});
+}
+
+static void run_for(int ms)
+{
+    struct timeval pause = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    event_base_loopexit(base, &pause);
+    event_base_dispatch(base);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_true(sodium_init() >= 0);
+    if (!test_redis_start_with_port(&redis)) return 0;
+    struct store_options options = {.host = redis.socket, .timeout_ms = 500};
+    base = event_base_new();
+    keyring_make(&keys);
+    store = store_new(base, &options);
+    options.timeout_ms += WAIT_MS;
+    durables = durables_new(&(struct durable_options){
+        .store = store_new(base, &options), .replicas = 1, .wait_ms = WAIT_MS});
+    sessions = sessions_with(&keys);
+    for (int i = 0; i < 2000 && !store_is_up(store); i++)
+        run_for(5);
+    run_for(50); // the other connection, too
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (!base) return 0;
+    durables_free(durables);
+    store_free(store);
+    sessions_free(sessions);
+    event_base_free(base);
+    libevent_global_shutdown();
+    test_redis_stop(&redis);
+    return 0;
+}
+
+// ---- what the calls answered -------------------------------------------------------------------
+
+struct answer {
+    bool done;
+    enum err err;
+    char note[ERR_NOTE_MAX];
+    struct session session; // without its turns
+    uint64_t version;
+    bool repeated;
+    char last[1000];
+    size_t count, total;
+    char ids[1000];
+};
+
+static void keep(struct answer *answer, enum err err)
+{
+    assert_false(answer->done);
+    answer->done = true;
+    answer->err = err;
+    snprintf(answer->note, sizeof answer->note, "%s", err ? err_text() : "");
+}
+
+static void wait_for(struct answer *answer)
+{
+    assert_false(answer->done); // never from inside
+    for (int i = 0; i < 5000 && !answer->done; i++)
+        run_for(1);
+    assert_true(answer->done);
+}
+
+static void on_loaded(void *argument, enum err err, const struct session *session)
+{
+    struct answer *answer = argument;
+    keep(answer, err);
+    if (err) return;
+    answer->session = *session;
+    answer->version = session->version;
+    if (session->turn_count == 0) return;
+    const struct session_turn *turn = &session->turns[session->turn_count - 1];
+    snprintf(answer->last, sizeof answer->last, "%s@%d%s:%.*s", turn->role, (int)turn->version,
+             turn->cut ? "cut" : "", (int)turn->content_size, turn->content);
+}
+
+static void on_saved(void *argument, enum err err, uint64_t version, bool repeated)
+{
+    struct answer *answer = argument;
+    answer->repeated = repeated;
+    keep(answer, err);
+    answer->version = version;
+}
+
+static void on_listed(void *argument, enum err err, const struct session_entry *entries,
+                      size_t count, size_t total)
+{
+    struct answer *answer = argument;
+    keep(answer, err);
+    answer->count = count;
+    answer->total = total;
+    for (size_t i = 0; i < count && i < 5; i++) {
+        char entry[80];
+        snprintf(entry, sizeof entry, "%s=%d ", entries[i].id, (int)entries[i].version);
+        strcat(answer->ids, entry);
+    }
+}
+
+static struct session_name named(const char *id, const char *turn)
+{
+    return (struct session_name){.tenant = "shop", .user = "alice", .id = id, .turn = turn};
+}
+
+static struct answer load_by(struct sessions *by, const char *id, const char *turn)
+{
+    struct answer answer = {0};
+    struct session_name name = named(id, turn);
+    session_load(by, &name, on_loaded, &answer);
+    wait_for(&answer);
+    return answer;
+}
+
+static struct answer load(const char *id)
+{
+    return load_by(sessions, id, NULL);
+}
+
+static void begin_save(struct answer *answer, struct sessions *by, const struct session_name *name,
+                       struct session session, const char *text, bool replicated)
+{
+    struct session_turn turn = {
+        .role = "assistant", .content = text, .content_size = strlen(text), .cut = true};
+    *answer = (struct answer){0};
+    session.turns = &turn;
+    session.turn_count = 1;
+    session_save(by, name, &session, replicated, on_saved, answer);
+}
+
+static struct answer save_turn(const char *id, const char *turn, uint64_t version, const char *text,
+                               bool replicated)
+{
+    struct answer answer;
+    struct session_name name = named(id, turn);
+    begin_save(&answer, sessions, &name, (struct session){.version = version}, text, replicated);
+    wait_for(&answer);
+    return answer;
+}
+
+static struct answer erase(const char *id)
+{
+    struct answer answer = {0};
+    struct session_name name = named(id, NULL);
+    session_delete(sessions, &name, on_saved, &answer);
+    wait_for(&answer);
+    return answer;
+}
+
+static struct answer list(void)
+{
+    struct answer answer = {0};
+    struct session_name name = named(NULL, NULL);
+    session_list(sessions, &name, on_listed, &answer);
+    wait_for(&answer);
+    return answer;
+}
+
+static struct record_place place_of(const char *id)
+{
+    struct session_name name = named(id, NULL);
+    return record_place(&keys, &name);
+}
+
+static redisReply *ask_redis(const struct test_redis *which, size_t count, const char **words,
+                             const size_t *sizes)
+{
+    redisContext *client = redisConnectUnix(which->socket);
+    assert_int_equal(client->err, 0);
+    redisReply *reply = redisCommandArgv(client, (int)count, words, sizes);
+    assert_non_null(reply);
+    redisFree(client);
+    return reply;
+}
+
+/* One field of the session's hash, copied. */
+static struct buf field_of(const char *id, const char *field)
+{
+    struct record_place place = place_of(id);
+    struct buf copy = {0};
+    const char *words[] = {"HGET", place.key, field};
+    redisReply *reply = ask_redis(&redis, 3, words, NULL);
+    if (reply->type == REDIS_REPLY_STRING) buf_add(&copy, reply->str, reply->len);
+    freeReplyObject(reply);
+    return copy;
+}
+
+// ---- keys --------------------------------------------------------------------------------------
+
+static struct keyring rotate(const struct keyring *from, uint32_t id)
+{
+    struct keyring ring = *from;
+    memmove(&ring.keys[1], &ring.keys[0], ring.count * sizeof *ring.keys);
+    ring.keys[0] = (struct keyring_key){.id = id, .secret = {(unsigned char)id}};
+    ring.count++;
+    return ring;
+}
+
+static uint32_t wrapped_by(const char *id)
+{
+    struct buf wrapped = field_of(id, "k");
+    uint32_t master;
+    assert_int_equal(wrapped.size, KEYRING_WRAPPED_SIZE);
+    memcpy(&master, wrapped.data + 4, sizeof master);
+    buf_fini(&wrapped);
+    return master;
+}
+
+static void a_session_outlives_a_rotation_and_is_wrapped_anew_when_written(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct keyring newer = rotate(&keys, 2), newest_alone = newer;
+    newest_alone.count = 1;
+    struct sessions *after = sessions_with(&newer), *alone = sessions_with(&newest_alone);
+    struct session_name name = named("rotated", NULL);
+    assert_int_equal(save_turn("rotated", NULL, 0, "before", false).version, 1);
+    assert_int_equal(wrapped_by("rotated"), 1);
+
+    struct answer lost = load_by(alone, "rotated", NULL);
+    assert_int_equal(lost.err, ERR_INTERNAL); // never a fresh start
+    assert_non_null(strstr(lost.note, "master key 1, which is not in the session key file"));
+
+    struct answer kept = load_by(after, "rotated", NULL), saved;
+    assert_int_equal(kept.err, ERR_OK);
+    begin_save(&saved, after, &name, kept.session, "after", false);
+    wait_for(&saved);
+    assert_int_equal(saved.version, 2);
+    assert_int_equal(wrapped_by("rotated"), 2);
+    struct answer found = load_by(alone, "rotated", NULL);
+    assert_string_equal(found.last, "assistant@2cut:after");
+    assert_memory_equal(found.session.key, kept.session.key, KEYRING_KEY_SIZE);
+    sessions_free(after);
+    sessions_free(alone);
+}
+
+static void sessions_have_keys_of_their_own_that_go_with_them(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    save_turn("one", NULL, 0, "x", false);
+    save_turn("two", NULL, 0, "x", false);
+    struct answer one = load("one"), two = load("two");
+    assert_memory_not_equal(one.session.key, two.session.key, KEYRING_KEY_SIZE);
+    assert_in_range(one.session.ttl_ms, 90000, 100000);
+
+    struct record_place first = place_of("one"), second = place_of("two");
+    struct buf key = field_of("two", "k");
+    const char *words[] = {"HSET", first.key, "k", key.data}; // another's key does not fit
+    size_t sizes[] = {4, strlen(first.key), 1, key.size};
+    freeReplyObject(ask_redis(&redis, 4, words, sizes));
+    assert_int_equal(load("one").err, ERR_INTERNAL);
+    const char *gone[] = {"HDEL", second.key, "k"};
+    freeReplyObject(ask_redis(&redis, 3, gone, NULL));
+    struct answer lost = load("two");
+    assert_int_equal(lost.err, ERR_INTERNAL);
+    assert_non_null(strstr(lost.note, "key is gone"));
+
+    assert_int_equal(erase("one").err, ERR_OK);
+    assert_int_equal(erase("two").err, ERR_OK);
+    struct buf left = field_of("one", "k");
+    assert_int_equal(left.size, 0);
+    buf_fini(&key);
+}
+
+/* A record as format 1 had it: turns without flags and version, sealed by a key that the master key gives. */
+static void store_old_record(const char *id, const char *text)
+{
+    struct record_place place = place_of(id);
+    struct buf plain = {0}, bound = {0}, record = {0};
+    unsigned char key[32], nonce[24] = {7};
+    uint32_t size = (uint32_t)strlen(text);
+    uint64_t version = 3;
+    buf_add_byte(&plain, 2);
+    buf_add(&plain, &size, sizeof size);
+    buf_add_text(&plain, text);
+    buf_add_text(&bound, "QSE1");
+    buf_add(&bound, place.owner, sizeof place.owner);
+    buf_add(&bound, &version, sizeof version);
+    buf_add_text(&bound, id);
+    buf_add_text(&record, "QSE1");
+    buf_add(&record, nonce, sizeof nonce);
+    crypto_kdf_derive_from_key(key, sizeof key, 2, "qiaoseal", keys.keys[0].secret);
+    unsigned char *sealed = buf_grow(&record, plain.size + 16);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(sealed, NULL, (const unsigned char *)plain.data,
+                                               plain.size, (const unsigned char *)bound.data,
+                                               bound.size, NULL, nonce, key);
+    const char *words[] = {"HSET", place.key, "v", "3", "r", record.data};
+    size_t sizes[] = {4, strlen(place.key), 1, 1, 1, record.size};
+    freeReplyObject(ask_redis(&redis, 6, words, sizes));
+    buf_fini(&plain);
+    buf_fini(&bound);
+    buf_fini(&record);
+}
+
+static void a_record_of_format_1_is_read_and_made_new_by_the_next_write(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct session_name name = named("old", NULL);
+    store_old_record("old", "from before");
+    struct keyring newer = rotate(&keys, 9); // the key that sealed it is any of the file
+    struct sessions *after = sessions_with(&newer);
+    struct answer old = load_by(after, "old", NULL), saved;
+    assert_int_equal(old.err, ERR_OK);
+    assert_string_equal(old.last, "assistant@3:from before");
+    begin_save(&saved, after, &name, old.session, "and now", false);
+    wait_for(&saved);
+    assert_int_equal(saved.version, 4);
+    struct buf record = field_of("old", "r");
+    assert_memory_equal(record.data, "QSE2", 4);
+    assert_int_equal(wrapped_by("old"), 9);
+    assert_string_equal(load_by(after, "old", NULL).last, "assistant@4cut:and now");
+    buf_fini(&record);
+    sessions_free(after);
+    erase("old");
+}
+
+// ---- turn ids ----------------------------------------------------------------------------------
+
+static void a_turn_that_comes_again_is_answered_with_its_version(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    assert_int_equal(save_turn("t", "a", 0, "first", false).version, 1);
+    struct answer again = save_turn("t", "a", 0, "first", false);
+    assert_int_equal(again.err, ERR_OK);
+    assert_int_equal(again.version, 1);
+    assert_true(again.repeated);
+    assert_int_equal(save_turn("t", "b", 0, "other", false).err, ERR_CONFLICT);
+    assert_int_equal(save_turn("t", "b", 1, "second", false).version, 2);
+    assert_int_equal(save_turn("t", "a", 2, "first", false).version, 1); // whatever it believes
+    assert_int_equal(load_by(sessions, "t", "a").session.repeated, 1);
+    assert_int_equal(load_by(sessions, "t", "b").session.repeated, 2);
+    assert_int_equal(load_by(sessions, "t", "c").session.repeated, 0);
+    assert_string_equal(load("t").last, "assistant@2cut:second");
+    assert_int_equal(load_by(sessions, "elsewhere", "a").session.repeated, 0);
+
+    struct buf seen = field_of("t", "t"); // no client's word stands in Redis
+    assert_int_equal(seen.size, 2 * (RECORD_TURN_SIZE + 2) + 1);
+    buf_fini(&seen);
+}
+
+static void only_the_last_turn_ids_are_kept(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    for (int i = 0; i <= SESSION_TURN_IDS; i++) {
+        char turn[24];
+        snprintf(turn, sizeof turn, "n%d", i);
+        assert_int_equal(save_turn("bounded", turn, (uint64_t)i, "x", false).version, i + 1);
+    }
+    assert_int_equal(load_by(sessions, "bounded", "n0").session.repeated, 0);
+    assert_int_equal(load_by(sessions, "bounded", "n1").session.repeated, 2);
+    assert_int_equal(save_turn("bounded", "n0", 0, "x", false).err, ERR_CONFLICT);
+    // A write without an id forgets none.
+    assert_int_equal(save_turn("bounded", NULL, SESSION_TURN_IDS + 1, "x", false).err, ERR_OK);
+    assert_int_equal(load_by(sessions, "bounded", "n1").session.repeated, 2);
+}
+
+// ---- the owner's list --------------------------------------------------------------------------
+
+static void an_owner_sees_his_sessions_and_no_others(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    const char *words[] = {"FLUSHALL"};
+    freeReplyObject(ask_redis(&redis, 1, words, NULL));
+    assert_int_equal(list().count, 0);
+    save_turn("l-1", NULL, 0, "x", false);
+    run_for(5);
+    save_turn("l-2", NULL, 0, "x", false);
+    run_for(5);
+    save_turn("l-1", NULL, 1, "x", false);
+    struct answer mine = list();
+    assert_int_equal(mine.total, 2);
+    assert_string_equal(mine.ids, "l-1=2 l-2=1 ");
+    erase("l-1");
+    assert_string_equal(list().ids, "l-2=1 ");
+
+    struct answer other = {0};
+    struct session_name bob = {.tenant = "shop", .user = "bob"};
+    session_list(sessions, &bob, on_listed, &other);
+    wait_for(&other);
+    assert_int_equal(other.count, 0);
+    for (int i = 0; i < SESSION_LIST_MAX + 5; i++) {
+        char id[24];
+        snprintf(id, sizeof id, "many-%d", i);
+        save_turn(id, NULL, 0, "x", false);
+    }
+    mine = list();
+    assert_int_equal(mine.count, SESSION_LIST_MAX);
+    assert_int_equal(mine.total, SESSION_LIST_MAX + 6);
+}
+
+// ---- replicas ----------------------------------------------------------------------------------
+
+static bool replica_has(const char *id)
+{
+    struct record_place place = place_of(id);
+    const char *words[] = {"EXISTS", place.key};
+    redisReply *reply = ask_redis(&replica, 2, words, NULL);
+    bool has = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    freeReplyObject(reply);
+    return has;
+}
+
+static void without_a_replica_a_turn_is_stored_and_that_is_said(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    uint64_t begin_ns = clock_now_ns();
+    struct answer alone = save_turn("r-1", "a", 0, "x", true);
+    assert_int_equal(alone.err, ERR_NOT_REPLICATED);
+    assert_int_equal(alone.version, 1);
+    assert_non_null(strstr(alone.note, "0 of 1 replicas had it within 800 ms"));
+    assert_true(clock_now_ns() - begin_ns >= (WAIT_MS - 20) * CLOCK_MS);
+    assert_string_equal(load("r-1").last, "assistant@1cut:x");
+    assert_int_equal(save_turn("r-1", "b", 5, "x", true).err, ERR_CONFLICT); // nothing to wait for
+}
+
+static void a_wait_holds_up_no_one_else(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct answer slow;
+    struct session_name name = named("r-2", NULL);
+    begin_save(&slow, sessions, &name, (struct session){0}, "x", true);
+    run_for(20);
+    assert_int_equal(save_turn("quick", NULL, 0, "x", false).err, ERR_OK);
+    assert_false(slow.done);
+    wait_for(&slow);
+    assert_int_equal(slow.err, ERR_NOT_REPLICATED);
+}
+
+static void with_a_replica_a_turn_is_there_when_it_is_answered(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    test_redis_start_replica(&replica, &redis);
+    struct answer answers[100];
+    for (int i = 0; i < 100; i++) { // some alone, the others in groups
+        char id[24];
+        snprintf(id, sizeof id, "g-%d", i);
+        struct session_name name = named(id, "a");
+        begin_save(&answers[i], sessions, &name, (struct session){0}, "x", true);
+        if (i % 10 == 0) run_for(3);
+    }
+    for (int i = 0; i < 100; i++) {
+        char id[24];
+        snprintf(id, sizeof id, "g-%d", i);
+        for (int wait = 0; wait < 3000 && !answers[i].done; wait++)
+            run_for(1);
+        assert_int_equal(answers[i].err, ERR_OK);
+        assert_true(replica_has(id));
+    }
+}
+
+static void a_turn_that_was_not_replicated_in_time_is_repeated_by_its_id(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct answer confirmed = {0};
+    struct session_name name = named("r-3", "a"), unknown = named("r-3", "b");
+    test_redis_freeze(&replica, true);
+    assert_int_equal(save_turn("r-3", "a", 0, "x", true).err, ERR_NOT_REPLICATED);
+    test_redis_freeze(&replica, false);
+    session_confirm(sessions, &name, on_saved, &confirmed);
+    wait_for(&confirmed);
+    assert_int_equal(confirmed.err, ERR_OK);
+    assert_int_equal(confirmed.version, 1);
+    assert_true(replica_has("r-3"));
+    assert_int_equal(save_turn("r-3", "a", 0, "x", true).version, 1);
+    confirmed = (struct answer){0};
+    session_confirm(sessions, &unknown, on_saved, &confirmed);
+    wait_for(&confirmed);
+    assert_int_equal(confirmed.err, ERR_CONFLICT);
+}
+
+static void when_redis_dies_every_waiting_write_is_answered(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct answer answers[5];
+    test_redis_stop(&replica);
+    for (int i = 0; i < 5; i++) {
+        struct session_name name = named(i < 2 ? "d-1" : "d-2", NULL);
+        begin_save(&answers[i], sessions, &name, (struct session){0}, "x", true);
+        run_for(i == 1 ? 50 : 1); // the first group waits, the others queue
+    }
+    test_redis_kill(&redis);
+    for (int i = 0; i < 5; i++) {
+        for (int wait = 0; wait < 3000 && !answers[i].done; wait++)
+            run_for(1);
+        assert_true(answers[i].done);
+        assert_true(answers[i].err != ERR_OK);
+    }
+    assert_int_equal(answers[0].err, ERR_NOT_REPLICATED);
+    assert_int_equal(answers[4].err, ERR_STORE_AWAY);
+    test_redis_restart(&redis);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_session_outlives_a_rotation_and_is_wrapped_anew_when_written),
+        cmocka_unit_test(sessions_have_keys_of_their_own_that_go_with_them),
+        cmocka_unit_test(a_record_of_format_1_is_read_and_made_new_by_the_next_write),
+        cmocka_unit_test(a_turn_that_comes_again_is_answered_with_its_version),
+        cmocka_unit_test(only_the_last_turn_ids_are_kept),
+        cmocka_unit_test(an_owner_sees_his_sessions_and_no_others),
+        cmocka_unit_test(without_a_replica_a_turn_is_stored_and_that_is_said),
+        cmocka_unit_test(a_wait_holds_up_no_one_else),
+        cmocka_unit_test(with_a_replica_a_turn_is_there_when_it_is_answered),
+        cmocka_unit_test(a_turn_that_was_not_replicated_in_time_is_repeated_by_its_id),
+        cmocka_unit_test(when_redis_dies_every_waiting_write_is_answered),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
