@@ -2,13 +2,13 @@
 # A rolling restart of the whole cluster under load loses nothing: 2 schedulers and 3 nodes, each ended by SIGTERM and
 # started again while qiao-load asks both schedulers for streams and for whole answers.
 #
-#   tests/system/rolling.sh [ROUNDS]      (1 when not said)
+#   tests/system/rolling.sh [ROUNDS [DRAIN_MS]]      (1 and 15000 when not said)
 #
 # A round restarts all five, then the nodes once more, which this time hand back at once what runs. No request fails,
 # and the answers are to the bit those of a run in which nothing was restarted.
 . "$(dirname "$0")/lib.sh"
-rounds=${1:-1}
-export QIAO_DRAIN_MS=15000 # longer than any answer here
+rounds=${1:-1} drain_ms=${2:-15000}
+export QIAO_DRAIN_MS=$drain_ms # 15 s is longer than any answer here; after less, cut streams must be resumed
 node_drain_ms=10           # of nodes that were started here: shorter than most
 endless='{"logit_bias":{"4093":-100,"4095":-100}}' # answers end at max_tokens, so that restarts meet them in the midst
 declare -A started # by name: the process, where it is a child of ours
@@ -88,7 +88,7 @@ for name in streams wholes; do
     check "$name: many were answered" test "$(figure $name answered)" -ge 40
 done
 check "running answers were handed back: $(retried)" test "$(retried)" -gt 0
-check "schedulers cut nothing" bash -c "! grep -h 'stop answers_cut=[^0]' $state/log/scheduler-*.log"
+[ "$drain_ms" -lt 15000 ] || check "schedulers cut nothing" bash -c "! grep -h 'stop answers_cut=[^0]' $state/log/scheduler-*.log"
 
 begin streams-golden --concurrency 4 --seed 1 --requests 40
 wait $!
