@@ -421,12 +421,27 @@ static void remember(struct flight *flight, const int32_t *ids, size_t count)
     flight->id_count += count;
 }
 
-/* Something came of an attempt. */
-static void hear(struct flights *flights, struct attempt *attempt, uint64_t now_ns)
+/* An attempt that moves the flight on begins its count anew: the limit is for attempts in a row that come to nothing, and a
+ * long answer may outlive many nodes. Those that it left may have it again. */
+static void begin_count(struct flight *flight)
 {
-    if (!attempt->had_id) fleet_first_id(flights->fleet, attempt->link, attempt->charged);
-    hedge_heard(&attempt->pulse, now_ns, !attempt->had_id);
+    flight->tried_count = 0;
+    flight->dispatches = 1;
+    flight->busy_count = 0;
+    flight->hedges = flight->hedge.flies;
+    if (flight->lead.flies) flight->tried[flight->tried_count++] = flight->lead.link;
+    if (flight->hedge.flies) flight->tried[flight->tried_count++] = flight->hedge.link;
+}
+
+/* Something came of an attempt. */
+static void hear(struct flights *flights, struct flight *flight, struct attempt *attempt,
+                 uint64_t now_ns)
+{
+    bool first = !attempt->had_id;
+    if (first) fleet_first_id(flights->fleet, attempt->link, attempt->charged);
+    hedge_heard(&attempt->pulse, now_ns, first);
     attempt->had_id = true;
+    if (first) begin_count(flight);
 }
 
 /* Of two attempts one is enough: the one that is further. A lead that moves on before its hedge has begun was not slow. */
@@ -484,7 +499,7 @@ void flights_result(struct flights *flights, uint64_t link, const struct wire_re
         contradiction(flights, flight, attempt, now_ns);
         return;
     }
-    hear(flights, attempt, now_ns);
+    hear(flights, flight, attempt, now_ns);
     flights->stats.duplicates += known;
     flights->budget.spent += known;
     // Ids beyond what was asked for are dropped, so what a flight holds stays bounded.

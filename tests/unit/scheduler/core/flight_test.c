@@ -401,6 +401,25 @@ static void what_would_come_too_late_is_refused_at_once(void **state)
     flight_cancel(flights, flight, 1);
 }
 
+static void an_answer_outlives_more_nodes_than_attempts_may_fail_in_a_row(void **state)
+{
+    (void)state;
+    struct flight_order order = given_order();
+    uint64_t flight;
+    order.max_tokens = 20;
+    given_node(1, "a", 4);
+    assert_int_equal(flight_start(flights, &order, &events, &seen, 0, &flight), ERR_OK);
+    for (uint64_t link = 1; link <= 3 * FLIGHT_ATTEMPTS_MAX; link++) {
+        int32_t id = (int32_t)link;
+        give(last(WIRE_SUBMIT), 2 + (uint32_t)link, &id, 1);
+        given_node(link + 1, link % 2 ? "b" : "a", 4);
+        lose(link, link);
+        assert_int_equal(last(WIRE_SUBMIT)->link, link + 1);
+    }
+    finish(last(WIRE_SUBMIT), WIRE_FINISH_STOP, ERR_OK, 3 * FLIGHT_ATTEMPTS_MAX);
+    assert_ended(ERR_OK, 3 * FLIGHT_ATTEMPTS_MAX);
+}
+
 static void a_flight_waits_for_a_node_that_comes_back(void **state)
 {
     (void)state;
@@ -652,6 +671,7 @@ int main(void)
         TEST(who_waits_in_the_queue_of_a_node_that_works_is_not_hedged),
         TEST(a_node_that_drains_is_left_in_time),
         TEST(what_would_come_too_late_is_refused_at_once),
+        TEST(an_answer_outlives_more_nodes_than_attempts_may_fail_in_a_row),
         TEST(a_flight_waits_for_a_node_that_comes_back),
         TEST(an_answer_that_lacks_only_its_end_needs_no_node),
         TEST(nothing_follows_a_cancel),
