@@ -9,6 +9,7 @@
 #include "scheduler/master.h"
 #include "scheduler/scribe.h"
 #include "scheduler/state/durable.h"
+#include "scheduler/state/idem.h"
 #include "scheduler/state/limit.h"
 #include "scheduler/state/peers.h"
 #include "scheduler/state/session.h"
@@ -21,6 +22,7 @@
 #include "base/rand.h"
 
 #include <event2/event.h>
+#include <sodium.h>
 
 #include <string.h>
 
@@ -31,6 +33,10 @@ static size_t read_addresses(const char *setting, const struct conf_list *list,
         must(!settings_address(setting, list->items[i], addresses[i].host, &addresses[i].port));
     return list->count; // settings_check() has seen them
 }
+
+enum {
+    IDEM_SLACK_MS = 10000 // for what comes before and after an answer's flight: Redis, a worker
+};
 
 static void build_state(struct program *program)
 {
@@ -60,6 +66,15 @@ static void build_state(struct program *program)
                                        .bytes_max = settings->session_bytes,
                                        .durables = program->durables};
     door->sessions = sessions_new(&sessions);
+    unsigned char secret[IDEM_SECRET_SIZE];
+    crypto_kdf_derive_from_key(secret, sizeof secret, 4, "qiaoidem", program->master.root);
+    struct idem_options idems = {.base = door->base,
+                                 .store = door->store,
+                                 .secret = secret,
+                                 .ttl_seconds = (uint32_t)settings->idempotency_seconds,
+                                 .run_ms = settings->deadline_ms + IDEM_SLACK_MS};
+    door->idems = idems_new(&idems);
+    sodium_memzero(secret, sizeof secret);
     struct limit_options limits = {.base = door->base,
                                    .store = door->store,
                                    .root = program->master.root,
@@ -154,6 +169,7 @@ void program_tear_down(struct program *program)
     if (door->limits) limits_leave(door->limits);
     durables_free(program->durables);
     if (door->store) store_free(door->store);
+    idems_free(door->idems);
     sessions_free(door->sessions);
     if (door->limits) limits_free(door->limits);
     if (door->base) event_base_free(door->base);

@@ -109,6 +109,11 @@ enum err settings_check(const struct settings *settings)
                         settings->session_durability);
     if (replicated && settings->session_replicas == 0)
         return err_note(ERR_INVALID, "session_durability: 'replicated' needs session_replicas");
+    if (strcmp(settings->idempotency_when_away, "open") != 0 &&
+        strcmp(settings->idempotency_when_away, "closed") != 0)
+        return err_note(ERR_INVALID,
+                        "idempotency_when_away: '%s' is not right: must be open or closed",
+                        settings->idempotency_when_away);
     if (settings->listen_nodes.count == 0)
         return err_note(ERR_INVALID, "listen_nodes: at least one URL is needed");
     if (!settings_is_loopback(host) && !*settings->keys)

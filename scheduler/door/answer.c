@@ -5,6 +5,8 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/logprobs.h"
+#include "scheduler/door/position.h"
+#include "scheduler/door/resume.h"
 #include "scheduler/settings.h"
 
 #include "text/stream.h"
@@ -32,8 +34,11 @@ struct choice {
     struct logprobs logprobs; // of what `pending` or `text` holds
     uint64_t last_ns;         // when ids came last; 0: not yet
     uint32_t cached_tokens, completion_tokens;
-    const char *finish; // "stop" or "length"
-    bool in_air, ended, began;
+    uint32_t bytes;             // of all its text
+    uint32_t told_bytes;        // of the tokens that its reader has
+    struct position_place told; // what its reader has from an earlier connection
+    const char *finish;         // "stop" or "length"
+    bool in_air, ended;
 };
 
 struct answer {
@@ -44,15 +49,20 @@ struct answer {
     struct buf line_logprobs;
     struct choice choices[ASK_CHOICES_MAX];
     uint32_t choice_count;
-    enum err err; // of a failed flight, with its note
+    struct position at; // of the reader, when all that was sent has come
+    enum err err;       // of a failed flight, with its note
     uint32_t retry_ms;
     char note[ERR_NOTE_MAX];
-    bool began, keeps_text;
+    bool began, keeps_text, has_ids;
 };
 
 static void send_line(struct answer *answer)
 {
-    http_stream_event(answer->options.request, answer->line.data, answer->line.size);
+    char id[POSITION_TEXT_MAX];
+    http_stream_event(answer->options.request,
+                      answer->has_ids ? position_write(&answer->at, answer->choice_count, id)
+                                      : NULL,
+                      answer->line.data, answer->line.size);
     buf_clear(&answer->line);
 }
 
@@ -72,14 +82,23 @@ static struct shape_piece piece_of(struct choice *choice, const struct buf *text
 static void begin(struct choice *choice)
 {
     struct answer *answer = choice->answer;
+    struct position_place *place = &answer->at.places[choice->index];
     if (!answer->began) http_stream_begin(answer->options.request);
     answer->began = true;
-    if (!choice->began && answer->shape.kind == ASK_CHAT) {
-        struct shape_piece piece = {.index = choice->index, .text = ""};
-        shape_text_chunk(&answer->line, &answer->shape, &piece, true);
-        send_line(answer);
-    }
-    choice->began = true;
+    if (place->began) return;
+    place->began = true;
+    if (answer->shape.kind != ASK_CHAT) return;
+    struct shape_piece piece = {.index = choice->index, .text = ""};
+    shape_text_chunk(&answer->line, &answer->shape, &piece, true);
+    send_line(answer);
+}
+
+/* All that its tokens gave is with the reader after the next event. */
+static void reach(struct choice *choice)
+{
+    struct position_place *place = &choice->answer->at.places[choice->index];
+    place->tokens = choice->completion_tokens;
+    place->bytes = choice->bytes;
 }
 
 /* Send the text that waits. */
@@ -92,20 +111,28 @@ static void send_text(struct choice *choice, bool last)
     if (choice->pending.size > 0 || (last && logprobs_waiting(&choice->logprobs))) {
         struct shape_piece piece = piece_of(choice, &choice->pending);
         shape_text_chunk(&answer->line, &answer->shape, &piece, false);
+        reach(choice);
         send_line(answer);
     }
     buf_clear(&choice->pending);
 }
 
+/* Text has come behind the first `before` bytes of what waits, which are 0 in a stream. */
 static void add_text(struct choice *choice, size_t before)
 {
     struct buf *pending = &choice->pending;
-    if (choice->answer->keeps_text && pending->size > before)
-        buf_add(&choice->text, pending->data + before, pending->size - before);
-    if (!choice->answer->options.ask->stream) buf_clear(pending);
+    size_t size = pending->size - before;
+    size_t known = choice->told.bytes > choice->bytes ? choice->told.bytes - choice->bytes : 0;
+    if (choice->answer->keeps_text && size > 0)
+        buf_add(&choice->text, pending->data + before, size);
+    choice->bytes += (uint32_t)size;
+    if (!choice->answer->options.ask->stream)
+        buf_clear(pending);
+    else if (known > 0)
+        buf_consume(pending, known < size ? known : size);
 }
 
-static bool has_ids(const struct answer *answer)
+static bool has_begun(const struct answer *answer)
 {
     for (uint32_t i = 0; i < answer->choice_count; i++) {
         if (answer->choices[i].last_ns) return true;
@@ -121,7 +148,7 @@ static void count_time(struct choice *choice)
     if (choice->last_ns)
         metric_observe(metrics, M_token_gap_seconds, options->model->name, NULL,
                        (double)(now_ns - choice->last_ns) / (double)CLOCK_SECOND);
-    else if (!has_ids(choice->answer))
+    else if (!has_begun(choice->answer))
         metric_observe(metrics, M_ttft_seconds, options->model->name, NULL,
                        (double)(now_ns - http_arrival_ns(options->request)) / (double)CLOCK_SECOND);
     choice->last_ns = now_ns;
@@ -135,6 +162,38 @@ static void end_later(struct choice *choice)
     event_active(choice->answer->later, EV_TIMEOUT, 0);
 }
 
+static void fail(struct answer *answer, enum err err, uint32_t retry_ms, const char *note)
+{
+    if (answer->err) return; // the first one counts
+    answer->err = err;
+    answer->retry_ms = retry_ms;
+    snprintf(answer->note, sizeof answer->note, "%s", note);
+}
+
+/* A reader that has what this answer does not hold has mixed up its answers. */
+static void fail_position(struct answer *answer)
+{
+    enum err err = position_wrong();
+    fail(answer, err, 0, err_text());
+}
+
+/* One more token, and all the text so far has `bytes`. Where the reader was they are what the reader has; fewer, if the
+ * answer's end gave the rest, so that no token follows. */
+static void pass(struct choice *choice, size_t bytes)
+{
+    const struct position_place *told = &choice->told;
+    if (++choice->completion_tokens > told->tokens + 1) return;
+    bool wrong = choice->completion_tokens > told->tokens && choice->told_bytes < told->bytes;
+    if (choice->completion_tokens == told->tokens) {
+        choice->told_bytes = (uint32_t)bytes;
+        logprobs_forget(&choice->logprobs);
+        wrong = bytes > told->bytes;
+    }
+    if (!wrong) return;
+    fail_position(choice->answer);
+    end_later(choice);
+}
+
 static void on_ids(void *argument, const struct flight_ids *ids)
 {
     struct choice *choice = argument;
@@ -144,26 +203,20 @@ static void on_ids(void *argument, const struct flight_ids *ids)
     choice->cached_tokens = ids->cached_tokens;
     size_t before = choice->pending.size;
     for (size_t i = 0; i < ids->count; i++) {
-        choice->completion_tokens++;
         if (wants_logprobs)
             logprobs_add(&choice->logprobs, ids->ids[i], ids->logprobs[i],
                          ids->tops ? ids->tops + i * ids->top_count : NULL,
                          ids->tops ? ids->top_count : 0);
-        if (stream_push(choice->stream, ids->ids[i], &choice->pending) != STREAM_STOPPED) continue;
+        enum stream_state state = stream_push(choice->stream, ids->ids[i], &choice->pending);
+        pass(choice, choice->bytes + choice->pending.size - before);
+        if (state != STREAM_STOPPED) continue;
         choice->finish = "stop";
         end_later(choice);
         break;
     }
+    if (choice->answer->err) return;
     add_text(choice, before);
     send_text(choice, false);
-}
-
-static void fail(struct answer *answer, enum err err, uint32_t retry_ms, const char *note)
-{
-    if (answer->err) return; // the first one counts
-    answer->err = err;
-    answer->retry_ms = retry_ms;
-    snprintf(answer->note, sizeof answer->note, "%s", note);
 }
 
 static void on_end(void *argument, const struct flight_end *end)
@@ -213,6 +266,11 @@ static void on_later(evutil_socket_t fd, short what, void *argument)
     }
     if (!answer->err && ended < answer->choice_count) return;
     land_all(answer);
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        const struct choice *choice = &answer->choices[i];
+        if (choice->told.tokens > choice->completion_tokens || choice->told.bytes > choice->bytes)
+            fail_position(answer);
+    }
     if (answer->err) err_note(answer->err, "%s", answer->note);
     answer->options.ended(answer->options.owner, answer->err, answer->retry_ms);
 }
@@ -225,7 +283,9 @@ static enum err add_choice(struct answer *answer, const struct flight_order *ord
     const struct ask *ask = options->ask;
     struct choice *choice = &answer->choices[answer->choice_count];
     bool at_begin = ask->kind == ASK_CHAT || (ask->prompt_size == 0 && ask->id_count == 0);
-    *choice = (struct choice){.answer = answer, .index = answer->choice_count};
+    *choice = (struct choice){.answer = answer,
+                              .index = answer->choice_count,
+                              .told = answer->at.places[answer->choice_count]};
     TRY(stream_new(&choice->stream, options->tokenizer, ask->stops, ask->stop_count, at_begin));
     logprobs_init(&choice->logprobs, ask->kind, options->tokenizer);
     answer->choice_count++;
@@ -249,6 +309,10 @@ enum err answer_start(struct answer **out, const struct answer_options *options,
     must(answer->later != NULL);
     shape_init(&answer->shape, ask->kind, options->model->name, &options->model->model);
     answer->shape.include_usage = ask->include_usage;
+    if (options->resume) resume_sign(options->resume, &answer->shape);
+    const struct position *told = options->resume ? resume_position(options->resume) : NULL;
+    answer->has_ids = told != NULL;
+    if (told) answer->at = *told;
     enum err err = ERR_OK;
     while (!err && answer->choice_count < ask->choice_count)
         err = add_choice(answer, order);
@@ -319,15 +383,20 @@ void answer_complete(struct answer *answer)
     }
     for (uint32_t i = 0; i < answer->choice_count; i++) {
         struct choice *choice = &answer->choices[i];
+        struct position_place *place = &answer->at.places[i];
         send_text(choice, true);
+        if (place->ended) continue;
+        place->ended = true;
+        reach(choice);
         shape_final_chunk(&answer->line, &answer->shape, i, choice->finish);
         send_line(answer);
     }
-    if (answer->shape.include_usage) {
+    if (answer->shape.include_usage && !answer->at.usage) {
+        answer->at.usage = true;
         shape_usage_chunk(&answer->line, &answer->shape, &usage);
         send_line(answer);
     }
-    http_stream_event(request, "[DONE]", 6);
+    http_stream_event(request, NULL, "[DONE]", 6);
     http_stream_end(request);
 }
 

@@ -7,6 +7,10 @@
  * first choice that fails fails the answer. Usage counts the prompt once, and of it as cached what the first choice
  * found.
  *
+ * Under an Idempotency-Key each event's id says how far its reader is (door/position.h), and a reader that comes back is not
+ * sent again what it has: the ids come anew, their text and log-probabilities are left out up to there. A position that
+ * these ids cannot have is ERR_INVALID.
+ *
  * A stop string ends the answer here: the node is told, surplus ids are dropped. Until the first
  * ids come nothing of the reply is sent, so a failure before them still has its own HTTP status.
  *
@@ -29,14 +33,16 @@ struct door;
 struct fleet_model;
 struct http_error;
 struct http_request;
+struct resume;
 struct tokenizer;
 
 struct answer_options {
     struct door *door;
     struct http_request *request;
-    const struct ask *ask; // outlives the answer, as the three below
+    const struct ask *ask; // outlives the answer, as the four below
     const struct fleet_model *model;
     const struct tokenizer *tokenizer;
+    const struct resume *resume; // NULL: no Idempotency-Key
     uint32_t prompt_tokens;
     /* The flights have ended, all text is there; on failure the note is in err_text(). Called at
      * most once, never from inside of an answer_ function. The owner then calls answer_complete()

@@ -5,6 +5,7 @@
 #include "scheduler/door/answer.h"
 #include "scheduler/door/append.h"
 #include "scheduler/door/ask.h"
+#include "scheduler/door/choose.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
@@ -12,8 +13,8 @@
 #include "scheduler/door/prompt.h"
 #include "scheduler/door/quota.h"
 #include "scheduler/door/replay.h"
+#include "scheduler/door/resume.h"
 #include "scheduler/door/sessions.h"
-#include "scheduler/door/status.h"
 #include "scheduler/door/summary.h"
 #include "scheduler/door/urgency.h"
 #include "scheduler/door/wait.h"
@@ -42,6 +43,7 @@ enum {
 
 enum state {
     STARTING,
+    CLAIMING,   // Redis looks the Idempotency-Key up
     LOADING,    // the session is on its way from Redis
     ENCODING,   // a worker has the prompt
     RESERVING,  // Redis decides about the limits
@@ -59,6 +61,7 @@ struct completion {
     struct urgency urgency;
     struct fleet_model model;  // as it was when the request came
     struct lexicon_pack *pack; // held
+    struct resume *resume;     // NULL: no Idempotency-Key
     struct append append;      // to the session, if there is one
     struct prompt prompt;
     struct quota quota;
@@ -72,6 +75,7 @@ static void finish(struct completion *c)
     if (c->answer) answer_free(c->answer);
     if (c->pack) lexicon_release(c->pack);
     c->door->answers--;
+    resume_free(c->resume);
     append_fini(&c->append);
     token_ids_fini(&c->prompt.ids);
     ask_fini(&c->ask);
@@ -83,6 +87,7 @@ static void settle(struct completion *c)
 {
     uint64_t used = c->answer ? c->prompt.ids.count + answer_usage(c->answer).completion_tokens : 0;
     used += append_summary_tokens(&c->append);
+    if (c->resume) used = resume_release(c->resume, used);
     quota_settle(&c->quota, used);
 }
 
@@ -120,6 +125,7 @@ static void on_gone(void *argument)
     c->request = NULL;
     if (c->answer) answer_abandon(c->answer);
     switch (c->state) {
+    case CLAIMING: break; // finish() drops it
     case LOADING:
     case SAVING: append_drop(&c->append); break;
     case RESERVING: break; // settle() gives back what was asked for
@@ -147,7 +153,7 @@ static void replay(struct completion *c)
 {
     append_set_header(&c->append, c->request);
     replay_send(c->request, &c->ask, &c->model, &c->append.talk.turns[c->append.stored],
-                c->append.told);
+                c->append.told, c->resume);
     settle(c);
     finish(c);
 }
@@ -192,7 +198,9 @@ static void fill_order(struct completion *c, struct flight_order *order)
 {
     const struct text_pack *text = lexicon_text(c->pack);
     struct wire_sampling sampling = c->ask.sampling;
-    if (!c->ask.has_seed && !append_seed(&c->append, &sampling.seed))
+    if (c->resume)
+        sampling.seed = resume_seed(c->resume);
+    else if (!c->ask.has_seed && !append_seed(&c->append, &sampling.seed))
         sampling.seed = rand_entropy();
     *order =
         (struct flight_order){.model = c->model.model,
@@ -216,6 +224,12 @@ static void fill_order(struct completion *c, struct flight_order *order)
 
 static void encode(struct completion *c);
 
+/* What a template that says the date says: a retry's is the first attempt's. */
+static int64_t wall_ms(const struct completion *c)
+{
+    return c->resume ? resume_wall_ms(c->resume) : clock_wall_ms();
+}
+
 static void on_summed_up(void *argument, enum err err, uint32_t retry_ms)
 {
     struct completion *c = argument;
@@ -235,7 +249,7 @@ static void sum_up(struct completion *c)
     struct summary_options options = {.door = c->door,
                                       .tokenizer = lexicon_text(c->pack)->tokenizer,
                                       .template = lexicon_template(c->pack),
-                                      .wall_ms = clock_wall_ms(),
+                                      .wall_ms = wall_ms(c),
                                       .context_length = c->model.context_length,
                                       .ended = on_summed_up,
                                       .owner = c};
@@ -248,6 +262,13 @@ static void sum_up(struct completion *c)
         on_summed_up(c, err, err == ERR_BUSY ? flights_refusal_ms(c->door->flights) : 0);
 }
 
+/* Should this scheduler die, the next one knows what was to be. `max_tokens` 0: that is not sure yet. */
+static void mark(struct completion *c, uint32_t max_tokens)
+{
+    uint64_t tokens = c->prompt.ids.count + (uint64_t)c->ask.choice_count * c->ask.max_tokens;
+    if (c->resume) resume_mark(c->resume, tokens, max_tokens);
+}
+
 static void fly(struct completion *c)
 {
     struct flight_order order;
@@ -256,12 +277,14 @@ static void fly(struct completion *c)
         sum_up(c);
         return;
     }
+    mark(c, c->ask.max_tokens);
     struct answer_options options = {
         .door = c->door,
         .request = c->request,
         .ask = &c->ask,
         .model = &c->model,
         .tokenizer = lexicon_text(c->pack)->tokenizer,
+        .resume = c->resume,
         .prompt_tokens = (uint32_t)c->prompt.ids.count,
         .ended = on_answered,
         .owner = c,
@@ -314,6 +337,7 @@ static void reserve(struct completion *c)
             c->ask.kind == ASK_CHAT ? (uint32_t)c->door->settings->answer_tokens : TEXT_TOKENS;
     if (c->ask.max_tokens > context - count && !sums_up)
         c->ask.max_tokens = context - (uint32_t)count;
+    if (c->resume && resume_take_max(c->resume, &c->ask.max_tokens)) said = true;
     if (c->admitted) {
         fly(c);
         return;
@@ -323,7 +347,9 @@ static void reserve(struct completion *c)
     struct quota_ask ask = {.prompt_tokens = (uint32_t)count + summary_room,
                             .choices = c->ask.choice_count,
                             .max_tokens = c->ask.max_tokens,
-                            .may_shorten = !said};
+                            .may_shorten = !said,
+                            .paid = c->resume ? resume_paid(c->resume) : 0};
+    mark(c, said && !sums_up ? c->ask.max_tokens : 0);
     c->state = RESERVING;
     if (!quota_reserve(&c->quota, &ask, on_reserved, c)) fly(c);
 }
@@ -373,7 +399,7 @@ static void encode(struct completion *c)
     prompt->tokenizer = text->tokenizer;
     prompt->options = (struct template_options){.add_generation_prompt = !c->ask.prewarm,
                                                 .thinking_off = c->ask.thinking_off,
-                                                .wall_ms = clock_wall_ms()};
+                                                .wall_ms = wall_ms(c)};
     if (c->ask.kind == ASK_CHAT) {
         prompt->template = lexicon_template(c->pack);
         prompt->messages = c->ask.messages;
@@ -407,6 +433,8 @@ static void on_loaded(void *argument, enum err err)
 {
     struct completion *c = argument;
     c->state = STARTING;
+    if (!err && c->resume && !c->append.repeated)
+        err = resume_base(c->resume, c->append.talk.version);
     if (err) {
         fail(c, err);
     } else if (!c->append.repeated) {
@@ -418,53 +446,49 @@ static void on_loaded(void *argument, enum err err)
     }
 }
 
-static enum err unknown_model(struct completion *c, const char *code[1])
+/* On to the prompt: by way of Redis if the conversation is there. */
+static void prepare(struct completion *c)
 {
-    struct buf names = {0};
-    status_list_models(c->door, &names);
-    *code = "model_not_found";
-    json_wrong("model", "is not known");
-    if (c->ask.model)
-        err_note(ERR_NOT_FOUND, "the model '%.*s' does not exist; served are: %s", 100,
-                 c->ask.model, names.size ? names.data : "none");
-    else
-        err_note(ERR_NOT_FOUND, "no model is served");
-    buf_fini(&names);
-    return ERR_NOT_FOUND;
-}
-
-/* The first model that is served, else the first that will be. */
-static const struct fleet_model *first_model(const struct door *door)
-{
-    const struct fleet_model *known = NULL;
-    for (size_t i = 0; i < fleet_model_count(door->fleet); i++) {
-        const struct fleet_model *model = fleet_model_at(door->fleet, i);
-        if (status_is_served(door, model)) return model;
-        if (!known && model->current) known = model;
+    if (!c->ask.session.id) {
+        encode(c);
+        return;
     }
-    return known;
+    c->state = LOADING;
+    append_load(&c->append, on_loaded);
 }
 
-/* Find the model and hold its text pack. */
-static enum err choose_model(struct completion *c, const char *code[1])
+/* Hold the text pack of the model that will answer, and no other's. */
+static enum err hold_model(struct completion *c, const struct fleet_model *model)
 {
-    const char *name = c->ask.model;
-    const struct fleet_model *model =
-        name ? fleet_find_model(c->door->fleet, name, strlen(name)) : first_model(c->door);
-    if (!model || !(model->kinds & 1u << WIRE_GENERATE)) return unknown_model(c, code);
-    if (model->node_count == 0)
-        return err_note(ERR_UNAVAILABLE, "no node serves the model '%s' at the moment",
-                        model->name);
     struct lexicon_pack *pack;
     TRY(lexicon_find(c->door->lexicon, &model->pack, &pack));
-    lexicon_hold(pack);
-    c->pack = pack;
+    if (pack != c->pack) {
+        lexicon_hold(pack);
+        if (c->pack) lexicon_release(c->pack);
+        c->pack = pack;
+    }
     c->model = *model;
     if (c->ask.kind == ASK_CHAT && lexicon_template(pack)->kind == TEMPLATE_NONE)
         return json_wrong("model",
                           "has no chat template that is known here: use /v1/completions, or start "
                           "the scheduler with --chat-template");
     return ask_check_vocab(&c->ask, model->vocab_size);
+}
+
+/* Redis knows what the answer is made of: the model is the first attempt's. */
+static void on_claimed(void *argument, enum err err)
+{
+    struct completion *c = argument;
+    json_param_clear();
+    c->state = STARTING;
+    if (!err) err = hold_model(c, resume_model(c->resume));
+    if (!err) {
+        prepare(c);
+        return;
+    }
+    struct http_error error = {.err = err, .message = err_text(), .param = json_param()};
+    resume_explain(c->resume, &error);
+    fail_with(c, &error);
 }
 
 static enum err parse(struct completion *c, enum ask_kind kind, const char *prewarmed)
@@ -491,7 +515,9 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
     if (!err) err = parse(c, kind, prewarmed);
     if (!err)
         err = urgency_read(&c->urgency, c->ask.root, c->context.key, door->settings->deadline_ms);
-    if (!err) err = choose_model(c, &code);
+    const struct fleet_model *model;
+    if (!err) err = choose_model(door, &c->ask, &model, &code);
+    if (!err) err = hold_model(c, model);
     if (err && waits_take(door->waits, request, err,
                           prewarmed          ? sessions_prewarm
                           : kind == ASK_CHAT ? completion_chat
@@ -499,18 +525,20 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
         finish(c);
         return;
     }
+    if (!err && !prewarmed) err = resume_new(&c->resume, door, request, &c->context, &c->ask);
     if (err) {
         fail_with(c, &(struct http_error){
                          .err = err, .message = err_text(), .param = json_param(), .code = code});
         return;
     }
     http_set_gone(request, on_gone, c);
-    if (!c->ask.session.id) {
-        encode(c);
+    if (!c->resume) {
+        prepare(c);
         return;
     }
-    c->state = LOADING;
-    append_load(&c->append, on_loaded);
+    if (c->ask.session.id && !c->ask.session.turn) c->ask.session.turn = resume_turn(c->resume);
+    c->state = CLAIMING;
+    resume_claim(c->resume, &c->model, on_claimed, c);
 }
 
 void completion_chat(struct door *door, struct http_request *request)

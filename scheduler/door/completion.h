@@ -1,5 +1,7 @@
 /* scheduler/door/completion.h -- one answer: from the body of a POST to the last byte of its reply.
  *
+ *      start --(Idempotency-Key)--> CLAIMING --granted--> as if there were none, with the first attempt's seed and model
+ *
  *      start --(session)--> LOADING --turns--+
  *        +------------------------------------+--> ENCODING --ids--> RESERVING --admitted--> FLYING
  *                       (short texts and keys without limits: at once)   |                     |

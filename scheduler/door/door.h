@@ -27,6 +27,7 @@ struct door {
     struct uplink *uplink;
     struct store *store;
     struct sessions *sessions;
+    struct idems *idems;
     struct limits *limits;
     struct scribe *scribe;
     struct peers *peers;

@@ -494,7 +494,7 @@ static bool is_slow(const struct connection *connection, size_t unsent)
     return unsent / UNSENT_BURSTS > bound || poll(&room, 1, 0) != 1;
 }
 
-void http_stream_event(struct http_request *request, const void *data, size_t size)
+void http_stream_event(struct http_request *request, const char *id, const void *data, size_t size)
 {
     struct connection *connection = request->connection;
     struct http *http = connection->http;
@@ -507,7 +507,8 @@ void http_stream_event(struct http_request *request, const void *data, size_t si
         return;
     }
     struct evbuffer *bytes = evbuffer_new();
-    must(bytes && evbuffer_add(bytes, "data: ", 6) == 0 && evbuffer_add(bytes, data, size) == 0 &&
+    must(bytes && (!id || evbuffer_add_printf(bytes, "id: %s\n", id) > 0));
+    must(evbuffer_add(bytes, "data: ", 6) == 0 && evbuffer_add(bytes, data, size) == 0 &&
          evbuffer_add(bytes, "\n\n", 2) == 0);
     http->writing = true;
     evhttp_send_reply_chunk(request->ev, bytes);

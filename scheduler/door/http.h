@@ -111,10 +111,10 @@ void http_reply_error(struct http_request *request, const struct http_error *err
 struct buf;
 void http_write_error(struct buf *out, const struct http_error *error);
 
-/* Server-sent events. Once the unsent bytes pass the limit and the socket takes no more, or 16 times
+/* Server-sent events, each with its `id` if that is not NULL. Once the unsent bytes pass the limit and the socket takes no more, or 16 times
  * the limit, nothing more is queued, and the client is dropped. */
 void http_stream_begin(struct http_request *request);
-void http_stream_event(struct http_request *request, const void *data, size_t size);
+void http_stream_event(struct http_request *request, const char *id, const void *data, size_t size);
 void http_stream_end(struct http_request *request);
 
 #endif

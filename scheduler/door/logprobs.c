@@ -103,6 +103,14 @@ bool logprobs_waiting(const struct logprobs *logprobs)
     return logprobs->tokens.size > 0;
 }
 
+void logprobs_forget(struct logprobs *logprobs)
+{
+    buf_clear(&logprobs->tokens);
+    buf_clear(&logprobs->values);
+    buf_clear(&logprobs->tops);
+    buf_clear(&logprobs->offsets);
+}
+
 void logprobs_write(struct logprobs *logprobs, struct buf *out)
 {
     if (logprobs->kind == ASK_CHAT)
@@ -113,8 +121,5 @@ void logprobs_write(struct logprobs *logprobs, struct buf *out)
                  "\"text_offset\":[%s]}",
                  buf_text(&logprobs->tokens), buf_text(&logprobs->values),
                  buf_text(&logprobs->tops), buf_text(&logprobs->offsets));
-    buf_clear(&logprobs->tokens);
-    buf_clear(&logprobs->values);
-    buf_clear(&logprobs->tops);
-    buf_clear(&logprobs->offsets);
+    logprobs_forget(logprobs);
 }

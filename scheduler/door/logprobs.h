@@ -32,6 +32,8 @@ void logprobs_add(struct logprobs *logprobs, int32_t id, float logprob, const st
                   size_t top_count);
 /* Whether something was added since the last write. */
 bool logprobs_waiting(const struct logprobs *logprobs);
+/* Leave out what was added; offsets go on behind it. */
+void logprobs_forget(struct logprobs *logprobs);
 /* Append the object that holds what was added, and forget it. */
 void logprobs_write(struct logprobs *logprobs, struct buf *out);
 

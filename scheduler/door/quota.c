@@ -54,7 +54,7 @@ static const char *outcome_of(enum err err, const struct limit_answer *answer)
 /* What each choice may generate of the tokens that were granted. */
 static uint32_t share_of(const struct quota_ask *ask, uint64_t tokens)
 {
-    uint64_t share = (tokens - ask->prompt_tokens) / ask->choices;
+    uint64_t share = (tokens + ask->paid - ask->prompt_tokens) / ask->choices;
     return share < ask->max_tokens ? (uint32_t)share : ask->max_tokens;
 }
 
@@ -71,6 +71,13 @@ static void on_limit(void *argument, enum err err, const struct limit_answer *an
     quota->done(quota->owner, err, max_tokens, answer->retry_seconds);
 }
 
+/* What a request with so many for each choice still costs. */
+static uint64_t cost_of(const struct quota_ask *ask, uint32_t max_tokens)
+{
+    uint64_t tokens = ask->prompt_tokens + (uint64_t)ask->choices * max_tokens;
+    return tokens > ask->paid ? tokens - ask->paid : 0;
+}
+
 bool quota_reserve(struct quota *quota, const struct quota_ask *ask, quota_fn *done, void *owner)
 {
     const struct context *context = quota->context;
@@ -84,8 +91,8 @@ bool quota_reserve(struct quota *quota, const struct quota_ask *ask, quota_fn *d
         .user = context->user,
         .key_rule = key->rule,
         .user_rule = key->user_rule,
-        .tokens = ask->prompt_tokens + (uint64_t)ask->choices * ask->max_tokens,
-        .least = ask->prompt_tokens + (uint64_t)ask->choices * answer_least,
+        .tokens = cost_of(ask, ask->max_tokens),
+        .least = cost_of(ask, answer_least),
         .streams = ask->choices,
     };
     quota->ask = *ask;

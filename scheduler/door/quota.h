@@ -31,6 +31,7 @@ struct quota_ask {
     uint32_t prompt_tokens;
     uint32_t choices, max_tokens; // for each choice
     bool may_shorten;             // nobody asked for just so many
+    uint64_t paid;                // of all these, by earlier attempts (door/resume.h)
 };
 
 /* `max_tokens` for each choice is what was reserved. ERR_LIMITED, ERR_TOO_LARGE, ERR_STORE_AWAY as limit.h says. */

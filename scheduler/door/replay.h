@@ -7,11 +7,13 @@
 struct ask;
 struct fleet_model;
 struct http_request;
+struct resume;
 struct session_turn;
 
-/* The request is dead after. `told` is shape.h's `session`. */
+/* `resume` NULL: no Idempotency-Key; else a stream goes on where its reader is, by the bytes of its position: what it says of
+ * tokens is kept. The request is dead after. `told` is shape.h's `session`. */
 void replay_send(struct http_request *request, const struct ask *ask,
-                 const struct fleet_model *model, const struct session_turn *turn,
-                 const char *told);
+                 const struct fleet_model *model, const struct session_turn *turn, const char *told,
+                 const struct resume *resume);
 
 #endif

@@ -10,14 +10,18 @@
 #include <stdio.h>
 #include <string.h>
 
+void shape_new_id(enum ask_kind kind, char id[SHAPE_ID_SIZE])
+{
+    snprintf(id, SHAPE_ID_SIZE, "%s-%016" PRIx64 "%08x", kind == ASK_CHAT ? "chatcmpl" : "cmpl",
+             rand_entropy(), (unsigned)(rand_entropy() >> 32));
+}
+
 void shape_init(struct shape *shape, enum ask_kind kind, const char *model,
                 const struct digest *digest)
 {
     char hex[DIGEST_TEXT_SIZE];
     *shape = (struct shape){.kind = kind, .model = model, .created = clock_wall_ms() / 1000};
-    snprintf(shape->id, sizeof shape->id, "%s-%016" PRIx64 "%08x",
-             kind == ASK_CHAT ? "chatcmpl" : "cmpl", rand_entropy(),
-             (unsigned)(rand_entropy() >> 32));
+    shape_new_id(kind, shape->id);
     snprintf(shape->fingerprint, sizeof shape->fingerprint, "fp_%.10s", digest_text(digest, hex));
 }
 

@@ -16,9 +16,13 @@
 
 struct buf;
 
+enum {
+    SHAPE_ID_SIZE = 48 // of an answer's id, the NUL included
+};
+
 struct shape {
     enum ask_kind kind;
-    char id[48];
+    char id[SHAPE_ID_SIZE];
     const char *model; // borrowed
     int64_t created;   // seconds since 1970
     char fingerprint[16];
@@ -31,6 +35,8 @@ struct shape_usage {
     uint32_t prompt_tokens, cached_tokens, completion_tokens;
 };
 
+/* An id that no other answer has. */
+void shape_new_id(enum ask_kind kind, char id[SHAPE_ID_SIZE]);
 void shape_init(struct shape *shape, enum ask_kind kind, const char *model,
                 const struct digest *digest);
 

@@ -61,10 +61,11 @@ static void say_hello(struct fake_node *node, uint64_t link)
 {
     const char *name = node->options.name ? node->options.name : "fake";
     const char *model_name = node->text->name;
+    const char *weights = node->options.model ? node->options.model : "fake";
     struct wire_model model = {.name = {model_name, strlen(model_name)},
                                .kinds = 1u << WIRE_GENERATE,
                                .pack = node->text->digest,
-                               .model = digest_of("fake", 4),
+                               .model = digest_of(weights, strlen(weights)),
                                .numerics = digest_of("1", 1),
                                .context_length = node->text->context_length,
                                .vocab_size = (uint32_t)tokenizer_size(node->text->tokenizer)};

@@ -15,6 +15,7 @@ struct fake_node;
 struct fake_node_options {
     const char *url;    // of the scheduler
     const char *name;   // its own; NULL: "fake"
+    const char *model;  // what its model's digest is of; NULL: "fake"
     const char *answer; // what it always says
     uint32_t credits;   // 0: 16
     uint32_t pause_ms;  // between two ids

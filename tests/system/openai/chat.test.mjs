@@ -124,6 +124,25 @@ test('completions take a prompt', async () => {
   assert.equal(text, answer.choices[0].text);
 });
 
+test('an answer under an Idempotency-Key streams as any other, and is the same when it is asked for again', async () => {
+  const headers = { 'Idempotency-Key': crypto.randomUUID() };
+  const sampled = { model, messages: question, temperature: 1.5, max_tokens: 40, stream: true };
+  const read = async () => {
+    let text = '', ids = new Set();
+    for await (const chunk of await client.chat.completions.create(sampled, { headers })) {
+      text += chunk.choices[0]?.delta.content ?? '';
+      ids.add(chunk.id);
+    }
+    return { text, ids };
+  };
+  const first = await read();
+  assert.ok(first.text.length > 0);
+  assert.equal(first.ids.size, 1);
+  assert.deepEqual(await read(), first);
+  await assert.rejects(client.chat.completions.create({ ...sampled, stream: false }, { headers }),
+    (error) => error.status === 422 && error.code === 'idempotency_mismatch');
+});
+
 test('a cancelled stream frees its place', async () => {
   const controller = new AbortController();
   const stream = await client.chat.completions.create(

@@ -54,7 +54,7 @@ static void on_flood(evutil_socket_t fd, short what, void *argument)
     (void)what;
     (void)argument;
     memset(chunk, 'x', sizeof chunk);
-    if (scene.held) http_stream_event(scene.held, chunk, sizeof chunk);
+    if (scene.held) http_stream_event(scene.held, NULL, chunk, sizeof chunk);
 }
 
 static void handle(void *owner, struct http_request *request)
@@ -74,8 +74,8 @@ static void handle(void *owner, struct http_request *request)
         http_reply_json(request, 200, "{}", 2);
     } else if (strcmp(path, "/stream") == 0) {
         http_stream_begin(request);
-        http_stream_event(request, "one", 3);
-        http_stream_event(request, "two", 3);
+        http_stream_event(request, NULL, "one", 3);
+        http_stream_event(request, "1-3", "two", 3);
         http_stream_end(request);
     } else if (strcmp(path, "/hang") == 0) {
         scene.held = request;
@@ -210,7 +210,8 @@ static void *plain_client(void *argument)
     EXPECT(
         ask(fd, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\n\r\n", "}}"),
         "\"code\":\"not_found\"");
-    EXPECT(ask(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", "0\r\n\r\n"), "data: two\n\n");
+    EXPECT(ask(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", "0\r\n\r\n"),
+           "id: 1-3\ndata: two\n\n");
     close(fd);
     atomic_store(&scene.done, true);
     return NULL;

@@ -1,0 +1,138 @@
+#include "tests/unit/scheduler/desk.h"
+
+#include "scheduler/core/flight.h"
+#include "scheduler/door/http.h"
+#include "tests/test.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <event2/event.h>
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    FLAGS_MAX = 32
+};
+
+/* Every 2 ms: stop, or stand still while the test looks into the parts. */
+static void on_tick(evutil_socket_t fd, short what, void *argument)
+{
+    struct desk *desk = argument;
+    (void)fd, (void)what;
+    while (atomic_load(&desk->paused)) {
+        atomic_store(&desk->is_paused, true);
+        usleep(100);
+    }
+    atomic_store(&desk->is_paused, false);
+    if (atomic_load(&desk->stop)) event_base_loopbreak(desk->program.door.base);
+}
+
+static void *run_loop(void *argument)
+{
+    struct desk *desk = argument;
+    struct timeval tick = {.tv_usec = 2000};
+    struct event *ticker = event_new(desk->program.door.base, -1, EV_PERSIST, on_tick, desk);
+    event_add(ticker, &tick);
+    event_base_dispatch(desk->program.door.base);
+    event_free(ticker);
+    program_tear_down(&desk->program);
+    return NULL;
+}
+
+void desk_start(struct desk *desk, const char *redis_socket, const char *const *flags)
+{
+    char link_path[] = "/tmp/qiao-desk-XXXXXX";
+    const char *words[FLAGS_MAX] = {"test",           "--listen",     "127.0.0.1:0",
+                                    "--listen-nodes", desk->link_url, "--redis-host",
+                                    redis_socket,     "--log-level",  "error"};
+    char *argv[FLAGS_MAX];
+    int count = 9, rest;
+    enum conf_next next;
+    close(mkstemp(link_path));
+    unlink(link_path);
+    snprintf(desk->link_url, sizeof desk->link_url, "ipc://%s", link_path);
+    for (; *flags && count < FLAGS_MAX; flags++)
+        words[count++] = *flags;
+    for (int i = 0; i < count; i++)
+        argv[i] = mem_copy_text(words[i]);
+    if (conf_load(&settings_table, &desk->program.settings, count, argv, &rest, &next))
+        fail_msg("%s", err_text());
+    for (int i = 0; i < count; i++)
+        mem_free(argv[i]);
+    if (program_build(&desk->program)) fail_msg("%s", err_text());
+    desk->port = http_port(desk->program.door.http);
+    assert_int_equal(pthread_create(&desk->thread, NULL, run_loop, desk), 0);
+}
+
+void desk_stop(struct desk *desk)
+{
+    atomic_store(&desk->stop, true);
+    pthread_join(desk->thread, NULL);
+}
+
+void desk_freeze(struct desk *desk, bool frozen)
+{
+    atomic_store(&desk->paused, frozen);
+    while (atomic_load(&desk->is_paused) != frozen)
+        usleep(100);
+}
+
+size_t desk_busy(struct desk *desk)
+{
+    desk_freeze(desk, true);
+    size_t count = flights_count(desk->program.door.flights) + desk->program.door.answers;
+    desk_freeze(desk, false);
+    return count;
+}
+
+int desk_begin(const struct desk *desk, const char *path, const char *headers, const char *body)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(desk->port)};
+    struct timeval limit = {.tv_sec = 20};
+    struct buf text = {0};
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    buf_addf(&text, "%s %s HTTP/1.0\r\nContent-Length: %zu\r\n%s\r\n%s", *body ? "POST" : "GET",
+             path, strlen(body), headers, body);
+    for (size_t sent = 0; sent < text.size;) {
+        ssize_t got = send(fd, text.data + sent, text.size - sent, MSG_NOSIGNAL);
+        assert_true(got > 0);
+        sent += (size_t)got;
+    }
+    buf_fini(&text);
+    return fd;
+}
+
+char *desk_finish(int connection, const char *until)
+{
+    struct buf answer = {0};
+    char bytes[4096];
+    ssize_t got;
+    while (!(until && strstr(buf_text(&answer), until)) &&
+           (got = recv(connection, bytes, sizeof bytes, 0)) > 0)
+        buf_add(&answer, bytes, (size_t)got);
+    close(connection);
+    return answer.data ? buf_take(&answer) : mem_copy_text("");
+}
+
+char *desk_ask(const struct desk *desk, const char *path, const char *headers, const char *body)
+{
+    return desk_finish(desk_begin(desk, path, headers, body), NULL);
+}
+
+void desk_wait_ready(struct desk *desk)
+{
+    for (int wait = 0; wait < 1000; wait++) {
+        char *ready = desk_ask(desk, "/ready", "", "");
+        bool good = strstr(ready, " 200 ") && strstr(ready, "\"redis\":\"up\"");
+        mem_free(ready);
+        if (good) return;
+        usleep(10000);
+    }
+    fail_msg("the scheduler never became ready");
+}
