@@ -272,7 +272,7 @@ static void compute(void *argument, uint64_t key)
 static void restart(void *argument, uint64_t number)
 {
     (void)argument;
-    if (!nodes[number].up) start(&nodes[number]);
+    if (number < plan.nodes && !nodes[number].up) start(&nodes[number]);
 }
 
 void sim_node_crash(uint32_t number, bool silently)
@@ -338,4 +338,5 @@ void sim_nodes_end(void)
         }
         mem_free(node->logits);
     }
+    plan.nodes = 0; // who was to come back does not
 }

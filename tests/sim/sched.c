@@ -194,7 +194,7 @@ static void stop(struct sim_sched *sched)
 static void restart(void *argument, uint64_t number)
 {
     (void)argument;
-    if (!scheds[number].up) start(&scheds[number]);
+    if (number < plan.schedulers && !scheds[number].up) start(&scheds[number]);
 }
 
 void sim_sched_crash(uint32_t number)
@@ -272,4 +272,5 @@ void sim_scheds_end(void)
         if (sched->up) stop(sched);
     }
     mem_free(arena.bytes);
+    plan.schedulers = 0; // who was to come back does not
 }
