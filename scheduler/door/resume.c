@@ -304,6 +304,7 @@ uint64_t resume_release(struct resume *resume, uint64_t used)
 {
     uint64_t paid = resume->record.mark.paid;
     uint64_t due = used > paid ? used - paid : 0;
+    if (resume->claiming) return due; // nothing is held yet: resume_free() drops the claim
     if (resume->ticket) idem_release(resume->ticket, paid + due);
     resume->ticket = NULL;
     return due;

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
+#include <signal.h>
 #include <string.h>
 
 static const char url[] = "/v1/chat/completions";
@@ -182,6 +183,25 @@ static void while_it_is_being_sent_nobody_else_gets_it(void **state)
     pair_stop();
 }
 
+static void who_leaves_before_the_key_is_claimed_leaves_nothing(void **state)
+{
+    (void)state;
+    if (!pair.redis.process) skip();
+    pair_start(NULL, &(struct fake_node_options){0});
+    assert_int_equal(kill(pair.redis.process, SIGSTOP), 0);
+    int fd = pair_begin(&pair.first, "left", NULL, ",\"stream\":true");
+    for (int wait = 0; desk_busy(&pair.first) == 0 && wait < 200; wait++)
+        usleep(1000);
+    close(fd);
+    for (int wait = 0; desk_busy(&pair.first) > 0 && wait < 200; wait++)
+        usleep(1000);
+    assert_int_equal(desk_busy(&pair.first), 0);
+    assert_int_equal(kill(pair.redis.process, SIGCONT), 0);
+    usleep(100000);
+    assert_parts(pair_ask(&pair.second, "left", NULL, ",\"stream\":true"), " 200 ", "[DONE]", NULL);
+    pair_stop();
+}
+
 static void an_answer_is_as_long_as_it_was_to_be_at_first(void **state)
 {
     (void)state;
@@ -231,6 +251,7 @@ int main(void)
         cmocka_unit_test(without_a_key_events_have_no_ids),
         cmocka_unit_test(what_is_wrong_with_a_key_or_a_place_is_said),
         cmocka_unit_test(while_it_is_being_sent_nobody_else_gets_it),
+        cmocka_unit_test(who_leaves_before_the_key_is_claimed_leaves_nothing),
         cmocka_unit_test(an_answer_is_as_long_as_it_was_to_be_at_first),
         cmocka_unit_test(another_model_does_not_finish_the_answer),
     };
