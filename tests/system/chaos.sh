@@ -112,7 +112,9 @@ check "three nodes are there" eventually 20 nodes_up 3
 
 pass golden
 wait "${loads[@]}"
-echo "undisturbed: gaps p99 $(part golden-sampled between_tokens_ms p99) ms, longest $(part golden-sampled between_tokens_ms max) ms"
+own_ms=$(part golden-sampled between_tokens_ms max) # what a machine with other work stalls by itself, that much is let pass
+echo "undisturbed: gaps p99 $(part golden-sampled between_tokens_ms p99) ms, longest $own_ms ms"
+if [ "$own_ms" -gt 100 ]; then stall_ms=$((stall_ms + own_ms)); fi
 pass chaos
 declare -A done_to=()
 while under_way; do
