@@ -608,11 +608,12 @@ static void send_beside(struct flights *flights, struct flight *flight, bool mov
     flight->hedged_at = flight->id_count;
     flight->moves = moves;
     if (follow(flights, flight, &flight->hedge, &choice, now_ns)) return;
-    if (moves)
+    if (moves) {
         flights->stats.moved++;
-    else
-        flights->stats.hedged++;
-    if (!moves) flights->budget.spent += choice.uncached;
+        return;
+    }
+    flights->stats.hedged++;
+    flights->budget.spent += choice.uncached;
 }
 
 /* A node that drains is given FLIGHT_STAY_NS to end what runs there. */
