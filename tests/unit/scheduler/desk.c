@@ -3,15 +3,14 @@
 #include "scheduler/core/flight.h"
 #include "scheduler/door/http.h"
 #include "tests/test.h"
+#include "tests/unit/scheduler/exchange.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
 
 #include <event2/event.h>
 
-#include <arpa/inet.h>
 #include <string.h>
-#include <sys/socket.h>
 
 enum {
     FLAGS_MAX = 32
@@ -90,34 +89,15 @@ size_t desk_busy(struct desk *desk)
 
 int desk_begin(const struct desk *desk, const char *path, const char *headers, const char *body)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(desk->port)};
-    struct timeval limit = {.tv_sec = 20};
     struct buf text = {0};
-    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     buf_addf(&text, "%s %s HTTP/1.0\r\nContent-Length: %zu\r\n%s\r\n%s", *body ? "POST" : "GET",
              path, strlen(body), headers, body);
-    for (size_t sent = 0; sent < text.size;) {
-        ssize_t got = send(fd, text.data + sent, text.size - sent, MSG_NOSIGNAL);
-        assert_true(got > 0);
-        sent += (size_t)got;
-    }
-    buf_fini(&text);
-    return fd;
+    return exchange_begin(desk->port, &text);
 }
 
 char *desk_finish(int connection, const char *until)
 {
-    struct buf answer = {0};
-    char bytes[4096];
-    ssize_t got;
-    while (!(until && strstr(buf_text(&answer), until)) &&
-           (got = recv(connection, bytes, sizeof bytes, 0)) > 0)
-        buf_add(&answer, bytes, (size_t)got);
-    close(connection);
-    return answer.data ? buf_take(&answer) : mem_copy_text("");
+    return exchange_finish(connection, until);
 }
 
 char *desk_ask(const struct desk *desk, const char *path, const char *headers, const char *body)

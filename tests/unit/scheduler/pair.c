@@ -77,20 +77,6 @@ char *pair_ask(const struct desk *desk, const char *key, const char *last, const
     return desk_finish(pair_begin(desk, key, last, rest), NULL);
 }
 
-void assert_parts(char *answer, ...)
-{
-    va_list parts;
-    const char *part, *at = answer;
-    va_start(parts, answer);
-    while ((part = va_arg(parts, const char *))) {
-        at = strstr(at, part);
-        if (!at) fail_msg("no %s in: %s", part, answer);
-        at += strlen(part);
-    }
-    va_end(parts);
-    mem_free(answer);
-}
-
 struct events events_of(char *answer)
 {
     struct events events = {.answer = answer};

@@ -6,6 +6,7 @@
 #include "tests/support/fake_node.h"
 #include "tests/support/redis.h"
 #include "tests/unit/scheduler/desk.h"
+#include "tests/unit/scheduler/exchange.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,9 +41,6 @@ void pair_stop(void);
 /* A chat under a key; `last`: NULL or the Last-Event-ID; `rest` of the body. */
 int pair_begin(const struct desk *desk, const char *key, const char *last, const char *rest);
 char *pair_ask(const struct desk *desk, const char *key, const char *last, const char *rest);
-
-/* Every part stands in the answer, in this order, NULL at the end; frees the answer. */
-void assert_parts(char *answer, ...);
 
 /* The events of a stream that have ids. */
 struct events {

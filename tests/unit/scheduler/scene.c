@@ -11,12 +11,9 @@
 
 #include <event2/event.h>
 
-#include <arpa/inet.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* The scheduler under test. */
 struct stage {
@@ -102,44 +99,18 @@ void stop_scheduler(void)
     pthread_join(stage.thread, NULL);
 }
 
-static int dial(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(stage.port)};
-    struct timeval limit = {.tv_sec = 20};
-    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
-
 int begin(const char *method, const char *path, const char *headers, const char *body)
 {
     struct buf text = {0};
-    int fd = dial();
     buf_addf(&text,
              "%s %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
              method, path, strlen(body), headers, body);
-    for (size_t sent = 0; sent < text.size;) {
-        ssize_t got = send(fd, text.data + sent, text.size - sent, MSG_NOSIGNAL);
-        assert_true(got > 0);
-        sent += (size_t)got;
-    }
-    buf_fini(&text);
-    return fd;
+    return exchange_begin(stage.port, &text);
 }
 
 char *finish(int fd, const char *until)
 {
-    struct buf answer = {0};
-    char bytes[4096];
-    ssize_t got;
-    while (!(until && strstr(buf_text(&answer), until)) &&
-           (got = recv(fd, bytes, sizeof bytes, 0)) > 0)
-        buf_add(&answer, bytes, (size_t)got);
-    close(fd);
-    buf_add_text(&answer, "");
-    return answer.data ? buf_take(&answer) : mem_copy_text("");
+    return exchange_finish(fd, until);
 }
 
 char *ask(const char *method, const char *path, const char *headers, const char *body)
@@ -154,20 +125,6 @@ char *chat(const char *rest)
     char *answer = ask("POST", "/v1/chat/completions", "", body.data);
     buf_fini(&body);
     return answer;
-}
-
-void assert_parts(char *answer, ...)
-{
-    va_list parts;
-    const char *part, *at = answer;
-    va_start(parts, answer);
-    while ((part = va_arg(parts, const char *))) {
-        at = strstr(at, part);
-        if (!at) fail_msg("no %s in: %s", part, answer);
-        at += strlen(part);
-    }
-    va_end(parts);
-    mem_free(answer);
 }
 
 struct fake_node *start_node(const struct fake_node_options *like)

@@ -8,6 +8,7 @@
 
 #include "tests/support/fake_node.h"
 #include "tests/support/redis.h"
+#include "tests/unit/scheduler/exchange.h"
 
 #include <stddef.h>
 
@@ -39,7 +40,5 @@ char *finish(int fd, const char *until);
 char *ask(const char *method, const char *path, const char *headers, const char *body);
 /* A chat with one message, "say it"; `rest` are further members of the body: ",\"n\":2". */
 char *chat(const char *rest);
-/* Every part, up to a NULL, stands in the answer, in this order; frees it. */
-void assert_parts(char *answer, ...);
 
 #endif
