@@ -1,0 +1,111 @@
+#include "scheduler/door/answer.h"
+#include "scheduler/door/completion_internal.h"
+#include "scheduler/door/door.h"
+#include "scheduler/door/http.h"
+#include "scheduler/door/json.h"
+#include "scheduler/door/replay.h"
+#include "scheduler/door/resume.h"
+#include "scheduler/lexicon.h"
+
+#include "base/mem.h"
+#include "base/must.h"
+
+void completion_finish(struct completion *c)
+{
+    if (c->answer) answer_free(c->answer);
+    if (c->pack) lexicon_release(c->pack);
+    c->door->answers--;
+    resume_free(c->resume);
+    append_fini(&c->append);
+    token_ids_fini(&c->prompt.ids);
+    ask_fini(&c->ask);
+    mem_free(c);
+}
+
+/* Give back what was reserved and not used. */
+void completion_settle(struct completion *c)
+{
+    uint64_t used = c->answer ? c->prompt.ids.count + answer_usage(c->answer).completion_tokens : 0;
+    used += append_summary_tokens(&c->append);
+    if (c->resume) used = resume_release(c->resume, used);
+    quota_settle(&c->quota, used);
+}
+
+/* End with a failure; its note and field are those of this thread's latest failure. */
+void completion_fail_with(struct completion *c, const struct http_error *error)
+{
+    struct http_error full = *error;
+    full.more = c->append.told;
+    if (c->request) append_set_header(&c->append, c->request);
+    if (c->request && c->answer)
+        answer_fail(c->answer, &full);
+    else if (c->request)
+        http_reply_error(c->request, &full);
+    completion_settle(c);
+    completion_finish(c);
+}
+
+void completion_fail(struct completion *c, enum err err)
+{
+    completion_fail_with(
+        c, &(struct http_error){.err = err, .message = err_text(), .param = json_param()});
+}
+
+void completion_fail_retry(struct completion *c, enum err err, uint32_t ms)
+{
+    completion_fail_with(c, &(struct http_error){.err = err,
+                                                 .message = err_text(),
+                                                 .param = json_param(),
+                                                 .retry_seconds = ms / 1000 + (ms % 1000 != 0)});
+}
+
+/* The client went away: whatever runs for it stops. */
+void completion_gone(void *argument)
+{
+    struct completion *c = argument;
+    c->request = NULL;
+    if (c->answer) answer_abandon(c->answer);
+    switch (c->state) {
+    case CLAIMING: break; // completion_finish() drops it
+    case LOADING:
+    case SAVING: append_drop(&c->append); break;
+    case RESERVING: break; // completion_settle() gives back what was asked for
+    case ENCODING: return; // the worker still reads the texts: on_encoded() finishes
+    case SUMMING_UP: break;
+    case FLYING: break; // answer_abandon() has cancelled it
+    case STARTING: must(!"gone in the middle of the handler"); break;
+    }
+    completion_settle(c);
+    completion_finish(c);
+}
+
+/* The end of a good answer. */
+void completion_complete(struct completion *c)
+{
+    completion_settle(c);
+    append_set_header(&c->append, c->request);
+    answer_tell_session(c->answer, c->append.told);
+    answer_complete(c->answer);
+    completion_finish(c);
+}
+
+/* A turn that was stored before is answered by what was stored. */
+void completion_replay(struct completion *c)
+{
+    append_set_header(&c->append, c->request);
+    replay_send(c->request, &c->ask, &c->model, &c->append.talk.turns[c->append.stored],
+                c->append.told, c->resume);
+    completion_settle(c);
+    completion_finish(c);
+}
+
+void completion_saved(void *argument, enum err err)
+{
+    struct completion *c = argument;
+    if (err)
+        completion_fail(c, err);
+    else if (c->append.repeated && !(c->answer && c->ask.stream))
+        completion_replay(c);
+    else
+        completion_complete(c);
+}
