@@ -41,7 +41,8 @@ struct fleet;
 
 enum {
     FLIGHT_ATTEMPTS_MAX = 4, // dispatches in a row that give no id
-    FLIGHT_HEDGES_MAX = 3    // attempts beside another, hedges and moves, since an attempt gave its first id
+    FLIGHT_HEDGES_MAX =
+        3 // attempts beside another, hedges and moves, since an attempt gave its first id
 };
 
 /* How long a draining node may go on with a flight before it is moved. */
