@@ -1,6 +1,7 @@
 #include "scheduler/door/http.h"
 
 #include "scheduler/door/framing.h"
+#include "scheduler/door/http_internal.h"
 #include "scheduler/door/linger.h"
 #include "scheduler/door/listen.h"
 #include "scheduler/door/page.h"
@@ -15,8 +16,6 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/http_struct.h>
-#include <event2/keyvalq_struct.h>
 
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -24,77 +23,17 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 enum {
     INPUT_SLACK = 64 << 10, // of a connection's input beyond the body's limit
-    UNSENT_BURSTS = 16,     // so many times the bound may wait while the client still reads
     DRAIN_MS = 10,          // between two looks of a drain
     DRAIN_LOOKS_MAX = 50    // at a queue of the kernel's that never gets empty
-};
-
-/* A client's connection. Born in make_bufferevent() when evhttp accepts, tied to evhttp's own
- * object in attach(), which runs before the first byte is read; ends in on_close(). */
-struct connection {
-    struct http *http;
-    struct bufferevent *bev; // we hold a reference
-    struct evhttp_connection *evcon;
-    struct event *later; // what cannot be done in the middle of evhttp's work
-    struct http_request *request;
-    struct connection *next, *previous;
-    uint64_t idle_since_ns;
-    int fd;
-    bool begun;   // bytes of a request have come that is not whole yet
-    bool busy;    // from a request's arrival until its answer has left
-    bool foreign; // evhttp has queued bytes of its own
-    bool refused; // it was told so by a page: it may still be sending
-};
-
-struct http {
-    struct http_options options;
-    struct evhttp *evhttp;
-    struct evhttp_bound_socket *listener;
-    struct event *sweep, *drain;
-    struct connection *connections;
-    struct connection **by_fd; // [fd_count]
-    size_t fd_count;
-    struct lingers *lingers;
-    struct http_stats stats;
-    uint16_t port;
-    bool writing; // the bytes that are being queued are ours, not evhttp's
-    bool draining;
-    unsigned drain_looks;
-    uint64_t drain_ns; // since when
-};
-
-struct http_request {
-    struct connection *connection;
-    struct evhttp_request *ev;
-    const char *route;
-    http_gone_fn *gone;
-    void *gone_argument;
-    uint64_t arrival_ns;
-    bool streaming, slow;
-    char id[HTTP_ID_MAX + 1];
 };
 
 static struct timeval client_timeout(const struct http *http)
 {
     return (struct timeval){.tv_sec = http->options.timeout_seconds};
-}
-
-/* The request leaves our hands. */
-static void end_request(struct http_request *request, int status)
-{
-    struct connection *connection = request->connection;
-    struct http *http = connection->http;
-    connection->request = NULL;
-    http->stats.requests--;
-    if (http->options.ended)
-        http->options.ended(http->options.owner, request, status,
-                            clock_now_ns() - request->arrival_ns);
-    mem_free(request);
 }
 
 static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *argument)
@@ -141,7 +80,7 @@ static void on_close(struct evhttp_connection *evcon, void *argument)
         if (!evhttp_request_get_connection(request->ev)) evhttp_request_free(request->ev);
         request->ev = NULL;
         if (request->gone) request->gone(request->gone_argument);
-        end_request(request, 499);
+        http_end_request(request, 499);
     }
     if (connection->refused) lingers_take(connection->http->lingers, connection->bev);
     free_connection(connection);
@@ -356,179 +295,6 @@ static void on_request(struct evhttp_request *ev, void *argument)
     watch_close(connection);
     if (refuse_framing(request)) return;
     http->options.handler(http->options.owner, request);
-}
-
-const char *http_method(const struct http_request *request)
-{
-    switch (evhttp_request_get_command(request->ev)) {
-    case EVHTTP_REQ_GET: return "GET";
-    case EVHTTP_REQ_POST: return "POST";
-    case EVHTTP_REQ_HEAD: return "HEAD";
-    case EVHTTP_REQ_PUT: return "PUT";
-    case EVHTTP_REQ_DELETE: return "DELETE";
-    case EVHTTP_REQ_OPTIONS: return "OPTIONS";
-    case EVHTTP_REQ_PATCH: return "PATCH";
-    default: return "";
-    }
-}
-
-const char *http_path(const struct http_request *request)
-{
-    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request->ev);
-    const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
-    return path ? path : "";
-}
-
-const char *http_header(const struct http_request *request, const char *name)
-{
-    return evhttp_find_header(evhttp_request_get_input_headers(request->ev), name);
-}
-
-size_t http_header_count(const struct http_request *request, const char *name)
-{
-    size_t count = 0;
-    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request->ev);
-    for (const struct evkeyval *header = headers->tqh_first; header; header = header->next.tqe_next)
-        count += strcasecmp(header->key, name) == 0;
-    return count;
-}
-
-const char *http_body(const struct http_request *request, size_t *size)
-{
-    struct evbuffer *body = evhttp_request_get_input_buffer(request->ev);
-    *size = evbuffer_get_length(body);
-    return *size ? (const char *)evbuffer_pullup(body, -1) : "";
-}
-
-const char *http_id(const struct http_request *request)
-{
-    return request->id;
-}
-
-uint64_t http_arrival_ns(const struct http_request *request)
-{
-    return request->arrival_ns;
-}
-
-void http_set_route(struct http_request *request, const char *route)
-{
-    request->route = route;
-}
-
-const char *http_route(const struct http_request *request)
-{
-    return request->route;
-}
-
-void http_set_gone(struct http_request *request, http_gone_fn *gone, void *argument)
-{
-    request->gone = gone;
-    request->gone_argument = argument;
-}
-
-void http_set_header(struct http_request *request, const char *name, const char *value)
-{
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(request->ev);
-    evhttp_remove_header(headers, name);
-    evhttp_add_header(headers, name, value);
-}
-
-static void set_common_headers(struct http_request *request, const char *type)
-{
-    http_set_header(request, "x-request-id", request->id);
-    if (type) http_set_header(request, "Content-Type", type);
-    if (request->connection->http->draining) http_set_header(request, "Connection", "close");
-}
-
-void http_reply(struct http_request *request, int status, const char *type, const void *body,
-                size_t size)
-{
-    struct http *http = request->connection->http;
-    must(!request->streaming);
-    set_common_headers(request, type);
-    struct evhttp_request *ev = request->ev;
-    /* evhttp would send these two a body, without its length: it would be read as the next answer. */
-    bool bare = ev->type == EVHTTP_REQ_HEAD || ev->type == EVHTTP_REQ_CONNECT;
-    if (bare) {
-        char length[24];
-        snprintf(length, sizeof length, "%zu", size);
-        http_set_header(request, "Content-Length", length);
-    }
-    struct evbuffer *bytes = evbuffer_new();
-    must(bytes && evbuffer_add(bytes, body, bare ? 0 : size) == 0);
-    end_request(request, status);
-    http->writing = true;
-    evhttp_send_reply(ev, status, status == 429 ? "Too Many Requests" : NULL, bytes);
-    http->writing = false;
-    evbuffer_free(bytes);
-}
-
-void http_reply_json(struct http_request *request, int status, const void *body, size_t size)
-{
-    http_reply(request, status, "application/json", body, size);
-}
-
-void http_stream_begin(struct http_request *request)
-{
-    struct http *http = request->connection->http;
-    must(!request->streaming);
-    request->streaming = true;
-    set_common_headers(request, "text/event-stream; charset=utf-8");
-    http_set_header(request, "Cache-Control", "no-cache");
-    http_set_header(request, "X-Accel-Buffering", "no");
-    /* HTTP/1.0 has no chunks: only the closing connection says that the stream has ended. */
-    if (request->ev->major == 1 && request->ev->minor == 0)
-        evhttp_remove_header(evhttp_request_get_input_headers(request->ev), "Connection");
-    http->writing = true;
-    evhttp_send_reply_start(request->ev, 200, NULL);
-    http->writing = false;
-}
-
-/* Unsent bytes alone do not make a reader slow: after a turn of the loop that came late many events are
- * queued at once, and none had its chance to leave. Its socket says whether the client reads. */
-static bool is_slow(const struct connection *connection, size_t unsent)
-{
-    size_t bound = connection->http->options.unsent_bytes;
-    struct pollfd room = {.fd = connection->fd, .events = POLLOUT};
-    if (unsent <= bound) return false;
-    return unsent / UNSENT_BURSTS > bound || poll(&room, 1, 0) != 1;
-}
-
-void http_stream_event(struct http_request *request, const char *id, const void *data, size_t size)
-{
-    struct connection *connection = request->connection;
-    struct http *http = connection->http;
-    must(request->streaming);
-    if (request->slow) return;
-    struct evbuffer *output = bufferevent_get_output(connection->bev);
-    if (is_slow(connection, evbuffer_get_length(output) + size)) {
-        request->slow = true;
-        event_active(connection->later, EV_TIMEOUT, 0);
-        return;
-    }
-    struct evbuffer *bytes = evbuffer_new();
-    must(bytes && (!id || evbuffer_add_printf(bytes, "id: %s\n", id) > 0));
-    must(evbuffer_add(bytes, "data: ", 6) == 0 && evbuffer_add(bytes, data, size) == 0 &&
-         evbuffer_add(bytes, "\n\n", 2) == 0);
-    http->writing = true;
-    evhttp_send_reply_chunk(request->ev, bytes);
-    http->writing = false;
-    evbuffer_free(bytes);
-}
-
-void http_stream_end(struct http_request *request)
-{
-    struct http *http = request->connection->http;
-    must(request->streaming);
-    if (request->slow) { // it is dropped by then, and nobody waits for `gone`
-        request->gone = NULL;
-        return;
-    }
-    struct evhttp_request *ev = request->ev;
-    end_request(request, 200);
-    http->writing = true;
-    evhttp_send_reply_end(ev);
-    http->writing = false;
 }
 
 enum err http_new(struct http **out, const struct http_options *options)
