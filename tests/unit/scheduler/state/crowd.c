@@ -2,6 +2,7 @@
 
 #include "scheduler/state/store.h"
 #include "tests/test.h"
+#include "tests/unit/scheduler/state/store_loop.h"
 
 #include <event2/event.h>
 #include <sodium.h>
@@ -34,23 +35,17 @@ int crowd_tear_down(void **state)
 
 void crowd_run(unsigned ms)
 {
-    struct timeval pause = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    event_base_loopexit(crowd_base, &pause);
-    event_base_dispatch(crowd_base);
+    store_loop_run(crowd_base, ms);
 }
 
 void crowd_run_until(const bool *done)
 {
-    for (int i = 0; i < 10000 && !*done; i++)
-        crowd_run(1);
-    assert_true(*done);
+    store_loop_until(crowd_base, done);
 }
 
 void crowd_wait_up(const struct store *store, bool up)
 {
-    for (int i = 0; i < 2000 && store_is_up(store) != up; i++)
-        crowd_run(5);
-    assert_int_equal(store_is_up(store), up);
+    store_loop_until_up(crowd_base, store, up);
 }
 
 struct crowd_member crowd_join(const struct limit_options *options)

@@ -151,7 +151,7 @@ static void count_lost(struct stream *stream, size_t *lost, size_t *total)
         if (count == 0 || (count < EXISTS_KEYS && i < stream->sent)) continue;
         struct store_answer answer = {0};
         store_command(streams[PLAIN].store, store_loop_keep, &answer, 1 + count, words, NULL);
-        store_loop_until(base, &answer.times);
+        store_loop_until(base, &answer.done);
         assert_int_equal(answer.err, ERR_OK);
         there += (size_t)answer.integer;
         count = 0;

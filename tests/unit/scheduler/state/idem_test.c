@@ -3,6 +3,7 @@
 #include "scheduler/state/store.h"
 #include "tests/support/redis.h"
 #include "tests/test.h"
+#include "tests/unit/scheduler/state/store_loop.h"
 
 #include "base/clock.h"
 
@@ -19,29 +20,6 @@ static struct idems *here, *there; // two schedulers
 
 static const unsigned char secret[IDEM_SECRET_SIZE] = "0123456789abcdef0123456789abcde";
 
-static void on_alarm(evutil_socket_t unused, short events, void *argument)
-{
-    (void)unused, (void)events, (void)argument;
-    fail_msg("nothing happened for 10 seconds");
-}
-
-static void run_until(const bool *done)
-{
-    struct event *alarm = evtimer_new(base, on_alarm, NULL);
-    struct timeval limit = {.tv_sec = 10};
-    evtimer_add(alarm, &limit);
-    while (!*done)
-        event_base_loop(base, EVLOOP_ONCE);
-    event_free(alarm);
-}
-
-static void run_for(uint32_t ms)
-{
-    struct timeval pause = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    event_base_loopexit(base, &pause);
-    event_base_dispatch(base);
-}
-
 static struct idems *new_scheduler(void)
 {
     return idems_new(&(struct idem_options){
@@ -57,9 +35,7 @@ static int set_up(void **state)
     store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 500});
     here = new_scheduler();
     there = new_scheduler();
-    for (int i = 0; i < 1000 && !store_is_up(store); i++)
-        run_for(5);
-    assert_true(store_is_up(store));
+    store_loop_until_up(base, store, true);
     return 0;
 }
 
@@ -121,7 +97,7 @@ static struct claim ask(struct idems *idems, const char *key, const char *body, 
 {
     static struct claim claim;
     begin(idems, &claim, key, body, seed, false);
-    run_until(&claim.done);
+    store_loop_until(base, &claim.done);
     return claim;
 }
 
@@ -186,7 +162,7 @@ static void a_key_stands_for_one_request_of_one_user(void **state)
         .tenant = "shop", .user = "bob", .key = "k2", .path = "/", .body = "b", .body_size = 1};
     bob = (struct claim){0};
     bob.ticket = idem_claim(here, &asked, &facts, on_claimed, &bob);
-    run_until(&bob.done);
+    store_loop_until(base, &bob.done);
     assert_int_equal(bob.err, ERR_OK);
     assert_false(bob.record.again);
     release(&bob, 0);
@@ -237,10 +213,10 @@ static void a_claim_waits_for_a_connection_that_is_closing(void **state)
         static struct claim second;
         struct claim first = ask(here, i ? "k4" : "k5", "body", 7);
         begin(i ? there : here, &second, i ? "k4" : "k5", "body", 8, false);
-        run_for(50);
+        store_loop_run(base, 50);
         assert_false(second.done);
         release(&first, 3);
-        run_until(&second.done);
+        store_loop_until(base, &second.done);
         assert_int_equal(second.err, ERR_OK);
         assert_int_equal(second.record.facts.seed, 7);
         release(&second, 3);
@@ -254,7 +230,7 @@ static void an_attempt_that_died_is_taken_over_and_its_mark_with_it(void **state
     if (!base) skip();
     struct claim dead = ask(here, "k6", "body", 7);
     idem_set(dead.ticket, &(struct idem_mark){.paid = 60, .max_tokens = 9});
-    run_for(20);
+    store_loop_run(base, 20);
     forget("qiao:{scheduler:*}");
     struct claim next = ask(there, "k6", "body", 8);
     assert_int_equal(next.err, ERR_OK);
@@ -277,7 +253,7 @@ static void a_scheduler_without_attempts_shows_no_sign_and_is_dead_soon(void **s
     if (!base) skip();
     struct claim claim = ask(here, "k7", "body", 7);
     release(&claim, 0);
-    run_for(IDEM_ALIVE_MS + 100);
+    store_loop_run(base, IDEM_ALIVE_MS + 100);
     redisReply *keys = ask_redis("KEYS", "qiao:{scheduler:*}", NULL, NULL);
     assert_int_equal(keys->elements, 0);
     freeReplyObject(keys);
@@ -290,7 +266,7 @@ static void a_claim_that_nobody_waits_for_leaves_the_record_free(void **state)
     struct claim unasked;
     begin(here, &unasked, "k8", "body", 7, false);
     idem_drop(unasked.ticket);
-    run_for(50);
+    store_loop_run(base, 50);
     assert_false(unasked.done);
     uint64_t begin_ns = clock_now_ns();
     struct claim claim = ask(there, "k8", "body", 8);
@@ -298,10 +274,10 @@ static void a_claim_that_nobody_waits_for_leaves_the_record_free(void **state)
     assert_true(clock_now_ns() - begin_ns < 100 * CLOCK_MS);
     assert_int_equal(claim.record.facts.seed, 7);
     begin(here, &unasked, "k8", "body", 7, false); // dropped while it waits
-    run_for(50);
+    store_loop_run(base, 50);
     idem_drop(unasked.ticket);
     begin(there, &unasked, "k8", "body", 7, false);
-    run_for(50);
+    store_loop_run(base, 50);
     idem_drop(unasked.ticket);
     release(&claim, 0);
 }
@@ -313,7 +289,7 @@ static void what_must_be_known_is_not_made(void **state)
     static struct claim claim;
     for (int i = 0; i < 2; i++) {
         begin(here, &claim, "k9", "body", 7, true);
-        run_until(&claim.done);
+        store_loop_until(base, &claim.done);
         assert_int_equal(claim.err, ERR_NOT_FOUND);
         assert_non_null(strstr(claim.note, "100 s"));
     }
@@ -358,9 +334,9 @@ static void a_release_that_was_lost_keeps_nobody_out(void **state)
     redisReply *keys = ask_redis("CLIENT", "KILL", "TYPE", "normal");
     freeReplyObject(keys);
     release(&claim, 4);
-    run_for(50);
+    store_loop_run(base, 50);
     for (int i = 0; i < 1000 && !store_is_up(store); i++)
-        run_for(5);
+        store_loop_run(base, 5);
     claim = ask(here, "k12", "body", 8);
     assert_int_equal(claim.err, ERR_OK);
     assert_int_equal(claim.record.facts.seed, 7);

@@ -5,6 +5,7 @@
 #include "scheduler/state/store.h"
 #include "tests/support/redis.h"
 #include "tests/test.h"
+#include "tests/unit/scheduler/state/store_loop.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -32,13 +33,6 @@ static struct sessions *sessions_with(const struct keyring *ring)
         .store = store, .keys = ring, .ttl_seconds = 100, .bytes_max = 1000, .durables = durables});
 }
 
-static void run_for(int ms)
-{
-    struct timeval pause = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    event_base_loopexit(base, &pause);
-    event_base_dispatch(base);
-}
-
 static int set_up(void **state)
 {
     (void)state;
@@ -52,9 +46,8 @@ static int set_up(void **state)
     durables = durables_new(&(struct durable_options){
         .store = store_new(base, &options), .replicas = 1, .wait_ms = WAIT_MS});
     sessions = sessions_with(&keys);
-    for (int i = 0; i < 2000 && !store_is_up(store); i++)
-        run_for(5);
-    run_for(50); // the other connection, too
+    store_loop_until_up(base, store, true);
+    store_loop_run(base, 50); // the other connection, too
     return 0;
 }
 
@@ -96,9 +89,7 @@ static void keep(struct answer *answer, enum err err)
 static void wait_for(struct answer *answer)
 {
     assert_false(answer->done); // never from inside
-    for (int i = 0; i < 5000 && !answer->done; i++)
-        run_for(1);
-    assert_true(answer->done);
+    store_loop_until(base, &answer->done);
 }
 
 static void on_loaded(void *argument, enum err err, const struct session *session)
@@ -406,9 +397,9 @@ static void an_owner_sees_his_sessions_and_no_others(void **state)
     freeReplyObject(ask_redis(&redis, 1, words, NULL));
     assert_int_equal(list().count, 0);
     save_turn("l-1", NULL, 0, "x", false);
-    run_for(5);
+    store_loop_run(base, 5);
     save_turn("l-2", NULL, 0, "x", false);
-    run_for(5);
+    store_loop_run(base, 5);
     save_turn("l-1", NULL, 1, "x", false);
     struct answer mine = list();
     assert_int_equal(mine.total, 2);
@@ -464,7 +455,7 @@ static void a_wait_holds_up_no_one_else(void **state)
     struct answer slow;
     struct session_name name = named("r-2", NULL);
     begin_save(&slow, sessions, &name, (struct session){0}, "x", true);
-    run_for(20);
+    store_loop_run(base, 20);
     assert_int_equal(save_turn("quick", NULL, 0, "x", false).err, ERR_OK);
     assert_false(slow.done);
     wait_for(&slow);
@@ -482,13 +473,12 @@ static void with_a_replica_a_turn_is_there_when_it_is_answered(void **state)
         snprintf(id, sizeof id, "g-%d", i);
         struct session_name name = named(id, "a");
         begin_save(&answers[i], sessions, &name, (struct session){0}, "x", true);
-        if (i % 10 == 0) run_for(3);
+        if (i % 10 == 0) store_loop_run(base, 3);
     }
     for (int i = 0; i < 100; i++) {
         char id[24];
         snprintf(id, sizeof id, "g-%d", i);
-        for (int wait = 0; wait < 3000 && !answers[i].done; wait++)
-            run_for(1);
+        store_loop_until(base, &answers[i].done);
         assert_int_equal(answers[i].err, ERR_OK);
         assert_true(replica_has(id));
     }
@@ -524,13 +514,11 @@ static void when_redis_dies_every_waiting_write_is_answered(void **state)
     for (int i = 0; i < 5; i++) {
         struct session_name name = named(i < 2 ? "d-1" : "d-2", NULL);
         begin_save(&answers[i], sessions, &name, (struct session){0}, "x", true);
-        run_for(i == 1 ? 50 : 1); // the first group waits, the others queue
+        store_loop_run(base, i == 1 ? 50 : 1); // the first group waits, the others queue
     }
     test_redis_kill(&redis);
     for (int i = 0; i < 5; i++) {
-        for (int wait = 0; wait < 3000 && !answers[i].done; wait++)
-            run_for(1);
-        assert_true(answers[i].done);
+        store_loop_until(base, &answers[i].done);
         assert_true(answers[i].err != ERR_OK);
     }
     assert_int_equal(answers[0].err, ERR_NOT_REPLICATED);

@@ -3,6 +3,7 @@
 #include "scheduler/state/store.h"
 #include "tests/support/redis.h"
 #include "tests/test.h"
+#include "tests/unit/scheduler/state/store_loop.h"
 
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
@@ -18,33 +19,6 @@ static struct sessions *sessions;
 static struct keyring ring;
 static const struct session_name alice = {.tenant = "shop", .user = "alice", .id = "chat-1"};
 
-static void on_alarm(evutil_socket_t unused, short events, void *argument)
-{
-    (void)unused, (void)events, (void)argument;
-    fail_msg("nothing happened for 10 seconds");
-}
-
-/* Run the loop until `*done` is set. */
-static void run_until(const bool *done)
-{
-    struct event *alarm = evtimer_new(base, on_alarm, NULL);
-    struct timeval limit = {.tv_sec = 10};
-    evtimer_add(alarm, &limit);
-    while (!*done)
-        event_base_loop(base, EVLOOP_ONCE);
-    event_free(alarm);
-}
-
-static void wait_up(bool up)
-{
-    for (int i = 0; i < 2000 && store_is_up(store) != up; i++) {
-        struct timeval pause = {.tv_usec = 5000};
-        event_base_loopexit(base, &pause);
-        event_base_dispatch(base);
-    }
-    assert_int_equal(store_is_up(store), up);
-}
-
 static int set_up(void **state)
 {
     (void)state;
@@ -55,7 +29,7 @@ static int set_up(void **state)
     store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 500});
     sessions = sessions_new(&(struct session_options){
         .store = store, .keys = &ring, .ttl_seconds = 100, .bytes_max = 1000});
-    wait_up(true);
+    store_loop_until_up(base, store, true);
     return 0;
 }
 
@@ -64,9 +38,7 @@ static int tear_down(void **state)
     (void)state;
     if (!base) return 0;
     sessions_free(sessions);
-    store_free(store);
-    event_base_free(base);
-    libevent_global_shutdown();
+    store_loop_end(base, store);
     test_redis_stop(&redis);
     return 0;
 }
@@ -118,7 +90,7 @@ static struct answer load(const struct session_name *name)
     struct answer answer = {0};
     session_load(sessions, name, on_loaded, &answer);
     assert_false(answer.done); // never from inside
-    run_until(&answer.done);
+    store_loop_until(base, &answer.done);
     return answer;
 }
 
@@ -132,7 +104,7 @@ static struct answer save(const struct session_name *name, uint64_t version, con
     struct session session = {.version = version, .turns = turns, .turn_count = 2};
     session_save(sessions, name, &session, false, on_saved, &answer);
     assert_false(answer.done);
-    run_until(&answer.done);
+    store_loop_until(base, &answer.done);
     return answer;
 }
 
@@ -140,7 +112,7 @@ static struct answer erase(const struct session_name *name)
 {
     struct answer answer = {0};
     session_delete(sessions, name, on_saved, &answer);
-    run_until(&answer.done);
+    store_loop_until(base, &answer.done);
     return answer;
 }
 
@@ -270,12 +242,12 @@ static void when_redis_is_away_sessions_are_refused(void **state)
     (void)state;
     if (!base) skip();
     test_redis_kill(&redis);
-    wait_up(false);
+    store_loop_until_up(base, store, false);
     assert_int_equal(load(&alice).err, ERR_STORE_AWAY);
     assert_int_equal(save(&alice, 0, "x").err, ERR_STORE_AWAY);
 
     test_redis_restart(&redis); // empty: the scripts are unknown there
-    wait_up(true);
+    store_loop_until_up(base, store, true);
     assert_int_equal(save(&alice, 0, "back").version, 1);
 }
 
@@ -300,8 +272,8 @@ static void scripts_forgotten_under_two_commands_at_once_serve_both(void **state
     session_save(sessions, &other, &session, false, on_saved, &first);
     other.id = "both-2";
     session_save(sessions, &other, &session, false, on_saved, &second);
-    run_until(&first.done);
-    run_until(&second.done);
+    store_loop_until(base, &first.done);
+    store_loop_until(base, &second.done);
     assert_int_equal(first.err, ERR_OK);
     assert_int_equal(second.err, ERR_OK);
 }
@@ -312,7 +284,7 @@ static void what_was_asked_last_leaves_before_the_store_does(void **state)
     if (!base) skip();
     struct store *mine = store;
     store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 500});
-    wait_up(true);
+    store_loop_until_up(base, store, true);
     const char *const words[] = {"SET", "last", "word"};
     store_command(store, NULL, NULL, 3, words, NULL);
     store_free(store);
@@ -331,7 +303,7 @@ static void a_frozen_redis_is_noticed(void **state)
     assert_int_equal(slow.err, ERR_STORE_AWAY);
     assert_false(store_is_up(store));
     test_redis_freeze(&redis, false);
-    wait_up(true);
+    store_loop_until_up(base, store, true);
     assert_int_equal(load(&alice).version, 2);
 }
 

@@ -55,11 +55,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    if (base) {
-        store_free(store);
-        event_base_free(base);
-        libevent_global_shutdown();
-    }
+    store_loop_end(base, store);
     test_servers_end(&servers);
     return 0;
 }
@@ -342,16 +338,16 @@ static void a_call_whose_keys_are_on_both_sides_waits_until_they_are_together(vo
     assert_true(count_errors("TRYAGAIN") > 0);
     move_key("{pair}b");
     end_move();
-    store_loop_until(base, &answer.times);
+    store_loop_until(base, &answer.done);
     assert_int_equal(answer.err, ERR_OK);
     assert_int_equal(answer.integer, 8);
 
     begin_move(slot, away, home); // now they stay apart for longer than a command may take
     move_key("{pair}a");
-    answer.times = 0;
+    answer = (struct store_answer){0};
     uint64_t begin_ns = clock_now_ns();
     store_eval(store, add, store_loop_keep, &answer, 2, 2, words, NULL);
-    store_loop_until(base, &answer.times);
+    store_loop_until(base, &answer.done);
     assert_int_equal(answer.err, ERR_STORE_AWAY);
     assert_in_range((clock_now_ns() - begin_ns) / CLOCK_MS, 400, 1100);
     move_key("{pair}b");

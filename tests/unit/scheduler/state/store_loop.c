@@ -26,12 +26,12 @@ void store_loop_run(struct event_base *base, unsigned milliseconds)
     event_base_dispatch(base);
 }
 
-void store_loop_until(struct event_base *base, const int *times)
+void store_loop_until(struct event_base *base, const bool *done)
 {
     struct event *alarm = evtimer_new(base, on_alarm, NULL);
     struct timeval limit = {.tv_sec = PATIENCE_S};
     evtimer_add(alarm, &limit);
-    while (*times == 0)
+    while (!*done)
         event_base_loop(base, EVLOOP_ONCE);
     event_free(alarm);
 }
@@ -43,9 +43,18 @@ void store_loop_until_up(struct event_base *base, const struct store *store, boo
     assert_int_equal(store_is_up(store), up);
 }
 
+void store_loop_end(struct event_base *base, struct store *store)
+{
+    if (!base) return;
+    store_free(store);
+    event_base_free(base);
+    libevent_global_shutdown();
+}
+
 void store_loop_keep(void *argument, enum err err, const redisReply *reply)
 {
     struct store_answer *answer = argument;
+    answer->done = true;
     answer->times++;
     answer->err = err;
     snprintf(answer->note, sizeof answer->note, "%s", err ? err_text() : "");
@@ -66,7 +75,7 @@ struct store_answer store_loop_ask(struct event_base *base, struct store *store,
     struct store_answer answer = {0};
     store_command(store, store_loop_keep, &answer, count, words, NULL);
     assert_int_equal(answer.times, 0); // never from inside
-    store_loop_until(base, &answer.times);
+    store_loop_until(base, &answer.done);
     return answer;
 }
 
@@ -78,6 +87,6 @@ struct store_answer store_loop_eval(struct event_base *base, struct store *store
     struct store_answer answer = {0};
     store_eval(store, script, store_loop_keep, &answer, 1, 2, words, NULL);
     assert_int_equal(answer.times, 0);
-    store_loop_until(base, &answer.times);
+    store_loop_until(base, &answer.done);
     return answer;
 }

@@ -14,6 +14,7 @@ struct store;
 struct store_script;
 
 struct store_answer {
+    bool done;
     int times; // it was answered
     enum err err;
     char note[ERR_NOTE_MAX];
@@ -21,10 +22,12 @@ struct store_answer {
     char text[64];
 };
 
-/* Turn the loop for so long, or until `*times` is not 0; a test that waits for 20 s fails. */
+/* Turn the loop for so long, or until `*done`; a test that waits for 20 s fails. */
 void store_loop_run(struct event_base *base, unsigned milliseconds);
-void store_loop_until(struct event_base *base, const int *times);
+void store_loop_until(struct event_base *base, const bool *done);
 void store_loop_until_up(struct event_base *base, const struct store *store, bool up);
+/* The last thing that a test program does with them: both are freed. NULL, NULL: it did nothing. */
+void store_loop_end(struct event_base *base, struct store *store);
 
 /* A store_reply_fn that keeps the answer in a struct store_answer. */
 void store_loop_keep(void *answer, enum err err, const struct redisReply *reply);

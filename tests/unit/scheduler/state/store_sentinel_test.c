@@ -54,11 +54,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    if (base) {
-        store_free(store);
-        event_base_free(base);
-        libevent_global_shutdown();
-    }
+    store_loop_end(base, store);
     test_servers_end(&servers);
     return 0;
 }
