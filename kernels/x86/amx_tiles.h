@@ -26,6 +26,10 @@ enum {
 void amx_configure(size_t rows, size_t columns);
 void amx_release(void);
 
+/* amx_direct.c: few rows of Q8_0, with the weights as they lie. */
+struct gemm;
+void amx_gemm_direct(const struct gemm *gemm);
+
 #define MULTIPLY(product, c, a, b)                                                           \
     __asm__ volatile("tilezero %%tmm" #c "\n\t"                                              \
                      "tileloadd (%0,%1,1), %%tmm" #a "\n\t"                                  \

@@ -103,8 +103,6 @@ float avx512_exp_sum(float *out, const float *x, float top, size_t n);
 /* The product of any quantised kind. */
 struct gemm;
 void avx512_gemm(const struct gemm *gemm);
-/* Q8_0, for the AMX column. */
-void amx_gemm_direct(const struct gemm *gemm);
 
 /* The slots of one file each. */
 void avx512_fill_gemm(struct ops *ops);
