@@ -7,13 +7,14 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/must.h"
 
 #include <event2/event.h>
 
 #include <string.h>
 
 enum {
-    FLAGS_MAX = 32
+    WORDS_MAX = 40
 };
 
 /* Every 2 ms: stop, or stand still while the test looks into the parts. */
@@ -44,17 +45,19 @@ static void *run_loop(void *argument)
 void desk_start(struct desk *desk, const char *redis_socket, const char *const *flags)
 {
     char link_path[] = "/tmp/qiao-desk-XXXXXX";
-    const char *words[FLAGS_MAX] = {"test",           "--listen",     "127.0.0.1:0",
+    const char *words[WORDS_MAX] = {"test",           "--listen",     "127.0.0.1:0",
                                     "--listen-nodes", desk->link_url, "--redis-host",
                                     redis_socket,     "--log-level",  "error"};
-    char *argv[FLAGS_MAX];
+    char *argv[WORDS_MAX];
     int count = 9, rest;
     enum conf_next next;
     close(mkstemp(link_path));
     unlink(link_path);
     snprintf(desk->link_url, sizeof desk->link_url, "ipc://%s", link_path);
-    for (; *flags && count < FLAGS_MAX; flags++)
+    for (; *flags; flags++) {
+        must(count < WORDS_MAX);
         words[count++] = *flags;
+    }
     for (int i = 0; i < count; i++)
         argv[i] = mem_copy_text(words[i]);
     if (conf_load(&settings_table, &desk->program.settings, count, argv, &rest, &next))

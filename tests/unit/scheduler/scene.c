@@ -1,91 +1,31 @@
 #include "tests/unit/scheduler/scene.h"
 
-#include "scheduler/core/flight.h"
-#include "scheduler/door/http.h"
-#include "scheduler/program.h"
 #include "tests/test.h"
+#include "tests/unit/scheduler/desk.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/must.h"
 
-#include <event2/event.h>
-
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 
-/* The scheduler under test. */
-struct stage {
-    struct program program;
-    pthread_t thread;
-    atomic_bool stop, paused, is_paused;
-    uint16_t port;
-};
-
 enum {
-    WORDS_MAX = 40
+    FLAGS_MAX = 24
 };
 
 struct scene scene;
-static struct stage stage;
-
-/* Every 2 ms: stop, or stand still while the test looks into the parts. */
-static void on_tick(evutil_socket_t fd, short what, void *argument)
-{
-    (void)fd;
-    (void)what;
-    (void)argument;
-    while (atomic_load(&stage.paused)) {
-        atomic_store(&stage.is_paused, true);
-        usleep(100);
-    }
-    atomic_store(&stage.is_paused, false);
-    if (atomic_load(&stage.stop)) event_base_loopbreak(stage.program.door.base);
-}
-
-static void *run_loop(void *argument)
-{
-    struct timeval tick = {.tv_usec = 2000};
-    struct event *ticker = event_new(stage.program.door.base, -1, EV_PERSIST, on_tick, NULL);
-    (void)argument;
-    event_add(ticker, &tick);
-    event_base_dispatch(stage.program.door.base);
-    event_free(ticker);
-    program_tear_down(&stage.program);
-    return NULL;
-}
+static struct desk desk; // of the scheduler under test
 
 void start_scheduler_with(const char *keys, const char *const *more)
 {
-    char link_path[] = "/tmp/qiao-door-XXXXXX";
-    enum conf_next next;
-    int rest;
-    close(mkstemp(link_path));
-    unlink(link_path);
-    stage.stop = false;
-    memset(&stage.program, 0, sizeof stage.program);
-    snprintf(scene.link_url, sizeof scene.link_url, "ipc://%s", link_path);
-    const char *words[] = {
-        "test",         "--listen",         "127.0.0.1:0", "--listen-nodes", scene.link_url,
-        "--redis-host", scene.redis.socket, "--log-level", "error",          "--keys",
-        keys,           "--body-bytes",     "100000"};
-    size_t count = sizeof words / sizeof *words;
-    char *argv[WORDS_MAX];
-    for (size_t i = 0; i < count; i++)
-        argv[i] = mem_copy_text(words[i]);
-    for (; more && *more; more++) {
-        must(count < WORDS_MAX);
-        argv[count++] = mem_copy_text(*more);
+    const char *flags[FLAGS_MAX] = {"--keys", keys, "--body-bytes", "100000"};
+    for (size_t count = 4; more && *more; more++) {
+        must(count < FLAGS_MAX - 1);
+        flags[count++] = *more;
     }
-    assert_int_equal(
-        conf_load(&settings_table, &stage.program.settings, (int)count, argv, &rest, &next),
-        ERR_OK);
-    for (size_t i = 0; i < count; i++)
-        mem_free(argv[i]);
-    if (program_build(&stage.program)) fail_msg("%s", err_text());
-    stage.port = http_port(stage.program.door.http);
-    assert_int_equal(pthread_create(&stage.thread, NULL, run_loop, NULL), 0);
+    memset(&desk, 0, sizeof desk);
+    desk_start(&desk, scene.redis.socket, flags);
+    memcpy(scene.link_url, desk.link_url, sizeof scene.link_url);
 }
 
 void start_scheduler(const char *keys)
@@ -95,8 +35,7 @@ void start_scheduler(const char *keys)
 
 void stop_scheduler(void)
 {
-    atomic_store(&stage.stop, true);
-    pthread_join(stage.thread, NULL);
+    desk_stop(&desk);
 }
 
 int begin(const char *method, const char *path, const char *headers, const char *body)
@@ -105,7 +44,7 @@ int begin(const char *method, const char *path, const char *headers, const char 
     buf_addf(&text,
              "%s %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
              method, path, strlen(body), headers, body);
-    return exchange_begin(stage.port, &text);
+    return exchange_begin(desk.port, &text);
 }
 
 char *finish(int fd, const char *until)
@@ -153,14 +92,7 @@ void wait_for_cancels(struct fake_node *node, unsigned count)
 
 size_t flights_in_air(void)
 {
-    atomic_store(&stage.paused, true);
-    while (!atomic_load(&stage.is_paused))
-        usleep(100);
-    size_t count = flights_count(stage.program.door.flights) + stage.program.door.answers;
-    atomic_store(&stage.paused, false);
-    while (atomic_load(&stage.is_paused))
-        usleep(100);
-    return count;
+    return desk_busy(&desk);
 }
 
 int start_redis(void **state)

@@ -14,7 +14,7 @@
 
 struct scene {
     struct test_redis redis; // its process is 0 where there is no redis-server
-    char link_url[128];      // where nodes dial the scheduler that was started
+    char link_url[64];       // where nodes dial the scheduler that was started
 };
 
 extern struct scene scene;
