@@ -1,123 +1,24 @@
-/* What a session's keys, turn ids and replicas promise, against real redis-servers. */
-#include "scheduler/state/durable.h"
+/* What a session's keys, turn ids and list promise, against a real redis-server. */
 #include "scheduler/state/record.h"
 #include "scheduler/state/session.h"
-#include "scheduler/state/store.h"
-#include "tests/support/redis.h"
 #include "tests/test.h"
+#include "tests/unit/scheduler/state/session_loop.h"
 #include "tests/unit/scheduler/state/store_loop.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 
-#include <event2/event.h>
 #include <hiredis/hiredis.h>
 #include <sodium.h>
 
 #include <string.h>
 
-static struct test_redis redis, replica;
-static struct event_base *base;
-static struct store *store;
-static struct durables *durables;
-static struct sessions *sessions;
-static struct keyring keys;
-
-enum {
-    WAIT_MS = 800 // long enough for a busy machine
-};
-
-static struct sessions *sessions_with(const struct keyring *ring)
-{
-    return sessions_new(&(struct session_options){
-        .store = store, .keys = ring, .ttl_seconds = 100, .bytes_max = 1000, .durables = durables});
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    assert_true(sodium_init() >= 0);
-    if (!test_redis_start_with_port(&redis)) return 0;
-    struct store_options options = {.host = redis.socket, .timeout_ms = 500};
-    base = event_base_new();
-    keyring_make(&keys);
-    store = store_new(base, &options);
-    options.timeout_ms += WAIT_MS;
-    durables = durables_new(&(struct durable_options){
-        .store = store_new(base, &options), .replicas = 1, .wait_ms = WAIT_MS});
-    sessions = sessions_with(&keys);
-    store_loop_until_up(base, store, true);
-    store_loop_run(base, 50); // the other connection, too
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (!base) return 0;
-    durables_free(durables);
-    store_free(store);
-    sessions_free(sessions);
-    event_base_free(base);
-    libevent_global_shutdown();
-    test_redis_stop(&redis);
-    return 0;
-}
-
 // ---- what the calls answered -------------------------------------------------------------------
-
-struct answer {
-    bool done;
-    enum err err;
-    char note[ERR_NOTE_MAX];
-    struct session session; // without its turns
-    uint64_t version;
-    bool repeated;
-    char last[1000];
-    size_t count, total;
-    char ids[1000];
-};
-
-static void keep(struct answer *answer, enum err err)
-{
-    assert_false(answer->done);
-    answer->done = true;
-    answer->err = err;
-    snprintf(answer->note, sizeof answer->note, "%s", err ? err_text() : "");
-}
-
-static void wait_for(struct answer *answer)
-{
-    assert_false(answer->done); // never from inside
-    store_loop_until(base, &answer->done);
-}
-
-static void on_loaded(void *argument, enum err err, const struct session *session)
-{
-    struct answer *answer = argument;
-    keep(answer, err);
-    if (err) return;
-    answer->session = *session;
-    answer->version = session->version;
-    if (session->turn_count == 0) return;
-    const struct session_turn *turn = &session->turns[session->turn_count - 1];
-    snprintf(answer->last, sizeof answer->last, "%s@%d%s:%.*s", turn->role, (int)turn->version,
-             turn->cut ? "cut" : "", (int)turn->content_size, turn->content);
-}
-
-static void on_saved(void *argument, enum err err, uint64_t version, bool repeated)
-{
-    struct answer *answer = argument;
-    answer->repeated = repeated;
-    keep(answer, err);
-    answer->version = version;
-}
 
 static void on_listed(void *argument, enum err err, const struct session_entry *entries,
                       size_t count, size_t total)
 {
     struct answer *answer = argument;
-    keep(answer, err);
+    session_loop_keep(answer, err);
     answer->count = count;
     answer->total = total;
     for (size_t i = 0; i < count && i < 5; i++) {
@@ -127,52 +28,12 @@ static void on_listed(void *argument, enum err err, const struct session_entry *
     }
 }
 
-static struct session_name named(const char *id, const char *turn)
-{
-    return (struct session_name){.tenant = "shop", .user = "alice", .id = id, .turn = turn};
-}
-
-static struct answer load_by(struct sessions *by, const char *id, const char *turn)
-{
-    struct answer answer = {0};
-    struct session_name name = named(id, turn);
-    session_load(by, &name, on_loaded, &answer);
-    wait_for(&answer);
-    return answer;
-}
-
-static struct answer load(const char *id)
-{
-    return load_by(sessions, id, NULL);
-}
-
-static void begin_save(struct answer *answer, struct sessions *by, const struct session_name *name,
-                       struct session session, const char *text, bool replicated)
-{
-    struct session_turn turn = {
-        .role = "assistant", .content = text, .content_size = strlen(text), .cut = true};
-    *answer = (struct answer){0};
-    session.turns = &turn;
-    session.turn_count = 1;
-    session_save(by, name, &session, replicated, on_saved, answer);
-}
-
-static struct answer save_turn(const char *id, const char *turn, uint64_t version, const char *text,
-                               bool replicated)
-{
-    struct answer answer;
-    struct session_name name = named(id, turn);
-    begin_save(&answer, sessions, &name, (struct session){.version = version}, text, replicated);
-    wait_for(&answer);
-    return answer;
-}
-
 static struct answer erase(const char *id)
 {
     struct answer answer = {0};
     struct session_name name = named(id, NULL);
-    session_delete(sessions, &name, on_saved, &answer);
-    wait_for(&answer);
+    session_delete(sessions, &name, session_loop_saved, &answer);
+    session_loop_wait(&answer);
     return answer;
 }
 
@@ -181,25 +42,8 @@ static struct answer list(void)
     struct answer answer = {0};
     struct session_name name = named(NULL, NULL);
     session_list(sessions, &name, on_listed, &answer);
-    wait_for(&answer);
+    session_loop_wait(&answer);
     return answer;
-}
-
-static struct record_place place_of(const char *id)
-{
-    struct session_name name = named(id, NULL);
-    return record_place(&keys, &name);
-}
-
-static redisReply *ask_redis(const struct test_redis *which, size_t count, const char **words,
-                             const size_t *sizes)
-{
-    redisContext *client = redisConnectUnix(which->socket);
-    assert_int_equal(client->err, 0);
-    redisReply *reply = redisCommandArgv(client, (int)count, words, sizes);
-    assert_non_null(reply);
-    redisFree(client);
-    return reply;
 }
 
 /* One field of the session's hash, copied. */
@@ -253,7 +97,7 @@ static void a_session_outlives_a_rotation_and_is_wrapped_anew_when_written(void 
     struct answer kept = load_by(after, "rotated", NULL), saved;
     assert_int_equal(kept.err, ERR_OK);
     begin_save(&saved, after, &name, kept.session, "after", false);
-    wait_for(&saved);
+    session_loop_wait(&saved);
     assert_int_equal(saved.version, 2);
     assert_int_equal(wrapped_by("rotated"), 2);
     struct answer found = load_by(alone, "rotated", NULL);
@@ -334,7 +178,7 @@ static void a_record_of_format_1_is_read_and_made_new_by_the_next_write(void **s
     assert_int_equal(old.err, ERR_OK);
     assert_string_equal(old.last, "assistant@3:from before");
     begin_save(&saved, after, &name, old.session, "and now", false);
-    wait_for(&saved);
+    session_loop_wait(&saved);
     assert_int_equal(saved.version, 4);
     struct buf record = field_of("old", "r");
     assert_memory_equal(record.data, "QSE2", 4);
@@ -410,7 +254,7 @@ static void an_owner_sees_his_sessions_and_no_others(void **state)
     struct answer other = {0};
     struct session_name bob = {.tenant = "shop", .user = "bob"};
     session_list(sessions, &bob, on_listed, &other);
-    wait_for(&other);
+    session_loop_wait(&other);
     assert_int_equal(other.count, 0);
     for (int i = 0; i < SESSION_LIST_MAX + 5; i++) {
         char id[24];
@@ -422,110 +266,6 @@ static void an_owner_sees_his_sessions_and_no_others(void **state)
     assert_int_equal(mine.total, SESSION_LIST_MAX + 6);
 }
 
-// ---- replicas ----------------------------------------------------------------------------------
-
-static bool replica_has(const char *id)
-{
-    struct record_place place = place_of(id);
-    const char *words[] = {"EXISTS", place.key};
-    redisReply *reply = ask_redis(&replica, 2, words, NULL);
-    bool has = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
-    freeReplyObject(reply);
-    return has;
-}
-
-static void without_a_replica_a_turn_is_stored_and_that_is_said(void **state)
-{
-    (void)state;
-    if (!base) skip();
-    uint64_t begin_ns = clock_now_ns();
-    struct answer alone = save_turn("r-1", "a", 0, "x", true);
-    assert_int_equal(alone.err, ERR_NOT_REPLICATED);
-    assert_int_equal(alone.version, 1);
-    assert_non_null(strstr(alone.note, "0 of 1 replicas had it within 800 ms"));
-    assert_true(clock_now_ns() - begin_ns >= (WAIT_MS - 20) * CLOCK_MS);
-    assert_string_equal(load("r-1").last, "assistant@1cut:x");
-    assert_int_equal(save_turn("r-1", "b", 5, "x", true).err, ERR_CONFLICT); // nothing to wait for
-}
-
-static void a_wait_holds_up_no_one_else(void **state)
-{
-    (void)state;
-    if (!base) skip();
-    struct answer slow;
-    struct session_name name = named("r-2", NULL);
-    begin_save(&slow, sessions, &name, (struct session){0}, "x", true);
-    store_loop_run(base, 20);
-    assert_int_equal(save_turn("quick", NULL, 0, "x", false).err, ERR_OK);
-    assert_false(slow.done);
-    wait_for(&slow);
-    assert_int_equal(slow.err, ERR_NOT_REPLICATED);
-}
-
-static void with_a_replica_a_turn_is_there_when_it_is_answered(void **state)
-{
-    (void)state;
-    if (!base) skip();
-    test_redis_start_replica(&replica, &redis);
-    struct answer answers[100];
-    for (int i = 0; i < 100; i++) { // some alone, the others in groups
-        char id[24];
-        snprintf(id, sizeof id, "g-%d", i);
-        struct session_name name = named(id, "a");
-        begin_save(&answers[i], sessions, &name, (struct session){0}, "x", true);
-        if (i % 10 == 0) store_loop_run(base, 3);
-    }
-    for (int i = 0; i < 100; i++) {
-        char id[24];
-        snprintf(id, sizeof id, "g-%d", i);
-        store_loop_until(base, &answers[i].done);
-        assert_int_equal(answers[i].err, ERR_OK);
-        assert_true(replica_has(id));
-    }
-}
-
-static void a_turn_that_was_not_replicated_in_time_is_repeated_by_its_id(void **state)
-{
-    (void)state;
-    if (!base) skip();
-    struct answer confirmed = {0};
-    struct session_name name = named("r-3", "a"), unknown = named("r-3", "b");
-    test_redis_freeze(&replica, true);
-    assert_int_equal(save_turn("r-3", "a", 0, "x", true).err, ERR_NOT_REPLICATED);
-    test_redis_freeze(&replica, false);
-    session_confirm(sessions, &name, on_saved, &confirmed);
-    wait_for(&confirmed);
-    assert_int_equal(confirmed.err, ERR_OK);
-    assert_int_equal(confirmed.version, 1);
-    assert_true(replica_has("r-3"));
-    assert_int_equal(save_turn("r-3", "a", 0, "x", true).version, 1);
-    confirmed = (struct answer){0};
-    session_confirm(sessions, &unknown, on_saved, &confirmed);
-    wait_for(&confirmed);
-    assert_int_equal(confirmed.err, ERR_CONFLICT);
-}
-
-static void when_redis_dies_every_waiting_write_is_answered(void **state)
-{
-    (void)state;
-    if (!base) skip();
-    struct answer answers[5];
-    test_redis_stop(&replica);
-    for (int i = 0; i < 5; i++) {
-        struct session_name name = named(i < 2 ? "d-1" : "d-2", NULL);
-        begin_save(&answers[i], sessions, &name, (struct session){0}, "x", true);
-        store_loop_run(base, i == 1 ? 50 : 1); // the first group waits, the others queue
-    }
-    test_redis_kill(&redis);
-    for (int i = 0; i < 5; i++) {
-        store_loop_until(base, &answers[i].done);
-        assert_true(answers[i].err != ERR_OK);
-    }
-    assert_int_equal(answers[0].err, ERR_NOT_REPLICATED);
-    assert_int_equal(answers[4].err, ERR_STORE_AWAY);
-    test_redis_restart(&redis);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,11 +275,6 @@ int main(void)
         cmocka_unit_test(a_turn_that_comes_again_is_answered_with_its_version),
         cmocka_unit_test(only_the_last_turn_ids_are_kept),
         cmocka_unit_test(an_owner_sees_his_sessions_and_no_others),
-        cmocka_unit_test(without_a_replica_a_turn_is_stored_and_that_is_said),
-        cmocka_unit_test(a_wait_holds_up_no_one_else),
-        cmocka_unit_test(with_a_replica_a_turn_is_there_when_it_is_answered),
-        cmocka_unit_test(a_turn_that_was_not_replicated_in_time_is_repeated_by_its_id),
-        cmocka_unit_test(when_redis_dies_every_waiting_write_is_answered),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, session_loop_set_up, session_loop_tear_down);
 }
