@@ -10,6 +10,7 @@
 #include "node/compute.h"
 #include "node/engine/calibrate.h"
 #include "node/engine/kv.h"
+#include "node/service/dials.h"
 #include "node/service/service.h"
 #include "node/settings.h"
 #include "node/stop.h"
@@ -113,6 +114,7 @@ static enum err open_service(struct node *node)
         .pack_size = pack->size,
         .schedulers = (const char *const *)s->scheduler.items,
         .scheduler_count = s->scheduler.count,
+        .gone_ms = DIALS_GONE_MS,
         .requests_max = (uint32_t)s->requests,
     };
     return service_new(&node->service, &options);

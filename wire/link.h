@@ -68,8 +68,11 @@ void links_free(struct links *links);
 /* Accept links at `url` ("tcp://0.0.0.0:7400", "ipc:///path"); ERR_IO names the address and the
  * cause. `bound_url` (may be NULL) gets the address with the real port when 0 was asked. */
 enum err links_listen(struct links *links, const char *url, char bound_url[WIRE_URL_MAX]);
-/* Keep a link to `url` up, for ever; *dialer gets its number. */
+/* Keep a link to `url` up until links_hang_up(); *dialer gets its number, which is never used twice. ERR_TOO_LARGE: there are
+ * LINK_DIALERS_MAX of them; one that was hung up counts until its link is down and links_check() was called. */
 enum err links_dial(struct links *links, const char *url, size_t *dialer);
+/* Dial it no more; its link, should one be up or on its way, is closed. */
+void links_hang_up(struct links *links, size_t dialer);
 
 /* Queue a message; it is encoded before this returns. ERR_BUSY: the queue is full, and the link is
  * being closed; ERR_NOT_FOUND: no such link (any more); ERR_TOO_LARGE: above LINK_FRAME_MAX.

@@ -28,10 +28,11 @@ struct listener {
 
 struct dialer {
     struct links *set;
-    size_t index;
+    size_t number;
     nng_stream_dialer *dialer;
     nng_aio *aio;
     bool pausing; // the aio sleeps before the next dial
+    bool hung_up; // it makes no more links, and is freed when the last of them is
     uint32_t pause_ms;
     struct rand rand;
 };
@@ -46,6 +47,7 @@ struct links {
     size_t listener_count;
     struct dialer *dialers[LINK_DIALERS_MAX];
     size_t dialer_count;
+    size_t dialer_serial; // the number of the next
 };
 
 /* Give it a slot and an id; false when there is none. */
@@ -86,20 +88,29 @@ static void redial(struct dialer *dialer)
     nng_duration pause_ms = (nng_duration)(half + rand_below(&dialer->rand, half + 1));
     dialer->pause_ms = dialer->pause_ms * 2 < REDIAL_MAX_MS ? dialer->pause_ms * 2 : REDIAL_MAX_MS;
     dialer->pausing = true;
-    bool go = !set->hub.closing;
+    bool go = !set->hub.closing && !dialer->hung_up;
     pthread_mutex_unlock(&set->hub.lock);
     if (!go) return;
     nng_aio_set_timeout(dialer->aio, NNG_DURATION_INFINITE); // else the sleep would be cut to it
     nng_sleep_aio(pause_ms, dialer->aio);
 }
 
+/* Call with the lock. A link's dialer is there as long as the link. */
+static struct dialer *dialer_of(struct links *set, size_t number)
+{
+    size_t i = 0;
+    while (set->dialers[i]->number != number)
+        must(++i < set->dialer_count);
+    return set->dialers[i];
+}
+
 /* A dialed link has told its end: its dialer makes the next. */
-static void is_down(struct link_hub *hub, size_t index, bool heard)
+static void is_down(struct link_hub *hub, size_t number, bool heard)
 {
     struct links *set = (struct links *)hub; // its first member
-    if (index == SIZE_MAX) return;
+    if (number == SIZE_MAX) return;
     pthread_mutex_lock(&hub->lock);
-    struct dialer *dialer = set->dialers[index];
+    struct dialer *dialer = dialer_of(set, number);
     if (heard) dialer->pause_ms = REDIAL_MIN_MS;
     pthread_mutex_unlock(&hub->lock);
     redial(dialer);
@@ -118,7 +129,7 @@ static void has_dialed(void *argument)
     struct links *set = dialer->set;
     int result = nng_aio_result(dialer->aio);
     pthread_mutex_lock(&set->hub.lock);
-    bool closing = set->hub.closing;
+    bool closing = set->hub.closing || dialer->hung_up;
     bool pausing = dialer->pausing;
     pthread_mutex_unlock(&set->hub.lock);
     if (!closing && pausing) {
@@ -126,7 +137,7 @@ static void has_dialed(void *argument)
         return;
     }
     if (result == 0 && !pausing) {
-        if (add_link(set, nng_aio_get_output(dialer->aio, 0), dialer->index)) return;
+        if (add_link(set, nng_aio_get_output(dialer->aio, 0), dialer->number)) return;
     }
     if (!closing) redial(dialer);
 }
@@ -166,6 +177,13 @@ enum err links_new(struct links **out, struct mailbox *inbox)
     return ERR_OK;
 }
 
+static void dialer_free(struct dialer *dialer)
+{
+    nng_aio_free(dialer->aio);
+    nng_stream_dialer_free(dialer->dialer);
+    mem_free(dialer);
+}
+
 void links_free(struct links *set)
 {
     if (!set) return;
@@ -189,11 +207,8 @@ void links_free(struct links *set)
         nng_stream_listener_free(set->listeners[i]->listener);
         mem_free(set->listeners[i]);
     }
-    for (size_t i = 0; i < set->dialer_count; i++) {
-        nng_aio_free(set->dialers[i]->aio);
-        nng_stream_dialer_free(set->dialers[i]->dialer);
-        mem_free(set->dialers[i]);
-    }
+    for (size_t i = 0; i < set->dialer_count; i++)
+        dialer_free(set->dialers[i]);
     pthread_mutex_destroy(&set->hub.lock);
     mem_free(set);
 }
@@ -241,7 +256,7 @@ enum err links_listen(struct links *set, const char *url, char bound_url[WIRE_UR
     return ERR_OK;
 }
 
-enum err links_dial(struct links *set, const char *url, size_t *index)
+enum err links_dial(struct links *set, const char *url, size_t *number)
 {
     if (set->dialer_count == LINK_DIALERS_MAX)
         return err_note(ERR_TOO_LARGE, "more than %d addresses to dial", LINK_DIALERS_MAX);
@@ -257,12 +272,27 @@ enum err links_dial(struct links *set, const char *url, size_t *index)
     dialer->pause_ms = REDIAL_MIN_MS;
     rand_init(&dialer->rand, rand_entropy());
     pthread_mutex_lock(&set->hub.lock);
-    dialer->index = set->dialer_count;
+    *number = dialer->number = set->dialer_serial++;
     set->dialers[set->dialer_count++] = dialer;
     pthread_mutex_unlock(&set->hub.lock);
-    *index = dialer->index;
     dial(dialer);
     return ERR_OK;
+}
+
+void links_hang_up(struct links *set, size_t number)
+{
+    pthread_mutex_lock(&set->hub.lock);
+    struct dialer *dialer = dialer_of(set, number);
+    dialer->hung_up = true;
+    pthread_mutex_unlock(&set->hub.lock);
+    nng_stream_dialer_close(dialer->dialer);
+    nng_aio_stop(dialer->aio); // its callback has returned: the links that it made are in the table
+    for (size_t slot = 0; slot < LINK_LINKS_MAX; slot++) {
+        pthread_mutex_lock(&set->hub.lock);
+        struct link *link = set->slots[slot];
+        pthread_mutex_unlock(&set->hub.lock);
+        if (link && link->dialer == number) link_fail(link, "it was hung up");
+    }
 }
 
 /* The link of that id, or NULL. Only the owner's thread frees links, so it stays valid for it. */
@@ -355,6 +385,24 @@ static void check(struct links *set, size_t slot, uint64_t now_ns, bool judge)
     if (silent) link_fail(link, "the peer was silent for too long");
 }
 
+/* Those that were hung up go when no link can ask for them any more. */
+static void forget_dialers(struct links *set)
+{
+    for (size_t i = 0; i < set->dialer_count;) {
+        struct dialer *dialer = set->dialers[i];
+        bool needed = !dialer->hung_up;
+        pthread_mutex_lock(&set->hub.lock);
+        for (size_t slot = 0; !needed && slot < set->slots_used; slot++)
+            needed = set->slots[slot] && set->slots[slot]->dialer == dialer->number;
+        if (!needed) set->dialers[i] = set->dialers[--set->dialer_count];
+        pthread_mutex_unlock(&set->hub.lock);
+        if (needed)
+            i++;
+        else
+            dialer_free(dialer);
+    }
+}
+
 void links_check(struct links *set, uint64_t now_ns)
 {
     links_resume(set);
@@ -366,4 +414,5 @@ void links_check(struct links *set, uint64_t now_ns)
     pthread_mutex_unlock(&set->hub.lock);
     for (size_t slot = 0; slot < count; slot++)
         check(set, slot, now_ns, judge);
+    forget_dialers(set);
 }

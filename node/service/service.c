@@ -3,6 +3,7 @@
 #include "node/engine/engine.h"
 #include "node/engine/seq.h"
 #include "node/service/answers.h"
+#include "node/service/dials.h"
 #include "node/service/flights.h"
 #include "node/service/intake.h"
 #include "node/service/peers.h"
@@ -34,8 +35,7 @@ struct service {
     struct links *links;
     struct arena arena;
 
-    char dials[PEERS_MAX][WIRE_URL_MAX];
-    size_t dial_count;
+    struct dials dials;
     struct peers peers;
 
     struct flights flights;
@@ -50,24 +50,29 @@ struct service {
 
 /* Schedulers. */
 
-static enum err dial(struct service *service, const char *url, size_t size)
+_Static_assert((int)PEERS_MAX >= (int)DIALS_MAX, "whoever is dialed can be a peer");
+
+/* Known schedulers are dialed already. */
+static enum err dial(struct service *service, const char *url, size_t size, bool keeps)
 {
+    char text[WIRE_URL_MAX];
+    uint64_t now_ns = clock_now_ns();
     if (size == 0 || size >= WIRE_URL_MAX)
         return err_note(ERR_INVALID, "scheduler: a URL of %zu bytes, at most %d", size,
                         WIRE_URL_MAX - 1);
-    for (size_t i = 0; i < service->dial_count; i++) {
-        const char *known = service->dials[i];
-        if (strlen(known) == size && memcmp(known, url, size) == 0) return ERR_OK;
-    }
-    if (service->dial_count == PEERS_MAX)
-        return err_note(ERR_INVALID, "scheduler: more than %d of them", PEERS_MAX);
-    char *text = service->dials[service->dial_count];
+    if (memchr(url, '\0', size)) return err_note(ERR_INVALID, "scheduler: a NUL inside of its URL");
+    if (dials_know(&service->dials, url, size)) return ERR_OK;
+    struct dial *place = dials_place(&service->dials, now_ns, service->options.gone_ms);
+    if (!place) return err_note(ERR_TOO_LARGE, "scheduler: more than %d of them", DIALS_MAX);
     memcpy(text, url, size);
-    text[size] = 0;
-    if (strlen(text) != size) return err_note(ERR_INVALID, "scheduler: a NUL inside of its URL");
+    text[size] = '\0';
     size_t dialer;
     TRY(links_dial(service->links, text, &dialer));
-    service->dial_count++;
+    if (place->url[0]) {
+        log_info("scheduler_forgotten", "url=%s", place->url);
+        links_hang_up(service->links, place->dialer);
+    }
+    dials_set(&service->dials, place, text, dialer, keeps, now_ns);
     return ERR_OK;
 }
 
@@ -92,7 +97,7 @@ enum err service_new(struct service **out, const struct service_options *options
     if (!err) err = links_new(&service->links, service->events);
     service->peers.links = service->links;
     for (size_t i = 0; !err && i < options->scheduler_count; i++)
-        err = dial(service, options->schedulers[i], strlen(options->schedulers[i]));
+        err = dial(service, options->schedulers[i], strlen(options->schedulers[i]), true);
     if (err) {
         service_free(service);
         return err;
@@ -195,7 +200,7 @@ static void take_welcome(struct service *service, const struct peer *peer,
         return;
     }
     for (size_t i = 0; i < welcome->peer_count; i++) {
-        enum err err = dial(service, welcome->peers[i].text, welcome->peers[i].size);
+        enum err err = dial(service, welcome->peers[i].text, welcome->peers[i].size, false);
         if (err) log_warn("peer_not_dialed", "error=%s", err_name(err));
     }
 }
@@ -251,14 +256,16 @@ static void take_frame(struct service *service, const struct link_event *event)
         take_message(service, peer, &message);
 }
 
-static void link_up(struct service *service, uint64_t link)
+static void link_up(struct service *service, const struct link_event *event)
 {
+    uint64_t link = event->link;
     if (!peers_add(&service->peers, link)) {
         close_link(service, link, "more links than dialers");
         return;
     }
     struct wire_message hello = {.type = WIRE_HELLO, .hello = service->options.hello};
     (void)link_send(service->links, link, &hello, false);
+    dials_up(&service->dials, event->dialer);
     service->peers.beat_ns = 0;
     log_info("link_up", "link=%llu", (unsigned long long)link);
 }
@@ -281,6 +288,7 @@ static void link_down(struct service *service, const struct link_event *event)
     struct peer *peer = peers_find(&service->peers, event->link);
     if (!peer) return;
     peers_remove(&service->peers, peer);
+    dials_down(&service->dials, event->dialer, clock_now_ns());
     struct gone gone = {.service = service, .link = event->link};
     flights_each(&service->flights, cut_if_gone, &gone);
 }
@@ -290,7 +298,7 @@ static void take_events(struct service *service)
     mailbox_hush(service->events);
     for (struct link_event *event; (event = mailbox_take(service->events)) != NULL;) {
         switch (event->kind) {
-        case LINK_UP: link_up(service, event->link); break;
+        case LINK_UP: link_up(service, event); break;
         case LINK_FRAME: take_frame(service, event); break;
         case LINK_DOWN: link_down(service, event); break;
         }

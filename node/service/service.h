@@ -3,7 +3,8 @@
  *      schedulers === links ===> [ check | take or BUSY ] --- orders ---> engine
  *                 <== RESULT, DONE ===================== <-- reports ---
  *
- * It dials every scheduler that it was told of and every one that a WELCOME names, and keeps dialing. On a link
+ * It dials every scheduler that it was told of and every one that a WELCOME names, and keeps dialing (node/service/dials.h says
+ * for how long). On a link
  * that comes up it says HELLO; then heartbeats every LINK_HEARTBEAT_MS with the age of the engine's step, LOAD
  * when it changed (at most 20 a second), the text pack to whoever wants it, and for each SUBMIT results and
  * exactly one BUSY or DONE. A second SUBMIT under a key that is still in the air is refused without an answer:
@@ -30,6 +31,7 @@ struct service_options {
     size_t pack_size;
     const char *const *schedulers; // URLs; at least one
     size_t scheduler_count;
+    uint64_t gone_ms; // that a scheduler must be gone before its place is another's: DIALS_GONE_MS
     uint32_t requests_max; // in the air, over all links; `hello.credits` bounds each link
 };
 

@@ -235,6 +235,7 @@ static void try_dial(void *argument, uint64_t number)
     struct links *links = argument;
     size_t dialer = number & 0xff;
     if (!lives(links, (uint32_t)(number >> 8)) || links->vanished) return;
+    if (!links->dials[dialer][0]) return; // it was hung up
     struct links *peer = listeners[strtoul(links->dials[dialer] + 4, NULL, 10) % OWNERS_MAX];
     if (!peer || peer->vanished || is_parted(links->owner, peer->owner)) {
         dial_in(links, world_between(50, 1000), dialer);
@@ -318,6 +319,14 @@ enum err links_dial(struct links *links, const char *url, size_t *dialer)
     snprintf(links->dials[*dialer], WIRE_URL_MAX, "%s", url);
     dial_in(links, world_between(1, 50), *dialer);
     return ERR_OK;
+}
+
+void links_hang_up(struct links *links, size_t dialer)
+{
+    links->dials[dialer][0] = '\0';
+    for (size_t i = 0; i < links->pipe_count; i++)
+        if (links->pipes[i]->ends[0].links == links && links->pipes[i]->ends[0].dialer == dialer)
+            close_pipe(links->pipes[i], 0, "it was hung up");
 }
 
 static struct pipe *find(const struct links *links, uint64_t link, size_t *side)

@@ -2,6 +2,7 @@
 
 #include "node/engine/engine.h"
 #include "node/engine/seq.h"
+#include "node/service/dials.h"
 #include "node/service/service.h"
 #include "tests/sim/net.h"
 #include "tests/sim/world.h"
@@ -158,6 +159,7 @@ static void start(struct sim_node *node)
         .pack_size = sizeof pack,
         .schedulers = schedulers,
         .scheduler_count = plan.schedulers,
+        .gone_ms = DIALS_GONE_MS,
         .requests_max = REQUESTS_MAX,
     };
     net_set_owner(1000 + node->number);

@@ -419,6 +419,43 @@ static void a_link_comes_back_after_the_listener_restarts(void **state)
     end_pair(&pair);
 }
 
+/* More addresses than there are dialers, one after the other: whoever is hung up gives its place back. */
+static void who_is_hung_up_is_dialed_no_more(void **state)
+{
+    (void)state;
+    struct side listener = given_side(INBOX), node = given_side(INBOX);
+    char url[WIRE_URL_MAX];
+    uint64_t now_ns = clock_now_ns();
+    size_t last = SIZE_MAX, dialer, dead;
+    assert_int_equal(links_listen(listener.links, "tcp://127.0.0.1:0", url), ERR_OK);
+    for (int i = 0; i < LINK_DIALERS_MAX + 10; i++) {
+        assert_int_equal(links_dial(node.links, url, &dialer), ERR_OK);
+        assert_true(dialer != last);
+        last = dialer;
+        if (i % 2 == 0) { // in the middle of its dialing, and when it is through
+            uint64_t link = take_up(&node);
+            links_hang_up(node.links, dialer);
+            take_down(&node, link, "hung up");
+        } else {
+            links_hang_up(node.links, dialer);
+        }
+        links_check(node.links, now_ns);
+        // That it came through after all is told, and its end.
+        for (struct link_event *event; (event = mailbox_take(node.inbox)) != NULL;)
+            link_event_free(event);
+    }
+    assert_int_equal(links_dial(node.links, "tcp://127.0.0.1:1", &dead), ERR_OK);
+    links_hang_up(node.links, dead);
+    assert_int_equal(links_dial(node.links, url, &dialer), ERR_OK);
+    struct link_event *event;
+    while ((event = take(&node))->dialer != dialer)
+        link_event_free(event);
+    assert_int_equal(event->kind, LINK_UP);
+    link_event_free(event);
+    end_side(&node);
+    end_side(&listener);
+}
+
 static void closing_a_link_tells_both_sides_once(void **state)
 {
     (void)state;
@@ -512,6 +549,7 @@ int main(void)
         cmocka_unit_test(a_stalled_owner_judges_nobody),
         cmocka_unit_test(a_peer_that_sends_garbage_is_dropped),
         cmocka_unit_test(a_link_comes_back_after_the_listener_restarts),
+        cmocka_unit_test(who_is_hung_up_is_dialed_no_more),
         cmocka_unit_test(closing_a_link_tells_both_sides_once),
         cmocka_unit_test(many_links_share_one_address),
         cmocka_unit_test(a_set_can_be_freed_in_the_middle_of_traffic),

@@ -1,5 +1,6 @@
 /* The service between a real link and a real engine (the echo: it says the prompt again). The test plays the
  * scheduler. Waits have a limit after which they fail; nothing depends on how long a thing takes. */
+#include "node/service/dials.h"
 #include "node/service/service.h"
 #include "tests/test.h"
 #include "tests/unit/node/service/stage.h"
@@ -9,6 +10,8 @@
 #include "wire/message.h"
 
 #include "base/log.h"
+
+#include <string.h>
 
 static void a_submit_is_answered_by_results_and_one_done(void **state)
 {
@@ -298,6 +301,36 @@ static void every_block_that_comes_and_goes_is_told(void **state)
     end_stage(stage);
 }
 
+/* What other schedulers does it know? WELCOME names more dead ones than there are places; then one that lives. */
+static void a_node_that_knows_too_many_schedulers_forgets_those_that_are_gone(void **state)
+{
+    (void)state;
+    struct stage *stage = given_stage(0, 0);
+    char url[WIRE_URL_MAX], texts[DIALS_MAX][40];
+    struct wire_text peers[DIALS_MAX];
+    for (size_t i = 0; i < DIALS_MAX; i++) {
+        int size = snprintf(texts[i], sizeof texts[i], "ipc:///tmp/qiao_no_scheduler.%zu", i);
+        peers[i] = (struct wire_text){texts[i], (size_t)size};
+    }
+    struct wire_message welcome = {.type = WIRE_WELCOME,
+                                   .welcome = {.protocol = WIRE_PROTOCOL, .instance = 1}};
+    for (size_t i = 0; i < DIALS_MAX; i += WIRE_PEERS_MAX) {
+        size_t left = DIALS_MAX - i;
+        welcome.welcome.peers = peers + i;
+        welcome.welcome.peer_count = left < WIRE_PEERS_MAX ? left : WIRE_PEERS_MAX;
+        tell(stage, &welcome);
+    }
+    assert_int_equal(links_listen(stage->links, "tcp://127.0.0.1:0", url), ERR_OK);
+    struct wire_text living = {url, strlen(url)};
+    welcome.welcome.peers = &living;
+    welcome.welcome.peer_count = 1;
+    tell(stage, &welcome);
+    while (next_event(stage)->kind != LINK_UP)
+        ;
+    assert_true(stage->event->link != stage->link); // the first one's place was not taken
+    end_stage(stage);
+}
+
 static void bytes_that_are_no_message_close_the_link(void **state)
 {
     (void)state;
@@ -323,6 +356,7 @@ int main(void)
         cmocka_unit_test(beyond_the_credits_the_node_is_busy),
         cmocka_unit_test(what_is_cached_is_told_and_can_be_evicted),
         cmocka_unit_test(every_block_that_comes_and_goes_is_told),
+        cmocka_unit_test(a_node_that_knows_too_many_schedulers_forgets_those_that_are_gone),
         cmocka_unit_test(bytes_that_are_no_message_close_the_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
