@@ -248,6 +248,7 @@ enum err drive_run(const struct drive_settings *settings, struct tally *tally)
                                         .target_count = settings->target_count,
                                         .key = settings->key,
                                         .timeout_ns = settings->timeout_ns,
+                                        .connect_ns = settings->connect_ns,
                                         .retries = settings->retries,
                                         .retry_refused = settings->retry_refused,
                                         .stream = settings->plan->stream,

@@ -32,6 +32,7 @@ struct drive_settings {
     uint64_t duration_ns; // 0: no limit
     uint64_t requests;    // 0: no limit
     uint64_t timeout_ns;
+    uint64_t connect_ns;
     uint64_t retries;   // of one request
     bool retry_refused; // also of 429 and 503 with Retry-After
     FILE *answers;      // NULL; else gets a line for each request that ended: report_answer()

@@ -181,6 +181,7 @@ static enum err load(const struct load_conf *conf, struct plan *plan, struct tar
                                       .duration_ns = nanoseconds(duration_s),
                                       .requests = conf->requests,
                                       .timeout_ns = nanoseconds(conf->timeout),
+                                      .connect_ns = nanoseconds(conf->connect_timeout),
                                       .retries = conf->retries,
                                       .retry_refused = conf->retry,
                                       .answers = answers,

@@ -22,11 +22,11 @@ struct stream {
     size_t target;
     struct bufferevent *connection; // NULL: none
     struct event *deadline;
-    struct event *again; // the next sending, or the end of one that could not even be begun
+    struct event *again; // the next sending; while connecting, the end of that
     bool busy;
+    bool connecting;
     bool connected;
     bool kept;        // an answer came on this connection before
-    bool unbegun;     // connecting failed at once; `again` tells it from the loop
     uint64_t retries; // of this request
     char idempotency_key[STREAM_KEY_SIZE];
     struct buf json; // the request's body, for sending it again
@@ -62,6 +62,7 @@ static void disconnect(struct stream *stream)
 {
     if (stream->connection) bufferevent_free(stream->connection);
     stream->connection = NULL;
+    stream->connecting = false;
     stream->connected = false;
     stream->kept = false;
 }
@@ -164,6 +165,8 @@ static void on_change(struct bufferevent *connection, short what, void *argument
     if (what & BEV_EVENT_CONNECTED) {
         int on = 1;
         setsockopt(bufferevent_getfd(connection), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        event_del(stream->again);
+        stream->connecting = false;
         stream->connected = true;
         return;
     }
@@ -193,9 +196,7 @@ static void on_again(evutil_socket_t socket, short what, void *argument)
 {
     (void)socket, (void)what;
     struct stream *stream = argument;
-    bool unbegun = stream->unbegun;
-    stream->unbegun = false;
-    if (unbegun)
+    if (stream->connecting)
         lose(stream, "connect");
     else
         connect_and_send(stream);
@@ -217,10 +218,11 @@ static void connect_and_send(struct stream *stream)
     const struct stream_rules *rules = stream->rules;
     const struct target *target = &rules->targets[stream->target];
     reading_begin(&stream->reading);
-    if (!stream->connection && !connect_to(stream, target)) {
-        stream->unbegun = true;
-        set_timer(stream->again, 0);
-        return;
+    if (!stream->connection) {
+        bool begun = connect_to(stream, target);
+        stream->connecting = true;
+        set_timer(stream->again, begun ? rules->connect_ns : 0);
+        if (!begun) return; // the timer tells it from the loop
     }
     struct buf head = {0};
     buf_addf(&head, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s:%s\r\n", target->address.host,
@@ -242,7 +244,6 @@ void stream_start(struct stream *stream, const struct stream_order *order)
     if (stream->target != order->target) disconnect(stream);
     stream->target = order->target;
     stream->busy = true;
-    stream->unbegun = false;
     stream->retries = 0;
     memcpy(stream->idempotency_key, order->idempotency_key, sizeof stream->idempotency_key);
     buf_clear(&stream->json);

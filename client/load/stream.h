@@ -8,7 +8,7 @@
  * The connection is kept between requests where the server allows it. A server may close a kept connection at
  * the moment at which a request is sent on it; such a request is sent once more on a new connection
  * (RFC 9112, 9.3.1). Where a request has an Idempotency-Key, it is also sent again when there is no connection or
- * it broke: to the next scheduler, at once while there are others, then after a pause that doubles from
+ * it broke; one that takes too long is none: to the next scheduler, at once while there are others, then after a pause that doubles from
  * STREAM_PAUSE_MS to STREAM_PAUSE_MS_MAX; at most `retries` times. An answer of which a part was read is gone on
  * with: Last-Event-ID says behind which event. The deadline and all times count from the first sending. */
 #ifndef CLIENT_LOAD_STREAM_H
@@ -47,6 +47,7 @@ struct stream_rules {
     size_t target_count;
     const char *key; // NULL: none; no line ends in it
     uint64_t timeout_ns;
+    uint64_t connect_ns; // the most that a connection may take
     uint64_t retries;    // of one request; 0: none, and no Idempotency-Key either
     bool retry_refused;  // 429 and 503 with Retry-After count as retries, after that time
     bool stream;         // an event stream is what was asked for

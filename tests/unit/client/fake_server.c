@@ -3,10 +3,12 @@
 #include "tests/test.h"
 
 #include "base/buf.h"
+#include "base/must.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -74,6 +76,11 @@ static void *accept_all(void *argument)
         int on = 1;
         setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         pthread_mutex_lock(&server->lock);
+        if (server->stalled) {
+            close(socket);
+            pthread_mutex_unlock(&server->lock);
+            return NULL;
+        }
         if (server->stopping || server->count == FAKE_CONNECTIONS_MAX) {
             close(socket);
         } else {
@@ -103,11 +110,13 @@ void fake_server_stop(struct fake_server *server)
         shutdown(server->sockets[i], SHUT_RDWR);
     pthread_mutex_unlock(&server->lock);
     shutdown(server->listener, SHUT_RDWR);
-    pthread_join(server->acceptor, NULL);
+    if (!server->stalled) pthread_join(server->acceptor, NULL);
     for (size_t i = 0; i < server->count; i++) {
         pthread_join(server->threads[i], NULL);
         close(server->sockets[i]);
     }
+    for (size_t i = 0; i < FAKE_FILLERS; i++)
+        if (server->fillers[i]) close(server->fillers[i]);
     close(server->listener);
     pthread_mutex_destroy(&server->lock);
 }
@@ -115,6 +124,31 @@ void fake_server_stop(struct fake_server *server)
 void fake_server_leave(struct fake_server *server)
 {
     shutdown(server->listener, SHUT_RDWR);
+}
+
+/* A connection to the server itself; whether it came about. */
+static bool fill(struct fake_server *server, int *filler)
+{
+    struct sockaddr_in where;
+    socklen_t size = sizeof where;
+    *filler = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    must(*filler > 0 && getsockname(server->listener, (struct sockaddr *)&where, &size) == 0);
+    (void)connect(*filler, (struct sockaddr *)&where, size);
+    struct pollfd watched = {.fd = *filler, .events = POLLOUT};
+    return poll(&watched, 1, 200) == 1;
+}
+
+void fake_server_stall(struct fake_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->stalled = true;
+    pthread_mutex_unlock(&server->lock);
+    (void)fill(server, &server->fillers[0]); // wakes the acceptor, for the last time
+    pthread_join(server->acceptor, NULL);
+    must(listen(server->listener, 0) == 0);
+    size_t i = 1;
+    while (fill(server, &server->fillers[i]))
+        must(++i < FAKE_FILLERS); // else the kernel takes more than it was asked for
 }
 
 size_t fake_server_count(struct fake_server *server)

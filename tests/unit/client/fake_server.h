@@ -11,6 +11,7 @@
 
 enum {
     FAKE_CONNECTIONS_MAX = 64,
+    FAKE_FILLERS = 4,
     FAKE_REQUEST_MAX = 1 << 20
 };
 
@@ -29,8 +30,9 @@ struct fake_server {
     int listener;
     pthread_t acceptor;
     pthread_mutex_t lock; // guards the rest
-    bool stopping;
-    size_t count; // of connections ever
+    bool stopping, stalled;
+    int fillers[FAKE_FILLERS]; // what keeps the kernel from taking more; 0: none
+    size_t count;              // of connections ever
     int sockets[FAKE_CONNECTIONS_MAX];
     pthread_t threads[FAKE_CONNECTIONS_MAX];
 };
@@ -40,6 +42,8 @@ void fake_server_start(struct fake_server *server, fake_answer_fn *answer, void 
 void fake_server_stop(struct fake_server *server);
 /* Answers no new connection any more: they are refused. */
 void fake_server_leave(struct fake_server *server);
+/* Takes no new connection any more, and refuses none: an address that swallows what is sent to it. Called once. */
+void fake_server_stall(struct fake_server *server);
 /* Connections that came since the start. */
 size_t fake_server_count(struct fake_server *server);
 /* A port of the loopback at which nobody listens, as a URL. */

@@ -20,6 +20,7 @@ struct scheduler {
     bool silent;         // chats are never answered
     bool cut;            // streams end in the middle
     bool leaves;         // once it has named its models it refuses connections
+    bool stalls;         // once it has named its models it neither takes nor refuses them
     bool mute;           // chats end without a byte
     int cut_behind;      // streams have ids, and end behind this one; 0: they have none
     const char *refusal; // the status of every second chat
@@ -74,6 +75,7 @@ static bool answer(void *argument, int socket, const struct fake_request *reques
     if (strncmp(request->head, "GET /v1/models ", 15) == 0) {
         scheduler->models++;
         if (scheduler->leaves) fake_server_leave(scheduler->server);
+        if (scheduler->stalls) fake_server_stall(scheduler->server);
         fake_json(socket, "200 OK", "{\"data\":[{\"id\":\"tiny\"},{\"id\":\"other\"}]}");
         return true;
     }
@@ -328,6 +330,30 @@ static void a_refused_connection_is_tried_at_the_next_url_and_is_no_failure(void
     json_decref(json);
 }
 
+/* The request's own timeout is two minutes: without one of the connection the run would take that long. */
+static void an_address_that_swallows_everything_does_not_hang_the_run(void **state)
+{
+    (void)state;
+    struct scheduler schedulers[2] = {{.stalls = true}, {0}};
+    json_t *json = NULL;
+    alarm(60);
+    assert_int_equal(RUN_WITH_TWO(schedulers, &json, "--requests", "4", "--connect-timeout", "0.3"),
+                     0);
+    assert_int_equal(number(json, "requests", "answered"), 4);
+    assert_int_equal(number(json, "requests", "retries"), 2);
+    assert_int_equal(schedulers[1].chats, 4);
+    assert_true(real(json, "whole_answer_ms", "max") >= 300); // the wait is in the figures
+    json_decref(json);
+
+    struct scheduler alone[2] = {{.stalls = true}, {.stalls = true}};
+    assert_int_equal(
+        RUN_WITH_TWO(alone, &json, "--requests", "2", "--connect-timeout", "0.3", "--retries", "0"),
+        1);
+    assert_int_equal(number(json, "errors", "connect"), 2);
+    json_decref(json);
+    alarm(0);
+}
+
 static void a_connection_that_breaks_without_a_byte_is_tried_elsewhere_under_the_same_key(
     void **state)
 {
@@ -467,6 +493,7 @@ int main(void)
         cmocka_unit_test(an_arrival_beyond_the_bound_is_an_overrun_and_silence_a_timeout),
         cmocka_unit_test(a_cut_stream_is_broken_and_a_lost_kept_connection_is_not),
         cmocka_unit_test(a_refused_connection_is_tried_at_the_next_url_and_is_no_failure),
+        cmocka_unit_test(an_address_that_swallows_everything_does_not_hang_the_run),
         cmocka_unit_test(
             a_connection_that_breaks_without_a_byte_is_tried_elsewhere_under_the_same_key),
         cmocka_unit_test(a_stream_that_breaks_goes_on_behind_its_last_event_elsewhere),
