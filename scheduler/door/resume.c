@@ -44,6 +44,7 @@ struct resume {
     enum err refusal;
     const char *code; // of the refusal; NULL: the error's own
     resume_fn *done;
+    resume_taken_fn *taken;
     void *argument;
 };
 
@@ -191,8 +192,19 @@ static void on_claimed(void *argument, enum err err, const struct idem_record *r
     resume->done(resume->argument, err);
 }
 
+static void on_taken(void *argument)
+{
+    struct resume *resume = argument;
+    if (resume->refusal) return; // it was told
+    count(resume, "taken");
+    resume->refusal = ERR_CONFLICT;
+    resume->code = "idempotency_taken_over";
+    err_note(ERR_CONFLICT, "a newer request with this Idempotency-Key goes on with the answer");
+    resume->taken(resume->argument);
+}
+
 void resume_claim(struct resume *resume, const struct fleet_model *model, resume_fn *done,
-                  void *argument)
+                  resume_taken_fn *taken, void *argument)
 {
     size_t size;
     const char *body = http_body(resume->request, &size);
@@ -204,6 +216,7 @@ void resume_claim(struct resume *resume, const struct fleet_model *model, resume
     write_set(facts->set, model);
     resume->model = *model;
     resume->done = done;
+    resume->taken = taken;
     resume->argument = argument;
     resume->claiming = true;
     struct idem_asked asked = {.tenant = resume->context->key->tenant,
@@ -213,7 +226,7 @@ void resume_claim(struct resume *resume, const struct fleet_model *model, resume
                                .body = body,
                                .body_size = size,
                                .known = resume->resumes};
-    resume->ticket = idem_claim(resume->door->idems, &asked, facts, on_claimed, resume);
+    resume->ticket = idem_claim(resume->door->idems, &asked, facts, on_claimed, on_taken, resume);
 }
 
 /* Some clients try again after any 409 or 429: where that is vain they are told. */

@@ -2,7 +2,9 @@
  * reader was.
  *
  *      resume_new --claim--> (Redis) --granted--> mark, reserve, fly … --release--> free
- *                               +--refused: another attempt runs, another body, another model, …
+ *                               |                          |
+ *                               |                          +--taken: a newer request goes on with it
+ *                               +--refused: another body, another model, a newer request, …
  *
  * The first attempt's seed, id, time and model stand in Redis (state/idem.h), so that any scheduler computes the answer
  * again, to the byte, and leaves out what Last-Event-ID says was read (door/position.h). No text is kept anywhere.
@@ -43,8 +45,11 @@ void resume_free(struct resume *resume);
 /* Ask Redis, before anything else is done for the request; `model` is what it would be answered with. `done` comes later, once,
  * unless resume_free() is first. On failure resume_explain() fills in code and headers. */
 typedef void resume_fn(void *argument, enum err err);
+/* A newer request has the answer now: this one is to end, with ERR_CONFLICT and resume_explain()'s code, and resume_release() when
+ * nothing of it runs any more. The note is in err_text(). Called once at most, after `done`. */
+typedef void resume_taken_fn(void *argument);
 void resume_claim(struct resume *resume, const struct fleet_model *model, resume_fn *done,
-                  void *argument);
+                  resume_taken_fn *taken, void *argument);
 void resume_explain(const struct resume *resume, struct http_error *error);
 
 /* All from here on after `done` with ERR_OK. */

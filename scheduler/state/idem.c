@@ -1,12 +1,12 @@
 #include "scheduler/state/idem.h"
 
 #include "scheduler/state/facts.h"
+#include "scheduler/state/pulse.h"
 #include "scheduler/state/store.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/must.h"
-#include "base/rand.h"
 
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
@@ -18,38 +18,39 @@
 #include <string.h>
 
 enum {
-    LOOKS_MAX = 24, // at a running attempt, before a claim gives up
-    NEAR_LOOKS = 4, // at one of this scheduler's own: its connection may be closing now
     NUMBER_SIZE = 24,
-    INSTANCE_SIZE = 16, // hexadecimal digits
-    OWNER_MAX = INSTANCE_SIZE + 1 + NUMBER_SIZE,
+    OWNER_MAX = PULSE_INSTANCE_SIZE + 1 + NUMBER_SIZE,
     KEY_MAX = 64
 };
 
-/* KEYS  the record: v, body, answer (written once); owner, until (ms), tries, paid, most, version
- * ARGV  body, answer, owner, run ms, ttl ms, most tries, "1" when it must be there, an owner that is dead
- * gives {"new"}, {"again", answer, paid, most, version}, {"busy", owner}, {"other"}, {"unknown"}, {"spent"} */
+/* KEYS  the record: v, body, answer (written once); owner, since, until (ms), tries, paid, most, version
+ * ARGV  body, answer, owner, run ms, ttl ms, most tries, "1" when it must be there, an owner that is dead,
+ *       when we asked first (ms; "": now)
+ * gives {"new"}, {"again", answer, paid, most, version}, {"busy", owner, since, now}, {"other"}, {"unknown"}, {"spent"} */
 static const char claim_text[] =
     "local time = redis.call('TIME')\n"
     "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
     "local till = string.format('%.0f', now + ARGV[4])\n"
+    "now = string.format('%.0f', now)\n"
+    "local since = ARGV[9] ~= '' and ARGV[9] or now\n"
     "local old = redis.call('HMGET', KEYS[1], 'body', 'answer', 'owner', 'until', 'tries', "
     "'paid',\n"
-    "                       'most', 'version')\n"
+    "                       'most', 'version', 'since')\n"
     "if not old[1] then\n"
     "  if ARGV[7] == '1' then return {'unknown'} end\n"
     "  redis.call('HSET', KEYS[1], 'v', '1', 'body', ARGV[1], 'answer', ARGV[2], 'owner', "
     "ARGV[3],\n"
-    "             'until', till, 'tries', '1', 'paid', '0', 'most', '0', 'version', '')\n"
+    "             'since', since, 'until', till, 'tries', '1', 'paid', '0', 'most', '0',\n"
+    "             'version', '')\n"
     "  redis.call('PEXPIRE', KEYS[1], ARGV[5])\n"
     "  return {'new'}\n"
     "end\n"
     "if old[1] ~= ARGV[1] then return {'other'} end\n"
-    "if old[3] ~= '' and old[3] ~= ARGV[8] and tonumber(old[4]) > now then\n"
-    "  return {'busy', old[3]}\n"
+    "if old[3] ~= '' and old[3] ~= ARGV[8] and tonumber(old[4]) > tonumber(now) then\n"
+    "  return {'busy', old[3], old[9] or '0', now}\n"
     "end\n"
     "if tonumber(old[5]) >= tonumber(ARGV[6]) then return {'spent'} end\n"
-    "redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'until', till)\n"
+    "redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'since', since, 'until', till)\n"
     "redis.call('HINCRBY', KEYS[1], 'tries', 1)\n"
     "redis.call('PEXPIRE', KEYS[1], ARGV[5])\n"
     "return {'again', old[2], old[6], old[7], old[8]}\n";
@@ -67,9 +68,9 @@ static const char release_text[] =
     "redis.call('PEXPIRE', KEYS[1], ARGV[3])\n"
     "return 1\n";
 
-/*      ASKING --busy--> LOOKING --alive--> WAITING --> ASKING …
+/*      ASKING --busy--> LOOKING --alive, and asked to let go--> WAITING --> ASKING …
  *         |                |  \--gone--> ASKING (the owner is dead)
- *         |                +--renewed, or too many looks: refused, dead
+ *         |                +--the owner is newer, or too many looks: refused, dead
  *         +--new, again--> RUNNING --released--> dead                           any other word: dead */
 enum state {
     ASKING,
@@ -90,9 +91,10 @@ struct idem_ticket {
     struct facts facts;
     bool known;
     uint32_t looks;
-    int64_t alive_ms; // that the other's sign of life had left at the last look; 0: not looked yet
+    uint64_t since_ms; // when it was asked for, by Redis' clock; 0: it has met no other
     struct event *later;
     idem_claimed_fn *done; // NULL: nobody waits
+    idem_taken_fn *taken;
     void *argument;
 };
 
@@ -100,36 +102,28 @@ struct idems {
     struct event_base *base;
     struct store *store;
     struct store_script *claim, *mark, *release;
-    struct event *pulse;
+    struct pulse *pulse;
     struct idem_ticket tickets; // the head of a list
     unsigned char secret[IDEM_SECRET_SIZE];
-    char instance[INSTANCE_SIZE + 1];
-    char alive[KEY_MAX];
     uint64_t attempts;
     uint64_t ttl_ms, run_ms;
 };
 
 static void ask(struct idem_ticket *ticket, const char *dead);
 
-// ---- signs of life -----------------------------------------------------------------------------
-
-static void name_alive(const char *instance, char key[KEY_MAX])
+/* The ticket of an attempt that runs here; NULL: there is none. */
+static struct idem_ticket *running(const struct idems *idems, const char *owner)
 {
-    snprintf(key, KEY_MAX, "qiao:{scheduler:%.*s}", INSTANCE_SIZE, instance);
+    for (struct idem_ticket *at = idems->tickets.next; at != &idems->tickets; at = at->next)
+        if (at->state == RUNNING && strcmp(at->owner, owner) == 0) return at;
+    return NULL;
 }
 
-static void send_pulse(struct idems *idems)
+/* Another scheduler has a newer request for this attempt's record. */
+static void on_asked_to_let_go(void *argument, const char *owner)
 {
-    char ms[NUMBER_SIZE];
-    snprintf(ms, sizeof ms, "%d", IDEM_ALIVE_MS);
-    const char *words[] = {"SET", idems->alive, "1", "PX", ms};
-    if (store_is_up(idems->store)) store_command(idems->store, NULL, NULL, 5, words, NULL);
-}
-
-static void on_pulse(evutil_socket_t fd, short what, void *argument)
-{
-    (void)fd, (void)what;
-    send_pulse(argument);
+    struct idem_ticket *ticket = running(argument, owner);
+    if (ticket) ticket->taken(ticket->argument);
 }
 
 struct idems *idems_new(const struct idem_options *options)
@@ -140,14 +134,11 @@ struct idems *idems_new(const struct idem_options *options)
     idems->ttl_ms = options->ttl_seconds * UINT64_C(1000);
     idems->run_ms = options->run_ms;
     memcpy(idems->secret, options->secret, sizeof idems->secret);
-    snprintf(idems->instance, sizeof idems->instance, "%016" PRIx64, rand_entropy());
-    name_alive(idems->instance, idems->alive);
     idems->claim = store_add_script(options->store, claim_text);
     idems->mark = store_add_script(options->store, mark_text);
     idems->release = store_add_script(options->store, release_text);
     idems->tickets.next = idems->tickets.previous = &idems->tickets;
-    idems->pulse = event_new(options->base, -1, EV_PERSIST, on_pulse, idems);
-    must(idems->pulse != NULL);
+    idems->pulse = pulse_new(options->base, options->store, on_asked_to_let_go, idems);
     return idems;
 }
 
@@ -155,7 +146,7 @@ void idems_free(struct idems *idems)
 {
     if (!idems) return;
     must(idems->tickets.next == &idems->tickets);
-    event_free(idems->pulse);
+    pulse_free(idems->pulse);
     sodium_memzero(idems->secret, sizeof idems->secret);
     mem_free(idems);
 }
@@ -171,18 +162,14 @@ static void on_later(evutil_socket_t fd, short what, void *argument)
 static struct idem_ticket *ticket_new(struct idems *idems)
 {
     struct idem_ticket *ticket = mem_new(1, sizeof *ticket);
-    struct timeval period = {.tv_usec = IDEM_PULSE_MS * 1000};
     ticket->idems = idems;
     ticket->later = evtimer_new(idems->base, on_later, ticket);
     must(ticket->later != NULL);
-    if (idems->tickets.next == &idems->tickets) { // the first: from now on we show that we live
-        event_add(idems->pulse, &period);
-        send_pulse(idems);
-    }
+    if (idems->tickets.next == &idems->tickets) pulse_begin(idems->pulse); // the first one
     ticket->next = &idems->tickets;
     ticket->previous = idems->tickets.previous;
     ticket->next->previous = ticket->previous->next = ticket;
-    snprintf(ticket->owner, sizeof ticket->owner, "%s.%" PRIu64, idems->instance,
+    snprintf(ticket->owner, sizeof ticket->owner, "%s.%" PRIu64, pulse_instance(idems->pulse),
              idems->attempts++);
     return ticket;
 }
@@ -192,7 +179,7 @@ static void ticket_free(struct idem_ticket *ticket)
     struct idems *idems = ticket->idems;
     ticket->next->previous = ticket->previous;
     ticket->previous->next = ticket->next;
-    if (idems->tickets.next == &idems->tickets) event_del(idems->pulse);
+    if (idems->tickets.next == &idems->tickets) pulse_end(idems->pulse);
     event_free(ticket->later);
     mem_free(ticket);
 }
@@ -305,15 +292,16 @@ static void grant(struct idem_ticket *ticket, const redisReply *reply)
 
 static enum err note_busy(void)
 {
-    return err_note(ERR_CONFLICT,
-                    "the answer for this Idempotency-Key is being sent on another connection: try "
-                    "again when it has ended, or was closed");
+    return err_note(
+        ERR_CONFLICT,
+        "the answer for this Idempotency-Key is being sent on another connection, which "
+        "is newer or was not closed in time: try again");
 }
 
 static void look_later(struct idem_ticket *ticket)
 {
     struct timeval pause = {.tv_usec = IDEM_LOOK_MS * 1000};
-    if (++ticket->looks > LOOKS_MAX) {
+    if (++ticket->looks > IDEM_LOOKS_MAX) {
         refuse(ticket, note_busy());
         return;
     }
@@ -321,54 +309,52 @@ static void look_later(struct idem_ticket *ticket)
     evtimer_add(ticket->later, &pause);
 }
 
-/* A sign of life that has more time left than at the look before was renewed meanwhile. */
 static void on_looked(void *argument, enum err err, const redisReply *reply)
 {
     struct idem_ticket *ticket = argument;
-    if (!ticket->done) {
+    if (!ticket->done)
         ticket_free(ticket);
-    } else if (err || reply->type != REDIS_REPLY_INTEGER) {
+    else if (err || reply->type != REDIS_REPLY_INTEGER)
         refuse(ticket, err ? away(err) : unreadable());
-    } else if (reply->integer <= 0) {
+    else if (reply->integer <= 0)
         ask(ticket, ticket->other);
-    } else if (ticket->alive_ms > 0 && reply->integer > ticket->alive_ms) {
-        refuse(ticket, note_busy());
-    } else {
-        ticket->alive_ms = reply->integer;
+    else
         look_later(ticket);
-    }
 }
 
-static bool runs_here(const struct idems *idems, const char *owner)
-{
-    for (const struct idem_ticket *at = idems->tickets.next; at != &idems->tickets; at = at->next)
-        if (at->state == RUNNING && strcmp(at->owner, owner) == 0) return true;
-    return false;
-}
-
-static void look(struct idem_ticket *ticket, const redisReply *owner)
+/* An attempt of this scheduler's own lets go by a release that Redis has before the next claim; of one that cannot yet, the
+ * next look tells. */
+static void look_here(struct idem_ticket *ticket)
 {
     struct idems *idems = ticket->idems;
-    char alive[KEY_MAX];
-    if (owner->type != REDIS_REPLY_STRING || owner->len > OWNER_MAX) {
+    struct idem_ticket *other = running(idems, ticket->other);
+    if (other) other->taken(other->argument);
+    if (running(idems, ticket->other))
+        look_later(ticket);
+    else // it let go, or did before and that was lost with a connection to Redis
+        ask(ticket, ticket->other);
+}
+
+static void look(struct idem_ticket *ticket, redisReply *const *busy)
+{
+    struct idems *idems = ticket->idems;
+    uint64_t since_ms = 0, now_ms = 0;
+    if (busy[1]->type != REDIS_REPLY_STRING || busy[1]->len > OWNER_MAX ||
+        read_number(busy[2], &since_ms) || read_number(busy[3], &now_ms)) {
         refuse(ticket, unreadable());
         return;
     }
-    if (strcmp(ticket->other, owner->str) != 0) ticket->alive_ms = 0;
-    memcpy(ticket->other, owner->str, owner->len + 1);
-    if (strncmp(ticket->other, idems->instance, INSTANCE_SIZE) == 0) {
-        if (!runs_here(idems, ticket->other)) // its release was lost with a connection to Redis
-            ask(ticket, ticket->other);
-        else if (ticket->looks >= NEAR_LOOKS)
-            refuse(ticket, note_busy());
-        else
-            look_later(ticket);
+    if (ticket->since_ms == 0) ticket->since_ms = now_ms;
+    if (since_ms > ticket->since_ms) {
+        refuse(ticket, note_busy());
         return;
     }
-    name_alive(ticket->other, alive);
-    const char *words[] = {"PTTL", alive};
+    memcpy(ticket->other, busy[1]->str, busy[1]->len + 1);
     ticket->state = LOOKING;
-    store_command(idems->store, on_looked, ticket, 2, words, NULL);
+    if (strncmp(ticket->other, pulse_instance(idems->pulse), PULSE_INSTANCE_SIZE) == 0)
+        look_here(ticket);
+    else
+        pulse_look(idems->pulse, ticket->other, ticket->other, on_looked, ticket);
 }
 
 static void on_asked(void *argument, enum err err, const redisReply *reply)
@@ -381,8 +367,8 @@ static void on_asked(void *argument, enum err err, const redisReply *reply)
         refuse(ticket, away(err));
     else if (strcmp(word, "new") == 0 || strcmp(word, "again") == 0)
         grant(ticket, reply);
-    else if (strcmp(word, "busy") == 0 && reply->elements == 2 && ticket->done)
-        look(ticket, reply->element[1]);
+    else if (strcmp(word, "busy") == 0 && reply->elements == 4 && ticket->done)
+        look(ticket, reply->element);
     else if (strcmp(word, "busy") == 0)
         ticket_free(ticket);
     else if (strcmp(word, "other") == 0)
@@ -405,19 +391,21 @@ static void on_asked(void *argument, enum err err, const redisReply *reply)
 static void ask(struct idem_ticket *ticket, const char *dead)
 {
     struct idems *idems = ticket->idems;
-    char run[NUMBER_SIZE], ttl[NUMBER_SIZE], tries[NUMBER_SIZE];
+    char run[NUMBER_SIZE], ttl[NUMBER_SIZE], tries[NUMBER_SIZE], since[NUMBER_SIZE] = "";
     snprintf(run, sizeof run, "%" PRIu64, idems->run_ms);
     snprintf(ttl, sizeof ttl, "%" PRIu64, idems->ttl_ms);
     snprintf(tries, sizeof tries, "%d", IDEM_TRIES_MAX);
+    if (ticket->since_ms) snprintf(since, sizeof since, "%" PRIu64, ticket->since_ms);
     const char *words[] = {ticket->key, ticket->body, ticket->answer, ticket->owner,
                            run,         ttl,          tries,          ticket->known ? "1" : "0",
-                           dead};
+                           dead,        since};
     ticket->state = ASKING;
-    store_eval(idems->store, idems->claim, on_asked, ticket, 1, 9, words, NULL);
+    store_eval(idems->store, idems->claim, on_asked, ticket, 1, 10, words, NULL);
 }
 
 struct idem_ticket *idem_claim(struct idems *idems, const struct idem_asked *asked,
-                               const struct facts *facts, idem_claimed_fn *done, void *argument)
+                               const struct facts *facts, idem_claimed_fn *done,
+                               idem_taken_fn *taken, void *argument)
 {
     struct idem_ticket *ticket = ticket_new(idems);
     write_names(ticket, asked);
@@ -425,6 +413,7 @@ struct idem_ticket *idem_claim(struct idems *idems, const struct idem_asked *ask
     ticket->facts = *facts;
     ticket->known = asked->known;
     ticket->done = done;
+    ticket->taken = taken;
     ticket->argument = argument;
     ask(ticket, "");
     return ticket;

@@ -3,15 +3,17 @@
  *
  *      nothing --claim--> RUNNING --release--> FREE --claim--> RUNNING …     until the record's time is over
  *                            |
- *                            +--claim, when the attempt's scheduler gives no sign of life, or its time is up--> RUNNING
+ *                            +--claim: the attempt is told to let go, and does ----------------------> RUNNING
+ *                            +--claim: its scheduler gives no sign of life, or its time is up -------> RUNNING
  *
  * A record belongs to (tenant, user, key); Redis sees of the three, and of the request's body, keyed hashes alone. It is
- * made by the first claim, and says the same to every later one, on any scheduler. One attempt runs at a time. A claim
- * that meets a running one looks again for a while: a scheduler that was killed is out after IDEM_ALIVE_MS, and a
- * connection that broke just now is noticed by who holds it; it is refused (ERR_CONFLICT) once the other is known to live.
- * An attempt that was thought dead and lives on finds its ticket taken: it changes nothing any more.
- *
- * Signs of life are a key per scheduler, and only while it runs such attempts; docs/redis.md draws both.
+ * made by the first claim, and says the same to every later one, on any scheduler. One attempt runs at a time, and the newest
+ * request has it: a client asks again because the connection that it had is no good any more, whether its scheduler has seen that
+ * or not. So a claim that meets a running attempt tells it to let go (`taken`), at this scheduler or, by the way of its pulse
+ * (pulse.h), at another, and looks again until the record is free; a scheduler that was killed is out after PULSE_ALIVE_MS.
+ * The claim is refused (ERR_CONFLICT) when the attempt does not let go in time, or was asked for later than this one. Who was
+ * asked when is told by Redis' clock, at the first look. An attempt that was thought dead and lives on finds its ticket
+ * taken: it changes nothing any more.
  *
  * Thread: the loop's. Answers come once, later, unless the ticket is dropped. */
 #ifndef SCHEDULER_STATE_IDEM_H
@@ -33,9 +35,8 @@ struct idem_ticket;
 enum {
     IDEM_SECRET_SIZE = 32,
     IDEM_TRIES_MAX = 64, // claims of one record
-    IDEM_PULSE_MS = 250, // between two signs of life
-    IDEM_ALIVE_MS = 1000,
-    IDEM_LOOK_MS = 100 // between two looks at a running attempt
+    IDEM_LOOK_MS = 100,  // between two looks at a running attempt
+    IDEM_LOOKS_MAX = 24  // before a claim gives up
 };
 
 struct idem_options {
@@ -72,13 +73,16 @@ struct idem_asked {
     bool known; // there must be a record
 };
 
-/* `record` is NULL with any error, and the ticket dead. ERR_CONFLICT: another attempt runs; ERR_MISMATCH: the key stands
+/* `record` is NULL with any error, and the ticket dead. ERR_CONFLICT: another attempt runs, and does not let go; ERR_MISMATCH: the key stands
  * for another request; ERR_NOT_FOUND: `known`, and there is no record; ERR_LIMITED: claimed IDEM_TRIES_MAX times;
  * ERR_STORE_AWAY. */
 typedef void idem_claimed_fn(void *argument, enum err err, const struct idem_record *record);
+/* A newer request wants the attempt that runs: idem_release() the ticket, now or as soon as can be. Called again until then. */
+typedef void idem_taken_fn(void *argument);
 /* `facts`: those of the record, should there be none. Copied, as all texts. */
 struct idem_ticket *idem_claim(struct idems *idems, const struct idem_asked *asked,
-                               const struct facts *facts, idem_claimed_fn *done, void *argument);
+                               const struct facts *facts, idem_claimed_fn *done,
+                               idem_taken_fn *taken, void *argument);
 /* Nobody waits for the claim any more; if it succeeds it is released unchanged. */
 void idem_drop(struct idem_ticket *ticket);
 

@@ -1,4 +1,5 @@
 /* What an answer that is asked for again costs, and what it writes: once. */
+#include "scheduler/state/pulse.h"
 #include "tests/test.h"
 #include "tests/unit/scheduler/pair.h"
 
@@ -125,9 +126,33 @@ static void who_takes_over_reserves_nothing_and_who_comes_back_settles(void **st
     assert_parts(desk_finish(begin_metered(&pair.second, "over", "2-2"), NULL), " 200 ",
                  "Idempotent-Replayed: true", "\"content\":\"l\"", "[DONE]", NULL);
     assert_int_equal(charged() - once, reserved);
+    usleep(PULSE_WORD_MS * 1000); // by then nobody asks it to let go any more
     desk_freeze(&pair.first, false);
     assert_parts(desk_finish(lost, NULL), " 200 ", "[DONE]", NULL);
     assert_int_equal(charged(), 2 * once); // what it had reserved too much
+    pair_stop();
+}
+
+/* The old connection is half open when the new one comes: what it used is paid, and not paid twice. */
+static void who_takes_a_running_answer_over_pays_for_the_rest(void **state)
+{
+    (void)state;
+    if (!pair.redis.process) skip();
+    start_metered(&(struct fake_node_options){.pause_ms = 60}, "half-open");
+    assert_int_equal(charged(), 0);
+    ask_metered(&pair.first, "whole", NULL);
+    long once = charged();
+    for (int i = 0; i < 2; i++) {
+        const char *key = i ? "far" : "near";
+        unsigned before = fake_node_submits(pair.nodes[0]);
+        int old = begin_metered(&pair.first, key, NULL);
+        for (int wait = 0; fake_node_submits(pair.nodes[0]) == before && wait < 2000; wait++)
+            usleep(1000);
+        usleep(200000);
+        ask_metered(i ? &pair.second : &pair.first, key, "2-2");
+        assert_parts(desk_finish(old, NULL), "idempotency_taken_over", NULL);
+        assert_int_equal(charged(), (2 + i) * once);
+    }
     pair_stop();
 }
 
@@ -199,6 +224,21 @@ static void an_attempt_that_did_not_append_is_made_good(void **state)
     pair_stop();
 }
 
+static void a_turn_that_is_taken_over_is_appended_once(void **state)
+{
+    (void)state;
+    if (!pair.redis.process) skip();
+    pair_start(NULL, &(struct fake_node_options){.pause_ms = 60});
+    const char rest[] = ",\"stream\":true,\"session\":\"half\"";
+    int old = pair_begin(&pair.first, "half-open", NULL, rest);
+    for (int wait = 0; fake_node_submits(pair.nodes[0]) == 0 && wait < 2000; wait++)
+        usleep(1000);
+    assert_parts(pair_ask(&pair.second, "half-open", NULL, rest), " 200 ", "[DONE]", NULL);
+    assert_parts(desk_finish(old, NULL), "idempotency_taken_over", NULL);
+    assert_parts(session_of("half"), "\"version\":1,", "say it", "Hello, 你好 world", NULL);
+    pair_stop();
+}
+
 // ---- Redis goes away ---------------------------------------------------------------------------
 
 static void without_redis_the_setting_decides_and_nothing_is_resumed(void **state)
@@ -230,8 +270,10 @@ int main(void)
         cmocka_unit_test(an_answer_is_charged_once_however_often_it_is_asked_for),
         cmocka_unit_test(what_an_attempt_used_that_was_left_is_not_charged_again),
         cmocka_unit_test(who_takes_over_reserves_nothing_and_who_comes_back_settles),
+        cmocka_unit_test(who_takes_a_running_answer_over_pays_for_the_rest),
         cmocka_unit_test(a_turn_is_appended_once),
         cmocka_unit_test(an_attempt_that_did_not_append_is_made_good),
+        cmocka_unit_test(a_turn_that_is_taken_over_is_appended_once),
         cmocka_unit_test(without_redis_the_setting_decides_and_nothing_is_resumed),
     };
     return cmocka_run_group_tests(tests, pair_set_up, pair_tear_down);

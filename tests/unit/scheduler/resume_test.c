@@ -161,25 +161,49 @@ static void what_is_wrong_with_a_key_or_a_place_is_said(void **state)
     pair_stop();
 }
 
-static void while_it_is_being_sent_nobody_else_gets_it(void **state)
+/* The client's old connection is half open: no end of it comes. The old one is told, should it live after all. */
+static void the_newest_connection_has_the_stream(void **state)
 {
     (void)state;
     if (!pair.redis.process) skip();
-    pair_start(NULL, &(struct fake_node_options){.pause_ms = 10});
-    int fd = pair_begin(&pair.first, "busy", NULL, ",\"stream\":true");
-    for (int wait = 0; fake_node_submits(pair.nodes[0]) < 1 && wait < 2000; wait++)
-        usleep(1000);
-    fake_node_hang(pair.nodes[0], true);
-    for (int i = 0; i < 2; i++)
-        assert_parts(pair_ask(i ? &pair.first : &pair.second, "busy", NULL, ",\"stream\":true"),
-                     " 409 ", "Retry-After: 1", "\"code\":\"idempotency_in_progress\"", NULL);
-    int waiting = pair_begin(&pair.second, "busy", NULL, ",\"stream\":true");
-    usleep(50000);
-    close(fd); // and now it may
-    assert_parts(desk_finish(waiting, NULL), " 200 ", "Idempotent-Replayed", "[DONE]", NULL);
-    fake_node_hang(pair.nodes[0], false);
+    pair_start(NULL, &(struct fake_node_options){.pause_ms = 60});
+    struct events whole = events_of(pair_ask(&pair.first, "once", NULL, ",\"stream\":true"));
+    for (int i = 0; i < 2; i++) {
+        const char *key = i ? "open-far" : "open-near";
+        unsigned before = fake_node_submits(pair.nodes[0]);
+        int old = pair_begin(&pair.first, key, NULL, ",\"stream\":true");
+        for (int wait = 0; fake_node_submits(pair.nodes[0]) == before && wait < 2000; wait++)
+            usleep(1000);
+        usleep(150000);
+        char *more =
+            pair_ask(i ? &pair.second : &pair.first, key, whole.ids[1], ",\"stream\":true");
+        assert_non_null(strstr(more, "Idempotent-Replayed: true"));
+        assert_joined(&whole, 1, more);
+        mem_free(more);
+        char *rest = desk_finish(old, NULL);
+        assert_null(strstr(rest, "[DONE]"));
+        assert_parts(rest, " 200 ", "id: 0-0", "\"error\":{\"message\":\"a newer request",
+                     "\"code\":\"idempotency_taken_over\"", NULL);
+    }
+    events_free(&whole);
     for (int wait = 0; desk_busy(&pair.first) > 0 && wait < 1000; wait++)
         usleep(1000);
+    pair_stop();
+}
+
+/* Before a byte of the answer has left, it is a plain refusal; and no automatic retry takes the answer back. */
+static void who_waits_for_a_whole_answer_is_told_too(void **state)
+{
+    (void)state;
+    if (!pair.redis.process) skip();
+    pair_start(NULL, &(struct fake_node_options){.pause_ms = 60});
+    int old = pair_begin(&pair.first, "whole", NULL, "");
+    for (int wait = 0; fake_node_submits(pair.nodes[0]) == 0 && wait < 2000; wait++)
+        usleep(1000);
+    assert_parts(pair_ask(&pair.second, "whole", NULL, ""), " 200 ", "Idempotent-Replayed: true",
+                 "\"content\":\"Hello, 你好 world\"", NULL);
+    assert_parts(desk_finish(old, NULL), " 409 ", "x-should-retry: false",
+                 "\"code\":\"idempotency_taken_over\"", NULL);
     pair_stop();
 }
 
@@ -250,7 +274,8 @@ int main(void)
         cmocka_unit_test(a_text_completion_goes_on_with_its_offsets),
         cmocka_unit_test(without_a_key_events_have_no_ids),
         cmocka_unit_test(what_is_wrong_with_a_key_or_a_place_is_said),
-        cmocka_unit_test(while_it_is_being_sent_nobody_else_gets_it),
+        cmocka_unit_test(the_newest_connection_has_the_stream),
+        cmocka_unit_test(who_waits_for_a_whole_answer_is_told_too),
         cmocka_unit_test(who_leaves_before_the_key_is_claimed_leaves_nothing),
         cmocka_unit_test(an_answer_is_as_long_as_it_was_to_be_at_first),
         cmocka_unit_test(another_model_does_not_finish_the_answer),

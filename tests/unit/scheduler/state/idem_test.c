@@ -1,5 +1,6 @@
 /* Idempotency-Keys against a real redis-server; a scheduler is a struct idems here, and dies by being frozen. */
 #include "scheduler/state/idem.h"
+#include "scheduler/state/pulse.h"
 #include "scheduler/state/store.h"
 #include "tests/support/redis.h"
 #include "tests/test.h"
@@ -53,7 +54,8 @@ static int tear_down(void **state)
 }
 
 struct claim {
-    bool done;
+    bool done, lets_go;
+    int taken; // so often it was asked to let go
     enum err err;
     char note[ERR_NOTE_MAX];
     struct idem_record record;
@@ -68,6 +70,14 @@ static void on_claimed(void *argument, enum err err, const struct idem_record *r
     claim->err = err;
     snprintf(claim->note, sizeof claim->note, "%s", err ? err_text() : "");
     if (!err) claim->record = *record;
+}
+
+static void on_taken(void *argument)
+{
+    struct claim *claim = argument;
+    assert_int_equal(claim->err, ERR_OK);
+    claim->taken++;
+    if (claim->lets_go) idem_release(claim->ticket, 3);
 }
 
 static struct facts facts_of(uint64_t seed)
@@ -89,7 +99,7 @@ static void begin(struct idems *idems, struct claim *claim, const char *key, con
                                .body_size = strlen(body),
                                .known = known};
     *claim = (struct claim){0};
-    claim->ticket = idem_claim(idems, &asked, &facts, on_claimed, claim);
+    claim->ticket = idem_claim(idems, &asked, &facts, on_claimed, on_taken, claim);
     assert_false(claim->done); // never from inside
 }
 
@@ -161,7 +171,7 @@ static void a_key_stands_for_one_request_of_one_user(void **state)
     struct idem_asked asked = {
         .tenant = "shop", .user = "bob", .key = "k2", .path = "/", .body = "b", .body_size = 1};
     bob = (struct claim){0};
-    bob.ticket = idem_claim(here, &asked, &facts, on_claimed, &bob);
+    bob.ticket = idem_claim(here, &asked, &facts, on_claimed, on_taken, &bob);
     store_loop_until(base, &bob.done);
     assert_int_equal(bob.err, ERR_OK);
     assert_false(bob.record.again);
@@ -193,15 +203,87 @@ static void redis_sees_neither_key_nor_user_nor_body(void **state)
     release(&claim, 0);
 }
 
-static void while_an_attempt_runs_no_other_begins(void **state)
+/* At the same scheduler at once, from another one by the way of its pulse. */
+static void the_newest_claim_has_the_attempt(void **state)
 {
     (void)state;
     if (!base) skip();
-    struct claim first = ask(here, "k3", "body", 7);
-    uint64_t begin_ns = clock_now_ns();
-    assert_int_equal(ask(there, "k3", "body", 8).err, ERR_CONFLICT);
-    assert_true(clock_now_ns() - begin_ns < 1200 * CLOCK_MS); // its renewed sign of life was seen
-    assert_int_equal(ask(here, "k3", "body", 8).err, ERR_CONFLICT);
+    static struct claim first;
+    for (int i = 0; i < 2; i++) {
+        const char *key = i ? "k3-there" : "k3-here";
+        begin(here, &first, key, "body", 7, false);
+        store_loop_until(base, &first.done);
+        first.lets_go = true;
+        uint64_t begin_ns = clock_now_ns();
+        struct claim second = ask(i ? there : here, key, "body", 8);
+        assert_int_equal(second.err, ERR_OK);
+        assert_int_equal(first.taken, 1);
+        assert_true(second.record.again);
+        assert_int_equal(second.record.facts.seed, 7);
+        assert_int_equal(second.record.mark.paid, 3); // what the first said at its end
+        assert_true(clock_now_ns() - begin_ns < (i ? PULSE_MS + 700 : 100) * CLOCK_MS);
+        release(&second, 3);
+    }
+}
+
+static void an_attempt_that_does_not_let_go_stays(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    static struct claim first;
+    begin(here, &first, "k3", "body", 7, false);
+    store_loop_until(base, &first.done);
+    for (int i = 0; i < 2; i++) {
+        struct claim other = ask(i ? there : here, "k3", "body", 8);
+        assert_int_equal(other.err, ERR_CONFLICT);
+        assert_non_null(strstr(other.note, "another connection"));
+        assert_true(first.taken > 1);
+    }
+    release(&first, 0);
+}
+
+/* The second claim waits, is left by its client unnoticed, and the third is what the client has now. */
+static void an_older_claim_takes_nothing_from_a_newer_one(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    static struct claim first, second, third;
+    begin(here, &first, "k3-old", "body", 7, false);
+    store_loop_until(base, &first.done);
+    begin(there, &second, "k3-old", "body", 8, false);
+    store_loop_run(base, 50);
+    first.lets_go = true;
+    begin(here, &third, "k3-old", "body", 9, false);
+    store_loop_until(base, &third.done);
+    assert_int_equal(third.err, ERR_OK);
+    store_loop_until(base, &second.done);
+    assert_int_equal(second.err, ERR_CONFLICT);
+    store_loop_run(base, 2 * PULSE_MS);
+    assert_int_equal(third.taken, 0);
+    release(&third, 0);
+}
+
+/* Its scheduler stands still while another asks, and gives up. */
+static void who_is_asked_no_more_keeps_its_attempt(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    static struct claim first, second;
+    begin(here, &first, "k3-kept", "body", 7, false);
+    store_loop_until(base, &first.done);
+    store_loop_run(base, 20); // its first sign of life is there
+    begin(there, &second, "k3-kept", "body", 8, false);
+    store_loop_run(base, 20);
+    idem_drop(second.ticket);
+    redisReply *signs = ask_redis("KEYS", "qiao:{scheduler:*}:asked", NULL, NULL);
+    assert_int_equal(signs->elements, 1);
+    freeReplyObject(signs);
+    usleep((PULSE_WORD_MS + 50) * 1000); // here nothing runs meanwhile
+    signs = ask_redis("KEYS", "qiao:{scheduler:*}:asked", NULL, NULL);
+    assert_int_equal(signs->elements, 0);
+    freeReplyObject(signs);
+    store_loop_run(base, 2 * PULSE_MS);
+    assert_int_equal(first.taken, 0);
     release(&first, 0);
 }
 
@@ -253,7 +335,7 @@ static void a_scheduler_without_attempts_shows_no_sign_and_is_dead_soon(void **s
     if (!base) skip();
     struct claim claim = ask(here, "k7", "body", 7);
     release(&claim, 0);
-    store_loop_run(base, IDEM_ALIVE_MS + 100);
+    store_loop_run(base, PULSE_ALIVE_MS + 100);
     redisReply *keys = ask_redis("KEYS", "qiao:{scheduler:*}", NULL, NULL);
     assert_int_equal(keys->elements, 0);
     freeReplyObject(keys);
@@ -360,7 +442,10 @@ int main(void)
         cmocka_unit_test(a_second_claim_is_told_what_the_first_one_said),
         cmocka_unit_test(a_key_stands_for_one_request_of_one_user),
         cmocka_unit_test(redis_sees_neither_key_nor_user_nor_body),
-        cmocka_unit_test(while_an_attempt_runs_no_other_begins),
+        cmocka_unit_test(the_newest_claim_has_the_attempt),
+        cmocka_unit_test(an_attempt_that_does_not_let_go_stays),
+        cmocka_unit_test(an_older_claim_takes_nothing_from_a_newer_one),
+        cmocka_unit_test(who_is_asked_no_more_keeps_its_attempt),
         cmocka_unit_test(a_claim_waits_for_a_connection_that_is_closing),
         cmocka_unit_test(an_attempt_that_died_is_taken_over_and_its_mark_with_it),
         cmocka_unit_test(a_scheduler_without_attempts_shows_no_sign_and_is_dead_soon),
