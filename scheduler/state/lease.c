@@ -29,6 +29,7 @@ struct lease {
 
     uint32_t active, places; // streams: in the air, and allowed
     uint64_t places_until_ns, renewed_ns;
+    bool untold; // Redis may count more of them, or fewer: it was away
 
     struct meter_back backs[METER_BACKS_MAX];
     size_t back_count;
@@ -149,6 +150,7 @@ static void send(struct lease *lease, struct meter_call *call, enum state state,
     lease->state = state;
     lease->sent_ns = now_ns;
     lease->renewed_ns = now_ns;
+    lease->untold = false;
     lease->seams.call(lease->seams.owner, lease, call);
     lease->back_count = 0;
     lease->backs_requests = lease->backs_tokens = 0;
@@ -372,6 +374,7 @@ void lease_answered(struct lease *lease, enum err err, const struct meter_answer
     lease->state = QUIET;
     if (err) {
         lease_forget(lease);
+        lease->untold = lease->rule.streams > 0;
         end_failed(lease, err);
     } else {
         lease->told = *answer;
@@ -403,9 +406,17 @@ static void surrender(struct lease *lease, uint64_t now_ns)
 
 void lease_forget(struct lease *lease)
 {
+    if (lease->places > lease->active) lease->untold = lease->rule.streams > 0;
     lease->requests = lease->tokens = 0;
     lease->until_ns = 0;
     lease->places = lease->active;
+}
+
+void lease_adopt(struct lease *lease, uint32_t streams)
+{
+    lease->active += streams;
+    if (lease->places < lease->active) lease->places = lease->active;
+    lease->untold = lease->rule.streams > 0;
 }
 
 void lease_close(struct lease *lease, uint64_t now_ns)
@@ -424,5 +435,6 @@ void lease_tick(struct lease *lease, uint64_t now_ns)
         surrender(lease, now_ns);
     else if (lease->back_count > 0)
         tell(lease, now_ns);
-    if (lease->state == QUIET && lease->active > 0 && now_ns >= renew_ns) tell(lease, now_ns);
+    bool due = lease->active > 0 && now_ns >= renew_ns;
+    if (lease->state == QUIET && (due || lease->untold)) tell(lease, now_ns);
 }

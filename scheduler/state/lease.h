@@ -80,6 +80,8 @@ void lease_answered(struct lease *lease, enum err err, const struct meter_answer
 /* Redis is away: what comes back may be another one, which has not heard of the latest grants. What is held is not spent
  * any more, nor given back: it ends with its window. */
 void lease_forget(struct lease *lease);
+/* Streams that were admitted without Redis: they count from now on, and are returned as part of slot 0, without tokens. */
+void lease_adopt(struct lease *lease, uint32_t streams);
 /* Ten times a second: give back what is over or idle, renew what runs. */
 void lease_tick(struct lease *lease, uint64_t now_ns);
 /* Give back everything that nobody uses, for the last time: who asks still, or again, is told ERR_STORE_AWAY. */

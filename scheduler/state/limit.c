@@ -2,6 +2,7 @@
 
 #include "scheduler/state/lease.h"
 #include "scheduler/state/limit_note.h"
+#include "scheduler/state/limit_user.h"
 #include "scheduler/state/meter.h"
 #include "scheduler/state/names.h"
 #include "scheduler/state/owner.h"
@@ -31,7 +32,7 @@ struct limits {
     bool open_when_away;
     uint32_t stream_ms;
     struct names leases; // by key id: struct key_lease
-    struct names users;  // by owner: struct user
+    struct limit_users *users;
     struct limit_ticket *tickets;
 };
 
@@ -39,16 +40,6 @@ struct key_lease {
     struct limits *limits;
     struct lease *lease;
     char key[METER_NAME_MAX]; // Redis' name
-};
-
-/* One who has streams in the air here. */
-struct user {
-    struct limits *limits;
-    char owner[OWNER_TEXT_SIZE];
-    struct limit_rule rule;
-    uint32_t active;
-    uint32_t calls; // under way: while there are some, nobody knows what Redis has
-    uint64_t renewed_ns;
 };
 
 /*      AT_KEY ----> AT_USER ----> HELD          AT_LOOP: an answer that needs no Redis, on its way
@@ -66,8 +57,8 @@ struct limit_ticket {
     struct limit_ticket *next, **link; // among all tickets: what points here
     enum place place;
     struct limit_rule key_rule, user_rule;
-    struct key_lease *key; // NULL: the key has no limits
-    struct user *user;     // NULL: the user's streams have no limit
+    struct key_lease *key;   // NULL: the key has no limits
+    struct limit_user *user; // NULL: the user's streams have no limit
     char owner[OWNER_TEXT_SIZE];
     uint64_t tokens, least;
     uint32_t streams;
@@ -101,79 +92,31 @@ static void free_ticket(struct limit_ticket *ticket)
     mem_free(ticket);
 }
 
-// ---- users with streams ------------------------------------------------------------------------
-
-static struct user *user_of(struct limits *limits, const char *owner, const struct limit_rule *rule)
-{
-    struct user *user = names_get(&limits->users, owner);
-    if (!user) {
-        user = mem_new(1, sizeof *user);
-        user->limits = limits;
-        memcpy(user->owner, owner, sizeof user->owner);
-        user->renewed_ns = clock_now_ns();
-        names_put(&limits->users, owner, user);
-    }
-    user->rule = *rule;
-    return user;
-}
-
-static void forget_idle(struct user *user)
-{
-    if (user->active > 0 || user->calls > 0) return;
-    names_remove(&user->limits->users, user->owner);
-    mem_free(user);
-}
+// ---- parts -------------------------------------------------------------------------------------
 
 static void on_user_told(void *argument, enum err err, const struct meter_answer *answer)
 {
-    struct user *user = argument;
-    (void)err, (void)answer;
-    user->calls--;
-    forget_idle(user);
-}
-
-static void call_user(struct limits *limits, const char *owner, const struct meter_call *call,
-                      meter_fn *done, void *argument)
-{
-    char key[METER_NAME_MAX];
-    snprintf(key, sizeof key, "qiao:{u:%s}:spent", owner);
-    meter_call(limits->meter, key, call, done, argument);
-}
-
-/* Where nothing is under way Redis is told the truth, which mends what a lost call left. */
-static void renew_user(void *argument, void *item)
-{
-    struct user *user = item;
-    const uint64_t *now_ns = argument;
-    struct limits *limits = user->limits;
-    if (user->active == 0 || *now_ns < user->renewed_ns + limits->stream_ms / 3 * CLOCK_MS) return;
-    struct meter_call call = {
-        .rule = user->rule, .streams_held = user->calls == 0 ? (int64_t)user->active : METER_KEEP};
-    user->renewed_ns = *now_ns;
-    user->calls++;
-    call_user(limits, user->owner, &call, on_user_told, user);
+    (void)answer;
+    limit_user_called(argument, err);
 }
 
 /* Take the user's part back, but for what was used. `requests` 1: it was no request at all. */
 static void return_user(struct limit_ticket *ticket, uint32_t requests, uint64_t used)
 {
     const struct limit_rule *rule = &ticket->user_rule;
-    struct user *user = ticket->user;
-    struct meter_back back = {ticket->user_part.slot, requests, ticket->user_part.tokens - used};
+    const struct lease_part *part = &ticket->user_part;
+    struct limit_users *users = ticket->limits->users;
+    struct meter_back back = {part->slot, requests, part->tokens > used ? part->tokens - used : 0};
     bool tokens = (rule->tokens_per_minute || rule->tokens_per_day) && back.tokens > 0;
-    struct meter_call call = {.rule = *rule,
-                              .backs = &back,
-                              .back_count = 1,
-                              .streams_held = METER_KEEP,
-                              .streams_back = ticket->user_part.streams};
+    struct meter_call call = {
+        .rule = *rule, .backs = &back, .back_count = 1, .streams_held = METER_KEEP};
     if (!ticket->has_user_part) return;
     ticket->has_user_part = false;
-    if (user) {
-        user->active -= ticket->user_part.streams;
-        user->calls++;
-        call_user(ticket->limits, ticket->owner, &call, on_user_told, user);
+    if (ticket->user) {
+        limit_user_return(ticket->user, part->streams, &call);
+        limit_users_call(users, ticket->owner, &call, on_user_told, ticket->user);
     } else if (tokens || requests) {
-        call_user(ticket->limits, ticket->owner, &call, NULL, NULL);
+        limit_users_call(users, ticket->owner, &call, NULL, NULL);
     }
 }
 
@@ -182,8 +125,8 @@ static void return_key(struct limit_ticket *ticket, uint32_t requests, uint64_t 
     const struct lease_part *part = &ticket->key_part;
     if (!ticket->has_key_part) return;
     ticket->has_key_part = false;
-    lease_return(ticket->key->lease, part, requests, part->tokens - used, part->streams,
-                 clock_now_ns());
+    lease_return(ticket->key->lease, part, requests, part->tokens > used ? part->tokens - used : 0,
+                 part->streams, clock_now_ns());
 }
 
 // ---- the answer --------------------------------------------------------------------------------
@@ -232,18 +175,20 @@ static bool goes_on(struct limit_ticket *ticket, enum err err)
 static void on_user(void *argument, enum err err, const struct meter_answer *told)
 {
     struct limit_ticket *ticket = argument;
-    struct user *user = ticket->user;
+    struct limit_user *user = ticket->user;
     uint64_t tokens = ticket->answer.tokens;
-    if (user) user->calls--;
-    if (err) {
-        if (goes_on(ticket, err)) finish(ticket, ERR_OK);
-    } else if (told->verdict != METER_GRANTED) {
+    if (err && goes_on(ticket, err)) {
+        if (user) limit_user_add(user, ticket->streams);
+        ticket->has_user_part = user != NULL;
+        ticket->user_part = (struct lease_part){.streams = ticket->streams};
+        finish(ticket, ERR_OK);
+    } else if (!err && told->verdict != METER_GRANTED) {
         refuse(ticket, LIMIT_USER, &ticket->user_rule, told);
-    } else {
+    } else if (!err) {
         uint64_t granted = told->tokens < tokens ? told->tokens : tokens;
         ticket->has_user_part = true;
         ticket->user_part = (struct lease_part){told->slot, granted, ticket->streams};
-        if (user) user->active += ticket->streams;
+        if (user) limit_user_add(user, ticket->streams);
         limit_show(&ticket->answer, &ticket->user_rule, told, 0, 0);
         if (ticket->has_key_part && granted < tokens) {
             lease_return(ticket->key->lease, &ticket->key_part, 0, tokens - granted, 0,
@@ -253,7 +198,7 @@ static void on_user(void *argument, enum err err, const struct meter_answer *tol
         ticket->answer.tokens = granted;
         finish(ticket, ERR_OK);
     }
-    if (user) forget_idle(user);
+    if (user) limit_user_called(user, err);
 }
 
 /* What the key has admitted, `answer.tokens` of it, is the user's to allow. */
@@ -268,10 +213,10 @@ static void ask_user(struct limit_ticket *ticket)
                               .streams_held = METER_KEEP};
     ticket->place = AT_USER;
     if (rule->streams > 0) {
-        ticket->user = user_of(ticket->limits, ticket->owner, rule);
-        ticket->user->calls++;
+        ticket->user = limit_user_begin(ticket->limits->users, ticket->owner, rule);
+        limit_user_call(ticket->user, &call);
     }
-    call_user(ticket->limits, ticket->owner, &call, on_user, ticket);
+    limit_users_call(ticket->limits->users, ticket->owner, &call, on_user, ticket);
 }
 
 // ---- the key -----------------------------------------------------------------------------------
@@ -286,6 +231,14 @@ static void key_admits(struct limit_ticket *ticket, const struct lease_part *par
                lease_tokens(lease));
 }
 
+/* It goes on without Redis: its streams count when Redis is back. */
+static void key_adopts(struct limit_ticket *ticket)
+{
+    ticket->has_key_part = true;
+    ticket->key_part = (struct lease_part){.streams = ticket->streams};
+    lease_adopt(ticket->key->lease, ticket->streams);
+}
+
 static void on_key(void *owner, struct lease_waiter *waiter)
 {
     struct limit_ticket *ticket = (struct limit_ticket *)waiter; // its first member
@@ -296,7 +249,10 @@ static void on_key(void *owner, struct lease_waiter *waiter)
         return;
     }
     if (waiter->err && !goes_on(ticket, waiter->err)) return;
-    if (!waiter->err) key_admits(ticket, &waiter->part);
+    if (waiter->err)
+        key_adopts(ticket);
+    else
+        key_admits(ticket, &waiter->part);
     if (limit_is_set(&ticket->user_rule))
         ask_user(ticket);
     else
@@ -432,7 +388,7 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
     uint64_t now_ns = clock_now_ns();
     (void)fd, (void)what;
     names_walk(&limits->leases, tick_lease, &now_ns);
-    names_walk(&limits->users, renew_user, &now_ns);
+    limit_users_tick(limits->users, now_ns);
 }
 
 static uint32_t or_else(uint32_t value, uint32_t preset)
@@ -450,6 +406,7 @@ struct limits *limits_new(const struct limit_options *options)
     limits->stream_ms = or_else(options->stream_ms, STREAM_MS);
     limits->meter = meter_new(options->store, or_else(options->minute_ms, MINUTE_MS),
                               or_else(options->day_ms, DAY_MS), limits->stream_ms);
+    limits->users = limit_users_new(limits->store, limits->meter, limits->stream_ms);
     owner_key_init(&limits->owner_key, options->root);
     limits->tick = event_new(options->base, -1, EV_PERSIST, on_tick, limits);
     must(limits->tick && event_add(limits->tick, &period) == 0);
@@ -477,12 +434,6 @@ static void free_lease(void *argument, void *item)
     mem_free(key);
 }
 
-static void free_user(void *argument, void *item)
-{
-    (void)argument;
-    mem_free(item);
-}
-
 void limits_free(struct limits *limits)
 {
     if (!limits) return;
@@ -490,9 +441,8 @@ void limits_free(struct limits *limits)
     while (limits->tickets)
         free_ticket(limits->tickets);
     names_walk(&limits->leases, free_lease, NULL);
-    names_walk(&limits->users, free_user, NULL);
     names_fini(&limits->leases);
-    names_fini(&limits->users);
+    limit_users_free(limits->users);
     meter_free(limits->meter);
     mem_free(limits);
 }

@@ -19,7 +19,8 @@
  * Users are those of the tenant; a request that names none counts as the key's own user, so that nobody escapes by
  * leaving a header out.
  *
- * When Redis is away, `open` admits what cannot be counted and `closed` refuses it with ERR_STORE_AWAY. A failover to a
+ * When Redis is away, `open` admits what cannot be counted and `closed` refuses it with ERR_STORE_AWAY. Streams that were
+ * admitted so are counted when Redis is back, and what ended or was lost meanwhile is put right (limit_user.h). A failover to a
  * replica that lags forgets what the replica had not heard (docs/redis.md).
  *
  * Thread: the loop's. The answer comes exactly once, later, unless its ticket is dropped. */
