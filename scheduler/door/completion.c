@@ -78,20 +78,6 @@ static void on_claimed(void *argument, enum err err)
     completion_fail_with(c, &error);
 }
 
-/* A newer request goes on with the answer: this connection is told, should anybody still be there. */
-static void on_taken(void *argument)
-{
-    struct completion *c = argument;
-    if (!c->request) return; // it ends as soon as a worker lets go of it
-    struct http_error error = {.err = ERR_CONFLICT, .message = err_text()};
-    resume_explain(c->resume, &error);
-    if (c->answer)
-        answer_fail(c->answer, &error);
-    else
-        http_reply_error(c->request, &error);
-    completion_gone(c);
-}
-
 static enum err parse(struct completion *c, enum ask_kind kind, const char *prewarmed)
 {
     size_t size;
@@ -140,7 +126,7 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
     }
     if (c->ask.session.id && !c->ask.session.turn) c->ask.session.turn = resume_turn(c->resume);
     c->state = CLAIMING;
-    resume_claim(c->resume, &c->model, on_claimed, on_taken, c);
+    resume_claim(c->resume, &c->model, on_claimed, completion_taken, c);
 }
 
 void completion_chat(struct door *door, struct http_request *request)

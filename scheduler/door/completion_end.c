@@ -79,6 +79,20 @@ void completion_gone(void *argument)
     completion_finish(c);
 }
 
+/* A newer request goes on with the answer: this connection is told, should anybody still be there. */
+void completion_taken(void *argument)
+{
+    struct completion *c = argument;
+    if (!c->request) return; // it ends as soon as a worker lets go of it
+    struct http_error error = {.err = ERR_CONFLICT, .message = err_text()};
+    resume_explain(c->resume, &error);
+    if (c->answer)
+        answer_fail(c->answer, &error);
+    else
+        http_reply_error(c->request, &error);
+    completion_gone(c);
+}
+
 /* The end of a good answer. */
 void completion_complete(struct completion *c)
 {

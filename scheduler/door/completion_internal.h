@@ -84,5 +84,7 @@ void completion_saved(void *argument, enum err err);
 /* An http_gone_fn: the client went away, and whatever runs for it stops. While a worker still reads the prompt `c` lives
  * on, until the worker is done. */
 void completion_gone(void *argument);
+/* A newer request under the same Idempotency-Key has the answer; this thread's latest note says so. */
+void completion_taken(void *argument);
 
 #endif
