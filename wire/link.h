@@ -79,6 +79,10 @@ void links_hang_up(struct links *links, size_t dialer);
  * `urgent` is for heartbeats; a cancel is not urgent, since it must not overtake its submit. */
 enum err link_send(struct links *links, uint64_t link, const struct wire_message *message,
                    bool urgent);
+/* Between the two link_send() only queues, on every link: what one turn of the owner says leaves as one write, and wakes
+ * its peer once. A write that is out takes what has been queued when it ends, as ever. */
+void links_hold(struct links *links);
+void links_release(struct links *links);
 /* Unsent bytes: a sender of many fragments waits while this is high. */
 size_t link_backlog(struct links *links, uint64_t link);
 /* Close it; the DOWN event carries `reason`. Nothing happens when it is down already. */

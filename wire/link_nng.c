@@ -43,6 +43,7 @@ struct links {
     struct link *slots[LINK_LINKS_MAX]; // a link's id is serial * LINK_LINKS_MAX + slot
     size_t slots_used;                  // none at or above
     uint64_t checked_ns;
+    bool holding, has_unsent; // the owner's: see links_hold()
     struct listener *listeners[LINK_LISTENERS_MAX];
     size_t listener_count;
     struct dialer *dialers[LINK_DIALERS_MAX];
@@ -335,8 +336,34 @@ enum err link_send(struct links *set, uint64_t id, const struct wire_message *me
         link_fail(link, "the send queue is full: the peer does not read");
         return err_note(ERR_BUSY, "the send queue of link %llu is full", (unsigned long long)id);
     }
-    link_pump(link);
+    if (set->holding)
+        set->has_unsent = true;
+    else
+        link_pump(link);
     return ERR_OK;
+}
+
+void links_hold(struct links *set)
+{
+    must(!set->holding);
+    set->holding = true;
+    set->has_unsent = false;
+}
+
+void links_release(struct links *set)
+{
+    must(set->holding);
+    set->holding = false;
+    if (!set->has_unsent) return;
+    pthread_mutex_lock(&set->hub.lock);
+    size_t count = set->slots_used;
+    pthread_mutex_unlock(&set->hub.lock);
+    for (size_t slot = 0; slot < count; slot++) {
+        pthread_mutex_lock(&set->hub.lock);
+        struct link *link = set->slots[slot];
+        pthread_mutex_unlock(&set->hub.lock);
+        if (link) link_pump(link);
+    }
 }
 
 size_t link_backlog(struct links *set, uint64_t id)

@@ -330,10 +330,12 @@ static bool load_differs(const struct engine_load *a, const struct engine_load *
            a->kv.cached != b->kv.cached || a->step_us != b->step_us;
 }
 
+/* An answer's last id and its end leave together, and so does what all sequences got of one step. */
 static void take_reports(struct service *service)
 {
     struct engine *engine = service->options.engine;
     mailbox_hush(engine_outbox(engine));
+    links_hold(service->links);
     for (struct engine_report *report; (report = engine_take(engine)) != NULL;) {
         for (size_t i = 0; i < report->item_count; i++) {
             struct engine_item *item = &report->items[i];
@@ -346,6 +348,7 @@ static void take_reports(struct service *service)
         service->load = report->load;
         engine_give(engine, report);
     }
+    links_release(service->links);
 }
 
 /* What goes out by the clock. */

@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
     PATIENCE_S = 60,
@@ -200,6 +201,24 @@ static void a_small_inbox_holds_the_peer_back(void **state)
     for (uint64_t i = 0; i < 3000; i++)
         assert_int_equal(send_evict(&pair.node, pair.node_link, i), ERR_OK);
     for (uint64_t i = 0; i < 3000; i++)
+        assert_int_equal(take_evict(&pair.scheduler, pair.scheduler_link), i);
+    end_pair(&pair);
+}
+
+static void what_is_held_waits_for_the_release(void **state)
+{
+    (void)state;
+    struct pair pair = given_pair(ipc_url(), INBOX);
+    links_hold(pair.node.links);
+    for (uint64_t i = 0; i < 3; i++)
+        assert_int_equal(send_evict(&pair.node, pair.node_link, i), ERR_OK);
+    size_t held = link_backlog(pair.node.links, pair.node_link);
+    usleep(20000); // far more than it takes to leave
+    assert_true(held > 0);
+    assert_int_equal(link_backlog(pair.node.links, pair.node_link), held);
+    links_release(pair.node.links);
+    assert_int_equal(send_evict(&pair.node, pair.node_link, 3), ERR_OK);
+    for (uint64_t i = 0; i < 4; i++)
         assert_int_equal(take_evict(&pair.scheduler, pair.scheduler_link), i);
     end_pair(&pair);
 }
@@ -542,6 +561,7 @@ int main(void)
         cmocka_unit_test(frames_keep_their_order_over_ipc),
         cmocka_unit_test(the_bound_url_can_be_dialed),
         cmocka_unit_test(a_small_inbox_holds_the_peer_back),
+        cmocka_unit_test(what_is_held_waits_for_the_release),
         cmocka_unit_test(heartbeats_overtake_a_pack_of_8_mb),
         cmocka_unit_test(a_full_send_queue_closes_the_link_and_says_so),
         cmocka_unit_test(a_peer_that_accepts_and_says_nothing_is_dropped),
