@@ -1,4 +1,5 @@
 #include "scheduler/door/http_internal.h"
+#include "scheduler/door/push.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -117,7 +118,8 @@ static void set_common_headers(struct http_request *request, const char *type)
 void http_reply(struct http_request *request, int status, const char *type, const void *body,
                 size_t size)
 {
-    struct http *http = request->connection->http;
+    struct connection *connection = request->connection;
+    struct http *http = connection->http;
     must(!request->streaming);
     set_common_headers(request, type);
     struct evhttp_request *ev = request->ev;
@@ -135,6 +137,7 @@ void http_reply(struct http_request *request, int status, const char *type, cons
     evhttp_send_reply(ev, status, status == 429 ? "Too Many Requests" : NULL, bytes);
     http->writing = false;
     evbuffer_free(bytes);
+    push_now(connection->bev);
 }
 
 void http_reply_json(struct http_request *request, int status, const void *body, size_t size)
@@ -192,15 +195,18 @@ void http_stream_event(struct http_request *request, const char *id, const void 
 
 void http_stream_end(struct http_request *request)
 {
-    struct http *http = request->connection->http;
+    struct connection *connection = request->connection;
+    struct http *http = connection->http;
     must(request->streaming);
     if (request->slow) { // it is dropped by then, and nobody waits for `gone`
         request->gone = NULL;
         return;
     }
     struct evhttp_request *ev = request->ev;
+    bool chunked = ev->chunked; // else its end closes the connection, perhaps at once
     http_end_request(request, 200);
     http->writing = true;
     evhttp_send_reply_end(ev);
     http->writing = false;
+    if (chunked) push_now(connection->bev);
 }
