@@ -10,8 +10,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-static const double buckets[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-                                 1,     2.5,    5,     10,   15,    30,   60,  120};
+static const double buckets[] = {0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.0025, 0.005,
+                                 0.01,    0.025,  0.05,   0.1,    0.25,  0.5,    1,
+                                 2.5,     5,      10,     15,     30,    60,     120};
 
 enum {
     BUCKET_COUNT = sizeof buckets / sizeof *buckets

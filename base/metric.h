@@ -13,7 +13,7 @@
  * "other", so that a stranger cannot grow the table. Label values are names of ours or of
  * operators, never a user's.
  *
- * Histograms have fixed buckets from 1 ms to 120 s. A label's value is cut between characters.
+ * Histograms have fixed buckets from 50 us to 120 s. A label's value is cut between characters.
  *
  * Thread: any. Numbers are atomics; a lock is taken only where a series is made, never while the
  * text is rendered, so that a scrape cannot hold up a step. */

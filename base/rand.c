@@ -43,9 +43,14 @@ double rand_unit(uint64_t bits)
     return (double)(bits >> 11) * 0x1p-53;
 }
 
+/* The system gives the bits of many calls at once: a request needs several. */
 uint64_t rand_entropy(void)
 {
-    uint64_t bits = 0;
-    must(getrandom(&bits, sizeof bits, 0) == (ssize_t)sizeof bits);
-    return bits;
+    static _Thread_local uint64_t pool[32]; // the most that getrandom() never gives in part
+    static _Thread_local size_t left;
+    if (left == 0) {
+        must(getrandom(pool, sizeof pool, 0) == (ssize_t)sizeof pool);
+        left = sizeof pool / sizeof *pool;
+    }
+    return pool[--left];
 }

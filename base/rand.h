@@ -23,7 +23,8 @@ uint64_t rand_below(struct rand *rand, uint64_t bound);
 /* The top 53 bits as a double in [0, 1). */
 double rand_unit(uint64_t bits);
 
-/* 64 bits from the system's entropy; for seeds and ids, never for the engine. */
+/* 64 bits from the system's entropy; for seeds and ids, never for keys, never for the engine. Who forks must not use it on
+ * both sides. Any thread. */
 uint64_t rand_entropy(void);
 
 #endif

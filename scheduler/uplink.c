@@ -45,12 +45,18 @@ struct uplink {
     uint64_t beat;
     struct flights_stats seen; // as counted in the metrics
     uint64_t seen_dropped;
+    uint64_t heard_ns; // see uplink_heard_ns()
 };
 
 enum err uplink_send(void *owner, uint64_t link, const struct wire_message *message, bool urgent)
 {
     struct uplink *uplink = owner;
     return link_send(uplink->links, link, message, urgent);
+}
+
+uint64_t uplink_heard_ns(const struct uplink *uplink)
+{
+    return uplink->heard_ns;
 }
 
 static const char *node_name(const struct uplink *uplink, uint64_t link)
@@ -180,7 +186,9 @@ static bool drain(struct uplink *uplink, size_t limit)
             return true;
         }
         uint64_t now_ns = clock_now_ns();
+        uplink->heard_ns = event->heard_ns;
         if (event->kind == LINK_FRAME) on_frame(uplink, event, now_ns);
+        uplink->heard_ns = 0;
         if (event->kind == LINK_DOWN) on_down(uplink, event, now_ns);
         link_event_free(event);
     }

@@ -43,6 +43,9 @@ enum err uplink_start(struct uplink *uplink, const struct conf_list *urls, struc
 /* Who is named in WELCOME; NULL: nobody. */
 void uplink_set_peers(struct uplink *uplink, struct peers *peers);
 
+/* When the message that is being worked on was heard, clock_now_ns(); 0: none is. */
+uint64_t uplink_heard_ns(const struct uplink *uplink);
+
 /* The seams of flights and lexicon (owner: the uplink). */
 enum err uplink_send(void *uplink, uint64_t link, const struct wire_message *message, bool urgent);
 void uplink_quarantine(void *uplink, uint64_t link);

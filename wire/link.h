@@ -51,6 +51,7 @@ struct link_event {
     enum link_event_kind kind;
     uint64_t link;       // id, never used twice in this process
     size_t dialer;       // which link_dial() it came from; SIZE_MAX for an accepted one
+    uint64_t heard_ns;   // of a FRAME: when its last bytes were read (clock_now_ns())
     enum wire_type type; // of a FRAME
     const uint8_t *body; // of a FRAME; lives as long as the event
     size_t size;

@@ -174,6 +174,7 @@ static bool deliver(struct link *link, struct link_event *event)
     link->heard = true;
     if (open) {
         must(!link->held);
+        event->heard_ns = link->heard_ns;
         link->held = event;
         link->parked = !tell(link);
         if (link->parked) link->hub->held = true;

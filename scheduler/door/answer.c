@@ -5,9 +5,11 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/logprobs.h"
+#include "scheduler/door/own.h"
 #include "scheduler/door/position.h"
 #include "scheduler/door/resume.h"
 #include "scheduler/settings.h"
+#include "scheduler/uplink.h"
 
 #include "text/stream.h"
 #include "text/tokenizer.h"
@@ -52,6 +54,7 @@ struct answer {
     struct position at; // of the reader, when all that was sent has come
     enum err err;       // of a failed flight, with its note
     uint32_t retry_ms;
+    uint64_t heard_ns; // the node's latest word
     char note[ERR_NOTE_MAX];
     bool began, keeps_text, has_ids;
 };
@@ -93,6 +96,17 @@ static void begin(struct choice *choice)
     send_line(answer);
 }
 
+static void hear(struct answer *answer)
+{
+    answer->heard_ns = uplink_heard_ns(answer->options.door->uplink);
+}
+
+static void is_delivered(struct answer *answer)
+{
+    const struct answer_options *options = &answer->options;
+    if (options->own) own_deliver(options->own, options->door->metrics, answer->heard_ns);
+}
+
 /* All that its tokens gave is with the reader after the next event. */
 static void reach(struct choice *choice)
 {
@@ -113,6 +127,7 @@ static void send_text(struct choice *choice, bool last)
         shape_text_chunk(&answer->line, &answer->shape, &piece, false);
         reach(choice);
         send_line(answer);
+        is_delivered(answer);
     }
     buf_clear(&choice->pending);
 }
@@ -199,6 +214,7 @@ static void on_ids(void *argument, const struct flight_ids *ids)
     struct choice *choice = argument;
     bool wants_logprobs = choice->answer->options.ask->sampling.logprobs && ids->logprobs;
     if (choice->ended) return;
+    hear(choice->answer);
     count_time(choice);
     choice->cached_tokens = ids->cached_tokens;
     size_t before = choice->pending.size;
@@ -224,6 +240,7 @@ static void on_end(void *argument, const struct flight_end *end)
     struct choice *choice = argument;
     choice->in_air = false;
     if (choice->ended) return; // a stop string was first
+    hear(choice->answer);
     choice->cached_tokens = end->cached_tokens;
     if (end->err == ERR_OK && end->finish != WIRE_FINISH_STOP &&
         end->finish != WIRE_FINISH_LENGTH) {
@@ -371,6 +388,7 @@ static void complete_body(struct answer *answer, const struct shape_usage *usage
     }
     shape_body_end(&answer->line, &answer->shape, usage);
     http_reply_json(answer->options.request, 200, answer->line.data, answer->line.size);
+    is_delivered(answer);
 }
 
 void answer_complete(struct answer *answer)

@@ -33,16 +33,18 @@ struct door;
 struct fleet_model;
 struct http_error;
 struct http_request;
+struct own;
 struct resume;
 struct tokenizer;
 
 struct answer_options {
     struct door *door;
     struct http_request *request;
-    const struct ask *ask; // outlives the answer, as the four below
+    const struct ask *ask; // outlives the answer, as the five below
     const struct fleet_model *model;
     const struct tokenizer *tokenizer;
     const struct resume *resume; // NULL: no Idempotency-Key
+    struct own *own;             // is told when the answer is delivered; NULL: nobody counts
     uint32_t prompt_tokens;
     /* The flights have ended, all text is there; on failure the note is in err_text(). Called at
      * most once, never from inside of an answer_ function. The owner then calls answer_complete()

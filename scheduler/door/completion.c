@@ -96,6 +96,7 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
     const char *code = NULL;
     c->door = door;
     c->request = request;
+    own_begin(&c->own);
     c->quota = (struct quota){.door = door, .request = request, .context = &c->context};
     door->answers++;
     enum err err = context_read(&c->context, door->keys, request);

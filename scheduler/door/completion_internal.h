@@ -16,6 +16,7 @@
 #include "scheduler/door/append.h"
 #include "scheduler/door/ask.h"
 #include "scheduler/door/context.h"
+#include "scheduler/door/own.h"
 #include "scheduler/door/prompt.h"
 #include "scheduler/door/quota.h"
 #include "scheduler/door/urgency.h"
@@ -58,6 +59,7 @@ struct completion {
     struct quota quota;
     bool admitted; // by it
     uint64_t encode_ns;
+    struct own own;
     struct answer *answer; // from FLYING on
 };
 

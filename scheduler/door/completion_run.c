@@ -107,6 +107,7 @@ static void sum_up(struct completion *c)
                                       .ended = on_summed_up,
                                       .owner = c};
     bool flies = false;
+    own_forget(&c->own);
     fill_order(c, &order);
     json_param_clear();
     enum err err = append_sum_up(&c->append, &options, &order, c->prompt.ids.count, &flies);
@@ -130,6 +131,7 @@ static void fly(struct completion *c)
         sum_up(c);
         return;
     }
+    own_pass(&c->own, OWN_LIMITS);
     mark(c, c->ask.max_tokens);
     struct answer_options options = {
         .door = c->door,
@@ -138,6 +140,7 @@ static void fly(struct completion *c)
         .model = &c->model,
         .tokenizer = lexicon_text(c->pack)->tokenizer,
         .resume = c->resume,
+        .own = &c->own,
         .prompt_tokens = (uint32_t)c->prompt.ids.count,
         .ended = on_answered,
         .owner = c,
@@ -149,6 +152,7 @@ static void fly(struct completion *c)
         completion_fail_retry(c, err, err == ERR_BUSY ? flights_refusal_ms(c->door->flights) : 0);
         return;
     }
+    own_pass(&c->own, OWN_SEND);
     c->state = FLYING;
 }
 
@@ -192,6 +196,7 @@ static void reserve(struct completion *c)
     if (c->ask.max_tokens > context - count && !sums_up)
         c->ask.max_tokens = context - (uint32_t)count;
     if (c->resume && resume_take_max(c->resume, &c->ask.max_tokens)) said = true;
+    own_pass(&c->own, OWN_READ);
     if (c->admitted) {
         fly(c);
         return;
@@ -205,7 +210,7 @@ static void reserve(struct completion *c)
                             .paid = c->resume ? resume_paid(c->resume) : 0};
     mark(c, said && !sums_up ? c->ask.max_tokens : 0);
     c->state = RESERVING;
-    if (!quota_reserve(&c->quota, &ask, on_reserved, c)) fly(c);
+    if (!quota_reserve(&c->quota, &ask, on_reserved, c, &c->ask.max_tokens)) fly(c);
 }
 
 static void use_prompt(struct completion *c)

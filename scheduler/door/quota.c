@@ -58,16 +58,22 @@ static uint32_t share_of(const struct quota_ask *ask, uint64_t tokens)
     return share < ask->max_tokens ? (uint32_t)share : ask->max_tokens;
 }
 
-static void on_limit(void *argument, enum err err, const struct limit_answer *answer)
+/* The answer is there; how much each choice may generate. */
+static uint32_t take(struct quota *quota, enum err err, const struct limit_answer *answer)
 {
-    struct quota *quota = argument;
-    uint32_t max_tokens = err ? 0 : share_of(&quota->ask, answer->tokens);
     metric_add(quota->door->metrics, M_limits_total, outcome_of(err, answer), NULL, 1);
     quota->held = err == ERR_OK;
     if (err) quota->ticket = NULL;
     set_headers(quota->request, "requests", &answer->requests);
     set_headers(quota->request, "tokens", &answer->minute);
     set_headers(quota->request, "tokens-day", &answer->day);
+    return err ? 0 : share_of(&quota->ask, answer->tokens);
+}
+
+static void on_limit(void *argument, enum err err, const struct limit_answer *answer)
+{
+    struct quota *quota = argument;
+    uint32_t max_tokens = take(quota, err, answer);
     quota->done(quota->owner, err, max_tokens, answer->retry_seconds);
 }
 
@@ -78,10 +84,12 @@ static uint64_t cost_of(const struct quota_ask *ask, uint32_t max_tokens)
     return tokens > ask->paid ? tokens - ask->paid : 0;
 }
 
-bool quota_reserve(struct quota *quota, const struct quota_ask *ask, quota_fn *done, void *owner)
+bool quota_reserve(struct quota *quota, const struct quota_ask *ask, quota_fn *done, void *owner,
+                   uint32_t *max_tokens)
 {
     const struct context *context = quota->context;
     const struct key *key = context->key;
+    *max_tokens = ask->max_tokens;
     if (!limit_is_set(&key->rule) && !limit_is_set(&key->user_rule)) return false;
     uint32_t answer_least = ask->max_tokens;
     if (ask->may_shorten && answer_least > QUOTA_ANSWER_LEAST) answer_least = QUOTA_ANSWER_LEAST;
@@ -99,7 +107,10 @@ bool quota_reserve(struct quota *quota, const struct quota_ask *ask, quota_fn *d
     quota->done = done;
     quota->owner = owner;
     quota->ticket = limit_reserve(quota->door->limits, &limit, on_limit, quota);
-    return true;
+    const struct limit_answer *admitted = limit_admitted(quota->ticket);
+    if (!admitted) return true;
+    *max_tokens = take(quota, ERR_OK, admitted);
+    return false;
 }
 
 void quota_settle(struct quota *quota, uint64_t used)

@@ -49,8 +49,10 @@ struct quota {
     void *owner;
 };
 
-/* False: nothing limits the request, and `done` is not called. */
-bool quota_reserve(struct quota *quota, const struct quota_ask *ask, quota_fn *done, void *owner);
+/* True: `done` comes later. False: it is admitted now, with *max_tokens for each choice, and `done` is not called: nothing
+ * limits it, or what the scheduler holds of its key is enough. */
+bool quota_reserve(struct quota *quota, const struct quota_ask *ask, quota_fn *done, void *owner,
+                   uint32_t *max_tokens);
 /* The end, however it came: what was reserved beyond `used` tokens goes back. */
 void quota_settle(struct quota *quota, uint64_t used);
 

@@ -42,12 +42,12 @@ struct key_lease {
     char key[METER_NAME_MAX]; // Redis' name
 };
 
-/*      AT_KEY ----> AT_USER ----> HELD          AT_LOOP: an answer that needs no Redis, on its way
- *         \------------------\--> AT_LOOP --> HELD */
+/*      ASKS_NOBODY --> AT_KEY ----> AT_USER ----> HELD
+ *                \------------\-------------------/        */
 enum place {
+    ASKS_NOBODY, // what is held here is enough, so far; or an error is on its way
     AT_KEY,
     AT_USER,
-    AT_LOOP,
     HELD
 };
 
@@ -295,17 +295,10 @@ static void ask_key(struct limit_ticket *ticket)
     if (!lease_take(ticket->key->lease, &ticket->key_rule, &ticket->waiter, clock_now_ns(), &part))
         return;
     key_admits(ticket, &part);
-    ticket->place = AT_LOOP;
+    ticket->place = ASKS_NOBODY;
 }
 
 // ---- tickets -----------------------------------------------------------------------------------
-
-static void on_loop(void *argument, enum err err, const struct redisReply *reply)
-{
-    struct limit_ticket *ticket = argument;
-    (void)err, (void)reply;
-    finish(ticket, ERR_OK);
-}
 
 static void on_too_large(void *argument, enum err err, const struct redisReply *reply)
 {
@@ -323,7 +316,7 @@ struct limit_ticket *limit_reserve(struct limits *limits, const struct limit_ask
     struct limit_ticket *ticket = mem_new(1, sizeof *ticket);
     must(ask->least <= ask->tokens && done);
     *ticket = (struct limit_ticket){.limits = limits,
-                                    .place = AT_LOOP,
+                                    .place = ASKS_NOBODY,
                                     .key_rule = ask->key_rule,
                                     .user_rule = ask->user_rule,
                                     .tokens = ask->tokens,
@@ -345,11 +338,16 @@ struct limit_ticket *limit_reserve(struct limits *limits, const struct limit_ask
         ticket->key = lease_of(limits, ask->key);
         ask_key(ticket);
     }
-    if (ticket->place == AT_LOOP && limit_is_set(&ask->user_rule))
+    if (ticket->place == ASKS_NOBODY && limit_is_set(&ask->user_rule))
         ask_user(ticket);
-    else if (ticket->place == AT_LOOP)
-        store_later(limits->store, on_loop, ticket);
+    else if (ticket->place == ASKS_NOBODY)
+        ticket->place = HELD;
     return ticket;
+}
+
+const struct limit_answer *limit_admitted(const struct limit_ticket *ticket)
+{
+    return ticket->place == HELD ? &ticket->answer : NULL;
 }
 
 void limit_settle(struct limit_ticket *ticket, uint64_t used)

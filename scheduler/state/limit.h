@@ -23,7 +23,8 @@
  * admitted so are counted when Redis is back, and what ended or was lost meanwhile is put right (limit_user.h). A failover to a
  * replica that lags forgets what the replica had not heard (docs/redis.md).
  *
- * Thread: the loop's. The answer comes exactly once, later, unless its ticket is dropped. */
+ * Thread: the loop's. The answer comes exactly once: later, unless its ticket is dropped; or at once, where what is held
+ * here is enough (limit_admitted()). */
 #ifndef SCHEDULER_STATE_LIMIT_H
 #define SCHEDULER_STATE_LIMIT_H
 
@@ -92,9 +93,12 @@ void limits_leave(struct limits *limits);
 /* After the store: it answers what is pending. Tickets that are still held die unsettled, as if we had been killed. */
 void limits_free(struct limits *limits);
 
-/* Strings are copied. */
+/* Strings are copied. Ask limit_admitted() then: a request of a key whose chunk is here waits for nobody. */
 struct limit_ticket *limit_reserve(struct limits *limits, const struct limit_ask *ask,
                                    limit_fn *done, void *argument);
+/* The answer, when limit_reserve() had it itself: the ticket is admitted, and `done` is not called. Else NULL. Borrowed,
+ * as long as the ticket. */
+const struct limit_answer *limit_admitted(const struct limit_ticket *ticket);
 /* The answer has ended; `used` tokens of those that were admitted. The ticket is dead. */
 void limit_settle(struct limit_ticket *ticket, uint64_t used);
 /* The asker is gone before its answer: its function will not be called, and what the answer reserves is given

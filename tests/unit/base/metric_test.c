@@ -129,7 +129,7 @@ static void rendered_text_follows_the_format(void **state)
     }
     metric_set(metrics, IN_FLIGHT, NULL, NULL, -1e300);
     metrics_render(metrics, &text);
-    assert_int_equal(check_text(text.data), 256 + 1 + 256 * (18 + 2));
+    assert_int_equal(check_text(text.data), 256 + 1 + 256 * (22 + 2));
     buf_fini(&text);
     metrics_free(metrics);
 }

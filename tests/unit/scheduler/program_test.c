@@ -37,8 +37,10 @@ static void a_chat_is_answered_plain_and_as_a_stream(void **state)
     assert_parts(ask("POST", "/v1/completions", "", "{\"prompt\":[1,2,3],\"stream\":true}"),
                  "\"object\":\"text_completion\"", "\"text\":\"H", "[DONE]", NULL);
     assert_parts(ask("GET", "/v1/models", "", ""), "\"id\":\"tiny\"", "\"object\":\"model\"", NULL);
-    assert_parts(ask("GET", "/metrics", "", ""), "qiao_completion_tokens_total{model=\"tiny\"}",
-                 NULL);
+    assert_parts(ask("GET", "/metrics", "", ""), "qiao_own_seconds_count 5\n",
+                 "qiao_own_part_seconds_count{part=\"read\"} 5\n",
+                 "qiao_own_part_seconds_count{part=\"deliver\"} 5\n",
+                 "qiao_completion_tokens_total{model=\"tiny\"}", NULL);
     assert_int_equal(flights_in_air(), 0);
     fake_node_stop(node);
     stop_scheduler();

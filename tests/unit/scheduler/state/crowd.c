@@ -110,6 +110,8 @@ void crowd_ask_later(const struct crowd_member *member, const struct limit_ask *
     *answer = (struct crowd_answer){0};
     answer->ticket = limit_reserve(member->limits, ask, on_limited, answer);
     assert_false(answer->done); // never from inside
+    const struct limit_answer *admitted = limit_admitted(answer->ticket);
+    if (admitted) on_limited(answer, ERR_OK, admitted);
 }
 
 struct crowd_answer crowd_ask(const struct crowd_member *member, const struct limit_ask *ask)

@@ -54,6 +54,30 @@ static void no_more_requests_than_the_minute_holds_are_admitted(void **state)
     crowd_leave(&member);
 }
 
+static void a_request_of_a_key_whose_chunk_is_here_waits_for_nobody(void **state)
+{
+    (void)state;
+    if (!crowd_base) skip();
+    struct crowd_member member = crowd_join(&(struct limit_options){0});
+    struct limit_ask ask =
+        crowd_of_key("at-once", (struct limit_rule){.requests_per_minute = 3200}, 1);
+    struct crowd_answer first = crowd_ask(&member, &ask), second;
+    assert_int_equal(first.err, ERR_OK);
+    crowd_ask_later(&member, &ask, &second);
+    if (!second.done) { // the chunk's slot of 2 s has just ended: of the next one there is enough
+        crowd_run_until(&second.done);
+        crowd_settle(&second, 1);
+        crowd_ask_later(&member, &ask, &second);
+    }
+    assert_true(second.done);
+    assert_int_equal(second.err, ERR_OK);
+    assert_int_equal(second.limit.requests.limit, 3200);
+    assert_true(second.limit.requests.left < first.limit.requests.left);
+    crowd_settle(&first, 1);
+    crowd_settle(&second, 1);
+    crowd_leave(&member);
+}
+
 static void tokens_that_were_not_used_come_back(void **state)
 {
     (void)state;
@@ -473,6 +497,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_more_requests_than_the_minute_holds_are_admitted),
+        cmocka_unit_test(a_request_of_a_key_whose_chunk_is_here_waits_for_nobody),
         cmocka_unit_test(tokens_that_were_not_used_come_back),
         cmocka_unit_test(the_day_is_counted_beside_the_minute),
         cmocka_unit_test(what_was_spent_comes_back_after_a_minute),
