@@ -442,6 +442,17 @@ uint32_t batch_waiting(const struct batch *batch)
     return queue_count(batch->queue);
 }
 
+const struct seq *batch_running_at(const struct batch *batch, uint32_t place)
+{
+    must(place < batch->running_count);
+    return batch->running[place];
+}
+
+const struct queue *batch_queue(const struct batch *batch)
+{
+    return batch->queue;
+}
+
 static uint64_t tokens_to_prefill(const struct seq *seq)
 {
     return seq->state == SEQ_DECODE ? 0 : seq->id_count - seq->computed;

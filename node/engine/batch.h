@@ -40,6 +40,7 @@
 #include <stdint.h>
 
 struct kv_pool;
+struct queue;
 struct seq;
 
 struct batch_limits {
@@ -93,5 +94,9 @@ uint32_t batch_waiting(const struct batch *batch);
 uint64_t batch_waiting_tokens(const struct batch *batch);
 /* Any sequence, to empty the batch at the end; NULL: empty. */
 struct seq *batch_any(struct batch *batch);
+
+/* To look at, for checks: the running one at a place below batch_running(), and who waits. */
+const struct seq *batch_running_at(const struct batch *batch, uint32_t place);
+const struct queue *batch_queue(const struct batch *batch);
 
 #endif

@@ -131,6 +131,11 @@ struct mailbox *engine_outbox(struct engine *engine)
     return engine->outbox;
 }
 
+const struct batch *engine_batch(const struct engine *engine)
+{
+    return engine->batch;
+}
+
 uint64_t engine_step_age_ns(const struct engine *engine, uint64_t now_ns)
 {
     uint64_t started_ns = atomic_load(&engine->step_started_ns);

@@ -122,6 +122,9 @@ void engine_give(struct engine *engine, struct engine_report *report);
 /* Readable while a report waits; hush before taking until empty (base/mailbox.h). */
 struct mailbox *engine_outbox(struct engine *engine);
 
+/* To look at, for checks: from the engine's thread, between turns or inside of backend.step(). */
+const struct batch *engine_batch(const struct engine *engine);
+
 /* How long the step that runs now has taken; 0 between steps. Any thread. */
 uint64_t engine_step_age_ns(const struct engine *engine, uint64_t now_ns);
 

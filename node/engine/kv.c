@@ -97,6 +97,12 @@ struct kv_count kv_count_blocks(const struct kv_pool *pool)
                              .evicted = pool->evicted};
 }
 
+uint32_t kv_holders(const struct kv_pool *pool, uint32_t block)
+{
+    must(block < pool->shape.block_count);
+    return pool->holders[block];
+}
+
 enum kv_kind kv_kind(const struct kv_pool *pool)
 {
     return pool->shape.kind;

@@ -89,6 +89,8 @@ size_t kv_block_size(const struct kv_shape *shape);
 enum err kv_pool_new(struct kv_pool **out, const struct kv_shape *shape);
 void kv_pool_free(struct kv_pool *pool);
 struct kv_count kv_count_blocks(const struct kv_pool *pool);
+/* Tables that the block stands in. */
+uint32_t kv_holders(const struct kv_pool *pool, uint32_t block);
 uint32_t kv_blocks_total(const struct kv_pool *pool);
 /* Neither held nor cached. */
 uint32_t kv_blocks_free(const struct kv_pool *pool);

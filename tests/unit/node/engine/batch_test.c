@@ -1,5 +1,6 @@
 #include "node/engine/batch.h"
 #include "node/engine/kv.h"
+#include "node/engine/queue.h"
 #include "node/engine/seq.h"
 #include "tests/support/fake_model.h"
 #include "tests/test.h"
@@ -149,6 +150,30 @@ static void a_full_waiting_room_refuses(void **state)
     kv_pool_free(pool);
 }
 
+static void who_runs_and_who_waits_can_be_looked_at(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = fake_model_pool(4);
+    struct batch_limits limits = {.batch_tokens = 8, .sequences = 1, .waiting_max = 2};
+    struct batch *batch = batch_new(&limits, pool);
+    struct seq *first = given_seq(3, 2, WIRE_DEFAULT, 0);
+    struct seq *second = given_seq(3, 2, WIRE_DEFAULT, 0);
+    assert_int_equal(batch_add(batch, first), ERR_OK);
+    assert_int_equal(batch_add(batch, second), ERR_OK);
+    batch_plan(batch);
+    assert_int_equal(batch_running(batch), 1);
+    assert_ptr_equal(batch_running_at(batch, 0), first);
+    assert_ptr_equal(queue_next(batch_queue(batch), NULL), second);
+    assert_null(queue_next(batch_queue(batch), second));
+    batch_ran(batch);
+    batch_remove(batch, first);
+    batch_remove(batch, second);
+    seq_free(first);
+    seq_free(second);
+    batch_free(batch);
+    kv_pool_free(pool);
+}
+
 static void only_who_was_never_admitted_expires(void **state)
 {
     (void)state;
@@ -248,15 +273,18 @@ static void may_share(const struct seq *a, const struct seq *b, uint32_t index)
 static void blocks_in_use_are_those_of_the_tables(const struct world *world)
 {
     static const struct seq *holders[SEQS_MAX];
+    static uint32_t tables[SEQS_MAX];
     uint32_t used = 0;
     uint32_t running = 0;
     uint32_t waiting = 0;
     memset(holders, 0, sizeof holders);
+    memset(tables, 0, sizeof tables);
     for (size_t i = 0; i < world->alive_count; i++) {
         const struct seq *seq = world->alive[i];
         for (uint32_t b = 0; b < seq->table.block_count; b++) {
             const struct seq **holder = &holders[seq->table.blocks[b]];
             used += !*holder;
+            tables[seq->table.blocks[b]]++;
             if (*holder) may_share(*holder, seq, b);
             *holder = seq;
         }
@@ -264,6 +292,8 @@ static void blocks_in_use_are_those_of_the_tables(const struct world *world)
         waiting += seq->state == SEQ_WAITING;
         if (seq->state == SEQ_WAITING) assert_int_equal(seq->table.block_count, 0);
     }
+    for (uint32_t b = 0; b < kv_blocks_total(world->pool); b++)
+        assert_int_equal(kv_holders(world->pool, b), tables[b]);
     struct kv_count count = kv_count_blocks(world->pool);
     assert_int_equal(count.held, used);
     assert_int_equal(count.held + count.cached + count.free, kv_blocks_total(world->pool));
@@ -545,6 +575,7 @@ int main(void)
         cmocka_unit_test(a_long_prompt_is_parted_while_others_decode),
         cmocka_unit_test(the_urgent_class_goes_first_and_each_class_keeps_its_order),
         cmocka_unit_test(a_full_waiting_room_refuses),
+        cmocka_unit_test(who_runs_and_who_waits_can_be_looked_at),
         cmocka_unit_test(only_who_was_never_admitted_expires),
         cmocka_unit_test(the_youngest_gives_way_when_the_pool_is_empty),
         cmocka_unit_test(any_history_keeps_the_promises),
