@@ -34,11 +34,12 @@ tsan: | build/ ## the units under TSan
 	@cmake --build build/tsan
 	@ctest --preset tsan
 
-sim: | build/ ## make sim SEED=1 [SEEDS=300] [NODES=…] [SCHEDULERS=1|4|16]: the cluster in virtual time
+sim: | build/ ## make sim SEED=1 [SEEDS=300] [NODES=…] [SCHEDULERS=1|4|16] [REQUESTS=…] [RATE=…]: the cluster in virtual time
 	@deploy/install build
 	@cmake --preset release -G Ninja >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 	@cmake --build build/release --target qiao-sim
-	@build/release/tests/qiao-sim --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --nodes $(or $(NODES),0) --schedulers $(or $(SCHEDULERS),0)
+	@build/release/tests/qiao-sim --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) --nodes $(or $(NODES),0) --schedulers $(or $(SCHEDULERS),0) \
+		--requests $(or $(REQUESTS),0) --rate $(or $(RATE),0)
 
 fuzz: ## make fuzz ROOM=gguf SECONDS=120
 	@deploy/install build fuzz

@@ -28,6 +28,7 @@ struct point {
     double rate, p50_ms, p99_ms, goodput;
 };
 
+static const char *const units[TRACES] = {"conversations", "requests"};
 static struct point points[TRACES][POLICIES][RATES];
 
 static void measure(const struct plan *what, size_t trace)
@@ -42,11 +43,11 @@ static void measure(const struct plan *what, size_t trace)
             struct point *point = &points[trace][p][r];
             *point = (struct point){plan.rate, (double)report.load.first_p50_ns * 1e-6,
                                     (double)report.load.first_p99_ns * 1e-6, report.load.goodput};
-            printf("%-6s %-12s %6.0f requests/s: first token p50 %7.0f ms, p99 %7.0f ms, mean "
-                   "%7.0f ms; goodput %6.1f/s\n",
+            printf("%-6s %-12s %4.0f %s/s, %4.0f requests/s: first token p50 %7.0f ms, p99 "
+                   "%7.0f ms, mean %7.0f ms; goodput %6.1f/s\n",
                    trace == 0 ? "shared" : "plain", route_policy_name(plan.policy), plan.rate,
-                   point->p50_ms, point->p99_ms, (double)report.load.first_mean_ns * 1e-6,
-                   point->goodput);
+                   units[trace], report.load.offered, point->p50_ms, point->p99_ms,
+                   (double)report.load.first_mean_ns * 1e-6, point->goodput);
             fflush(stdout);
         }
     }
@@ -59,7 +60,8 @@ static double height_of_ms(double ms)
     return HEIGHT * (1 - (at > 1 ? 1 : at));
 }
 
-static void draw_field(FILE *file, double x, double y, const char *title, double most_rate)
+static void draw_field(FILE *file, double x, double y, const char *title, size_t trace,
+                       double most_rate)
 {
     fprintf(file,
             "<g transform='translate(%.0f %.0f)'><rect width='%d' height='%d' fill='none' "
@@ -69,8 +71,8 @@ static void draw_field(FILE *file, double x, double y, const char *title, double
     for (int i = 0; i <= 4; i++)
         fprintf(file, "<text x='%d' y='%d' text-anchor='middle'>%.0f</text>", WIDTH * i / 4,
                 HEIGHT + 16, most_rate * i / 4);
-    fprintf(file, "<text x='%d' y='%d' text-anchor='middle'>requests/s</text>", WIDTH / 2,
-            HEIGHT + 32);
+    fprintf(file, "<text x='%d' y='%d' text-anchor='middle'>%s/s</text>", WIDTH / 2, HEIGHT + 32,
+            trace == 0 ? "conversations of 1 to 5 requests" : units[trace]);
 }
 
 static void draw_ms(FILE *file, size_t trace, double most_rate)
@@ -94,17 +96,28 @@ static void draw_ms(FILE *file, size_t trace, double most_rate)
     fprintf(file, "</g>\n");
 }
 
+/* A round number that no goodput is above. */
+static double most_goodput(size_t trace)
+{
+    double most = 0;
+    for (size_t p = 0; p < POLICIES; p++)
+        for (size_t r = 0; r < RATES; r++)
+            most = fmax(most, points[trace][p][r].goodput);
+    return 40 * ceil(most / 40);
+}
+
 static void draw_goodput(FILE *file, size_t trace, double most_rate)
 {
+    double most = most_goodput(trace);
     for (int i = 0; i <= 4; i++)
         fprintf(file, "<text x='-6' y='%d' text-anchor='end'>%.0f/s</text>",
-                HEIGHT * (4 - i) / 4 + 4, most_rate * i / 4);
+                HEIGHT * (4 - i) / 4 + 4, most * i / 4);
     for (size_t p = 0; p < POLICIES; p++) {
         fprintf(file, "<polyline fill='none' stroke-width='2' stroke='%s' points='", colors[p]);
         for (size_t r = 0; r < RATES; r++) {
             const struct point *at = &points[trace][p][r];
             fprintf(file, "%.1f,%.1f ", WIDTH * at->rate / most_rate,
-                    HEIGHT * (1 - fmin(1, at->goodput / most_rate)));
+                    HEIGHT * (1 - at->goodput / most));
         }
         fprintf(file, "'/>");
     }
@@ -127,10 +140,10 @@ static void draw(FILE *file, const struct plan *plan)
         double x = LEFT + (double)trace * (WIDTH + GAP);
         snprintf(title, sizeof title, "time to the first token, %s (p99; dashed p50)",
                  names[trace]);
-        draw_field(file, x, TOP, title, most_rate);
+        draw_field(file, x, TOP, title, trace, most_rate);
         draw_ms(file, trace, most_rate);
         snprintf(title, sizeof title, "goodput (first token within 1 s), %s", names[trace]);
-        draw_field(file, x, TOP + HEIGHT + GAP, title, most_rate);
+        draw_field(file, x, TOP + HEIGHT + GAP, title, trace, most_rate);
         draw_goodput(file, trace, most_rate);
     }
     for (size_t p = 0; p < POLICIES; p++)

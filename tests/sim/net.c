@@ -60,7 +60,7 @@ static struct parting partings[256];
 static size_t parting_count;
 static uint32_t last_serial;
 static uint32_t next_owner;
-static void (*wake_owner)(uint32_t owner);
+static void (*wake_owner)(uint32_t owner, bool at_rest);
 
 void net_set_owner(uint32_t owner)
 {
@@ -68,7 +68,7 @@ void net_set_owner(uint32_t owner)
     next_owner = owner;
 }
 
-void net_set_wake(void (*wake)(uint32_t owner))
+void net_set_wake(void (*wake)(uint32_t owner, bool at_rest))
 {
     wake_owner = wake;
 }
@@ -79,6 +79,7 @@ static struct id {
     size_t side;
 } * ids;
 
+static struct buf sending; // of the frame that is being sent
 static uint64_t last_id, id_capacity;
 static struct pipe **all_pipes;
 static size_t all_count, all_capacity;
@@ -94,6 +95,7 @@ void net_end(void)
     mem_free(ids);
     all_pipes = NULL;
     ids = NULL;
+    buf_fini(&sending);
     all_count = all_capacity = parting_count = 0;
     last_id = id_capacity = 0;
 }
@@ -125,29 +127,42 @@ static bool is_parted(uint32_t a, uint32_t b)
     return false;
 }
 
-static void tell(struct links *links, struct link_event *event)
+static void tell(struct links *links, struct link_event *event, bool at_rest)
 {
     if (links->vanished || !mailbox_put(links->inbox, event)) {
         link_event_free(event);
         return;
     }
-    wake_owner(links->owner);
+    wake_owner(links->owner, at_rest);
 }
 
-static struct link_event *event_new(enum link_event_kind kind, const struct end *end, size_t size)
+/* An event, and the way that it takes. Its body lies behind it. */
+struct frame {
+    struct pipe *pipe;
+    size_t side; // that it goes to
+    uint64_t id; // which must be the link's still
+    struct link_event event;
+};
+
+static struct frame *frame_new(enum link_event_kind kind, const struct end *end, const void *body,
+                               size_t size)
 {
-    struct link_event *event = mem_new(1, sizeof *event + size);
-    *event = (struct link_event){.kind = kind,
-                                 .link = end->id,
-                                 .dialer = end->dialer,
-                                 .body = (const uint8_t *)(event + 1),
-                                 .size = size};
-    return event;
+    struct frame *frame = mem_new(1, sizeof *frame + size);
+    uint8_t *copy = (uint8_t *)(frame + 1);
+    if (size > 0) memcpy(copy, body, size);
+    frame->event = (struct link_event){
+        .kind = kind, .link = end->id, .dialer = end->dialer, .body = copy, .size = size};
+    return frame;
+}
+
+static struct link_event *event_new(enum link_event_kind kind, const struct end *end)
+{
+    return &frame_new(kind, end, NULL, 0)->event;
 }
 
 void link_event_free(struct link_event *event)
 {
-    mem_free(event);
+    mem_free((char *)event - offsetof(struct frame, event));
 }
 
 static void try_dial(void *argument, uint64_t number);
@@ -165,9 +180,9 @@ static void close_end(struct end *end, const char *reason)
     if (!links) return;
     end->links = NULL;
     if (links->vanished) return;
-    struct link_event *event = event_new(LINK_DOWN, end, 0);
+    struct link_event *event = event_new(LINK_DOWN, end);
     snprintf(event->reason, sizeof event->reason, "%s", reason);
-    tell(links, event);
+    tell(links, event, false);
     if (end->dialer != SIZE_MAX) dial_in(links, world_between(50, 1000), end->dialer);
 }
 
@@ -247,8 +262,8 @@ static void try_dial(void *argument, uint64_t number)
     pipe->ends[1] = (struct end){peer, new_id(pipe, 1), SIZE_MAX, now_ns, now_ns};
     add_pipe(links, pipe);
     add_pipe(peer, pipe);
-    tell(links, event_new(LINK_UP, &pipe->ends[0], 0));
-    tell(peer, event_new(LINK_UP, &pipe->ends[1], 0));
+    tell(links, event_new(LINK_UP, &pipe->ends[0]), true);
+    tell(peer, event_new(LINK_UP, &pipe->ends[1]), true);
 }
 
 enum err links_new(struct links **out, struct mailbox *inbox)
@@ -338,14 +353,6 @@ static struct pipe *find(const struct links *links, uint64_t link, size_t *side)
     return end->links == links && end->id == link ? pipe : NULL;
 }
 
-/* A frame on its way. */
-struct frame {
-    struct pipe *pipe;
-    size_t side; // that it goes to
-    uint64_t id; // which must be the link's still
-    struct link_event *event;
-};
-
 static void arrive(void *argument, uint64_t number)
 {
     struct frame *frame = argument;
@@ -364,28 +371,27 @@ static void arrive(void *argument, uint64_t number)
     }
     if (here) {
         end->heard_ns = world_now_ns();
-        tell(end->links, frame->event);
+        tell(end->links, &frame->event, true);
     } else {
-        link_event_free(frame->event);
+        link_event_free(&frame->event);
     }
-    mem_free(frame);
 }
 
 enum err link_send(struct links *links, uint64_t link, const struct wire_message *message,
                    bool urgent)
 {
     size_t side;
-    struct buf body = {0};
     struct pipe *pipe = find(links, link, &side);
     if (!pipe) return err_note(ERR_NOT_FOUND, "no such link");
     if (links->vanished) return ERR_OK;
-    message_encode(message, &body);
+    buf_clear(&sending);
+    message_encode(message, &sending);
     struct end *to = &pipe->ends[!side];
-    struct frame *frame = mem_new(1, sizeof *frame);
-    *frame = (struct frame){pipe, !side, to->id, event_new(LINK_FRAME, to, body.size)};
-    frame->event->type = message->type;
-    if (body.size) memcpy((uint8_t *)(uintptr_t)frame->event->body, body.data, body.size);
-    buf_fini(&body);
+    struct frame *frame = frame_new(LINK_FRAME, to, sending.data, sending.size);
+    frame->pipe = pipe;
+    frame->side = !side;
+    frame->id = to->id;
+    frame->event.type = message->type;
     uint64_t at_ns = world_now_ns() + (LATENCY_US + world_between(0, LATENCY_US)) * 1000;
     if (!urgent && at_ns <= to->arrives_ns) at_ns = to->arrives_ns + 1;
     if (!urgent) to->arrives_ns = at_ns;

@@ -14,8 +14,9 @@ struct links;
 
 /* Who the links that are made next belong to: 0 .. 99999. */
 void net_set_owner(uint32_t owner);
-/* What to call when something was put into this owner's mailbox. */
-void net_set_wake(void (*wake)(uint32_t owner));
+/* What to call when something was put into this owner's mailbox; `at_rest`: nothing of its own is under way, so that it may take it
+ * at once. */
+void net_set_wake(void (*wake)(uint32_t owner, bool at_rest));
 /* Nothing passes between the two until the time; both go on. */
 void net_part(uint32_t a, uint32_t b, uint64_t until_ns);
 /* What the owner sends from now on goes nowhere, and nothing comes: its process was killed (peers are told by their

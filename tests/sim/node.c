@@ -4,6 +4,7 @@
 #include "node/engine/seq.h"
 #include "node/service/dials.h"
 #include "node/service/service.h"
+#include "tests/sim/check.h"
 #include "tests/sim/net.h"
 #include "tests/sim/world.h"
 
@@ -23,7 +24,6 @@ enum {
     NODES_MAX = 2048,
     BATCH_TOKENS = 256,
     REQUESTS_MAX = 256,
-    WAITING_MAX = 128,
     MEMORY_IDS = 4 // of a sequence, that its next id depends on
 };
 
@@ -46,6 +46,7 @@ struct sim_node {
     struct kv_pool *pool;
     struct engine *engine;
     struct service *service;
+    struct check *check; // NULL: a history for figures
     float *logits;
 };
 
@@ -69,6 +70,7 @@ static void step(void *self, const struct forward_slice *slices, struct seq *con
     struct sim_node *node = self;
     uint64_t rows = 0, depth = 0;
     size_t logits = 0;
+    if (node->check) check_step(node->check);
     for (size_t i = 0; i < count; i++) {
         const struct forward_slice *slice = &slices[i];
         rows += slice->count;
@@ -136,10 +138,12 @@ static void start(struct sim_node *node)
         .pool = node->pool,
         .limits = {.batch_tokens = BATCH_TOKENS,
                    .sequences = plan.sequences,
-                   .waiting_max = WAITING_MAX},
+                   .waiting_max = plan.waiting_max,
+                   .waiting_tokens_max = plan.waiting_tokens_max},
         .orders_max = 2 * REQUESTS_MAX + 2,
     };
     node->engine = engine_new(&engine);
+    if (plan.chaos) node->check = check_new(node->engine, node->pool, &engine.limits);
     for (uint32_t i = 0; i < plan.schedulers; i++) {
         snprintf(urls[i], sizeof urls[i], "sim:%u", i);
         schedulers[i] = urls[i];
@@ -181,6 +185,8 @@ static void stop(struct sim_node *node)
     service_tell(node->service);
     must(kv_count_blocks(node->pool).held == 0);
     service_free(node->service);
+    check_free(node->check);
+    node->check = NULL;
     engine_free(node->engine);
     kv_pool_free(node->pool);
     node->up = false;
@@ -241,12 +247,6 @@ static void listen(void *argument, uint64_t key)
     listen_at(node, service_wake_ns(node->service));
 }
 
-static void check_bounds(const struct sim_node *node)
-{
-    struct kv_count blocks = kv_count_blocks(node->pool);
-    must(blocks.held + blocks.cached + blocks.free == blocks.total);
-}
-
 /* What the step before gave is told; the next one begins. */
 static void compute(void *argument, uint64_t key)
 {
@@ -262,7 +262,7 @@ static void compute(void *argument, uint64_t key)
     step_begun = false;
     node->step_ns = 0;
     bool busy = engine_turn(node->engine, world_now_ns());
-    check_bounds(node);
+    if (node->check) check_blocks(node->check);
     node->computes = busy;
     if (busy)
         compute_at(node, world_now_ns() + node->step_ns);

@@ -16,12 +16,12 @@ enum {
 static struct plan plan;
 static bool calm; // nothing more happens
 
-static void wake(uint32_t owner)
+static void wake(uint32_t owner, bool at_rest)
 {
     if (owner >= OWNER_NODES)
         sim_node_wake(owner - OWNER_NODES);
     else
-        sim_sched_wake(owner);
+        sim_sched_wake(owner, at_rest);
 }
 
 static void undrain(void *argument, uint64_t number)
@@ -81,14 +81,17 @@ struct run_report run(const struct plan *what)
     calm = false;
     world_begin(plan.seed);
     net_set_wake(wake);
+    check_begin();
     sim_scheds_begin(&plan);
     sim_nodes_begin(&plan);
     load_begin(&plan);
     uint64_t begun_ns = world_now_ns();
     uint64_t end_ns = begun_ns + PATIENCE_S * CLOCK_SECOND;
     if (plan.chaos) world_at(begun_ns + 3 * CLOCK_SECOND, strike, NULL, 0);
-    while (!load_is_over() && world_step(end_ns))
-        report.events++;
+    while (!load_is_over() && world_step(end_ns)) {
+        must(++report.events != plan.break_at);
+        if (plan.chaos && report.events % 64 == 0) load_check();
+    }
     must(load_is_over()); // every request ends
     report.virtual_s = (double)(world_now_ns() - begun_ns) / (double)CLOCK_SECOND;
     report.load = load_end();
@@ -99,7 +102,10 @@ struct run_report run(const struct plan *what)
     sim_nodes_end();
     sim_scheds_end();
     report.flights = sim_scheds_stats();
+    report.check = check_report();
+    report.digest = world_digest();
     net_end();
+    load_free();
     world_end();
     return report;
 }

@@ -4,12 +4,15 @@
 #define TESTS_SIM_RUN_H
 
 #include "scheduler/core/flight.h"
+#include "tests/sim/check.h"
 #include "tests/sim/load.h"
 #include "tests/sim/plan.h"
 
 struct run_report {
     struct load_report load;
     struct flights_stats flights;
+    struct check_report check;
+    uint64_t digest;
     double virtual_s;
     uint64_t events;
 };

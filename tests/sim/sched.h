@@ -12,7 +12,8 @@
 void sim_scheds_begin(const struct plan *plan);
 /* Checks that nothing is charged to any node any more. */
 void sim_scheds_end(void);
-void sim_sched_wake(uint32_t sched);
+/* Something lies in its mailbox; `at_rest`: it takes it now, else in a moment. */
+void sim_sched_wake(uint32_t sched, bool at_rest);
 
 bool sim_sched_is_up(uint32_t sched);
 /* Its flights end without a word; it comes back by itself. `lost` is called for each of them, by its argument. */

@@ -17,6 +17,7 @@ static struct {
     uint64_t now_ns;
     uint64_t order;
     struct rand rand;
+    uint64_t digest;
     struct event *heap; // the first is next
     size_t count;
     size_t capacity;
@@ -26,6 +27,7 @@ void world_begin(uint64_t seed)
 {
     world.now_ns = 10 * CLOCK_SECOND;
     world.order = 0;
+    world.digest = seed;
     rand_init(&world.rand, seed);
 }
 
@@ -41,6 +43,16 @@ void world_end(void)
 uint64_t world_now_ns(void)
 {
     return world.now_ns;
+}
+
+void world_note(uint64_t what)
+{
+    world.digest = rand_at(world.digest, 5, what);
+}
+
+uint64_t world_digest(void)
+{
+    return world.digest;
 }
 
 /* The clocks of everything that is linked into the simulator. */
@@ -131,6 +143,8 @@ bool world_step(uint64_t until_ns)
     struct event event = take();
     must(event.at_ns >= world.now_ns);
     world.now_ns = event.at_ns;
+    world_note(event.at_ns);
+    world_note(event.order);
     event.fn(event.argument, event.number);
     return true;
 }

@@ -16,6 +16,10 @@ void world_begin(uint64_t seed);
 /* Events that are left are dropped, with the arguments that they own. */
 void world_end(void);
 uint64_t world_now_ns(void);
+/* Something came about. The digest is of all that did, and of all events and their times: two histories of one seed have
+ * the same one. */
+void world_note(uint64_t what);
+uint64_t world_digest(void);
 struct rand *world_rand(void);
 /* True once in `one_in`. */
 bool world_chance(uint64_t one_in);
