@@ -12,6 +12,9 @@ enum {
     NEAR_NS = 1000000 // nor a millisecond
 };
 
+/* The usual queue at which work counts twice. */
+#define BUSY_NS 100e6
+
 static const char *const names[ROUTE_POLICIES] = {
     [ROUTE_PREDICTED] = "predicted",
     [ROUTE_ROUND_ROBIN] = "round_robin",
@@ -44,14 +47,30 @@ static uint32_t uncached(const struct route_node *node, uint32_t tokens)
     return node->cached < tokens ? tokens - node->cached : 1; // the last one is always computed
 }
 
-uint64_t route_predict_ns(const struct route_node *node, uint32_t tokens)
+static double token_ns(const struct route_node *node)
 {
     must(node->prefill_rate > 0);
-    double token_ns = 1e9 / (double)node->prefill_rate;
-    double queue_ns = (double)node->queued_tokens * token_ns;
-    if (queue_ns < (double)node->place_ns) queue_ns = (double)node->place_ns;
-    double all_ns = (double)node->way_ns + queue_ns + uncached(node, tokens) * token_ns;
+    return 1e9 / (double)node->prefill_rate;
+}
+
+/* Until what is there before it is done. */
+static double queue_ns(const struct route_node *node)
+{
+    double ns = (double)node->queued_tokens * token_ns(node);
+    return ns > (double)node->place_ns ? ns : (double)node->place_ns;
+}
+
+/* With its own work counted `weight` times. */
+static uint64_t cost_ns(const struct route_node *node, uint32_t tokens, double weight)
+{
+    double work_ns = uncached(node, tokens) * token_ns(node);
+    double all_ns = (double)node->way_ns + queue_ns(node) + work_ns * weight;
     return all_ns < 1e18 ? (uint64_t)all_ns : (uint64_t)1e18;
+}
+
+uint64_t route_predict_ns(const struct route_node *node, uint32_t tokens)
+{
+    return cost_ns(node, tokens, 1);
 }
 
 /* Which are still in the choice. */
@@ -98,11 +117,46 @@ static void keep_most_cached(struct race *race)
     keep_least(race, costs, 0, 0);
 }
 
+/* The value that would stand at `place` if they were sorted; they are moved about. */
+static double value_at(double *values, size_t count, size_t place)
+{
+    size_t first = 0, last = count - 1;
+    while (first < last) {
+        double pivot = values[first + (last - first) / 2];
+        size_t low = first, high = last;
+        for (;; low++, high--) {
+            while (values[low] < pivot)
+                low++;
+            while (values[high] > pivot)
+                high--;
+            if (low >= high) break;
+            double moved = values[low];
+            values[low] = values[high];
+            values[high] = moved;
+        }
+        if (place <= high)
+            last = high;
+        else
+            first = high + 1;
+    }
+    return values[place];
+}
+
+/* Half of the nodes have a longer queue, or as long a one. */
+static double usual_queue_ns(const struct race *race)
+{
+    double queues[NODES_MAX];
+    for (size_t i = 0; i < race->count; i++)
+        queues[i] = queue_ns(&race->nodes[race->left[i]]);
+    return value_at(queues, race->count, (race->count - 1) / 2);
+}
+
 static void keep_soonest(struct race *race, uint32_t tokens)
 {
     uint64_t costs[NODES_MAX];
+    double weight = 1 + usual_queue_ns(race) / BUSY_NS;
     for (size_t i = 0; i < race->count; i++)
-        costs[race->left[i]] = route_predict_ns(&race->nodes[race->left[i]], tokens);
+        costs[race->left[i]] = cost_ns(&race->nodes[race->left[i]], tokens, weight);
     keep_least(race, costs, NEAR_SHARE, NEAR_NS);
 }
 

@@ -5,8 +5,12 @@
  * Tokens before it: those that the node reports as waiting, and what was sent there since its report. So a cached prefix
  * draws requests to its node while that is worth it, and no longer: once the queue there costs more than computing the prefix
  * elsewhere, the next one goes elsewhere and the prefix is on two nodes. A session stays where its blocks are for the
- * same reason. Predictions within ROUTE_NEAR of the least are equal: of those the node with the fewest requests, by chance
+ * same reason. Predictions within a sixteenth of the least are equal: of those the node with the fewest requests, by chance
  * among equals, so that many schedulers do not herd.
+ *
+ * When most nodes have a queue, there is no idle time in which a prefix could be computed once more: its work delays all who
+ * come after, and what it drives out of the cache is work again. So the request's own tokens then count more, twice with a usual
+ * (median) queue of 100 ms, eleven times with one of a second; a hot spot among idle nodes is parted as ever.
  *
  * The other policies are baselines: round_robin; least_loaded (fewest tokens before it, near-equal ones by requests and
  * chance); prefix (most of the prompt cached, then least loaded).
@@ -44,7 +48,7 @@ const char *route_policy_name(enum route_policy policy);
 /* ERR_INVALID names the policies that there are. */
 enum err route_policy_parse(const char *name, enum route_policy *out);
 
-/* To the first id of a request of `tokens`. */
+/* To the first id of a request of `tokens`; its own tokens count once. */
 uint64_t route_predict_ns(const struct route_node *node, uint32_t tokens);
 /* The index of the node that takes it; count > 0. `turn` counts requests, for round_robin. */
 size_t route_choose(enum route_policy policy, const struct route_node *nodes, size_t count,
