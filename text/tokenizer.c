@@ -4,6 +4,7 @@
 #include "text/special.h"
 #include "text/spm.h"
 #include "text/vocab.h"
+#include "text/wordpiece.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -83,6 +84,8 @@ static void encode_stretch(struct encoding *e, const char *text, size_t size)
     const struct vocab *vocab = &e->tokenizer->vocab;
     if (vocab->model == VOCAB_BPE)
         bpe_encode(&e->tokenizer->bpe, &e->scratch, text, size, e->out);
+    else if (vocab->model == VOCAB_WORDPIECE)
+        wordpiece_encode(vocab, text, size, e->out);
     else
         spm_encode(&e->tokenizer->spm, &e->scratch, text, size,
                    vocab->add_space_prefix && e->after_special, e->out);
@@ -147,6 +150,33 @@ enum err tokenizer_encode(const struct tokenizer *tokenizer, const char *text, s
     struct token_part part = {
         .text = text, .size = size, .parse_special = (flags & TOKENIZER_PARSE_SPECIAL) != 0};
     return tokenizer_encode_parts(tokenizer, &part, 1, (flags & TOKENIZER_ADD_BOS) != 0, out);
+}
+
+static void add_all(struct token_ids *out, const struct token_ids *list)
+{
+    if (list->count == 0) return;
+    memcpy(token_ids_room(out, list->count), list->ids, list->count * sizeof *list->ids);
+    out->count += list->count;
+}
+
+void tokenizer_frame(const struct tokenizer *tokenizer, const struct token_ids *first,
+                     const struct token_ids *second, struct token_ids *out, uint32_t *segment)
+{
+    const struct vocab *vocab = &tokenizer->vocab;
+    bool marks = vocab->model == VOCAB_WORDPIECE;
+    if (vocab->add_bos) token_ids_add(out, vocab->bos);
+    add_all(out, first);
+    if (marks && second) token_ids_add(out, vocab->eos);
+    *segment = second ? (uint32_t)out->count : 0;
+    if (second) add_all(out, second);
+    if (vocab->eos != VOCAB_NONE) token_ids_add(out, vocab->eos);
+}
+
+size_t tokenizer_frame_size(const struct tokenizer *tokenizer, bool pair)
+{
+    const struct vocab *vocab = &tokenizer->vocab;
+    size_t ends = vocab->eos != VOCAB_NONE;
+    return vocab->add_bos + ends + (pair && vocab->model == VOCAB_WORDPIECE);
 }
 
 const char *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *size)

@@ -62,6 +62,15 @@ struct token_part {
 enum err tokenizer_encode_parts(const struct tokenizer *tokenizer, const struct token_part *parts,
                                 size_t count, bool add_bos, struct token_ids *out);
 
+/* How a model that reads a text as a whole (an encoder; a decoder whose last token is the text's vector) wants it:
+ *      WordPiece    [CLS] first [SEP]                and of a pair also    second [SEP]
+ *      others       BOS if it wants one, first, EOS  (a pair: first, second, EOS)
+ * Appends to `out`; *segment is the place where the second text begins, 0 where there is none (`second`
+ * NULL). tokenizer_frame_size(): how many ids it puts around. */
+void tokenizer_frame(const struct tokenizer *tokenizer, const struct token_ids *first,
+                     const struct token_ids *second, struct token_ids *out, uint32_t *segment);
+size_t tokenizer_frame_size(const struct tokenizer *tokenizer, bool pair);
+
 /* The bytes that an id stands for (a control piece: its name), not NUL-terminated, borrowed; NULL
  * and size 0 when there is no such id. Bytes of one id need not be whole characters: see
  * text/stream.h. */

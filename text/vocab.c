@@ -72,11 +72,14 @@ static enum err read_model(struct vocab *vocab, const struct gguf *gguf)
         vocab->model = VOCAB_SPM;
         return ERR_OK;
     }
+    if (same(model, "bert")) {
+        vocab->model = VOCAB_WORDPIECE;
+        return ERR_OK;
+    }
     if (!same(model, "gpt2"))
         return err_note(ERR_UNSUPPORTED,
-                        KEY
-                        "model '%.*s' is not supported; supported are gpt2 (byte-level BPE) and "
-                        "llama (SentencePiece)",
+                        KEY "model '%.*s' is not supported; supported are gpt2 (byte-level BPE), "
+                            "llama (SentencePiece) and bert (WordPiece)",
                         (int)(model.size < 64 ? model.size : 64), model.text);
     vocab->model = VOCAB_BPE;
     vocab->pre = VOCAB_PRE_GPT2;
@@ -201,7 +204,7 @@ static enum err piece_bytes(const struct vocab *vocab, const struct reading *rea
         *out_size = 1;
         return ERR_OK;
     }
-    if (vocab->model == VOCAB_SPM && vocab->types[id] != VOCAB_CONTROL) {
+    if (vocab->model != VOCAB_BPE && vocab->types[id] != VOCAB_CONTROL) {
         *out_size = spaces_decode(text, out);
         return ERR_OK;
     }
@@ -255,6 +258,7 @@ static enum err read_scores(struct vocab *vocab, const struct reading *reading)
 /* Any text must have ids: its bytes have, or the unknown piece stands in. */
 static enum err check_bytes(struct vocab *vocab)
 {
+    if (vocab->model == VOCAB_WORDPIECE) return ERR_OK; // read_marks() has seen the unknown piece
     for (int byte = 0; byte < 256; byte++) {
         char c = (char)byte;
         if (vocab->model == VOCAB_BPE) vocab->byte_ids[byte] = piece_map_find(&vocab->map, &c, 1);
@@ -342,6 +346,29 @@ static void add_end(struct vocab *vocab, int32_t id)
     vocab->end_count++;
 }
 
+/* What WordPiece puts around a text. Files name it by other keys, or only by its piece. */
+static enum err read_mark(const struct vocab *vocab, const struct reading *reading, const char *key,
+                          const char *piece, int32_t *out)
+{
+    int32_t named;
+    TRY(read_id(vocab, reading->gguf, key, &named));
+    if (named != VOCAB_NONE) *out = named;
+    for (int32_t i = 0; i < vocab->size && *out == VOCAB_NONE; i++)
+        if (same(reading->texts[i], piece)) *out = i;
+    if (*out != VOCAB_NONE) return ERR_OK;
+    return err_note(ERR_FORMAT, "%s is missing, and " KEY "tokens has no %s", key, piece);
+}
+
+static enum err read_marks(struct vocab *vocab, const struct reading *reading)
+{
+    TRY(read_mark(vocab, reading, KEY "cls_token_id", "[CLS]", &vocab->bos));
+    TRY(read_mark(vocab, reading, KEY "seperator_token_id", "[SEP]", &vocab->eos));
+    TRY(read_mark(vocab, reading, KEY "unknown_token_id", "[UNK]", &vocab->unk));
+    vocab->add_bos = true;
+    vocab->add_space_prefix = true;
+    return ERR_OK;
+}
+
 static enum err read_specials(struct vocab *vocab, const struct reading *reading)
 {
     const struct gguf *gguf = reading->gguf;
@@ -351,6 +378,7 @@ static enum err read_specials(struct vocab *vocab, const struct reading *reading
     TRY(read_id(vocab, gguf, KEY "eom_token_id", &vocab->eom));
     TRY(read_id(vocab, gguf, KEY "padding_token_id", &vocab->pad));
     TRY(read_id(vocab, gguf, KEY "unknown_token_id", &vocab->unk));
+    if (vocab->model == VOCAB_WORDPIECE) return read_marks(vocab, reading);
     vocab->add_bos = vocab->model == VOCAB_SPM || vocab->pre == VOCAB_PRE_LLAMA3;
     vocab->add_space_prefix = vocab->model == VOCAB_SPM;
     TRY(read_bool(gguf, KEY "add_bos_token", &vocab->add_bos));
@@ -378,7 +406,8 @@ static enum err read_all(struct vocab *vocab, struct reading *reading)
     TRY(read_specials(vocab, reading));
     TRY(read_pieces(vocab, reading));
     TRY(check_bytes(vocab));
-    return vocab->model == VOCAB_BPE ? read_merges(vocab, reading) : read_scores(vocab, reading);
+    if (vocab->model == VOCAB_BPE) return read_merges(vocab, reading);
+    return vocab->model == VOCAB_SPM ? read_scores(vocab, reading) : ERR_OK;
 }
 
 enum err vocab_read(struct vocab *out, const struct gguf *gguf)

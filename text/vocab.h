@@ -6,8 +6,8 @@
  * checked, and what fails is named by its key.
  *
  * Pieces are kept as the bytes that they stand for: a byte-level piece is decoded from GPT-2's
- * printable alphabet, a SentencePiece piece has its U+2581 turned into spaces and <0xNN> into its
- * byte. Control and user-defined pieces are kept as they are written.
+ * printable alphabet, a SentencePiece or WordPiece piece has its U+2581 turned into spaces and <0xNN>
+ * into its byte. Control and user-defined pieces are kept as they are written.
  *
  * Ownership: everything is copied; the GGUF may be closed. Thread: immutable after vocab_read(). */
 #ifndef TEXT_VOCAB_H
@@ -32,8 +32,9 @@ enum {
 };
 
 enum vocab_model {
-    VOCAB_BPE, // tokenizer.ggml.model = gpt2: byte-level byte pair encoding
-    VOCAB_SPM  // tokenizer.ggml.model = llama: SentencePiece, merged by score
+    VOCAB_BPE,      // tokenizer.ggml.model = gpt2: byte-level byte pair encoding
+    VOCAB_SPM,      // tokenizer.ggml.model = llama: SentencePiece, merged by score
+    VOCAB_WORDPIECE // tokenizer.ggml.model = bert: words of the longest pieces (text/wordpiece.h)
 };
 
 /* How a text is parted before byte pairs are merged; names as in tokenizer.ggml.pre. */
@@ -67,11 +68,11 @@ struct vocab {
     uint32_t *starts; // [size + 1] offsets into bytes
     char *bytes;
     uint8_t *types;             // [size] enum vocab_type
-    float *scores;              // [size]; NULL for BPE
-    struct vocab_merge *merges; // [merge_count]; NULL for SPM
+    float *scores;              // [size]; NULL but for SPM
+    struct vocab_merge *merges; // [merge_count]; NULL but for BPE
     size_t merge_count;
     struct piece_map map; // NORMAL pieces by the bytes that they stand for; views into `bytes`
-    int32_t bos, eos, eot, eom, pad, unk; // VOCAB_NONE where the model has none
+    int32_t bos, eos, eot, eom, pad, unk; // VOCAB_NONE where there is none; WordPiece: [CLS], [SEP]
     int32_t byte_ids[256]; // the piece of each single byte; VOCAB_NONE where absent (SPM only)
     int32_t ends[VOCAB_ENDS_MAX]; // ids that end a text, ascending
     size_t end_count;

@@ -1,5 +1,5 @@
-/* The fuzzer's corpus as a plain test: a byte-level and a SentencePiece pack, whole, cut, and with
- * seeded mutations, through the same entry as libFuzzer's. With a directory as argument the two
+/* The fuzzer's corpus as a plain test: a byte-level, a SentencePiece and a WordPiece pack, whole, cut, and with
+ * seeded mutations, through the same entry as libFuzzer's. With a directory as argument the
  * packs are written there instead, as seeds for libFuzzer. */
 #include "tests/support/tiny_model.h"
 
@@ -74,6 +74,43 @@ static void spm_pack(struct buf *out)
     gguf_writer_free(writer);
 }
 
+static void wordpiece_pack(struct buf *out)
+{
+    static const char *const pieces[] = {
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "\xE2\x96\x81"
+        "ab",
+        "ab",
+        "b",
+        "\xE2\x96\x81",
+        "\xE2\x96\x81\xE4\xB8\xAD",
+        "\xE2\x96\x81it",
+        "\xE2\x96\x81'",
+    };
+
+    enum {
+        COUNT = sizeof pieces / sizeof *pieces
+    };
+
+    static const int32_t types[COUNT] = {3, 3, 3, 1, 1, 1, 1, 1, 1, 1};
+    size_t sizes[COUNT];
+    for (size_t i = 0; i < COUNT; i++)
+        sizes[i] = strlen(pieces[i]);
+    struct gguf_writer *writer = gguf_writer_new();
+    gguf_write_string(writer, "general.architecture", "bert");
+    gguf_write_u32(writer, "bert.context_length", 64);
+    gguf_write_string(writer, "tokenizer.ggml.model", "bert");
+    gguf_write_strings(writer, "tokenizer.ggml.tokens", pieces, sizes, COUNT);
+    gguf_write_ints(writer, "tokenizer.ggml.token_type", types, COUNT);
+    gguf_write_u32(writer, "tokenizer.ggml.unknown_token_id", 0);
+    gguf_write_u32(writer, "tokenizer.ggml.cls_token_id", 1);
+    gguf_write_u32(writer, "tokenizer.ggml.seperator_token_id", 2);
+    gguf_writer_finish(writer, out);
+    gguf_writer_free(writer);
+}
+
 /* Inputs lie in memory of exactly their size, so that a sanitizer sees a step beyond. */
 static void try_input(const char *bytes, size_t size)
 {
@@ -116,20 +153,24 @@ static int write_seed(const char *directory, const char *name, const struct buf 
 
 int main(int argc, char **argv)
 {
-    struct buf bpe = {0}, spm = {0};
+    struct buf bpe = {0}, spm = {0}, wordpiece = {0};
     bpe_pack(&bpe);
     spm_pack(&spm);
+    wordpiece_pack(&wordpiece);
     int status = 0;
     if (argc > 1) {
-        status = write_seed(argv[1], "bpe.gguf", &bpe) | write_seed(argv[1], "spm.gguf", &spm);
+        status = write_seed(argv[1], "bpe.gguf", &bpe) | write_seed(argv[1], "spm.gguf", &spm) |
+                 write_seed(argv[1], "wordpiece.gguf", &wordpiece);
     } else {
         struct rand rand;
         rand_init(&rand, 42);
         size_t inputs = try_pack(&bpe, &rand);
         inputs += try_pack(&spm, &rand);
+        inputs += try_pack(&wordpiece, &rand);
         printf("%zu inputs\n", inputs);
     }
     buf_fini(&bpe);
     buf_fini(&spm);
+    buf_fini(&wordpiece);
     return status;
 }

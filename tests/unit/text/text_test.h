@@ -77,4 +77,53 @@ static inline void then_ids_equal(const struct token_ids *ids, const int32_t *wa
         assert_int_equal(ids->ids[i], want[i]);
 }
 
+/* One line of expected ids; returns what is behind it. */
+static inline const char *parse_line(const char *line, struct token_ids *out)
+{
+    while (*line && *line != '\n') {
+        char *end;
+        long id = *line == ' ' ? 0 : strtol(line, &end, 10);
+        if (*line == ' ') {
+            line++;
+            continue;
+        }
+        assert_true(end > line);
+        token_ids_add(out, (int32_t)id);
+        line = end;
+    }
+    return *line ? line + 1 : line;
+}
+
+/* Every case of a shared vocabulary against its line of ids. */
+static inline void then_cases_give_their_ids(const char *name)
+{
+    static const char mark[] = "\n__ggml_vocab_test__\n";
+    char path[128];
+    struct buf texts = {0}, answers = {0};
+    struct tokenizer *tokenizer = given_vocabulary(name);
+    if (!tokenizer) skip();
+    snprintf(path, sizeof path, "tokenizers/ggml-vocab-%s.gguf.inp", name);
+    const char *text = given_shared_text(path, &texts);
+    snprintf(path, sizeof path, "tokenizers/ggml-vocab-%s.gguf.out", name);
+    const char *line = given_shared_text(path, &answers);
+    size_t cases = 0;
+    for (const char *end; (end = strstr(text, mark)) != NULL; text = end + sizeof mark - 1) {
+        struct token_ids want = {0}, got = when_encoded(tokenizer, text, (size_t)(end - text), 0);
+        line = parse_line(line, &want);
+        if (got.count != want.count ||
+            (want.count > 0 && memcmp(got.ids, want.ids, want.count * sizeof *want.ids) != 0)) {
+            for (size_t i = 0; i < got.count; i++)
+                print_message(" %d", got.ids[i]);
+            fail_msg("%s, case %zu: '%.*s'", name, cases, (int)(end - text), text);
+        }
+        token_ids_fini(&want);
+        token_ids_fini(&got);
+        cases++;
+    }
+    assert_int_equal(cases, 46);
+    buf_fini(&texts);
+    buf_fini(&answers);
+    tokenizer_free(tokenizer);
+}
+
 #endif
