@@ -86,8 +86,8 @@ static void submit(struct bench *bench, uint64_t link, uint32_t length, uint32_t
                      .seed = rand_next(&bench->rand)},
     };
     if (link < STREAMS) bench->tickets[link] = bench->next_ticket;
-    engine_submit(bench->engine, seq_new(&request, bench->next_ticket++, link,
-                                         bench->decoder->limits.context_max, 0));
+    struct seq_room room = {.context_max = bench->decoder->limits.context_max};
+    engine_submit(bench->engine, seq_new(&request, bench->next_ticket++, link, &room, 0));
     mem_free(ids);
 }
 

@@ -1,19 +1,15 @@
 #include "node/compute.h"
 
-#include "node/engine/echo.h"
-#include "node/engine/kv.h"
-#include "node/model/forward.h"
-#include "node/model/model.h"
+#include "node/compute_parts.h"
 #include "node/settings.h"
 
 #include "kernels/cpu.h"
-#include "kernels/ops.h"
 #include "kernels/select.h"
 #include "kernels/team.h"
 #include "wire/block.h"
 
-#include "base/buf.h"
 #include "base/clock.h"
+#include "base/gguf.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -21,19 +17,13 @@
 #include <string.h>
 #include <unistd.h>
 
-struct compute {
-    struct kv_pool *pool;
-    struct wire_model facts;
-    const struct buf *pack;
-
-    struct ops ops;
-
-    struct team *team; // of a model; nothing of an echo
-    struct model *model;
-    struct forward *forward;
-
-    struct echo *echo;
-    struct buf echo_pack;
+/* Who opens a model, by its general.architecture; a decoder is what all others are taken for, and says itself what
+ * it does not run. */
+static const struct kind {
+    const char *architecture;
+    enum err (*open)(struct compute *compute, const struct settings *settings);
+} kinds[] = {
+    {"llama", compute_open_decoder},
 };
 
 /* What was asked for, or a share of the memory. */
@@ -50,9 +40,8 @@ static uint64_t most_blocks(const struct settings *settings, uint32_t context)
     return settings->kv_bytes > 0 || useful > KV_BLOCKS_MAX ? KV_BLOCKS_MAX : useful;
 }
 
-/* The pool, and the context that it can hold, in *context (the model's own at first). */
-static enum err open_pool(struct compute *compute, struct kv_shape *shape,
-                          const struct settings *settings, uint32_t *context)
+enum err compute_open_pool(struct compute *compute, struct kv_shape *shape,
+                           const struct settings *settings, uint32_t *context)
 {
     uint64_t block_size = kv_block_size(shape);
     uint64_t bytes = pool_bytes(settings);
@@ -85,102 +74,49 @@ static enum err choose_ops(struct compute *compute)
     return ERR_OK;
 }
 
-/* A large model takes a while: a line a second, and one at the end. */
-struct progress {
-    uint64_t said_ns;
-};
-
-static void say_progress(void *argument, uint64_t done, uint64_t total)
+void compute_say_progress(void *argument, uint64_t done, uint64_t total)
 {
-    struct progress *progress = argument;
+    uint64_t *said_ns = argument;
     uint64_t now_ns = clock_now_ns();
-    if (done < total && now_ns - progress->said_ns < CLOCK_SECOND) return;
-    progress->said_ns = now_ns;
+    if (done < total && now_ns - *said_ns < CLOCK_SECOND) return;
+    *said_ns = now_ns;
     log_info("model_loading", "bytes=%" PRIu64 " of=%" PRIu64, done, total);
 }
 
-static enum err load_model(struct compute *compute, const struct settings *settings)
+uint64_t compute_root(const struct digest *model)
 {
-    TRY(team_new(&compute->team, settings->threads ? (uint32_t)settings->threads : team_cores()));
-    struct progress progress = {.said_ns = clock_now_ns()};
-    struct model_options options = {
-        .ops = &compute->ops,
-        .team = compute->team,
-        .float_gemm =
-            strcmp(settings->float_gemm, "blas") == 0 ? MODEL_FLOAT_BLAS : MODEL_FLOAT_EXACT,
-        .kv = strcmp(settings->kv, "int8") == 0 ? KV_INT8 : KV_F16,
-        .context_max = (uint32_t)settings->context,
-        .progress = say_progress,
-        .progress_argument = &progress,
-    };
-    return model_load(&compute->model, settings->model, &options);
+    const struct digest none = {0}; // adapters will be part of this
+    return block_root(model, &none);
 }
 
-/* Cached prefixes of one model are no other's; adapters will be part of this. */
-static uint64_t root_of(const struct digest *model)
+static bool is_named(struct gguf_string name, const char *architecture)
 {
-    const struct digest none = {0};
-    return block_root(model, &none);
+    return name.size == strlen(architecture) && memcmp(name.text, architecture, name.size) == 0;
 }
 
 static enum err open_model(struct compute *compute, const struct settings *settings)
 {
-    TRY(load_model(compute, settings));
-    const struct model_shape *shape = model_shape(compute->model);
-    struct kv_shape kv_shape = {.layer_count = shape->layer_count,
-                                .kv_head_count = shape->kv_head_count,
-                                .head_dim = shape->head_dim,
-                                .root = root_of(model_digest(compute->model)),
-                                .kind = model_kv(compute->model)};
-    uint32_t context = shape->context_length;
-    TRY(open_pool(compute, &kv_shape, settings, &context));
-    struct forward_limits limits = {.rows_max = (uint32_t)settings->batch_tokens,
-                                    .logits_max = settings_logits(settings),
-                                    .context_max = context};
-    TRY(forward_new(&compute->forward, compute->model, compute->pool, compute->team, &limits));
-    compute->pack = model_pack(compute->model);
-    compute->facts = (struct wire_model){
-        .name = {shape->name, strlen(shape->name)},
-        .kinds = UINT32_C(1) << WIRE_GENERATE,
-        .pack = digest_of(compute->pack->data, compute->pack->size),
-        .model = *model_digest(compute->model),
-        .numerics = *model_numerics(compute->model),
-        .context_length = context,
-        .vocab_size = shape->vocab_size,
-    };
-    return ERR_OK;
-}
-
-static enum err open_echo(struct compute *compute, const struct settings *settings)
-{
-    static const char what[] = "echo 1"; // its answers are a function of the prompt alone
-    const struct digest model = digest_of(what, sizeof what);
-    struct kv_shape shape = {
-        .layer_count = 1, .kv_head_count = 1, .head_dim = 8, .root = root_of(&model)};
-    uint32_t context = ECHO_CONTEXT;
-    if (settings->context > 0 && settings->context < context) context = (uint32_t)settings->context;
-    TRY(open_pool(compute, &shape, settings, &context));
-    compute->echo = echo_new((uint32_t)settings->sequences, (uint32_t)settings->echo_delay_ms);
-    echo_write_pack(&compute->echo_pack);
-    compute->pack = &compute->echo_pack;
-    compute->facts = (struct wire_model){
-        .name = {"echo", 4},
-        .kinds = UINT32_C(1) << WIRE_GENERATE,
-        .pack = digest_of(compute->pack->data, compute->pack->size),
-        .model = model,
-        .numerics = digest_of(what, sizeof what),
-        .context_length = context,
-        .vocab_size = echo_backend(compute->echo).vocab_size,
-    };
-    return ERR_OK;
+    struct gguf *gguf;
+    struct gguf_string name;
+    const struct kind *kind = &kinds[0];
+    TRY(gguf_open(&gguf, settings->model));
+    enum err err = gguf_get_string(gguf, "general.architecture", &name);
+    for (size_t i = 0; !err && i < sizeof kinds / sizeof *kinds; i++)
+        if (is_named(name, kinds[i].architecture)) kind = &kinds[i];
+    gguf_close(gguf);
+    if (err) return err;
+    TRY(team_new(&compute->team, settings->threads ? (uint32_t)settings->threads : team_cores()));
+    return kind->open(compute, settings);
 }
 
 enum err compute_new(struct compute **out, const struct settings *settings)
 {
     struct compute *compute = mem_new(1, sizeof *compute);
+    compute->room = (struct compute_room){.batch_tokens = (uint32_t)settings->batch_tokens,
+                                          .sequences = (uint32_t)settings->sequences};
     bool echo = strcmp(settings->engine, "echo") == 0;
     enum err err = choose_ops(compute);
-    if (!err) err = echo ? open_echo(compute, settings) : open_model(compute, settings);
+    if (!err) err = echo ? compute_open_echo(compute, settings) : open_model(compute, settings);
     if (err) {
         compute_free(compute);
         return err;
@@ -192,34 +128,25 @@ enum err compute_new(struct compute **out, const struct settings *settings)
 void compute_free(struct compute *compute)
 {
     if (!compute) return;
-    forward_free(compute->forward);
-    echo_free(compute->echo);
+    if (compute->close) compute->close(compute->part);
     kv_pool_free(compute->pool);
-    model_free(compute->model);
     team_free(compute->team);
-    buf_fini(&compute->echo_pack);
     mem_free(compute);
-}
-
-static void model_step(void *self, const struct forward_slice *slices, struct seq *const *seqs,
-                       size_t count)
-{
-    (void)seqs; // ids, positions and tables are all that a transformer reads
-    forward_step(self, slices, count);
-}
-
-static float *model_logits(void *self, size_t index)
-{
-    return forward_logits(self, index);
 }
 
 struct engine_backend compute_backend(const struct compute *compute)
 {
-    if (compute->echo) return echo_backend(compute->echo);
-    return (struct engine_backend){.self = compute->forward,
-                                   .vocab_size = compute->facts.vocab_size,
-                                   .step = model_step,
-                                   .logits = model_logits};
+    return compute->backend;
+}
+
+struct compute_room compute_room(const struct compute *compute)
+{
+    return compute->room;
+}
+
+bool compute_paced(const struct compute *compute)
+{
+    return compute->paced;
 }
 
 struct kv_pool *compute_pool(const struct compute *compute)

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,16 @@ enum err compute_new(struct compute **out, const struct settings *settings);
 void compute_free(struct compute *compute);
 
 struct engine_backend compute_backend(const struct compute *compute);
+
+/* What a step holds: the settings' numbers, or more where a model wants it (whole prompts need their context). */
+struct compute_room {
+    uint32_t batch_tokens;
+    uint32_t sequences;
+};
+
+struct compute_room compute_room(const struct compute *compute);
+/* Are its steps worth a pace (pace.h)? Those of a decoder are. */
+bool compute_paced(const struct compute *compute);
 struct kv_pool *compute_pool(const struct compute *compute);
 /* The name, digests, context and vocabulary; lives as long as `compute`. */
 const struct wire_model *compute_model(const struct compute *compute);

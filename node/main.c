@@ -56,11 +56,11 @@ static void choose_name(struct node *node)
     if (*node->settings.name) snprintf(node->name, sizeof node->name, "%s", node->settings.name);
 }
 
-/* How long steps take, for a model; nothing is known of an echo, which sleeps as it was told. */
+/* How long steps take, for a decoder; an echo sleeps as it was told, and whole prompts are not cut. */
 static void set_pace(struct node *node, struct batch_limits *limits)
 {
     const struct settings *s = &node->settings;
-    if (strcmp(s->engine, "model") != 0) return;
+    if (!compute_paced(node->compute)) return;
     pace_init(&node->pace, &(struct pace_options){.stretch_percent = (uint32_t)s->step_stretch,
                                                   .step_ms = (uint32_t)s->step_ms});
     limits->pace = &node->pace;
@@ -74,13 +74,14 @@ static void set_pace(struct node *node, struct batch_limits *limits)
 static enum err start_engine(struct node *node)
 {
     const struct settings *s = &node->settings;
+    struct compute_room room = compute_room(node->compute);
     struct engine_options options = {
         .backend = compute_backend(node->compute),
         .ops = compute_ops(node->compute),
         .team = compute_team(node->compute),
         .pool = compute_pool(node->compute),
-        .limits = {.batch_tokens = (uint32_t)s->batch_tokens,
-                   .sequences = (uint32_t)s->sequences,
+        .limits = {.batch_tokens = room.batch_tokens,
+                   .sequences = room.sequences,
                    .waiting_max = (uint32_t)s->requests,
                    .waiting_tokens_max =
                        settings_waiting_tokens(s, compute_model(node->compute)->context_length)},

@@ -75,12 +75,13 @@ enum wire_type {
     WIRE_TYPE_COUNT
 };
 
-/* What is asked of a node. Only WIRE_GENERATE has an engine behind it so far; a node answers the
- * others with DONE and ERR_UNSUPPORTED. */
+/* What is asked of a node. GENERATE is answered by ids, in as many RESULTs as it takes; every other kind by one RESULT
+ * (position: the prompt's length) before its DONE, whose finish is then STOP. What a model's `kinds` do not name, a
+ * node answers with DONE and ERR_UNSUPPORTED. */
 enum wire_kind {
     WIRE_GENERATE = 1,
-    WIRE_EMBED,
-    WIRE_SCORE,
+    WIRE_EMBED, // `vector` is the text's, of unit length unless its model says otherwise
+    WIRE_SCORE, // `vector` is one value: the model's own score of two texts, any number
     WIRE_RECOMMEND,
     WIRE_SCAN
 };
@@ -113,6 +114,7 @@ struct wire_model {
     struct digest numerics;  // contract version, and --float-gemm blas if it gives promise 1 up
     uint32_t context_length; // most ids of prompt and answer together, on this node
     uint32_t vocab_size;
+    uint32_t vector_size; // of EMBED; 0: it does not embed
 };
 
 struct wire_hello {
@@ -228,6 +230,7 @@ struct wire_submit {
     const struct wire_salt *salts;
     size_t salt_count;
     uint64_t gate_epoch;
+    uint32_t segment; // SCORE: the place in `ids` where the second text begins; 0: there is none
 };
 
 struct wire_top {

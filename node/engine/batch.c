@@ -169,8 +169,9 @@ static void add_slice(struct batch *batch, struct seq *seq, uint32_t count)
         .ids = seq->ids + seq->computed,
         .count = count,
         .position = seq->computed,
-        .table = &seq->table,
+        .table = batch->limits.whole ? NULL : &seq->table,
         .logit_count = seq->computed + count == seq->id_count,
+        .hidden = !seq_generates(seq),
     };
     pace_add(&step->cost, seq->computed, count, step->slices[step->count].logit_count);
     if (batch->speculate) speculate_skip(batch->speculate, step->count);
@@ -310,6 +311,7 @@ static bool may_enter(const struct batch *batch, const struct seq *seq)
 {
     if (batch->running_count == 0) return true;
     if (batch->running_count >= batch->limits.sequences) return false;
+    if (batch->limits.whole) return seq->id_count <= batch->limits.batch_tokens - batch->step.rows;
     struct kv_path path = seq_path(seq);
     return kv_cost(batch->pool, &path) + batch->running_count <= kv_blocks_available(batch->pool);
 }
@@ -326,12 +328,13 @@ static uint32_t count_missing(const struct batch *batch, const struct seq *seq)
 static void enter(struct batch *batch, struct seq *seq)
 {
     queue_take(batch->queue, seq);
-    struct kv_path path = seq_path(seq);
-    enum err err = kv_enter(batch->pool, &seq->table, &path);
-    must(err == ERR_OK);
     seq_advance(seq, SEQ_ADMITTED);
     if (seq->admissions++ == 0) seq->turn = ++batch->turns;
     start_running(batch, seq);
+    if (batch->limits.whole) return;
+    struct kv_path path = seq_path(seq);
+    enum err err = kv_enter(batch->pool, &seq->table, &path);
+    must(err == ERR_OK);
 }
 
 static void admit(struct batch *batch)
@@ -340,6 +343,11 @@ static void admit(struct batch *batch)
         struct seq *seq = queue_first(batch->queue);
         if (!seq || !may_enter(batch, seq)) return;
         enter(batch, seq);
+        if (batch->limits.whole) {
+            add_slice(batch, seq, seq->id_count);
+            queue_pay_prompt(batch->queue, seq, seq->id_count);
+            continue;
+        }
         plan_prefill(batch, seq);
         queue_pay_prompt(batch->queue, seq, count_missing(batch, seq));
         if (seq->admissions > 1) continue;
@@ -401,6 +409,7 @@ const struct batch_step *batch_plan(struct batch *batch)
 static void accept(struct batch *batch, struct seq *seq, uint32_t count)
 {
     seq->computed += count;
+    if (batch->limits.whole) return;
     struct kv_path path = seq_path(seq);
     kv_settle(batch->pool, &seq->table, &path, seq->computed);
 }

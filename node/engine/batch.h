@@ -25,6 +25,8 @@
  *   pays no second time for its prompt.
  * - With a pace, prefill beside decodes is cut to what fits into the step's milliseconds (pace.h), and a step of
  *   decodes alone may carry drafts where they make more ids per millisecond (speculate.h).
+ * - `whole`: each step has as many whole prompts as it has rows for, and they are done with it. Nothing runs from one
+ *   step to the next, and the pool is not touched.
  * - A sequence that waits for its first admission past its deadline is ended (ERR_TIMEOUT).
  *
  * Thread: the engine's. Time is an argument; nothing is allocated after batch_new(). */
@@ -51,6 +53,7 @@ struct batch_limits {
     uint32_t tenants_max;        // with a line of their own; 0: QUEUE_TENANTS
     struct pace *pace;   // outlives the batch; NULL: prefill takes all that there is, as drafts do
     uint32_t drafts_max; // of one sequence in a step, <= LOOKUP_DRAFTS_MAX; 0: none
+    bool whole;          // prompts are not cut (engine.h); none is longer than batch_tokens
     uint32_t logits_max; // rows of a step that ask for logits, >= sequences; 0: sequences
 };
 

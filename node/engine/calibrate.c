@@ -36,7 +36,7 @@ static struct seq *new_seq(struct kv_pool *pool, uint32_t count)
         .prompt_length = count,
         .sampling = {.repetition_penalty = 1},
     };
-    struct seq *seq = seq_new(&submit, 0, 0, count, 0);
+    struct seq *seq = seq_new(&submit, 0, 0, &(struct seq_room){.context_max = count}, 0);
     enum err err = kv_extend(pool, &seq->table, count);
     must(err == ERR_OK);
     mem_free(ids);

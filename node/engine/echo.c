@@ -7,7 +7,9 @@
 #include "base/gguf.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/rand.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -111,10 +113,51 @@ static float *logits_of(void *self, size_t index)
     return echo->logits + index * VOCAB_SIZE;
 }
 
+/* Each id adds to one place; the last place is never 0, so that no text is. */
+static void embed(const struct seq *seq, float *vector)
+{
+    double squares = 0;
+    for (uint32_t i = 0; i < ECHO_VECTOR; i++)
+        vector[i] = i == ECHO_VECTOR - 1;
+    for (uint32_t i = 0; i < seq->prompt_length; i++)
+        vector[rand_at(1, (uint32_t)seq->ids[i], 0) % (ECHO_VECTOR - 1)] += 1;
+    for (uint32_t i = 0; i < ECHO_VECTOR; i++)
+        squares += (double)vector[i] * (double)vector[i];
+    for (uint32_t i = 0; i < ECHO_VECTOR; i++)
+        vector[i] = (float)((double)vector[i] / sqrt(squares));
+}
+
+static float score(const struct seq *seq)
+{
+    uint32_t found = 0;
+    for (uint32_t i = seq->segment; i < seq->prompt_length; i++) {
+        bool there = false;
+        for (uint32_t j = 0; j < seq->segment && !there; j++)
+            there = seq->ids[j] == seq->ids[i];
+        found += there;
+    }
+    return (float)found / (float)(seq->prompt_length - seq->segment);
+}
+
+static enum err answer(void *self, size_t index, struct seq *seq)
+{
+    (void)self;
+    (void)index;
+    seq->answer.vector_size = seq->answer.vector_max;
+    if (seq->kind == WIRE_EMBED)
+        embed(seq, seq->answer.vector);
+    else
+        seq->answer.vector[0] = score(seq);
+    return ERR_OK;
+}
+
 struct engine_backend echo_backend(struct echo *echo)
 {
-    return (struct engine_backend){
-        .self = echo, .vocab_size = VOCAB_SIZE, .step = step, .logits = logits_of};
+    return (struct engine_backend){.self = echo,
+                                   .vocab_size = VOCAB_SIZE,
+                                   .step = step,
+                                   .logits = logits_of,
+                                   .answer = answer};
 }
 
 /* The printable character that stands for a byte in a byte-level vocabulary (GPT-2's alphabet): itself where

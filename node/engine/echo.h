@@ -5,6 +5,9 @@
  * ChatML prompt the last turn that was ended comes back, of any other the whole prompt; then <|im_end|>. Each
  * step takes the delay that it is given, so an answer can be as slow as a test wants.
  *
+ * EMBED is a vector of unit length that texts with the same bytes have in common, SCORE the part of the second text's
+ * ids that the first has too.
+ *
  * Thread: the engine's, after echo_new(). */
 #ifndef NODE_ENGINE_ECHO_H
 #define NODE_ENGINE_ECHO_H
@@ -17,6 +20,7 @@ struct buf;
 
 enum {
     ECHO_CONTEXT = 8192, // most ids of prompt and answer
+    ECHO_VECTOR = 32,
     ECHO_DELAY_MS_MAX = 60000
 };
 

@@ -50,7 +50,9 @@ struct engine *engine_new(const struct engine_options *options)
     engine->backend = options->backend;
     engine->pool = options->pool;
     kv_watch(engine->pool);
-    engine->batch = batch_new(&options->limits, options->pool);
+    struct batch_limits limits = options->limits;
+    limits.whole = options->backend.whole;
+    engine->batch = batch_new(&limits, options->pool);
     engine->pace = options->limits.pace;
     engine->sampler = sampler_new(options->backend.vocab_size, options->ops);
     sampler_use_team(engine->sampler, options->team);
@@ -179,6 +181,7 @@ static struct engine_item *add_item(struct engine *engine, struct seq *seq)
     struct engine_item *item = &report->items[report->item_count++];
     item->seq = seq;
     item->sampled = false;
+    item->answered = false;
     item->end = false;
     return item;
 }
@@ -298,6 +301,24 @@ static bool sample_one(struct engine *engine, struct seq *seq, float *logits)
     return false;
 }
 
+/* What a backend has made of a whole prompt. */
+static void answer_one(struct engine *engine, struct seq *seq, size_t row)
+{
+    struct engine_item *item = add_item(engine, seq);
+    must(engine->backend.answer);
+    seq->err = engine->backend.answer(engine->backend.self, row, seq);
+    if (!seq->err && !answer_is_finite(&seq->answer)) {
+        seq->err = ERR_INTERNAL;
+        seq->note = "the model's answer is not of finite numbers";
+    }
+    batch_remove(engine->batch, seq);
+    seq_advance(seq, seq->err ? SEQ_ENDED : SEQ_FINISHED);
+    seq->finish = seq->err ? WIRE_FINISH_NONE : WIRE_FINISH_STOP;
+    item->cached_tokens = seq->cached_tokens;
+    item->answered = !seq->err;
+    item->end = true;
+}
+
 /* Row by row, as far as drafts come true: each draw is the one that plain decoding would make there. */
 static uint32_t sample_slice(struct engine *engine, const struct batch_step *step, size_t index,
                              size_t first_row)
@@ -319,6 +340,10 @@ static struct yield sample(struct engine *engine, const struct batch_step *step)
     for (size_t i = 0; i < step->count; i++) {
         const struct forward_slice *slice = &step->slices[i];
         if (slice->logit_count == 0) continue;
+        if (!seq_generates(step->seqs[i])) {
+            answer_one(engine, step->seqs[i], row++);
+            continue;
+        }
         bool decodes = slice->count == slice->logit_count; // or the one id that a prompt lacked
         uint32_t drawn = sample_slice(engine, step, i, row);
         if (decodes) yield.decoded += drawn;

@@ -8,6 +8,9 @@
  * blocks within one step. Each sequence that was submitted comes back in exactly one item with `end` set, after
  * which it is the taker's again; nothing follows an end.
  *
+ * A sequence that does not generate is answered when its prompt has been computed, by the backend's own numbers
+ * (answer.h); else it goes the same way: one queue, one batch, one prefix cache.
+ *
  * What computes is a table of functions: the transformer (node/compute.c), the echo (echo.h), a
  * fake in tests.
  *
@@ -42,11 +45,16 @@ enum {
 struct engine_backend {
     void *self;
     uint32_t vocab_size;
+    bool
+        whole; // every prompt comes as one slice, whole and without a table: no chunks, no prefix cache
     /* Compute the step; slice i belongs to seqs[i], which is only to be read. */
     void (*step)(void *self, const struct forward_slice *slices, struct seq *const *seqs,
                  size_t count);
     /* Row `index` of the logits asked for, in the order of slices; [vocab_size], may be changed in place. */
-    float *(*logits)(void *self, size_t index);
+    float *(*logits)(void *self, size_t index); // NULL: it generates nothing
+    /* Fill seq->answer, for what does not generate; its prompt ended in the step that ran, and row `index` of those asked
+     * for (as in logits) is its last one. An error ends it, with seq->note (static text). NULL: it only generates. */
+    enum err (*answer)(void *self, size_t index, struct seq *seq);
     /* What steps are timed with, for the pace and the load; NULL: clock_now_ns(). */
     uint64_t (*clock_ns)(void);
 };
@@ -56,14 +64,15 @@ struct engine_options {
     const struct ops *ops; // the sampler's; outlives the engine
     struct team *team;     // the sampler's, led by the engine's thread; NULL for none
     struct kv_pool *pool;
-    struct batch_limits limits;
-    uint32_t orders_max; // orders that can wait at once: the sender's own bound
+    struct batch_limits limits; // `whole` is the backend's
+    uint32_t orders_max;        // orders that can wait at once: the sender's own bound
 };
 
 /* One id, or one end, or both. */
 struct engine_item {
     struct seq *seq;        // the taker's again when `end`; else only its born-with fields are read
     bool sampled;           // an id was drawn
+    bool answered;          // seq->answer is there; it has ended too
     bool end;               // finish, err and note of the sequence say how
     uint32_t position;      // of the id
     uint32_t cached_tokens; // with an id: the sequence's

@@ -27,8 +27,14 @@ void seq_advance(struct seq *seq, enum seq_event event)
     seq->state = (enum seq_state)(next - 1);
 }
 
+static enum wire_kind kind_of(const struct wire_submit *submit)
+{
+    return submit->kind ? submit->kind : WIRE_GENERATE;
+}
+
 static uint32_t id_limit(const struct wire_submit *submit, uint32_t context_max)
 {
+    if (kind_of(submit) != WIRE_GENERATE) return (uint32_t)submit->id_count;
     uint64_t wanted = (uint64_t)submit->prompt_length + submit->max_tokens;
     uint32_t limit = wanted < context_max ? (uint32_t)wanted : context_max;
     return limit > submit->id_count ? limit : (uint32_t)submit->id_count;
@@ -52,13 +58,23 @@ static void count_ids(struct seq *seq, struct sampler_count *slots, uint32_t slo
         sampler_counts_add(&seq->counts, seq->ids[i], i >= seq->prompt_length);
 }
 
+static uint32_t vector_room(const struct wire_submit *submit, const struct seq_room *room)
+{
+    switch (kind_of(submit)) {
+    case WIRE_EMBED: return room->vector_size;
+    case WIRE_SCORE: return 1;
+    default: return 0;
+    }
+}
+
 /* The struct, then what it points to. All of the parts are aligned to 8 bytes by their order. */
 struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t link,
-                    uint32_t context_max, uint64_t now_ns)
+                    const struct seq_room *room, uint64_t now_ns)
 {
-    must(submit->id_count > 0 && submit->id_count <= context_max);
+    must(submit->id_count > 0 && submit->id_count <= room->context_max);
     must(submit->prompt_length > 0 && submit->prompt_length <= submit->id_count);
-    uint32_t id_max = id_limit(submit, context_max);
+    uint32_t id_max = id_limit(submit, room->context_max);
+    struct answer answer = {.vector_max = vector_room(submit, room)};
     const struct wire_sampling *sampling = &submit->sampling;
     uint32_t slot_count = sampler_penalizes(sampling) ? sampler_counts_slots(id_max) : 0;
 
@@ -67,14 +83,16 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
     size_t slots_size = slot_count * sizeof(struct sampler_count);
     size_t ids_size = id_max * sizeof(int32_t);
     size_t stop_size = submit->stop_id_count * sizeof(int32_t);
-    struct seq *seq =
-        mem_new(1, sizeof *seq + bias_size + salts_size + slots_size + ids_size + stop_size);
+    size_t vector_size = answer.vector_max * sizeof(float);
+    struct seq *seq = mem_new(1, sizeof *seq + bias_size + salts_size + slots_size + ids_size +
+                                     stop_size + vector_size);
     char *behind = (char *)(seq + 1);
     struct wire_bias *bias = (void *)behind;
     struct wire_salt *salts = (void *)(behind += bias_size);
     struct sampler_count *slots = (void *)(behind += salts_size);
     int32_t *ids = (void *)(behind += slots_size);
     int32_t *stop_ids = (void *)(behind += ids_size);
+    answer.vector = (void *)(behind += stop_size);
 
     if (bias_size > 0) memcpy(bias, sampling->bias, bias_size);
     if (salts_size > 0) memcpy(salts, submit->salts, salts_size);
@@ -85,6 +103,8 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
         .ticket = ticket,
         .link = link,
         .key = submit->key,
+        .kind = kind_of(submit),
+        .segment = submit->segment,
         .prompt_length = submit->prompt_length,
         .id_max = id_max,
         .priority = submit->priority,
@@ -98,6 +118,7 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
         .stop_id_count = submit->stop_id_count,
         .ids = ids,
         .id_count = (uint32_t)submit->id_count,
+        .answer = answer,
     };
     seq->sampling.bias = bias;
     if (slot_count > 0) count_ids(seq, slots, slot_count);
@@ -111,6 +132,11 @@ void seq_free(struct seq *seq)
     must(seq->table.block_count == 0);
     kv_table_fini(NULL, &seq->table);
     mem_free(seq);
+}
+
+bool seq_generates(const struct seq *seq)
+{
+    return seq->kind == WIRE_GENERATE;
 }
 
 bool seq_stops(const struct seq *seq, int32_t id)
@@ -131,6 +157,7 @@ enum wire_finish seq_append(struct seq *seq, int32_t id)
 
 enum wire_finish seq_finish(const struct seq *seq)
 {
+    if (!seq_generates(seq)) return WIRE_FINISH_NONE;
     if (seq_emitted(seq) > 0 && seq_stops(seq, seq->ids[seq->id_count - 1]))
         return WIRE_FINISH_STOP;
     if (seq->id_count >= seq->id_max) return WIRE_FINISH_LENGTH;

@@ -8,7 +8,8 @@
  *        +-------------------------+---- ended -----------+---------------+
  *
  * PREFILL computes what is known (prompt, and ids emitted before a preemption or by an earlier attempt),
- * DECODE one id a step. A preempted sequence keeps its ids and loses its blocks: it prefills them again,
+ * DECODE one id a step. What does not generate is answered at the end of its prompt (answer.h): it leaves DECODE in the
+ * step in which it comes there. A preempted sequence keeps its ids and loses its blocks: it prefills them again,
  * and nobody can tell from its bytes. Every change of state goes through seq_advance(); no other line assigns
  * `state`.
  *
@@ -18,6 +19,7 @@
 #ifndef NODE_ENGINE_SEQ_H
 #define NODE_ENGINE_SEQ_H
 
+#include "node/engine/answer.h"
 #include "node/engine/kv.h"
 #include "node/engine/sampler.h"
 
@@ -62,6 +64,8 @@ struct seq {
     uint64_t ticket; // order of arrival; unique in this process
     uint64_t link;   // whose it is; the engine does not look
     struct wire_key key;
+    enum wire_kind kind;
+    uint32_t segment; // SCORE: the place of the second text in ids; 0: there is none
     uint32_t prompt_length;
     uint32_t id_max; // prompt and answer end here: max_tokens or the context
     enum wire_priority priority;
@@ -96,15 +100,25 @@ struct seq {
     struct kv_table table;
     struct lookup *lookup; // for drafts, while it runs (speculate.h); NULL: none
     struct sampler_counts counts;
-    struct seq *next; // its line in the waiting room
+    struct answer answer; // of a kind that does not generate; empty until its end
+    struct seq *next;     // its line in the waiting room
+};
+
+/* What a model gives sequences room for. */
+struct seq_room {
+    uint32_t context_max; // bounds prompt and answer
+    uint32_t vector_size; // of EMBED
 };
 
 /* A sequence for a checked submit (service does: ids in the vocabulary, lengths in order, sampling valid),
- * WAITING; everything is copied. `context_max` bounds prompt and answer. */
+ * WAITING; everything is copied. A submit without a kind generates. */
 struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t link,
-                    uint32_t context_max, uint64_t now_ns);
+                    const struct seq_room *room, uint64_t now_ns);
 /* Its table is empty by now: the engine released it. */
 void seq_free(struct seq *seq);
+
+/* Is it answered by ids, one after the other? Else by an answer at the end of its prompt. */
+bool seq_generates(const struct seq *seq);
 
 void seq_advance(struct seq *seq, enum seq_event event);
 

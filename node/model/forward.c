@@ -348,11 +348,13 @@ static void take_rows(struct forward *f, const struct forward_slice *slices, siz
     const void **blocks = f->s.blocks;
     f->row_count = 0;
     f->logit_count = 0;
+    f->wants_logits = false;
     for (size_t i = 0; i < slice_count; i++) {
         must(slices[i].count <= f->limits.rows_max - f->row_count);
         blocks += take_slice(f, &slices[i], f->s.rows + f->row_count, blocks);
         f->row_count += slices[i].count;
         f->logit_count += slices[i].logit_count;
+        f->wants_logits |= slices[i].logit_count > 0 && !slices[i].hidden;
     }
     must(f->logit_count <= f->limits.logits_max);
     cut_spans(f);
@@ -396,6 +398,7 @@ void forward_step(struct forward *forward, const struct forward_slice *slices, s
     if (forward->row_count == 0) return;
     must(forward->row_count == forward->logit_count);
     norm_rows(forward, model->output_norm, &model->head);
+    if (!forward->wants_logits) return;
     matmul(forward->team, forward->ops, &model->head, &forward->acts, NULL, forward->s.logits);
 }
 
@@ -403,4 +406,10 @@ float *forward_logits(struct forward *forward, size_t index)
 {
     must(index < forward->logit_count);
     return forward->s.logits + index * forward->model->shape.vocab_size;
+}
+
+const float *forward_hidden(const struct forward *forward, size_t index)
+{
+    must(index < forward->logit_count);
+    return forward->s.norm + index * forward->model->shape.dim;
 }

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,8 +30,10 @@ struct forward_slice {
     const int32_t *ids; // [count], each in [0, vocab_size): the caller has checked
     uint32_t count;     // > 0
     uint32_t position;  // of ids[0]; the table holds [0, position) and has room for the slice
-    const struct kv_table *table; // token_count >= position + count
-    uint32_t logit_count;         // logits of the last so many rows of the slice; 0 for none
+    const struct kv_table
+        *table;           // token_count >= position + count; NULL of a whole prompt (engine.h)
+    uint32_t logit_count; // logits of the last so many rows of the slice; 0 for none
+    bool hidden;          // of those rows only forward_hidden() is asked for
 };
 
 struct forward;
@@ -52,5 +55,8 @@ void forward_step(struct forward *forward, const struct forward_slice *slices, s
 /* Logits of row `index` (in the order of slices, then of their rows asked for): [vocab_size], valid until the
  * next step; the caller may change them in place (the sampler does). */
 float *forward_logits(struct forward *forward, size_t index);
+
+/* The last layer's state of the same row behind the output norm: [dim], valid until the next step. */
+const float *forward_hidden(const struct forward *forward, size_t index);
 
 #endif

@@ -61,6 +61,7 @@ struct forward {
     size_t row_count; // of the step; from the last layer's attention on, of the rows asked for
     size_t span_count;
     size_t logit_count;
+    bool wants_logits;        // not only hidden rows
     struct matmul_acts acts;  // the input of q, k, v; of output; of gate and up; of the head
     struct matmul_acts gated; // the input of down
     struct scratch s;

@@ -76,7 +76,8 @@ static enum err run_steps(struct bench *bench, struct kv_table *tables, uint32_t
     for (uint32_t step = 0; step < bench->setting->generate && !err; step++) {
         draw_ids(bench, ids, batch);
         for (uint32_t i = 0; i < batch && !err; i++) {
-            slices[i] = (struct forward_slice){&ids[i], 1, tables[i].token_count, &tables[i], 1};
+            slices[i] =
+                (struct forward_slice){&ids[i], 1, tables[i].token_count, &tables[i], 1, false};
             err = kv_extend(d->pool, &tables[i], 1);
         }
         if (!err) forward_step(d->forward, slices, batch);

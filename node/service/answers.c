@@ -40,6 +40,27 @@ void answer_result(struct links *links, const struct engine_item *item)
     (void)link_send(links, seq->link, &message, false);
 }
 
+void answer_whole(struct links *links, const struct engine_item *item)
+{
+    const struct seq *seq = item->seq;
+    const struct answer *answer = &seq->answer;
+    struct wire_message message = {
+        .type = WIRE_RESULT,
+        .result =
+            {
+                .key = seq->key,
+                .position = seq->prompt_length,
+                .ids = answer->rows,
+                .id_count = answer->row_count,
+                .logprobs = answer->row_count > 0 ? answer->scores : NULL,
+                .vector = answer->vector,
+                .vector_size = answer->vector_size,
+                .cached_tokens = item->cached_tokens,
+            },
+    };
+    (void)link_send(links, seq->link, &message, false);
+}
+
 void answer_busy(struct links *links, uint64_t link, const struct wire_key *key, uint32_t retry_ms)
 {
     struct wire_message message = {.type = WIRE_BUSY, .busy = {.key = *key, .retry_ms = retry_ms}};

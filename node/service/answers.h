@@ -17,6 +17,8 @@ struct seq;
 
 /* The id that was sampled. */
 void answer_result(struct links *links, const struct engine_item *item);
+/* The whole answer of a sequence that does not generate. */
+void answer_whole(struct links *links, const struct engine_item *item);
 void answer_busy(struct links *links, uint64_t link, const struct wire_key *key, uint32_t retry_ms);
 /* DONE for a sequence that has ended, or that was cut (seq->cut says by what). */
 void answer_end(struct links *links, const struct seq *seq);

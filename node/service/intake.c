@@ -38,6 +38,11 @@ static enum err check_ids(const char *name, const int32_t *ids, size_t count, ui
     return ERR_OK;
 }
 
+static bool generates(const struct wire_submit *submit)
+{
+    return submit->kind == WIRE_GENERATE;
+}
+
 static enum err check_lengths(const struct wire_submit *submit, uint32_t context_length)
 {
     if (submit->id_count == 0 || submit->prompt_length == 0 ||
@@ -49,11 +54,21 @@ static enum err check_lengths(const struct wire_submit *submit, uint32_t context
         return err_note(ERR_INVALID, "submit: next_position %u, it must be the %zu ids given",
                         submit->next_position, submit->id_count);
     }
-    // A prompt needs room for one id; an answer that another node began may have filled the context.
-    if (submit->prompt_length >= context_length || submit->id_count > context_length) {
+    if (!generates(submit) && submit->id_count != submit->prompt_length) {
+        return err_note(ERR_INVALID,
+                        "submit: prompt_length %u of %zu ids, all of them are the prompt",
+                        submit->prompt_length, submit->id_count);
+    }
+    // A prompt needs room for one id to generate; an answer that another node began may have filled the context.
+    uint32_t most = context_length - generates(submit);
+    if (submit->prompt_length > most || submit->id_count > context_length) {
         return err_note(ERR_TOO_LONG,
                         "the prompt has %u tokens, the context of %u holds at most %u",
-                        submit->prompt_length, context_length, context_length - 1);
+                        submit->prompt_length, context_length, most);
+    }
+    if (submit->segment > 0 && submit->segment >= submit->prompt_length) {
+        return err_note(ERR_INVALID, "submit: segment %u, the prompt has %u ids", submit->segment,
+                        submit->prompt_length);
     }
     return ERR_OK;
 }
@@ -82,5 +97,6 @@ enum err intake_check(const struct wire_submit *submit, const struct wire_model 
         return err_note(ERR_INVALID, "submit: priority %u, at most %d", (unsigned)submit->priority,
                         WIRE_BATCH);
     }
+    if (!generates(submit)) return ERR_OK;
     return sampler_check(&submit->sampling, model->vocab_size);
 }

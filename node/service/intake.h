@@ -1,7 +1,7 @@
 /* node/service/intake.h -- pure: may this submit come in?
  *
  * A submit was well-formed when wire/ decoded it; here it is held against this node: its protocol, what it
- * asks for, whose digests it names, and every number that the engine relies on. Thread: any. */
+ * asks for (of what this model's `kinds` name), whose digests it names, and every number that the engine relies on. Thread: any. */
 #ifndef NODE_SERVICE_INTAKE_H
 #define NODE_SERVICE_INTAKE_H
 

@@ -178,8 +178,9 @@ static void take_submit(struct service *service, struct peer *peer,
         answer_busy(service->links, link, &submit->key, retry_ms(service));
         return;
     }
-    struct seq *seq = seq_new(submit, service->next_ticket++, link, service->model->context_length,
-                              clock_now_ns());
+    struct seq_room room = {.context_max = service->model->context_length,
+                            .vector_size = service->model->vector_size};
+    struct seq *seq = seq_new(submit, service->next_ticket++, link, &room, clock_now_ns());
     seq->finish = seq_finish(seq);
     if (seq->finish != WIRE_FINISH_NONE) {
         answer_end(service->links, seq);
@@ -340,6 +341,7 @@ static void take_reports(struct service *service)
         for (size_t i = 0; i < report->item_count; i++) {
             struct engine_item *item = &report->items[i];
             if (item->sampled && item->seq->cut == SEQ_WHOLE) answer_result(service->links, item);
+            if (item->answered && item->seq->cut == SEQ_WHOLE) answer_whole(service->links, item);
             if (item->end) end_flight(service, item->seq);
         }
         for (size_t i = 0; i < report->change_count; i++)

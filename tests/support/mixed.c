@@ -68,6 +68,12 @@ void mixed_relate(struct mixed *requests, size_t count)
     }
 }
 
+void mixed_embed(struct mixed *requests, size_t count, size_t nth)
+{
+    for (size_t i = 0; i < count; i += nth)
+        requests[i].submit.kind = WIRE_EMBED;
+}
+
 void mixed_salt(struct mixed *requests, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -78,7 +84,10 @@ void mixed_salt(struct mixed *requests, size_t count)
 
 void mixed_submit(struct engine *engine, struct mixed *requests, size_t index, uint32_t context)
 {
-    engine_submit(engine, seq_new(&requests[index].submit, index + 1, index, context, 0));
+    engine_submit(engine,
+                  seq_new(&requests[index].submit, index + 1, index,
+                          &(struct seq_room){.context_max = context, .vector_size = MIXED_VECTOR},
+                          0));
 }
 
 static void take_item(struct mixed *request, const struct engine_item *item)
@@ -89,6 +98,12 @@ static void take_item(struct mixed *request, const struct engine_item *item)
         assert_int_equal(item->position, request->first_position + request->pick_count);
         assert_true(request->pick_count < MIXED_ANSWER_MAX);
         request->picks[request->pick_count++] = item->pick;
+    }
+    if (item->answered) {
+        assert_true(item->end && request->pick_count == 0);
+        request->vector_size = item->seq->answer.vector_size;
+        memcpy(request->vector, item->seq->answer.vector,
+               request->vector_size * sizeof *request->vector);
     }
     if (!item->end) return;
     request->ends++;
@@ -132,6 +147,8 @@ void mixed_assert_same(const struct mixed *a, const struct mixed *b, size_t coun
         assert_int_equal(b[i].ends, 1);
         assert_int_equal(a[i].finish, b[i].finish);
         assert_int_equal(a[i].pick_count, b[i].pick_count);
+        assert_int_equal(a[i].vector_size, b[i].vector_size);
+        assert_memory_equal(a[i].vector, b[i].vector, sizeof a[i].vector);
         for (size_t at = 0; at < a[i].pick_count; at++) {
             const struct sampler_pick *x = &a[i].picks[at];
             const struct sampler_pick *y = &b[i].picks[at];

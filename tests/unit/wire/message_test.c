@@ -116,9 +116,11 @@ static void fields_that_came_later_have_theirs(void **state)
         assert_int_equal(decode(&got, type, golden, size), ERR_OK);
         if (type == WIRE_LOAD) assert_int_equal(got.load.prefill_tokens, 123456);
         if (type == WIRE_RESULT) assert_int_equal(got.result.cached_tokens, 1024);
+        if (type == WIRE_HELLO) assert_int_equal(got.hello.models[0].vector_size, 1024);
+        if (type == WIRE_SUBMIT) assert_int_equal(got.submit.segment, 2);
         grown++;
     }
-    assert_int_equal(grown, 2);
+    assert_int_equal(grown, 4);
 }
 
 static void golden_bytes_decode_to_what_was_encoded(void **state)

@@ -166,6 +166,19 @@ static inline bool sample_grown(enum wire_type type, struct wire_message *out)
         out->load.prefill_tokens = 123456;
         out->load.preemptions = 5;
         return true;
+    case WIRE_HELLO: {
+        static struct wire_model embeds[1];
+        embeds[0] = out->hello.models[0];
+        embeds[0].kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED;
+        embeds[0].vector_size = 1024;
+        out->hello.models = embeds;
+        out->hello.model_count = 1;
+        return true;
+    }
+    case WIRE_SUBMIT:
+        out->submit.kind = WIRE_SCORE;
+        out->submit.segment = 2;
+        return true;
     case WIRE_RESULT: out->result.cached_tokens = 1024; return true;
     default: return false;
     }

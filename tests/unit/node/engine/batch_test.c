@@ -30,7 +30,7 @@ static struct seq *given_seq(uint32_t prompt_length, uint32_t max_tokens,
         .deadline_ms = deadline_ms,
         .sampling = {.repetition_penalty = 1},
     };
-    return seq_new(&submit, next_ticket++, 0, 4096, 0);
+    return seq_new(&submit, next_ticket++, 0, &(struct seq_room){.context_max = 4096}, 0);
 }
 
 /* One of few prompts, for one of two tenants: it meets others that begin as it does. */
@@ -53,7 +53,7 @@ static struct seq *given_relative(uint32_t prompt_length, uint32_t max_tokens,
         .salts = salts,
         .salt_count = 2,
     };
-    return seq_new(&submit, next_ticket++, 0, 4096, 0);
+    return seq_new(&submit, next_ticket++, 0, &(struct seq_room){.context_max = 4096}, 0);
 }
 
 /* What the engine does after a step: an id for each row that asked, and the ends. Returns how many ended. */

@@ -395,7 +395,8 @@ static void the_context_is_the_end_of_an_answer(void **state)
     house_init(&house, 64,
                (struct batch_limits){.batch_tokens = 256, .sequences = 4, .waiting_max = 8});
     uint32_t context = other[0].submit.prompt_length + 10;
-    engine_submit(house.engine, seq_new(&other[0].submit, 1, 0, context, 0));
+    engine_submit(house.engine,
+                  seq_new(&other[0].submit, 1, 0, &(struct seq_room){.context_max = context}, 0));
     for (int i = 0; i < 20; i++) {
         engine_turn(house.engine, 0);
         mixed_collect(house.engine, other);

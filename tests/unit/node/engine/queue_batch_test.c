@@ -65,7 +65,7 @@ static struct seq *given_sharer(uint64_t tenant, int32_t kind, uint32_t prompt)
         .salt_count = 1,
         .sampling = {.repetition_penalty = 1},
     };
-    return seq_new(&submit, queue_seq_ticket(), 0, 4096, 0);
+    return seq_new(&submit, queue_seq_ticket(), 0, &(struct seq_room){.context_max = 4096}, 0);
 }
 
 /* Runs what waits until all of it has ended. Returns the counter of the last one at its end. */

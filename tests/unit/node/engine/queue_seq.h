@@ -38,7 +38,7 @@ static inline struct seq *given_seq(uint64_t tenant, uint32_t weight, enum wire_
         .deadline_ms = 10,
         .sampling = {.repetition_penalty = 1},
     };
-    return seq_new(&submit, queue_seq_ticket(), 0, 4096, 0);
+    return seq_new(&submit, queue_seq_ticket(), 0, &(struct seq_room){.context_max = 4096}, 0);
 }
 
 #endif

@@ -69,7 +69,8 @@ static void submit(struct engine *engine, uint64_t ticket, uint32_t length, uint
         .max_tokens = max_tokens,
         .sampling = {.repetition_penalty = 1},
     };
-    engine_submit(engine, seq_new(&request, ticket, 0, CONTEXT, 0));
+    engine_submit(engine,
+                  seq_new(&request, ticket, 0, &(struct seq_room){.context_max = CONTEXT}, 0));
 }
 
 static size_t collect(struct engine *engine)

@@ -152,7 +152,7 @@ static void rows_that_are_not_asked_for_leave_the_others_as_they_are(void **stat
     kv_table_init(&table, IDS);
     for (uint32_t at = 0; at < IDS; at++) { // every row is asked for
         assert_int_equal(kv_extend(d->pool, &table, 1), ERR_OK);
-        struct forward_slice slice = {&ids[at], 1, at, &table, 1};
+        struct forward_slice slice = {&ids[at], 1, at, &table, 1, false};
         forward_step(d->forward, &slice, 1);
     }
     memcpy(want, forward_logits(d->forward, 0), vocab_size * sizeof *want);

@@ -165,7 +165,7 @@ static void run_steps(struct decoder *d)
         kv_table_init(&tables[i], CONTEXT);
     assert_int_equal(decoder_extend(d, &tables[0], ids, ROWS, 0), ERR_OK);
     for (size_t i = 0; i < SEQUENCES; i++) {
-        slices[i] = (struct forward_slice){&ids[i], 1, tables[i].token_count, &tables[i], 1};
+        slices[i] = (struct forward_slice){&ids[i], 1, tables[i].token_count, &tables[i], 1, false};
         assert_int_equal(kv_extend(d->pool, &tables[i], 1), ERR_OK);
     }
     forward_step(d->forward, slices, SEQUENCES);

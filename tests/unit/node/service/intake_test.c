@@ -9,8 +9,10 @@ enum {
 };
 
 static const int32_t ids[CONTEXT + 1] = {1, 2, 3, 4, 5};
-static const struct wire_model model = {
-    .kinds = UINT32_C(1) << WIRE_GENERATE, .context_length = CONTEXT, .vocab_size = VOCAB};
+static const struct wire_model model = {.kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED |
+                                                 1u << WIRE_SCORE,
+                                        .context_length = CONTEXT,
+                                        .vocab_size = VOCAB};
 
 static struct wire_submit given_submit(size_t count)
 {
@@ -67,6 +69,32 @@ static void a_prompt_needs_room_for_an_answer(void **state)
     submit = given_submit(CONTEXT + 1);
     submit.prompt_length = 3;
     refused(&submit, ERR_TOO_LONG, "context");
+}
+
+static void a_prompt_without_an_answer_may_fill_the_context(void **state)
+{
+    (void)state;
+    struct wire_submit submit = given_submit(CONTEXT);
+    submit.kind = WIRE_EMBED;
+    submit.sampling = (struct wire_sampling){0}; // nothing is sampled
+    assert_int_equal(intake_check(&submit, &model), ERR_OK);
+    submit.id_count = submit.prompt_length = submit.next_position = CONTEXT + 1;
+    refused(&submit, ERR_TOO_LONG, "holds at most 20");
+    submit = given_submit(5);
+    submit.kind = WIRE_EMBED;
+    submit.prompt_length = 4;
+    refused(&submit, ERR_INVALID, "prompt_length 4");
+}
+
+static void the_second_text_begins_within_the_prompt(void **state)
+{
+    (void)state;
+    struct wire_submit submit = given_submit(5);
+    submit.kind = WIRE_SCORE;
+    submit.segment = 4;
+    assert_int_equal(intake_check(&submit, &model), ERR_OK);
+    submit.segment = 5;
+    refused(&submit, ERR_INVALID, "segment 5");
 }
 
 static void ids_must_be_the_vocabularys(void **state)
@@ -129,6 +157,8 @@ int main(void)
         cmocka_unit_test(a_submit_within_the_limits_comes_in),
         cmocka_unit_test(lengths_must_agree),
         cmocka_unit_test(a_prompt_needs_room_for_an_answer),
+        cmocka_unit_test(a_prompt_without_an_answer_may_fill_the_context),
+        cmocka_unit_test(the_second_text_begins_within_the_prompt),
         cmocka_unit_test(ids_must_be_the_vocabularys),
         cmocka_unit_test(salts_must_ascend),
         cmocka_unit_test(what_the_engine_cannot_do_is_unsupported),

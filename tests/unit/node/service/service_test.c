@@ -1,5 +1,6 @@
 /* The service between a real link and a real engine (the echo: it says the prompt again). The test plays the
  * scheduler. Waits have a limit after which they fail; nothing depends on how long a thing takes. */
+#include "node/engine/echo.h"
 #include "node/service/dials.h"
 #include "node/service/service.h"
 #include "tests/test.h"
@@ -62,6 +63,47 @@ static void a_submit_is_answered_by_results_and_one_done(void **state)
     end_stage(stage);
 }
 
+static void a_vector_comes_as_one_result_and_a_done(void **state)
+{
+    (void)state;
+    struct stage *stage = given_stage(0, 0);
+    float first[ECHO_VECTOR];
+    for (uint64_t request = 1; request <= 2; request++) {
+        struct wire_submit asked = given_submit(stage, request, 100); // more than one step holds
+        asked.kind = WIRE_EMBED;
+        submit(stage, &asked);
+        struct wire_message got = next_message(stage, WIRE_RESULT);
+        assert_int_equal(got.result.key.request, request);
+        assert_int_equal(got.result.position, 100);
+        assert_int_equal(got.result.id_count, 0);
+        assert_int_equal(got.result.vector_size, ECHO_VECTOR);
+        if (request == 1) memcpy(first, got.result.vector, sizeof first);
+        assert_memory_equal(got.result.vector, first, sizeof first);
+        struct wire_message done = next_message(stage, WIRE_DONE);
+        assert_int_equal(done.done.finish, WIRE_FINISH_STOP);
+        assert_int_equal(done.done.err, ERR_OK);
+        assert_int_equal(done.done.prompt_tokens, 100);
+        assert_int_equal(done.done.completion_tokens, 0);
+    }
+    end_stage(stage);
+}
+
+static void a_score_of_two_texts_is_one_value(void **state)
+{
+    (void)state;
+    struct stage *stage = given_stage(0, 0);
+    struct wire_submit asked = given_submit(stage, 1, 8);
+    asked.kind = WIRE_SCORE;
+    asked.segment = 4;
+    prompt_ids[5] = prompt_ids[1];
+    submit(stage, &asked);
+    struct wire_message got = next_message(stage, WIRE_RESULT);
+    assert_int_equal(got.result.vector_size, 1);
+    assert_true(got.result.vector[0] == 0.25f); // one of the second's four is in the first
+    assert_int_equal(next_message(stage, WIRE_DONE).done.finish, WIRE_FINISH_STOP);
+    end_stage(stage);
+}
+
 static void the_pack_comes_whole_to_whoever_wants_it(void **state)
 {
     (void)state;
@@ -96,7 +138,7 @@ static void what_cannot_be_done_is_refused_with_its_reason(void **state)
         cases[i] = given_submit(stage, 100 + i, 10);
         wanted[i] = ERR_INVALID;
     }
-    cases[0].kind = WIRE_EMBED;
+    cases[0].kind = WIRE_SCAN;
     wanted[0] = ERR_UNSUPPORTED;
     cases[1].protocol = WIRE_PROTOCOL + 1;
     wanted[1] = ERR_UNSUPPORTED;
@@ -349,6 +391,8 @@ int main(void)
     log_set_level(LOG_LEVEL_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_submit_is_answered_by_results_and_one_done),
+        cmocka_unit_test(a_vector_comes_as_one_result_and_a_done),
+        cmocka_unit_test(a_score_of_two_texts_is_one_value),
         cmocka_unit_test(the_pack_comes_whole_to_whoever_wants_it),
         cmocka_unit_test(what_cannot_be_done_is_refused_with_its_reason),
         cmocka_unit_test(nothing_follows_a_cancel_but_one_done),

@@ -112,12 +112,13 @@ static void open_node(struct stage *stage, uint32_t delay_ms, const char *url)
     echo_write_pack(&stage->pack);
     stage->model = (struct wire_model){
         .name = {"echo", 4},
-        .kinds = UINT32_C(1) << WIRE_GENERATE,
+        .kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED | 1u << WIRE_SCORE,
         .pack = digest_of(stage->pack.data, stage->pack.size),
         .model = digest_of("m", 1),
         .numerics = digest_of("n", 1),
         .context_length = CONTEXT,
         .vocab_size = engine.backend.vocab_size,
+        .vector_size = ECHO_VECTOR,
     };
     assert_int_equal(stage->model.vocab_size, VOCAB);
     const char *schedulers[] = {url};
