@@ -8,7 +8,9 @@
 #ifndef NODE_MODEL_WEIGHTS_H
 #define NODE_MODEL_WEIGHTS_H
 
+#include "node/model/bind.h"
 #include "node/model/model.h"
+#include "node/model/packing.h"
 
 #include "kernels/pack.h"
 
@@ -20,7 +22,6 @@
 #include <stdint.h>
 
 struct gguf;
-struct gguf_tensor;
 
 /* Bounds of every hyper-parameter: no product of two of them leaves 40 bits. */
 enum {
@@ -52,7 +53,6 @@ struct layer {
 struct model {
     struct model_shape shape;
     const struct ops *ops;
-    struct digest digest;
     struct digest numerics;
     enum kv_kind kv;
     struct buf pack;
@@ -63,19 +63,11 @@ struct model {
     const float *rope_factors; // [rope_dim / 2] divisors of the frequencies; NULL for none
     struct layer *layers;      // [layer_count]
 
-    void *memory; // all packed matrices and vectors
-    size_t memory_size;
+    struct packed_file file; // all packed matrices and vectors
 };
 
 /* Read and check the hyper-parameters (shape.c). `context_max` limits the context; 0 for as trained. */
 enum err model_read_shape(struct model_shape *out, const struct gguf *gguf, uint32_t context_max);
-
-/* A tensor of the file and the place that waits for it. */
-struct binding {
-    const struct gguf_tensor *tensor;
-    struct packed *matrix; // either this
-    const float **vector;  // or this
-};
 
 /* Find and check every tensor that the architecture has (weights.c). On success *out [*count] is the caller's
  * to mem_free(); model->layers is allocated and model->shape.tied is known. */
