@@ -37,6 +37,30 @@ float mathf_log(float x)
     return (float)mathd_log((double)x);
 }
 
+/* The steps of kernels/x86/avx512.h: erf_lanes(), one for one. 1 - erf(t) is exp(t p(t)); p is a weighted minimax fit of
+ * log(erfc(t)) / t on [0, 4], and beyond erf is 1 to the last place. */
+float mathf_erf(float x)
+{
+    float t = fabsf(x);
+    t = 4.0f < t ? 4.0f : t; // a NaN passes
+    float p = 0x1.0de7e4p-17f;
+    p = fmaf(p, t, -0x1.bcb53cp-14f);
+    p = fmaf(p, t, 0x1.344166p-11f);
+    p = fmaf(p, t, -0x1.9d5692p-10f);
+    p = fmaf(p, t, 0x1.ed1806p-15f);
+    p = fmaf(p, t, 0x1.3ada8ap-6f);
+    p = fmaf(p, t, -0x1.a510c8p-4f);
+    p = fmaf(p, t, -0x1.45f28cp-1f);
+    p = fmaf(p, t, -0x1.20dd78p+0f);
+    return copysignf(1.0f - mathf_exp(p * t), x);
+}
+
+float mathf_tanh(float x)
+{
+    float e = mathf_exp(-2.0f * fabsf(x));
+    return copysignf((1.0f - e) / (1.0f + e), x);
+}
+
 double mathd_exp(double x)
 {
     static const double magic = 0x1.8p52;

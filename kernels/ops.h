@@ -96,6 +96,11 @@ struct ops {
      * as lane = fma(x, x, lane). n > 0. In place allowed. */
     void (*rms_norm)(float *out, const float *x, const float *weight, size_t n, float epsilon);
 
+    /* out[i] = fma((x[i] - mean) * r, weight[i], bias[i]), mean = the 16-lane sum of x / n, r = 1 / sqrt(v / n + epsilon),
+     * v = the 16-lane sum of (x[i] - mean)^2, each taken as lane = fma(d, d, lane). n > 0. In place allowed. */
+    void (*layer_norm)(float *out, const float *x, const float *weight, const float *bias, size_t n,
+                       float epsilon);
+
     /* x[i] = x[i] + y[i]. In place, always. */
     void (*add)(float *x, const float *y, size_t n);
 
@@ -109,6 +114,9 @@ struct ops {
 
     /* gate[i] = (gate[i] / (1 + exp(-gate[i]))) * up[i]. In place in gate. exp is mathf_exp(). */
     void (*silu_mul)(float *gate, const float *up, size_t n);
+
+    /* x[i] = (x[i] * 0.5) * (1 + erf(x[i] * sqrt(1/2))). In place, always. erf is mathf_erf(). */
+    void (*gelu)(float *x, size_t n);
 
     /* The largest of x[0..n), -inf for n = 0; a NaN is passed over. 16 lanes from -inf, then the tree, each
      * step (a > b ? a : b) with a the newcomer or the upper lane. */

@@ -107,6 +107,21 @@ static void rms_norm(float *out, const float *x, const float *weight, size_t n, 
         out[i] = (x[i] * r) * weight[i];
 }
 
+static void layer_norm(float *out, const float *x, const float *weight, const float *bias, size_t n,
+                       float epsilon)
+{
+    float lane[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        lane[i % LANES] = lane[i % LANES] + x[i];
+    float mean = lanes_sum(lane) / (float)n;
+    float square[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        square[i % LANES] = fmaf(x[i] - mean, x[i] - mean, square[i % LANES]);
+    float r = 1.0f / sqrtf(lanes_sum(square) / (float)n + epsilon);
+    for (size_t i = 0; i < n; i++)
+        out[i] = fmaf((x[i] - mean) * r, weight[i], bias[i]);
+}
+
 static void add(float *x, const float *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -141,6 +156,12 @@ static void silu_mul(float *gate, const float *up, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         gate[i] = (gate[i] / (1.0f + mathf_exp(-gate[i]))) * up[i];
+}
+
+static void gelu(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (x[i] * 0.5f) * (1.0f + mathf_erf(x[i] * 0x1.6a09e6p-1f));
 }
 
 static float max(const float *x, size_t n)
@@ -319,10 +340,12 @@ void ops_fill_scalar(struct ops *ops)
         .quantise = quantise,
         .round_bf16 = round_bf16,
         .rms_norm = rms_norm,
+        .layer_norm = layer_norm,
         .add = add,
         .rope_interleaved = rope_interleaved,
         .rope_halves = rope_halves,
         .silu_mul = silu_mul,
+        .gelu = gelu,
         .max = max,
         .exp_sum = exp_sum,
         .scale = scale,

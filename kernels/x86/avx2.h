@@ -21,12 +21,12 @@ enum {
     BLOCK = QUANT_BLOCK
 };
 
-#define INLINE       static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline))
 // Unrolled loops keep their accumulators in registers; a sanitizer would take minutes to compile them.
 #ifdef QIAO_SANITIZED
 #define UNROLL
 #else
-#define UNROLL       _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 16")
 #endif
 /* Where unrolling would let gcc mix the rounds and run out of registers. */
 #define UNROLL_NOT   _Pragma("GCC unroll 1")
@@ -109,6 +109,24 @@ INLINE __m256 exp_lanes(__m256 x)
     __m256i low = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
     __m256i high = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(whole, half), bias), 23);
     return _mm256_mul_ps(_mm256_mul_ps(p, _mm256_castsi256_ps(low)), _mm256_castsi256_ps(high));
+}
+
+/* mathf_erf() in 8 lanes, step for step. */
+INLINE __m256 erf_lanes(__m256 x)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 t = _mm256_min_ps(_mm256_set1_ps(4.0f), _mm256_andnot_ps(sign, x));
+    __m256 p = _mm256_set1_ps(0x1.0de7e4p-17f);
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(-0x1.bcb53cp-14f));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(0x1.344166p-11f));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(-0x1.9d5692p-10f));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(0x1.ed1806p-15f));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(0x1.3ada8ap-6f));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(-0x1.a510c8p-4f));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(-0x1.45f28cp-1f));
+    p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(-0x1.20dd78p+0f));
+    __m256 r = _mm256_sub_ps(_mm256_set1_ps(1.0f), exp_lanes(_mm256_mul_ps(p, t)));
+    return _mm256_or_ps(_mm256_andnot_ps(sign, r), _mm256_and_ps(sign, x));
 }
 
 /* 8 halves, widened exactly. */

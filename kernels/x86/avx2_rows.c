@@ -96,6 +96,39 @@ static void rms_norm(float *out, const float *x, const float *weight, size_t n, 
     }
 }
 
+/* d^2 of up to 8 values added to a half of the lanes; the lanes without one stay. */
+INLINE __m256 add_squares(__m256 squares, const float *x, __m256 mean, size_t n)
+{
+    __m256 d = _mm256_sub_ps(load_floats(x, n), mean);
+    if (n < HALF) d = _mm256_and_ps(d, _mm256_castsi256_ps(lanes_below(n)));
+    return _mm256_fmadd_ps(d, d, squares);
+}
+
+/* A lane that is missing adds 0, which changes no sum that began at 0. */
+static void layer_norm(float *out, const float *x, const float *weight, const float *bias, size_t n,
+                       float epsilon)
+{
+    __m256 low = _mm256_setzero_ps();
+    __m256 high = _mm256_setzero_ps();
+    for (size_t i = 0; i < n; i += LANES) {
+        low = _mm256_add_ps(low, load_floats(x + i, n - i));
+        if (i + HALF < n) high = _mm256_add_ps(high, load_floats(x + i + HALF, n - i - HALF));
+    }
+    __m256 mean = _mm256_set1_ps(lanes_sum(low, high) / (float)n);
+    low = _mm256_setzero_ps();
+    high = _mm256_setzero_ps();
+    for (size_t i = 0; i < n; i += LANES) {
+        low = add_squares(low, x + i, mean, n - i);
+        if (i + HALF < n) high = add_squares(high, x + i + HALF, mean, n - i - HALF);
+    }
+    __m256 r = _mm256_set1_ps(1.0f / sqrtf(lanes_sum(low, high) / (float)n + epsilon));
+    for (size_t i = 0; i < n; i += HALF) {
+        __m256 v = _mm256_mul_ps(_mm256_sub_ps(load_floats(x + i, n - i), mean), r);
+        v = _mm256_fmadd_ps(v, load_floats(weight + i, n - i), load_floats(bias + i, n - i));
+        store_floats(out + i, v, n - i);
+    }
+}
+
 static void add(float *x, const float *y, size_t n)
 {
     for (size_t i = 0; i < n; i += HALF) {
@@ -150,6 +183,18 @@ static void silu_mul(float *gate, const float *up, size_t n)
         __m256 below = _mm256_add_ps(one, exp_lanes(_mm256_xor_ps(g, sign)));
         __m256 gated = _mm256_mul_ps(_mm256_div_ps(g, below), load_floats(up + i, n - i));
         store_floats(gate + i, gated, n - i);
+    }
+}
+
+static void gelu(float *x, size_t n)
+{
+    const __m256 half = _mm256_set1_ps(0.5f);
+    const __m256 one = _mm256_set1_ps(1.0f);
+    const __m256 root = _mm256_set1_ps(0x1.6a09e6p-1f);
+    for (size_t i = 0; i < n; i += HALF) {
+        __m256 v = load_floats(x + i, n - i);
+        __m256 share = _mm256_add_ps(one, erf_lanes(_mm256_mul_ps(v, root)));
+        store_floats(x + i, _mm256_mul_ps(_mm256_mul_ps(v, half), share), n - i);
     }
 }
 
@@ -211,10 +256,12 @@ void avx2_fill_rows(struct ops *ops)
 {
     ops->quantise = quantise;
     ops->rms_norm = rms_norm;
+    ops->layer_norm = layer_norm;
     ops->add = add;
     ops->rope_interleaved = rope_interleaved;
     ops->rope_halves = rope_halves;
     ops->silu_mul = silu_mul;
+    ops->gelu = gelu;
     ops->max = avx2_max;
     ops->exp_sum = avx2_exp_sum;
     ops->scale = scale;

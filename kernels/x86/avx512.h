@@ -86,6 +86,24 @@ INLINE __m512 exp_lanes(__m512 x)
     return _mm512_scalef_ps(p, n);
 }
 
+/* mathf_erf() in 16 lanes, step for step. */
+INLINE __m512 erf_lanes(__m512 x)
+{
+    const __m512 sign = _mm512_set1_ps(-0.0f);
+    __m512 t = _mm512_min_ps(_mm512_set1_ps(4.0f), _mm512_andnot_ps(sign, x));
+    __m512 p = _mm512_set1_ps(0x1.0de7e4p-17f);
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0x1.bcb53cp-14f));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0x1.344166p-11f));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0x1.9d5692p-10f));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0x1.ed1806p-15f));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0x1.3ada8ap-6f));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0x1.a510c8p-4f));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0x1.45f28cp-1f));
+    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0x1.20dd78p+0f));
+    __m512 r = _mm512_sub_ps(_mm512_set1_ps(1.0f), exp_lanes(_mm512_mul_ps(p, t)));
+    return _mm512_or_ps(_mm512_andnot_ps(sign, r), _mm512_and_ps(sign, x));
+}
+
 INLINE __m512 widen(__m256i halves)
 {
     return _mm512_cvtph_ps(halves);

@@ -68,6 +68,31 @@ static void rms_norm(float *out, const float *x, const float *weight, size_t n, 
     }
 }
 
+static void layer_norm(float *out, const float *x, const float *weight, const float *bias, size_t n,
+                       float epsilon)
+{
+    __m512 sum = _mm512_setzero_ps();
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lanes_below(n - i);
+        sum = _mm512_mask_add_ps(sum, mask, sum, _mm512_maskz_loadu_ps(mask, x + i));
+    }
+    __m512 mean = _mm512_set1_ps(lanes_sum(sum) / (float)n);
+    __m512 squares = _mm512_setzero_ps();
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lanes_below(n - i);
+        __m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + i), mean);
+        squares = _mm512_mask3_fmadd_ps(d, d, squares, mask);
+    }
+    __m512 r = _mm512_set1_ps(1.0f / sqrtf(lanes_sum(squares) / (float)n + epsilon));
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lanes_below(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + i), mean), r);
+        v = _mm512_fmadd_ps(v, _mm512_maskz_loadu_ps(mask, weight + i),
+                            _mm512_maskz_loadu_ps(mask, bias + i));
+        _mm512_mask_storeu_ps(out + i, mask, v);
+    }
+}
+
 static void add(float *x, const float *y, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES) {
@@ -132,6 +157,19 @@ static void silu_mul(float *gate, const float *up, size_t n)
     }
 }
 
+static void gelu(float *x, size_t n)
+{
+    const __m512 half = _mm512_set1_ps(0.5f);
+    const __m512 one = _mm512_set1_ps(1.0f);
+    const __m512 root = _mm512_set1_ps(0x1.6a09e6p-1f);
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lanes_below(n - i);
+        __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
+        __m512 share = _mm512_add_ps(one, erf_lanes(_mm512_mul_ps(v, root)));
+        _mm512_mask_storeu_ps(x + i, mask, _mm512_mul_ps(_mm512_mul_ps(v, half), share));
+    }
+}
+
 float avx512_max(const float *x, size_t n)
 {
     const __m512 least = _mm512_set1_ps(-INFINITY);
@@ -168,10 +206,12 @@ void avx512_fill_rows(struct ops *ops)
 {
     ops->quantise = quantise;
     ops->rms_norm = rms_norm;
+    ops->layer_norm = layer_norm;
     ops->add = add;
     ops->rope_interleaved = rope_interleaved;
     ops->rope_halves = rope_halves;
     ops->silu_mul = silu_mul;
+    ops->gelu = gelu;
     ops->max = avx512_max;
     ops->exp_sum = avx512_exp_sum;
     ops->scale = scale;

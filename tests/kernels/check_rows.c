@@ -146,6 +146,55 @@ static void check_exp_range(struct check *check)
     check_release(check);
 }
 
+static void one_layer_norm(struct check *check, size_t n, enum check_recipe recipe)
+{
+    float *x = check_floats(check, n, recipe);
+    float *weight = check_floats(check, n, CHECK_PLAIN);
+    float *bias = check_floats(check, n, CHECK_PLAIN);
+    float *want = check_memory(check, n * sizeof *want, sizeof *want);
+    float *got = copy(check, x, n);
+    check->want->layer_norm(want, x, weight, bias, n, 1e-12f);
+    check->got->layer_norm(got, got, weight, bias, n, 1e-12f);
+    check_same_floats(check, want, got, n, "n %zu %s", n, check_recipe_name(recipe));
+}
+
+static void check_layer_norm(struct check *check)
+{
+    each(check, one_layer_norm);
+}
+
+static void one_gelu(struct check *check, size_t n, enum check_recipe recipe)
+{
+    float *want = check_floats(check, n, recipe);
+    float *got = copy(check, want, n);
+    check->want->gelu(want, n);
+    check->got->gelu(got, n);
+    check_same_floats(check, want, got, n, "n %zu %s", n, check_recipe_name(recipe));
+}
+
+/* Where erf bends, and at every scale near 0. */
+static void check_gelu_range(struct check *check)
+{
+    enum {
+        POINTS = 1 << 16
+    };
+
+    float *want = check_floats(check, POINTS, CHECK_WIDE);
+    for (size_t i = 0; i < POINTS / 2; i++)
+        want[i] = -8.0f + 16.0f * (float)i / (POINTS / 2);
+    float *got = copy(check, want, POINTS);
+    check->want->gelu(want, POINTS);
+    check->got->gelu(got, POINTS);
+    check_same_floats(check, want, got, POINTS, "gelu over its range");
+    check_release(check);
+}
+
+static void check_gelu(struct check *check)
+{
+    each(check, one_gelu);
+    check_gelu_range(check);
+}
+
 static void check_exp_sum(struct check *check)
 {
     each(check, one_exp_sum);
@@ -319,6 +368,31 @@ static void bench_silu_mul(struct check_bench *bench)
     check_time(bench, "4096, and a copy", call_silu_mul, &call, 12.0 * BENCH_N, 0);
 }
 
+static void call_layer_norm(void *argument)
+{
+    struct row_call *call = argument;
+    call->ops->layer_norm(call->out, call->x, call->y, call->y, BENCH_N, 1e-12f);
+}
+
+static void bench_layer_norm(struct check_bench *bench)
+{
+    struct row_call call = row_call(bench);
+    check_time(bench, "4096", call_layer_norm, &call, 12.0 * BENCH_N, 0);
+}
+
+static void call_gelu(void *argument)
+{
+    struct row_call *call = argument;
+    memcpy(call->out, call->x, BENCH_N * sizeof *call->x);
+    call->ops->gelu(call->out, BENCH_N);
+}
+
+static void bench_gelu(struct check_bench *bench)
+{
+    struct row_call call = row_call(bench);
+    check_time(bench, "4096, and a copy", call_gelu, &call, 8.0 * BENCH_N, 0);
+}
+
 static void call_exp_sum(void *argument)
 {
     struct row_call *call = argument;
@@ -358,11 +432,13 @@ static void bench_weigh(struct check_bench *bench)
 
 const struct check_entry check_rows[] = {
     {"rms_norm", check_rms_norm, bench_rms_norm},
+    {"layer_norm", check_layer_norm, bench_layer_norm},
     {"add", check_add, NULL},
     {"scale", check_scale, NULL},
     {"rope_interleaved", check_rope_interleaved, NULL},
     {"rope_halves", check_rope_halves, NULL},
     {"silu_mul", check_silu_mul, bench_silu_mul},
+    {"gelu", check_gelu, bench_gelu},
     {"max", check_max, NULL},
     {"exp_sum", check_exp_sum, bench_exp_sum},
     {"peaks", check_peaks, bench_peaks},

@@ -116,6 +116,27 @@ static void pow_is_good_enough_for_any_rope_base(void **state)
     assert_true(mathd_pow(10000.0, 1.0) > 9999.9999999 && mathd_pow(10000.0, 1.0) < 10000.0000001);
 }
 
+static void erf_and_tanh_are_close_everywhere(void **state)
+{
+    (void)state;
+    struct rand rand;
+    rand_init(&rand, 5);
+    double worst = 0;
+    double worst_tanh = 0;
+    for (int i = 0; i < POINTS; i++) {
+        float x = (float)unit(&rand, -5, 5);
+        float small = x * 0.01f;
+        worst = fmax(worst, fabs((double)mathf_erf(x) - erf((double)x)));
+        worst = fmax(worst, fabs((double)mathf_erf(small) - erf((double)small)));
+        worst_tanh = fmax(worst_tanh, fabs((double)mathf_tanh(x) - tanh((double)x)));
+        worst_tanh = fmax(worst_tanh, fabs((double)mathf_tanh(small) - tanh((double)small)));
+        assert_true(mathf_erf(-x) == -mathf_erf(x));
+    }
+    print_message("erf: %.3g, tanh: %.3g absolute\n", worst, worst_tanh);
+    assert_true(worst <= 1.2e-7);
+    assert_true(worst_tanh <= 1.2e-7);
+}
+
 static void special_values_are_as_documented(void **state)
 {
     (void)state;
@@ -131,6 +152,10 @@ static void special_values_are_as_documented(void **state)
     assert_true(isnan(mathd_log(-1.0)) && isnan(mathd_log(NAN)));
     assert_true(mathd_log(INFINITY) == INFINITY && mathf_log(INFINITY) == INFINITY);
     assert_true(isnan(mathd_pow(-2.0, 2.0)) && isnan(mathd_pow(NAN, 2.0)));
+    assert_true(mathf_erf(0.0f) == 0.0f && mathf_erf(4.0f) == 1.0f && mathf_erf(-9.0f) == -1.0f);
+    assert_true(mathf_erf(INFINITY) == 1.0f && isnan(mathf_erf(NAN)));
+    assert_true(mathf_tanh(INFINITY) == 1.0f && mathf_tanh(-INFINITY) == -1.0f);
+    assert_true(mathf_tanh(0.0f) == 0.0f && isnan(mathf_tanh(NAN)));
     double sine;
     double cosine;
     mathd_sincos(0.0, &sine, &cosine);
@@ -146,6 +171,7 @@ int main(void)
         cmocka_unit_test(log_is_within_one_ulp_from_denormals_up),
         cmocka_unit_test(sine_and_cosine_hold_up_to_large_angles),
         cmocka_unit_test(pow_is_good_enough_for_any_rope_base),
+        cmocka_unit_test(erf_and_tanh_are_close_everywhere),
         cmocka_unit_test(special_values_are_as_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
