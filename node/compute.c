@@ -19,11 +19,13 @@
 
 /* Who opens a model, by its general.architecture; a decoder is what all others are taken for, and says itself what
  * it does not run. */
-static const struct kind {
+typedef enum err open_fn(struct compute *compute, const struct settings *settings);
+
+static const struct {
     const char *architecture;
-    enum err (*open)(struct compute *compute, const struct settings *settings);
+    open_fn *open;
 } kinds[] = {
-    {"llama", compute_open_decoder},
+    {"bert", compute_open_bert},
 };
 
 /* What was asked for, or a share of the memory. */
@@ -66,6 +68,12 @@ enum err compute_open_pool(struct compute *compute, struct kv_shape *shape,
     return kv_pool_new(&compute->pool, shape);
 }
 
+enum err compute_open_no_pool(struct compute *compute)
+{
+    struct kv_shape shape = {.layer_count = 1, .kv_head_count = 1, .head_dim = 8, .block_count = 1};
+    return kv_pool_new(&compute->pool, &shape);
+}
+
 static enum err choose_ops(struct compute *compute)
 {
     uint32_t features;
@@ -98,15 +106,15 @@ static enum err open_model(struct compute *compute, const struct settings *setti
 {
     struct gguf *gguf;
     struct gguf_string name;
-    const struct kind *kind = &kinds[0];
+    open_fn *open = compute_open_decoder;
     TRY(gguf_open(&gguf, settings->model));
     enum err err = gguf_get_string(gguf, "general.architecture", &name);
     for (size_t i = 0; !err && i < sizeof kinds / sizeof *kinds; i++)
-        if (is_named(name, kinds[i].architecture)) kind = &kinds[i];
+        if (is_named(name, kinds[i].architecture)) open = kinds[i].open;
     gguf_close(gguf);
     if (err) return err;
     TRY(team_new(&compute->team, settings->threads ? (uint32_t)settings->threads : team_cores()));
-    return kind->open(compute, settings);
+    return open(compute, settings);
 }
 
 enum err compute_new(struct compute **out, const struct settings *settings)

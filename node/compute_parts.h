@@ -27,12 +27,15 @@ struct compute {
     void (*close)(void *part); // NULL: there is none yet
 };
 
+enum err compute_open_bert(struct compute *compute, const struct settings *settings);
 enum err compute_open_decoder(struct compute *compute, const struct settings *settings);
 enum err compute_open_echo(struct compute *compute, const struct settings *settings);
 
 /* The pool, and in *context (the model's own at first) what it can hold. */
 enum err compute_open_pool(struct compute *compute, struct kv_shape *shape,
                            const struct settings *settings, uint32_t *context);
+/* A pool of one block, for a model of whole prompts, which keeps nothing. */
+enum err compute_open_no_pool(struct compute *compute);
 /* Cached prefixes of one model are no other's. */
 uint64_t compute_root(const struct digest *model);
 /* A large model takes a while: a line a second, and one at the end. For model_options.progress; `argument` is a
