@@ -5,6 +5,7 @@
 #include "node/probe/bench.h"
 
 #include "node/engine/kv.h"
+#include "node/probe/encoder.h"
 
 #include "kernels/team.h"
 
@@ -227,6 +228,9 @@ static void print_report(const struct bench_setting *setting, json_t *runs)
 enum err probe_bench(const struct probe_conf *conf)
 {
     struct bench_setting setting;
+    bool encodes;
+    TRY(encoder_is(conf->model, &encodes));
+    if (encodes) return probe_bench_encoder(conf);
     TRY(read_setting(conf, &setting));
     uint32_t threads[PROBE_COUNTS_MAX] = {0};
     uint32_t count;

@@ -30,9 +30,13 @@ struct probe_conf {
 enum err probe_tokenize(const struct probe_conf *conf);
 enum err probe_logits(const struct probe_conf *conf);
 enum err probe_generate(const struct probe_conf *conf);
+enum err probe_embed(const struct probe_conf *conf);
 enum err probe_bench(const struct probe_conf *conf);
 enum err probe_machine(const struct probe_conf *conf);
 enum err probe_synth(const struct probe_conf *conf);
+
+/* bench of an encoder's file: texts/s (embed.c). */
+enum err probe_bench_encoder(const struct probe_conf *conf);
 
 /* What the verbs share (options.c). */
 
