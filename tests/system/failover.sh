@@ -2,38 +2,8 @@
 # Redis that others keep: behind Sentinels a master dies, in a Cluster one of three does, and sessions and limits go on
 # within 5 s. (What such a failover loses: tests/unit/scheduler/state/failover_test.c, docs/redis.md.)
 . "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log"
-servers=()
+. "$(dirname "$0")/sentinels.sh"
 
-finish() { # as in lib.sh, after the Redis processes that deploy/local does not know
-    local code=$? name
-    for name in "${servers[@]}"; do kill -9 "$(pid_of "$name")" 2>/dev/null || true; done
-    set +e
-    (exit $code)
-    end
-}
-trap finish EXIT
-
-launch() { # launch NAME COMMAND…
-    local name=$1
-    shift
-    setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$name.pid"
-    disown # its end is no news
-}
-redis() { # redis NAME PORT [SETTING…]
-    local name=$1 at=$2
-    shift 2
-    mkdir -p "$state/$name"
-    launch "$name" redis-server --port "$at" --bind 127.0.0.1 --dir "$state/$name" --save "" "$@"
-    servers+=("$name")
-    check "$name is up" eventually 10 says "$at" PONG PING
-}
-says() { # says PORT PART COMMAND…
-    local at=$1 part=$2
-    shift 2
-    grep -q -- "$part" <<<"$(redis-cli -p "$at" "$@" 2>/dev/null)"
-}
 serve() { # serve [flags]: a scheduler that refuses limited requests while Redis is away, with an echo node
     url=http://127.0.0.1:$port
     echo '[{"key":"sk-one-0123456789","id":"one","tenant":"shop","requests_per_minute":100000,"may_assert_user":true}]' >"$state/keys"
@@ -71,21 +41,7 @@ stop() { local name; for name in scheduler-1 node-1; do kill "$(pid_of $name)" &
 # --- Sentinel: a master, two replicas, three Sentinels
 free_port
 base=$((port + 200))
-redis redis-1 $base --repl-diskless-sync-delay 0
-redis redis-2 $((base + 1)) --replicaof 127.0.0.1 $base
-redis redis-3 $((base + 2)) --replicaof 127.0.0.1 $base
-for i in 1 2; do check "its replica $i is in step" eventually 20 says $((base + i)) "master_link_status:up" INFO replication; done
-for i in 1 2 3; do
-    printf 'sentinel monitor qiao 127.0.0.1 %s 2\nsentinel down-after-milliseconds qiao 500\nsentinel failover-timeout qiao 1000\n' \
-        $base >"$state/sentinel-$i.conf"
-    mkdir -p "$state/sentinel-$i"
-    launch "sentinel-$i" redis-server "$state/sentinel-$i.conf" --port $((base + 2 + i)) --bind 127.0.0.1 \
-        --dir "$state/sentinel-$i" --sentinel
-    servers+=("sentinel-$i")
-done
-for i in 1 2 3; do
-    check "sentinel-$i knows all" eventually 20 says $((base + 2 + i)) "slaves=2,sentinels=3" INFO sentinel
-done
+sentinels $base
 serve --redis-sentinel "127.0.0.1:$((base + 3)),127.0.0.1:$((base + 4)),127.0.0.1:$((base + 5))" --redis-master qiao
 check "a limited request with a session is served" eventually 5 served anna
 kill_and_time redis-1 "and within 5 s after the master was killed" served anna
