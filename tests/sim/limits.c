@@ -158,6 +158,23 @@ static void settle(void *argument, uint64_t key)
     forget(asker);
 }
 
+/* By the key at one time, by the user at another. */
+static void admit(struct asker *asker, uint64_t tokens, uint64_t key_ns, uint64_t user_ns)
+{
+    must(tokens <= asker->tokens);
+    asker->held = true;
+    asker->tokens = tokens;
+    report.admitted++;
+    struct part part = {.tokens = tokens, .used = tokens, .settled_ns = UINT64_MAX};
+    part.at_ns = key_ns;
+    if (asker->key < BUCKETS) asker->key_part = add_part(asker->key, part);
+    part.at_ns = user_ns;
+    if (asker->user < BUCKETS) asker->user_part = add_part(asker->user, part);
+    count_streams(asker, true);
+    uint64_t for_ms = world_between(1, world_chance(10) ? 4000 : 500);
+    world_at(world_now_ns() + for_ms * CLOCK_MS, settle, asker, key_of(asker->member));
+}
+
 static void on_answer(void *argument, enum err err, const struct limit_answer *answer)
 {
     struct asker *asker = argument;
@@ -169,19 +186,9 @@ static void on_answer(void *argument, enum err err, const struct limit_answer *a
         forget(asker);
         return;
     }
-    must(!answer->skipped && answer->tokens <= asker->tokens);
-    asker->held = true;
-    asker->tokens = answer->tokens;
-    report.admitted++;
-    struct part part = {.tokens = answer->tokens, .used = answer->tokens, .settled_ns = UINT64_MAX};
+    must(!answer->skipped);
     bool asked_user = asker->user < BUCKETS && limit_is_set(&buckets[asker->user].rule);
-    part.at_ns = asked_user ? redis_cause_ns() : redis_done_ns(); // the key's part
-    if (asker->key < BUCKETS) asker->key_part = add_part(asker->key, part);
-    part.at_ns = redis_done_ns();
-    if (asker->user < BUCKETS) asker->user_part = add_part(asker->user, part);
-    count_streams(asker, true);
-    uint64_t for_ms = world_between(1, world_chance(10) ? 4000 : 500);
-    world_at(world_now_ns() + for_ms * CLOCK_MS, settle, asker, key_of(asker->member));
+    admit(asker, answer->tokens, asked_user ? redis_cause_ns() : redis_done_ns(), redis_done_ns());
 }
 
 /* The first of this scheduler that has no answer yet goes away. */
@@ -219,6 +226,10 @@ static void ask(struct member *member)
     if (by_user) what.user_rule = buckets[KEYS + user].rule;
     report.asked++;
     asker->ticket = limit_reserve(member->limits, &what, on_answer, asker);
+    const struct limit_answer *at_once = limit_admitted(asker->ticket);
+    if (!at_once) return;
+    world_note(at_once->tokens);
+    admit(asker, at_once->tokens, world_now_ns(), world_now_ns());
 }
 
 static void arrive(void *argument, uint64_t key)
