@@ -101,6 +101,9 @@ struct ops {
     void (*layer_norm)(float *out, const float *x, const float *weight, const float *bias, size_t n,
                        float epsilon);
 
+    /* The 16-lane sum of products, each taken as lane = fma(x, y, lane). */
+    float (*dot)(const float *x, const float *y, size_t n);
+
     /* x[i] = x[i] + y[i]. In place, always. */
     void (*add)(float *x, const float *y, size_t n);
 

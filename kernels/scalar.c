@@ -122,6 +122,14 @@ static void layer_norm(float *out, const float *x, const float *weight, const fl
         out[i] = fmaf((x[i] - mean) * r, weight[i], bias[i]);
 }
 
+static float dot(const float *x, const float *y, size_t n)
+{
+    float lane[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        lane[i % LANES] = fmaf(x[i], y[i], lane[i % LANES]);
+    return lanes_sum(lane);
+}
+
 static void add(float *x, const float *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -341,6 +349,7 @@ void ops_fill_scalar(struct ops *ops)
         .round_bf16 = round_bf16,
         .rms_norm = rms_norm,
         .layer_norm = layer_norm,
+        .dot = dot,
         .add = add,
         .rope_interleaved = rope_interleaved,
         .rope_halves = rope_halves,

@@ -129,6 +129,31 @@ static void layer_norm(float *out, const float *x, const float *weight, const fl
     }
 }
 
+/* The end of a sum of which the values from `i` on do not fill the lanes: they go lane by lane, so that a missing
+ * one adds nothing, not even to a negative zero. */
+INLINE float finish_sum(__m256 low, __m256 high, const float *x, const float *y, size_t n)
+{
+    float lane[LANES];
+    _mm256_storeu_ps(lane, low);
+    _mm256_storeu_ps(lane + HALF, high);
+    for (size_t i = 0; i < n; i++)
+        lane[i] = fmaf(x[i], y[i], lane[i]);
+    return lanes_sum(_mm256_loadu_ps(lane), _mm256_loadu_ps(lane + HALF));
+}
+
+static float dot(const float *x, const float *y, size_t n)
+{
+    __m256 low = _mm256_setzero_ps();
+    __m256 high = _mm256_setzero_ps();
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        low = _mm256_fmadd_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i), low);
+        high = _mm256_fmadd_ps(_mm256_loadu_ps(x + i + HALF), _mm256_loadu_ps(y + i + HALF), high);
+    }
+    if (i == n) return lanes_sum(low, high);
+    return finish_sum(low, high, x + i, y + i, n - i);
+}
+
 static void add(float *x, const float *y, size_t n)
 {
     for (size_t i = 0; i < n; i += HALF) {
@@ -257,6 +282,7 @@ void avx2_fill_rows(struct ops *ops)
     ops->quantise = quantise;
     ops->rms_norm = rms_norm;
     ops->layer_norm = layer_norm;
+    ops->dot = dot;
     ops->add = add;
     ops->rope_interleaved = rope_interleaved;
     ops->rope_halves = rope_halves;

@@ -93,6 +93,17 @@ static void layer_norm(float *out, const float *x, const float *weight, const fl
     }
 }
 
+static float dot(const float *x, const float *y, size_t n)
+{
+    __m512 sum = _mm512_setzero_ps();
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = lanes_below(n - i);
+        __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
+        sum = _mm512_mask3_fmadd_ps(v, _mm512_maskz_loadu_ps(mask, y + i), sum, mask);
+    }
+    return lanes_sum(sum);
+}
+
 static void add(float *x, const float *y, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES) {
@@ -207,6 +218,7 @@ void avx512_fill_rows(struct ops *ops)
     ops->quantise = quantise;
     ops->rms_norm = rms_norm;
     ops->layer_norm = layer_norm;
+    ops->dot = dot;
     ops->add = add;
     ops->rope_interleaved = rope_interleaved;
     ops->rope_halves = rope_halves;

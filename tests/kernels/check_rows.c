@@ -55,6 +55,20 @@ static void check_rms_norm(struct check *check)
     }
 }
 
+static void one_dot(struct check *check, size_t n, enum check_recipe recipe)
+{
+    float *x = check_floats(check, n, recipe);
+    float *y = check_floats(check, n, recipe);
+    float want = check->want->dot(x, y, n);
+    float got = check->got->dot(x, y, n);
+    check_same_floats(check, &want, &got, 1, "n %zu %s", n, check_recipe_name(recipe));
+}
+
+static void check_dot(struct check *check)
+{
+    each(check, one_dot);
+}
+
 static void one_add(struct check *check, size_t n, enum check_recipe recipe)
 {
     float *want = check_floats(check, n, recipe);
@@ -355,6 +369,18 @@ static void bench_rms_norm(struct check_bench *bench)
     check_time(bench, "4096", call_rms_norm, &call, 12.0 * BENCH_N, 0);
 }
 
+static void call_dot(void *argument)
+{
+    struct row_call *call = argument;
+    call->out[0] = call->ops->dot(call->x, call->y, BENCH_N);
+}
+
+static void bench_dot(struct check_bench *bench)
+{
+    struct row_call call = row_call(bench);
+    check_time(bench, "4096", call_dot, &call, 8.0 * BENCH_N, 2.0 * BENCH_N);
+}
+
 static void call_silu_mul(void *argument)
 {
     struct row_call *call = argument;
@@ -433,6 +459,7 @@ static void bench_weigh(struct check_bench *bench)
 const struct check_entry check_rows[] = {
     {"rms_norm", check_rms_norm, bench_rms_norm},
     {"layer_norm", check_layer_norm, bench_layer_norm},
+    {"dot", check_dot, bench_dot},
     {"add", check_add, NULL},
     {"scale", check_scale, NULL},
     {"rope_interleaved", check_rope_interleaved, NULL},
