@@ -123,7 +123,7 @@ const char *gguf_tensor_type_name(uint32_t type);
 
 /* The text pack of a model: a GGUF image of the metadata alone, the pairs of which the key starts
  * with "tokenizer." or "general." or is one of "<architecture>.context_length|vocab_size|
- * embedding_length|block_count", in the file's order, byte for byte. Deterministic: equal models give
+ * embedding_length|block_count|item_ids", in the file's order, byte for byte. Deterministic: equal models give
  * equal packs. ERR_TOO_LARGE beyond GGUF_PACK_MAX. */
 enum err gguf_write_pack(const struct gguf *gguf, struct buf *out);
 

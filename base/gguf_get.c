@@ -183,7 +183,7 @@ static bool begins(struct gguf_string text, const char *with, size_t size)
 static bool is_shape_key(struct gguf_string key, struct gguf_string architecture)
 {
     static const char *const tails[] = {".context_length", ".vocab_size", ".embedding_length",
-                                        ".block_count"};
+                                        ".block_count", ".item_ids"};
     if (!begins(key, architecture.text, architecture.size)) return false;
     const char *tail = key.text + architecture.size;
     size_t size = key.size - architecture.size;

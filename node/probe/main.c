@@ -14,21 +14,21 @@ static const struct conf_row rows[] = {
 static const struct conf_table table = {
     .program = "qiao-probe",
     .summary = "the engine's arithmetic without a cluster",
-    .usage =
-        "tokenize|logits|generate|embed|bench --model FILE [settings] | synth|machine [settings]",
+    .usage = "tokenize|logits|generate|embed|bench|recommend --model FILE [settings] | "
+             "synth|machine [settings]",
     .rows = rows,
     .row_count = sizeof rows / sizeof *rows,
 };
 
-#define VERBS "tokenize, logits, generate, embed, bench, synth or machine"
+#define VERBS "tokenize, logits, generate, embed, bench, recommend, synth or machine"
 
 static const struct verb {
     const char *name;
     enum err (*run)(const struct probe_conf *conf);
 } verbs[] = {
-    {"tokenize", probe_tokenize}, {"logits", probe_logits}, {"generate", probe_generate},
-    {"embed", probe_embed},       {"bench", probe_bench},   {"synth", probe_synth},
-    {"machine", probe_machine},
+    {"tokenize", probe_tokenize}, {"logits", probe_logits},       {"generate", probe_generate},
+    {"embed", probe_embed},       {"bench", probe_bench},         {"synth", probe_synth},
+    {"machine", probe_machine},   {"recommend", probe_recommend},
 };
 
 static enum err run_verb(const struct probe_conf *conf, int count, char **names)

@@ -33,6 +33,7 @@ enum err probe_generate(const struct probe_conf *conf);
 enum err probe_embed(const struct probe_conf *conf);
 enum err probe_bench(const struct probe_conf *conf);
 enum err probe_machine(const struct probe_conf *conf);
+enum err probe_recommend(const struct probe_conf *conf);
 enum err probe_synth(const struct probe_conf *conf);
 
 /* bench of an encoder's file: texts/s (embed.c). */

@@ -1,0 +1,354 @@
+/* The walk over the rows (node/model/catalogue.h says what it promises). A part is one chunk for all queries; each
+ * thread keeps a list of its own for each query, and the leader merges them. */
+#include "node/model/catalogue_rows.h"
+
+#include "kernels/matmul.h"
+#include "kernels/ops.h"
+#include "kernels/quant.h"
+#include "kernels/team.h"
+
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum {
+    CHUNK_GROUPS = CATALOGUE_CHUNK / CATALOGUE_GROUP
+};
+
+/* The best hits so far, as a heap with the worst at the root; sorted best first once it is done. */
+struct list {
+    struct catalogue_hit *hits; // [top_max]
+    uint32_t count;
+    uint32_t most;
+};
+
+/* What rounding a query can have cost. */
+struct query_bound {
+    double error;   // |x - x'|
+    double rounded; // |x'|
+    double norm;    // |x|
+};
+
+struct ranking {
+    const struct catalogue *catalogue;
+    struct team *team;
+    uint32_t queries_max;
+    uint32_t top_max;
+
+    const struct catalogue_query *queries; // of the run
+    size_t count;
+    size_t first_chunk;
+    struct matmul_acts acts;
+    float *vectors;             // [queries_max][width]
+    struct query_bound *bounds; // [queries_max]
+    struct list *lists;         // [lanes][queries_max]
+    struct catalogue_hit *hits; // [lanes][queries_max][top_max]
+    float *firsts;              // [lanes][queries_max][CATALOGUE_CHUNK]: the first product
+    uint64_t *scored;           // [lanes][8]: a cache line each
+    void *memory;
+    size_t memory_size;
+};
+
+static bool better(const struct catalogue_hit *a, const struct catalogue_hit *b)
+{
+    return a->score > b->score || (a->score == b->score && a->row < b->row);
+}
+
+static void swap(struct catalogue_hit *a, struct catalogue_hit *b)
+{
+    struct catalogue_hit hit = *a;
+    *a = *b;
+    *b = hit;
+}
+
+/* Let the hit at the root sink among the first `count`. */
+static void sink(struct catalogue_hit *hits, uint32_t count)
+{
+    for (uint32_t at = 0;;) {
+        uint32_t worst = 2 * at + 1;
+        if (worst >= count) return;
+        if (worst + 1 < count && better(&hits[worst], &hits[worst + 1])) worst++;
+        if (!better(&hits[at], &hits[worst])) return;
+        swap(&hits[at], &hits[worst]);
+        at = worst;
+    }
+}
+
+static void list_offer(struct list *list, struct catalogue_hit hit)
+{
+    if (list->count == list->most) {
+        if (!better(&hit, &list->hits[0])) return;
+        list->hits[0] = hit;
+        sink(list->hits, list->count);
+        return;
+    }
+    uint32_t at = list->count++;
+    list->hits[at] = hit;
+    for (; at > 0 && better(&list->hits[(at - 1) / 2], &list->hits[at]); at = (at - 1) / 2)
+        swap(&list->hits[at], &list->hits[(at - 1) / 2]);
+}
+
+/* The score that a row must reach to be looked at. */
+static float list_floor(const struct list *list)
+{
+    return list->count == list->most ? list->hits[0].score : -INFINITY;
+}
+
+static void list_sort(struct list *list)
+{
+    for (uint32_t left = list->count; left > 1; left--) {
+        swap(&list->hits[0], &list->hits[left - 1]);
+        sink(list->hits, left - 1);
+    }
+}
+
+static bool is_excluded(const struct catalogue_query *query, int32_t row)
+{
+    size_t low = 0;
+    size_t high = query->excluded_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (query->excluded[middle] < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < query->excluded_count && query->excluded[low] == row;
+}
+
+/* The rows of a group that the query may have, bit i the row at + i. */
+static uint64_t wanted(const struct catalogue_query *query, size_t at)
+{
+    uint64_t mask = UINT64_MAX;
+    if (query->allowed) {
+        mask = 0;
+        for (size_t i = 0; i < 8 && at / 8 + i < query->allowed_size; i++)
+            mask |= (uint64_t)query->allowed[at / 8 + i] << (8 * i);
+    }
+    if (query->row_end == 0) return mask;
+    if (query->row_end <= at || query->row_begin >= at + CATALOGUE_GROUP) return 0;
+    if (query->row_begin > at) mask &= UINT64_MAX << (query->row_begin - at);
+    if (query->row_end < at + CATALOGUE_GROUP) mask &= (UINT64_C(1) << (query->row_end - at)) - 1;
+    return mask;
+}
+
+/* How far a score of this group can lie above its first product. The rounding of the 16-lane sum, of the kernel's
+ * chain, and of the sum of product and slack is a part of it. */
+static float slack_of(const struct catalogue *catalogue, const struct query_bound *query,
+                      const struct group_bound *group)
+{
+    const double unit = 0x1p-24 * 1.01;
+    double lanes = (double)catalogue->dim / 16 + 6;
+    double chain = (double)catalogue->width / QUANT_BLOCK + 6;
+    double norm = (double)group->norm;
+    double error = (double)group->error;
+    double slack = query->error * norm + query->rounded * error;
+    slack += unit * (lanes * query->norm * norm + chain * query->rounded * (norm + error));
+    return (float)(slack * (1 + 1e-6)) + 1e-35f;
+}
+
+/* One group for one query. `first` are its first products, `rows` of them. */
+static uint64_t rank_group(const struct ranking *ranking, const struct catalogue_query *query,
+                           struct list *list, size_t at, const float *first, float slack)
+{
+    const struct catalogue *catalogue = ranking->catalogue;
+    uint64_t scored = 0;
+    for (uint64_t left = wanted(query, at); left; left &= left - 1) {
+        size_t i = (size_t)__builtin_ctzll(left);
+        if (at + i >= catalogue->rows) break;
+        if (first[i] + slack < list_floor(list)) continue; // a NaN is looked at
+        int32_t row = (int32_t)(at + i);
+        if (is_excluded(query, row)) continue;
+        float score =
+            catalogue->ops->dot(query->vector, catalogue_row(catalogue, at + i), catalogue->dim);
+        scored++;
+        if (!isnan(score)) list_offer(list, (struct catalogue_hit){score, row});
+    }
+    return scored;
+}
+
+static uint64_t rank_chunk(const struct ranking *ranking, size_t chunk, size_t index,
+                           struct list *list, const float *firsts)
+{
+    const struct catalogue *catalogue = ranking->catalogue;
+    const struct catalogue_query *query = &ranking->queries[index];
+    size_t rows = catalogue->chunks[chunk].rows;
+    float peaks[CHUNK_GROUPS];
+    bool strange = catalogue->ops->peaks(peaks, firsts, rows) > 0;
+    uint64_t scored = 0;
+    for (size_t i = 0; i * CATALOGUE_GROUP < rows; i++) {
+        size_t at = chunk * CATALOGUE_CHUNK + i * CATALOGUE_GROUP;
+        const struct group_bound *group = &catalogue->bounds[at / CATALOGUE_GROUP];
+        float slack = slack_of(catalogue, &ranking->bounds[index], group);
+        if (!strange && peaks[i] + slack < list_floor(list)) continue;
+        scored += rank_group(ranking, query, list, at, firsts + i * CATALOGUE_GROUP, slack);
+    }
+    return scored;
+}
+
+static void rank_part(void *argument, size_t part, size_t lane)
+{
+    struct ranking *ranking = argument;
+    const struct catalogue *catalogue = ranking->catalogue;
+    size_t chunk = ranking->first_chunk + part;
+    const struct packed *weights = &catalogue->chunks[chunk];
+    float *firsts = ranking->firsts + lane * ranking->queries_max * CATALOGUE_CHUNK;
+    struct gemm gemm = {
+        .weights = weights,
+        .acts = &ranking->acts.acts,
+        .out = firsts,
+        .tile_end = packed_tiles(weights),
+        .row_end = ranking->count,
+    };
+    catalogue->ops->gemm[PACKED_Q8_0](&gemm);
+    struct list *lists = ranking->lists + lane * ranking->queries_max;
+    for (size_t i = 0; i < ranking->count; i++)
+        ranking->scored[lane * 8] +=
+            rank_chunk(ranking, chunk, i, &lists[i], firsts + i * weights->rows);
+}
+
+/* A query in the form that the integer kernels take, and its bounds. */
+static void round_query(struct ranking *ranking, size_t index)
+{
+    const struct catalogue *catalogue = ranking->catalogue;
+    const struct acts *acts = &ranking->acts.acts;
+    size_t blocks = catalogue->width / QUANT_BLOCK;
+    const float *x = ranking->vectors + index * catalogue->width;
+    double norm = 0;
+    double rounded = 0;
+    double error = 0;
+    for (size_t b = 0; b < blocks; b++) {
+        size_t entry = acts_entry(index, blocks) + b * acts_panel_rows(acts, index);
+        for (size_t i = 0; i < QUANT_BLOCK; i++) {
+            double value = (double)x[b * QUANT_BLOCK + i];
+            double kept = (double)acts->d[entry] * acts->q[entry * QUANT_BLOCK + i];
+            norm += value * value;
+            rounded += kept * kept;
+            error += (value - kept) * (value - kept);
+        }
+    }
+    ranking->bounds[index] = (struct query_bound){sqrt(error), sqrt(rounded), sqrt(norm)};
+}
+
+static void take_queries(struct ranking *ranking, const struct catalogue_query *queries,
+                         size_t count)
+{
+    const struct catalogue *catalogue = ranking->catalogue;
+    size_t width = catalogue->width;
+    ranking->queries = queries;
+    ranking->count = count;
+    for (size_t i = 0; i < count; i++) {
+        must(queries[i].top_count > 0 && queries[i].top_count <= ranking->top_max);
+        float *row = ranking->vectors + i * width; // its tail is zero
+        memcpy(row, queries[i].vector, catalogue->dim * sizeof *row);
+        for (size_t lane = 0; lane < team_size(ranking->team); lane++) {
+            struct list *list = &ranking->lists[lane * ranking->queries_max + i];
+            list->count = 0;
+            list->most = queries[i].top_count;
+        }
+    }
+    matmul_acts_set(&ranking->acts, ranking->vectors, count, width);
+    catalogue->ops->quantise(&ranking->acts.acts, 0, count, 0, width / QUANT_BLOCK);
+    for (size_t i = 0; i < count; i++)
+        round_query(ranking, i);
+}
+
+void ranking_run(struct ranking *ranking, const struct catalogue_query *queries, size_t count)
+{
+    must(count <= ranking->queries_max);
+    if (count == 0) return;
+    take_queries(ranking, queries, count);
+    size_t rows = ranking->catalogue->rows;
+    size_t begin = rows;
+    size_t end = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t last =
+            queries[i].row_end > 0 && queries[i].row_end < rows ? queries[i].row_end : rows;
+        if (queries[i].row_begin < begin) begin = queries[i].row_begin;
+        if (last > end) end = last;
+    }
+    if (begin >= end) return;
+    ranking->first_chunk = begin / CATALOGUE_CHUNK;
+    size_t chunks = (end - 1) / CATALOGUE_CHUNK + 1 - ranking->first_chunk;
+    team_run(ranking->team, chunks, rank_part, ranking);
+    for (size_t i = 0; i < count; i++) {
+        struct list *list = &ranking->lists[i];
+        for (size_t lane = 1; lane < team_size(ranking->team); lane++) {
+            const struct list *other = &ranking->lists[lane * ranking->queries_max + i];
+            for (uint32_t hit = 0; hit < other->count; hit++)
+                list_offer(list, other->hits[hit]);
+        }
+        list_sort(list);
+    }
+}
+
+const struct catalogue_hit *ranking_hits(const struct ranking *ranking, size_t index,
+                                         uint32_t *count)
+{
+    must(index < ranking->count);
+    *count = ranking->lists[index].count;
+    return ranking->lists[index].hits;
+}
+
+uint64_t ranking_scored(const struct ranking *ranking)
+{
+    uint64_t scored = 0;
+    for (size_t lane = 0; lane < team_size(ranking->team); lane++)
+        scored += ranking->scored[lane * 8];
+    return scored;
+}
+
+static void *take(unsigned char **memory, size_t size)
+{
+    void *area = *memory;
+    *memory += (size + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
+    return area;
+}
+
+enum err ranking_new(struct ranking **out, const struct catalogue *catalogue, struct team *team,
+                     uint32_t queries_max, uint32_t top_max)
+{
+    must(queries_max > 0 && queries_max <= CATALOGUE_QUERIES_MAX);
+    must(top_max > 0 && top_max <= CATALOGUE_TOP_MAX);
+    size_t lanes = team_size(team);
+    size_t values = queries_max * catalogue->width;
+    size_t hits_size = lanes * queries_max * top_max * sizeof(struct catalogue_hit);
+    size_t firsts_size = lanes * queries_max * CATALOGUE_CHUNK * sizeof(float);
+    size_t acts_size = matmul_acts_size(values);
+    size_t size = hits_size + firsts_size + acts_size + values * sizeof(float) + 4 * PACK_ALIGN;
+    unsigned char *memory = mem_map(size);
+    if (!memory)
+        return err_note(ERR_NO_MEMORY, "ranking: the system refused %zu bytes for %u lists of %u",
+                        size, queries_max, top_max);
+    struct ranking *ranking = mem_new(1, sizeof *ranking);
+    *ranking = (struct ranking){.catalogue = catalogue,
+                                .team = team,
+                                .queries_max = queries_max,
+                                .top_max = top_max,
+                                .memory = memory,
+                                .memory_size = size};
+    matmul_acts_init(&ranking->acts, values, take(&memory, acts_size));
+    ranking->vectors = take(&memory, values * sizeof(float));
+    ranking->hits = take(&memory, hits_size);
+    ranking->firsts = take(&memory, firsts_size);
+    ranking->bounds = mem_new(queries_max, sizeof *ranking->bounds);
+    ranking->lists = mem_new(lanes * queries_max, sizeof *ranking->lists);
+    ranking->scored = mem_new(lanes * 8, sizeof *ranking->scored);
+    for (size_t i = 0; i < lanes * queries_max; i++)
+        ranking->lists[i].hits = ranking->hits + i * top_max;
+    *out = ranking;
+    return ERR_OK;
+}
+
+void ranking_free(struct ranking *ranking)
+{
+    if (!ranking) return;
+    mem_unmap(ranking->memory, ranking->memory_size);
+    mem_free(ranking->bounds);
+    mem_free(ranking->lists);
+    mem_free(ranking->scored);
+    mem_free(ranking);
+}
