@@ -26,6 +26,7 @@ static const struct {
     open_fn *open;
 } kinds[] = {
     {"bert", compute_open_bert},
+    {"sasrec", compute_open_recommender},
 };
 
 /* What was asked for, or a share of the memory. */

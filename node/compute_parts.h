@@ -29,6 +29,7 @@ struct compute {
 
 enum err compute_open_bert(struct compute *compute, const struct settings *settings);
 enum err compute_open_decoder(struct compute *compute, const struct settings *settings);
+enum err compute_open_recommender(struct compute *compute, const struct settings *settings);
 enum err compute_open_echo(struct compute *compute, const struct settings *settings);
 
 /* The pool, and in *context (the model's own at first) what it can hold. */

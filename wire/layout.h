@@ -15,7 +15,7 @@ struct arena;
 struct buf;
 
 enum {
-    LAYOUT_FIELDS_MAX = 24,
+    LAYOUT_FIELDS_MAX = 40,
     LAYOUT_MAP_MAX = 256, // entries of a map that is read, unknown keys included
     LAYOUT_FIXED_SIZE = 16
 };

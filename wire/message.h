@@ -52,6 +52,9 @@ enum {
     WIRE_DELTA_MAX = 4096,     // block hashes of one cache delta
     WIRE_PART_MAX = 256 << 10, // bytes of one fragment
     WIRE_VECTOR_MAX = 16384,   // floats of one result
+    WIRE_EXCLUDED_MAX = 4096,  // rows that a list is not to have
+    WIRE_FILTER_MAX = 2 << 20, // bytes of a filter's bitmap: of 16 M rows
+    WIRE_WEIGHTS_MAX = 4096,   // ids of a submit that can be explained
     WIRE_NOTE_MAX = 400,
     WIRE_BODY_MAX =
         (4 << 20) + (128 << 10) // bytes of the largest body: a submit of WIRE_IDS_MAX ids
@@ -82,6 +85,8 @@ enum wire_kind {
     WIRE_GENERATE = 1,
     WIRE_EMBED, // `vector` is the text's, of unit length unless its model says otherwise
     WIRE_SCORE, // `vector` is one value: the model's own score of two texts, any number
+    /* `ids` of the result are rows of the model's catalogue, best first, of equal scores the lower row; `logprobs` their
+     * scores. The ids asked with are rows too, oldest first. */
     WIRE_RECOMMEND,
     WIRE_SCAN
 };
@@ -114,7 +119,7 @@ struct wire_model {
     struct digest numerics;  // contract version, and --float-gemm blas if it gives promise 1 up
     uint32_t context_length; // most ids of prompt and answer together, on this node
     uint32_t vocab_size;
-    uint32_t vector_size; // of EMBED; 0: it does not embed
+    uint32_t vector_size; // of EMBED, and of a user's vector (RECOMMEND); 0: it makes none
 };
 
 struct wire_hello {
@@ -230,7 +235,21 @@ struct wire_submit {
     const struct wire_salt *salts;
     size_t salt_count;
     uint64_t gate_epoch;
+    // RECOMMEND (and SCAN), up to row_end:
+    uint32_t top_count;      // rows of the list, at most WIRE_RESULT_IDS_MAX
+    const int32_t *excluded; // rows that are not to be in it, in any order
+    size_t excluded_count;
+    /* Rows that may be in it, as a bitmap: bit i of byte i / 8 is row i; rows beyond it may not. It is named by the digest
+     * of its bytes, and a node keeps what it was sent: `filter_bits` comes along when the scheduler believes that this node
+     * does not have it. A node that lacks it after all answers DONE with ERR_NOT_FOUND and the note "filter", and is
+     * sent the bits then. */
+    struct digest filter; // zero: every row
+    const uint8_t *filter_bits;
+    size_t filter_size;
+    uint32_t row_begin, row_end; // a slice of the catalogue; 0, 0: all of it
+    bool explain;                // RECOMMEND: the result has weights
     uint32_t segment; // SCORE: the place in `ids` where the second text begins; 0: there is none
+    bool want_vector; // RECOMMEND: the result has the user's vector
 };
 
 struct wire_top {
@@ -252,6 +271,10 @@ struct wire_result {
     size_t vector_size;
     uint32_t
         cached_tokens; // as in DONE, and here as well so that who ends an answer before it knows
+    /* RECOMMEND with explain: for each id of the submit what the list's mean score would lose without that one id; below
+     * 0 where it speaks against the list. */
+    const float *weights;
+    size_t weight_count;
 };
 
 struct wire_done {

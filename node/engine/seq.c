@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "base/must.h"
 
+#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -58,13 +60,46 @@ static void count_ids(struct seq *seq, struct sampler_count *slots, uint32_t slo
         sampler_counts_add(&seq->counts, seq->ids[i], i >= seq->prompt_length);
 }
 
+/* Rows ascending, as a search wants them. */
+static int by_row(const void *left, const void *right)
+{
+    int32_t a = *(const int32_t *)left;
+    int32_t b = *(const int32_t *)right;
+    return a < b ? -1 : a > b;
+}
+
 static uint32_t vector_room(const struct wire_submit *submit, const struct seq_room *room)
 {
     switch (kind_of(submit)) {
     case WIRE_EMBED: return room->vector_size;
     case WIRE_SCORE: return 1;
+    case WIRE_RECOMMEND: return submit->want_vector ? room->vector_size : 0;
     default: return 0;
     }
+}
+
+static struct answer answer_room(const struct wire_submit *submit, const struct seq_room *room)
+{
+    bool lists = kind_of(submit) == WIRE_RECOMMEND;
+    return (struct answer){.vector_max = vector_room(submit, room),
+                           .row_max = lists ? submit->top_count : 0,
+                           .weight_max = lists && submit->explain ? (uint32_t)submit->id_count : 0};
+}
+
+static size_t answer_size(const struct answer *answer)
+{
+    return ((size_t)answer->vector_max + 2 * (size_t)answer->row_max + answer->weight_max) *
+           sizeof(float);
+}
+
+/* Lay the answer's arrays over `area`. */
+static void lay_answer(struct answer *answer, void *area)
+{
+    static_assert(sizeof(float) == sizeof(int32_t), "one run of values of four bytes");
+    answer->vector = area;
+    answer->rows = (void *)(answer->vector + answer->vector_max);
+    answer->scores = (void *)(answer->rows + answer->row_max);
+    answer->weights = answer->scores + answer->row_max;
 }
 
 /* The struct, then what it points to. All of the parts are aligned to 8 bytes by their order. */
@@ -74,7 +109,7 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
     must(submit->id_count > 0 && submit->id_count <= room->context_max);
     must(submit->prompt_length > 0 && submit->prompt_length <= submit->id_count);
     uint32_t id_max = id_limit(submit, room->context_max);
-    struct answer answer = {.vector_max = vector_room(submit, room)};
+    struct answer answer = answer_room(submit, room);
     const struct wire_sampling *sampling = &submit->sampling;
     uint32_t slot_count = sampler_penalizes(sampling) ? sampler_counts_slots(id_max) : 0;
 
@@ -83,21 +118,26 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
     size_t slots_size = slot_count * sizeof(struct sampler_count);
     size_t ids_size = id_max * sizeof(int32_t);
     size_t stop_size = submit->stop_id_count * sizeof(int32_t);
-    size_t vector_size = answer.vector_max * sizeof(float);
+    size_t excluded_size = submit->excluded_count * sizeof(int32_t);
     struct seq *seq = mem_new(1, sizeof *seq + bias_size + salts_size + slots_size + ids_size +
-                                     stop_size + vector_size);
+                                     stop_size + excluded_size + answer_size(&answer));
     char *behind = (char *)(seq + 1);
     struct wire_bias *bias = (void *)behind;
     struct wire_salt *salts = (void *)(behind += bias_size);
     struct sampler_count *slots = (void *)(behind += salts_size);
     int32_t *ids = (void *)(behind += slots_size);
     int32_t *stop_ids = (void *)(behind += ids_size);
-    answer.vector = (void *)(behind += stop_size);
+    int32_t *excluded = (void *)(behind += stop_size);
+    lay_answer(&answer, behind + excluded_size);
 
     if (bias_size > 0) memcpy(bias, sampling->bias, bias_size);
     if (salts_size > 0) memcpy(salts, submit->salts, salts_size);
     memcpy(ids, submit->ids, submit->id_count * sizeof *ids);
     copy_stop_ids(stop_ids, submit);
+    if (excluded_size > 0) {
+        memcpy(excluded, submit->excluded, excluded_size);
+        qsort(excluded, submit->excluded_count, sizeof *excluded, by_row);
+    }
 
     *seq = (struct seq){
         .ticket = ticket,
@@ -118,6 +158,11 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
         .stop_id_count = submit->stop_id_count,
         .ids = ids,
         .id_count = (uint32_t)submit->id_count,
+        .list = {.top_count = submit->top_count,
+                 .excluded = excluded,
+                 .excluded_count = submit->excluded_count,
+                 .row_begin = submit->row_begin,
+                 .row_end = submit->row_end},
         .answer = answer,
     };
     seq->sampling.bias = bias;

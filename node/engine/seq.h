@@ -48,6 +48,18 @@ enum seq_event {
     SEQ_EVENT_COUNT
 };
 
+/* What a RECOMMEND wants. */
+struct seq_list {
+    uint32_t top_count;
+    const int32_t *excluded; // [excluded_count], ascending; behind the sequence
+    size_t excluded_count;
+    uint32_t row_begin, row_end; // 0, 0: the whole catalogue
+    /* The maker's to set before the sequence is submitted, and to keep until it is back: bit i of byte i / 8 is row i;
+     * NULL: every row. */
+    const uint8_t *allowed;
+    size_t allowed_size;
+};
+
 /* Why nothing more of it is sent while the engine still ends it. */
 enum seq_cut {
     SEQ_WHOLE,
@@ -56,6 +68,7 @@ enum seq_cut {
     SEQ_CUT_STOPPING  // the node goes away
 };
 
+struct filter;
 struct lookup;
 struct queue_account;
 
@@ -77,10 +90,12 @@ struct seq {
     const int32_t *stop_ids;       // [stop_id_count], ascending
     size_t stop_id_count;
     size_t salt_count; // 0: its blocks are nobody else's
+    struct seq_list list;
 
     /* The maker's, while it is in the air. */
     struct seq *chain; // the maker's table of what it has submitted
     enum seq_cut cut;
+    struct filter *filter; // of `list`; NULL: none
 
     /* The engine's. */
     enum seq_state state;
@@ -107,7 +122,7 @@ struct seq {
 /* What a model gives sequences room for. */
 struct seq_room {
     uint32_t context_max; // bounds prompt and answer
-    uint32_t vector_size; // of EMBED
+    uint32_t vector_size; // of EMBED, and of RECOMMEND where it is wanted
 };
 
 /* A sequence for a checked submit (service does: ids in the vocabulary, lengths in order, sampling valid),

@@ -55,6 +55,8 @@ void answer_whole(struct links *links, const struct engine_item *item)
                 .logprobs = answer->row_count > 0 ? answer->scores : NULL,
                 .vector = answer->vector,
                 .vector_size = answer->vector_size,
+                .weights = answer->weights,
+                .weight_count = answer->weight_count,
                 .cached_tokens = item->cached_tokens,
             },
     };

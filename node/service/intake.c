@@ -73,6 +73,24 @@ static enum err check_lengths(const struct wire_submit *submit, uint32_t context
     return ERR_OK;
 }
 
+/* What a list is to be of. */
+static enum err check_list(const struct wire_submit *submit, const struct wire_model *model)
+{
+    if (submit->kind != WIRE_RECOMMEND) return ERR_OK;
+    if (submit->top_count == 0 && !submit->want_vector)
+        return err_note(ERR_INVALID, "submit: top_count 0 without want_vector asks for nothing");
+    bool whole = submit->row_begin == 0 && submit->row_end == 0;
+    if (!whole && (submit->row_begin >= submit->row_end || submit->row_end > model->vocab_size))
+        return err_note(ERR_INVALID, "submit: rows %u to %u of a catalogue of %u",
+                        submit->row_begin, submit->row_end, model->vocab_size);
+    if (submit->filter_size > 0 && digest_is_zero(&submit->filter))
+        return err_note(ERR_INVALID, "submit: filter_bits without the digest of their filter");
+    if (submit->explain && submit->id_count > WIRE_WEIGHTS_MAX)
+        return err_note(ERR_INVALID, "submit: explain of %zu ids, at most %d", submit->id_count,
+                        WIRE_WEIGHTS_MAX);
+    return ERR_OK;
+}
+
 static enum err check_salts(const struct wire_submit *submit)
 {
     for (size_t i = 1; i < submit->salt_count; i++) {
@@ -92,6 +110,7 @@ enum err intake_check(const struct wire_submit *submit, const struct wire_model 
     TRY(check_lengths(submit, model->context_length));
     TRY(check_ids("ids", submit->ids, submit->id_count, model->vocab_size));
     TRY(check_ids("stop_ids", submit->stop_ids, submit->stop_id_count, model->vocab_size));
+    TRY(check_list(submit, model));
     TRY(check_salts(submit));
     if ((unsigned)submit->priority > WIRE_BATCH) {
         return err_note(ERR_INVALID, "submit: priority %u, at most %d", (unsigned)submit->priority,

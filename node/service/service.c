@@ -4,6 +4,7 @@
 #include "node/engine/seq.h"
 #include "node/service/answers.h"
 #include "node/service/dials.h"
+#include "node/service/filters.h"
 #include "node/service/flights.h"
 #include "node/service/intake.h"
 #include "node/service/peers.h"
@@ -39,6 +40,7 @@ struct service {
     struct peers peers;
 
     struct flights flights;
+    struct filters filters;
     uint64_t next_ticket;
     struct places places;
     struct engine_load load;
@@ -115,6 +117,7 @@ void service_free(struct service *service)
         link_event_free(event);
     mailbox_free(service->events);
     cached_free(service->cached);
+    filters_fini(&service->filters);
     if (service->arena.bytes) mem_unmap(service->arena.bytes, ARENA_SIZE);
     mem_free(service);
 }
@@ -156,6 +159,15 @@ static bool has_place(const struct service *service, const struct peer *peer, ui
            places_admit(flights_of(&service->flights, tenant), most - held);
 }
 
+/* The filter of a list, held for it; NULL: it has none. */
+static enum err hold_filter(struct service *service, const struct wire_submit *submit,
+                            struct filter **out)
+{
+    if (submit->kind != WIRE_RECOMMEND || digest_is_zero(&submit->filter)) return ERR_OK;
+    return filters_hold(&service->filters, &submit->filter, submit->filter_bits,
+                        submit->filter_size, out);
+}
+
 static void take_submit(struct service *service, struct peer *peer,
                         const struct wire_submit *submit)
 {
@@ -178,6 +190,12 @@ static void take_submit(struct service *service, struct peer *peer,
         answer_busy(service->links, link, &submit->key, retry_ms(service));
         return;
     }
+    struct filter *filter = NULL;
+    err = hold_filter(service, submit, &filter);
+    if (err) {
+        refuse(service, link, submit, err);
+        return;
+    }
     struct seq_room room = {.context_max = service->model->context_length,
                             .vector_size = service->model->vector_size};
     struct seq *seq = seq_new(submit, service->next_ticket++, link, &room, clock_now_ns());
@@ -186,6 +204,11 @@ static void take_submit(struct service *service, struct peer *peer,
         answer_end(service->links, seq);
         seq_free(seq);
         return;
+    }
+    if (filter) {
+        seq->filter = filter;
+        seq->list.allowed = filter->bits;
+        seq->list.allowed_size = filter->size;
     }
     if (service->flights.count == 0) places_begin(&service->places, clock_now_ns());
     flights_add(&service->flights, seq);
@@ -320,6 +343,7 @@ static void end_flight(struct service *service, struct seq *seq)
         answer_end(service->links, seq);
     if (seq->err != ERR_BUSY) places_end(&service->places, clock_now_ns());
     flights_remove(&service->flights, seq);
+    filters_let_go(&service->filters, seq->filter);
     seq_free(seq);
 }
 

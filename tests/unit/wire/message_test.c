@@ -117,7 +117,15 @@ static void fields_that_came_later_have_theirs(void **state)
         if (type == WIRE_LOAD) assert_int_equal(got.load.prefill_tokens, 123456);
         if (type == WIRE_RESULT) assert_int_equal(got.result.cached_tokens, 1024);
         if (type == WIRE_HELLO) assert_int_equal(got.hello.models[0].vector_size, 1024);
-        if (type == WIRE_SUBMIT) assert_int_equal(got.submit.segment, 2);
+        if (type == WIRE_SUBMIT) {
+            assert_int_equal(got.submit.segment, 2);
+            assert_int_equal(got.submit.top_count, 20);
+            assert_int_equal(got.submit.excluded_count, 3);
+            assert_int_equal(got.submit.excluded[0], 12102);
+            assert_int_equal(got.submit.filter_size, 2);
+            assert_true(got.submit.explain && got.submit.want_vector);
+        }
+        if (type == WIRE_RESULT) assert_true(got.result.weights[2] == -0.25f);
         grown++;
     }
     assert_int_equal(grown, 4);

@@ -154,6 +154,23 @@ static inline struct wire_message sample(enum wire_type type)
     return message;
 }
 
+/* The fields of a list. */
+static inline void grow_list(struct wire_submit *submit)
+{
+    static const int32_t excluded[] = {12102, 7, 0};
+    static const uint8_t bits[] = {0xfe, 0x01};
+    submit->top_count = 20;
+    submit->excluded = excluded;
+    submit->excluded_count = 3;
+    submit->filter = sample_digest(0x90);
+    submit->filter_bits = bits;
+    submit->filter_size = 2;
+    submit->row_begin = 6000;
+    submit->row_end = 12103;
+    submit->explain = true;
+    submit->want_vector = true;
+}
+
 /* False: nothing was added to this type. */
 static inline bool sample_grown(enum wire_type type, struct wire_message *out)
 {
@@ -178,8 +195,15 @@ static inline bool sample_grown(enum wire_type type, struct wire_message *out)
     case WIRE_SUBMIT:
         out->submit.kind = WIRE_SCORE;
         out->submit.segment = 2;
+        grow_list(&out->submit);
         return true;
-    case WIRE_RESULT: out->result.cached_tokens = 1024; return true;
+    case WIRE_RESULT: {
+        static const float weights[] = {1.5f, 0.0f, -0.25f};
+        out->result.cached_tokens = 1024;
+        out->result.weights = weights;
+        out->result.weight_count = 3;
+        return true;
+    }
     default: return false;
     }
 }

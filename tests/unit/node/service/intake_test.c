@@ -10,7 +10,7 @@ enum {
 
 static const int32_t ids[CONTEXT + 1] = {1, 2, 3, 4, 5};
 static const struct wire_model model = {.kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED |
-                                                 1u << WIRE_SCORE,
+                                                 1u << WIRE_SCORE | 1u << WIRE_RECOMMEND,
                                         .context_length = CONTEXT,
                                         .vocab_size = VOCAB};
 
@@ -151,9 +151,30 @@ static void what_the_engine_cannot_do_is_unsupported(void **state)
     refused(&submit, ERR_INVALID, "priority");
 }
 
+static void a_list_must_be_of_rows_that_there_are(void **state)
+{
+    (void)state;
+    struct wire_submit submit = given_submit(5);
+    submit.kind = WIRE_RECOMMEND;
+    refused(&submit, ERR_INVALID, "top_count 0");
+    submit.want_vector = true;
+    assert_int_equal(intake_check(&submit, &model), ERR_OK);
+    submit.top_count = 3;
+    submit.row_begin = 10;
+    refused(&submit, ERR_INVALID, "rows 10 to 0 of a catalogue of 50");
+    submit.row_end = VOCAB + 1;
+    refused(&submit, ERR_INVALID, "rows 10 to 51");
+    submit.row_end = VOCAB;
+    assert_int_equal(intake_check(&submit, &model), ERR_OK);
+    submit.filter_bits = (const uint8_t *)"x";
+    submit.filter_size = 1;
+    refused(&submit, ERR_INVALID, "filter_bits");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_list_must_be_of_rows_that_there_are),
         cmocka_unit_test(a_submit_within_the_limits_comes_in),
         cmocka_unit_test(lengths_must_agree),
         cmocka_unit_test(a_prompt_needs_room_for_an_answer),
