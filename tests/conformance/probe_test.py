@@ -47,6 +47,28 @@ def logits_are_one_row_a_sequence():
     assert max(abs(a - b) for a, b in zip(ours, reference)) < 0.01
 
 
+def recommend_gives_the_published_figures_and_the_same_bytes_at_any_batch_size():
+    folder = SHARED / "recommend"
+    same = ("recommend", "--model", folder / "iclrec-beauty.gguf", "--sequences", folder / "beauty.txt", "--top", 20)
+    lists = [probe(*same, "--batch", batch) for batch in (64, 8, 1)]
+    assert lists[0] == lists[1] == lists[2]
+    lines = lists[0].decode().split("\n")[:-1]
+    figures = dict(line.split() for line in lines[-7:])
+    assert figures == {"HIT@5": "0.0500", "NDCG@5": "0.0326", "HIT@10": "0.0744", "NDCG@10": "0.0403", "HIT@20": "0.1058",
+                       "NDCG@20": "0.0483", "users": "22363"}, figures
+    assert len(lines) == 22363 + 7 and all(len(set(line.split()[1:])) == 20 for line in lines[:-7])
+
+
+def recommend_says_what_is_wrong_with_a_file():
+    model = SHARED / "recommend" / "iclrec-beauty.gguf"
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "histories"
+        file.write_text("1 5 6\n2 5 12103\n")
+        probe("recommend", "--model", model, "--sequences", file, fails="2: '12103' is no item: a whole number below 12103")
+    probe("recommend", "--model", model, fails="--sequences FILE is missing")
+    probe("recommend", "--model", SHARED / "models/stories260K.gguf", "--sequences", model, fails="not sasrec")
+
+
 def generate_tells_the_greedy_story():
     model = SHARED / "models" / "stories260K.gguf"
     story = (SHARED / "models" / "stories260K.greedy.txt").read_bytes()
@@ -98,7 +120,8 @@ if not SHARED.is_dir():
     print(f"skipped: no shared data ({SHARED})")
     sys.exit(0)
 for test in (tokenize_gives_the_ids_of_every_one_line_case, logits_are_one_row_a_sequence,
-             generate_tells_the_greedy_story, bench_reports_json, machine_reports_json,
+             recommend_gives_the_published_figures_and_the_same_bytes_at_any_batch_size,
+             recommend_says_what_is_wrong_with_a_file, generate_tells_the_greedy_story, bench_reports_json, machine_reports_json,
              mistakes_are_said):
     test()
     print("ok", test.__name__)
