@@ -9,10 +9,13 @@ what was seen out and the top of it. Prints requests/s. Debian's python3-torch.
 """
 
 import argparse
+import os
 import random
 import struct
 import time
 
+# torch has threads of its own; OpenBLAS' beside them, waiting in loops, cost it up to nine tenths of its speed here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import torch
 from torch.nn import functional
