@@ -1,0 +1,44 @@
+/* scheduler/features/filter_term.h -- one condition of a filter (filter.h): a field, and what it must be.
+ *
+ * Thread: any; immutable once parsed. */
+#ifndef SCHEDULER_FEATURES_FILTER_TERM_H
+#define SCHEDULER_FEATURES_FILTER_TERM_H
+
+#include <jansson.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum filter_test {
+    FILTER_IN, // = too, with one value
+    FILTER_FROM,
+    FILTER_UNTIL,
+    FILTER_ABOVE,
+    FILTER_BELOW,
+    FILTER_BETWEEN, // two values, both included
+    FILTER_EXISTS,
+    FILTER_NULL,
+    FILTER_EMPTY
+};
+
+struct filter_value {
+    char *text; // owned
+    bool is_number;
+    double number;
+};
+
+/* A zeroed struct is a term without field and values. */
+struct filter_term {
+    enum filter_test test;
+    bool negated;
+    char *field; // owned
+    struct filter_value *values;
+    size_t count, capacity;
+};
+
+/* `text` is the term's from then on. */
+void filter_term_add(struct filter_term *term, char *text);
+void filter_term_fini(struct filter_term *term);
+bool filter_term_holds(const struct filter_term *term, const json_t *document);
+
+#endif
