@@ -34,7 +34,7 @@ enum err json_wrong(const char *param, const char *format, ...)
 
 /* Levels and values are counted by their punctuation, outside of strings; grammar is jansson's to
  * judge. */
-static enum err check_size(const char *text, size_t size)
+static enum err check_size(const char *what, const char *text, size_t size)
 {
     size_t levels = 0, values = 1;
     bool inside = false;
@@ -52,29 +52,53 @@ static enum err check_size(const char *text, size_t size)
         if (c == '[' || c == '{') levels++;
         if ((c == ']' || c == '}') && levels > 0) levels--;
         if (levels > JSON_LEVELS_MAX)
-            return err_note(ERR_INVALID, "the body nests deeper than %d levels", JSON_LEVELS_MAX);
+            return err_note(ERR_INVALID, "%s nests deeper than %d levels", what, JSON_LEVELS_MAX);
         if (values > JSON_VALUES_MAX)
-            return err_note(ERR_TOO_LARGE, "the body holds more than %d values", JSON_VALUES_MAX);
+            return err_note(ERR_TOO_LARGE, "%s holds more than %d values", what, JSON_VALUES_MAX);
     }
+    return ERR_OK;
+}
+
+static enum err read_value(json_t **out, const char *what, const char *text, size_t size)
+{
+    json_param_clear();
+    if (size == 0) return err_note(ERR_INVALID, "%s is empty: a JSON object was expected", what);
+    size_t valid = utf8_valid_size(text, size);
+    if (valid < size)
+        return err_note(ERR_INVALID, "%s is not valid UTF-8: see byte %zu", what, valid);
+    TRY(check_size(what, text, size));
+    json_error_t error;
+    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    if (!*out)
+        return err_note(ERR_INVALID, "%s is not valid JSON: line %d, column %d: %s", what,
+                        error.line, error.column, error.text);
+    return ERR_OK;
+}
+
+enum err json_read_part(json_t **out, const char *what, const char *text, size_t size)
+{
+    json_t *root;
+    TRY(read_value(&root, what, text, size));
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return err_note(ERR_INVALID, "%s must be a JSON object", what);
+    }
+    *out = root;
     return ERR_OK;
 }
 
 enum err json_read(json_t **out, const char *text, size_t size)
 {
-    json_param_clear();
-    if (size == 0) return err_note(ERR_INVALID, "the body is empty: a JSON object was expected");
-    size_t valid = utf8_valid_size(text, size);
-    if (valid < size)
-        return err_note(ERR_INVALID, "the body is not valid UTF-8: see byte %zu", valid);
-    TRY(check_size(text, size));
-    json_error_t error;
-    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        return err_note(ERR_INVALID, "the body is not valid JSON: line %d, column %d: %s",
-                        error.line, error.column, error.text);
-    if (!json_is_object(root)) {
+    return json_read_part(out, "the body", text, size);
+}
+
+enum err json_read_list(json_t **out, const char *text, size_t size)
+{
+    json_t *root;
+    TRY(read_value(&root, "the body", text, size));
+    if (!json_is_array(root)) {
         json_decref(root);
-        return err_note(ERR_INVALID, "the body must be a JSON object");
+        return err_note(ERR_INVALID, "the body must be a JSON list");
     }
     *out = root;
     return ERR_OK;

@@ -28,6 +28,9 @@ enum {
 
 /* The document's root, an object; json_decref() it. */
 enum err json_read(json_t **out, const char *text, size_t size);
+/* The same of a piece of a body, which notes call `what` ("the line"); and of a body that is a list. */
+enum err json_read_part(json_t **out, const char *what, const char *text, size_t size);
+enum err json_read_list(json_t **out, const char *text, size_t size);
 
 /* A failure of a field: ERR_INVALID, "<param> <format>". */
 enum err json_wrong(const char *param, const char *format, ...)
