@@ -1,5 +1,6 @@
 #include "scheduler/features/collection.h"
 
+#include "scheduler/features/pack.h"
 #include "scheduler/state/store.h"
 
 #include "base/buf.h"
@@ -150,19 +151,6 @@ static void make_token(char token[COLLECTION_TOKEN_MAX + 1])
     snprintf(token, COLLECTION_TOKEN_MAX + 1, "%016" PRIx64, rand_entropy());
 }
 
-static void pack_size(struct buf *out, unsigned char kind, size_t size)
-{
-    const unsigned char head[] = {kind, (unsigned char)(size >> 24), (unsigned char)(size >> 16),
-                                  (unsigned char)(size >> 8), (unsigned char)size};
-    buf_add(out, head, sizeof head);
-}
-
-static void pack_text(struct buf *out, const char *text, size_t size)
-{
-    pack_size(out, 0xdb, size); // str 32
-    buf_add(out, text, size);
-}
-
 /* As many entries as one call takes, the first at least. */
 static size_t pack_chunk(struct job *job, struct buf *out)
 {
@@ -175,14 +163,14 @@ static size_t pack_chunk(struct job *job, struct buf *out)
         bytes += entry->id_size + entry->record_size;
         if (count > 0 && bytes > COLLECTION_CHUNK_BYTES) break;
     }
-    pack_size(out, 0xdd, 2 * count); // array 32
+    pack_list(out, 2 * count);
     for (size_t i = 0; i < count; i++) {
         const struct collection_entry *entry = &write->entries[job->at + i];
-        pack_text(out, entry->id, entry->id_size);
+        pack_bytes(out, entry->id, entry->id_size);
         if (entry->record)
-            pack_text(out, entry->record, entry->record_size);
+            pack_bytes(out, entry->record, entry->record_size);
         else
-            buf_add_byte(out, 0xc2); // false
+            pack_flag(out, false);
     }
     return count;
 }
