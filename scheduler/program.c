@@ -5,6 +5,8 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/wait.h"
+#include "scheduler/features/collection.h"
+#include "scheduler/features/consent.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
 #include "scheduler/scribe.h"
@@ -83,6 +85,13 @@ static void build_state(struct program *program)
     door->limits = limits_new(&limits);
 }
 
+static void build_features(struct program *program)
+{
+    struct door *door = &program->door;
+    door->consents = consents_new(door->store, program->master.root);
+    door->collections = collections_new(door->base, door->store);
+}
+
 static enum err build_nodes_side(struct program *program)
 {
     struct door *door = &program->door;
@@ -159,6 +168,7 @@ enum err program_build(struct program *program)
     program->door.metrics = metrics_new(settings_metrics, METRIC_COUNT);
     program->door.base = make_loop();
     build_state(program);
+    build_features(program);
     TRY(build_nodes_side(program));
     TRY(build_clients_side(program));
     return ERR_OK;
@@ -179,6 +189,8 @@ void program_tear_down(struct program *program)
     if (door->limits) limits_leave(door->limits);
     durables_free(program->durables);
     if (door->store) store_free(door->store);
+    consents_free(door->consents);
+    collections_free(door->collections);
     idems_free(door->idems);
     sessions_free(door->sessions);
     if (door->limits) limits_free(door->limits);

@@ -12,7 +12,8 @@
  *      user_requests_per_minute, user_tokens_per_minute, user_tokens_per_day, user_streams    of each user
  *      regions              the regions that X-Qiao-Region may name; ["*"]: any; absent: none
  *      may_assert_user      whether X-Qiao-User is believed; false
- *      admin                whether /admin is open to it; false
+ *      data                 whether it may write catalogues and indexes; false
+ *      admin                whether /admin is open to it, and `data`; false
  *
  * A fact that a header asserts beyond what its key allows is refused (ERR_FORBIDDEN), never
  * ignored. Without a file there are no keys: the program then serves loopback alone, everyone is
@@ -50,7 +51,7 @@ struct key {
     struct limit_rule rule, user_rule;
     char (*regions)[CONTEXT_LABEL_MAX + 1];
     size_t region_count;
-    bool any_region, may_assert_user, admin;
+    bool any_region, may_assert_user, data, admin;
 };
 
 /* Who asks, from where, in which language. Strings are "" where nothing was said. */

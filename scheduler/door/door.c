@@ -5,6 +5,7 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/me.h"
 #include "scheduler/door/sessions.h"
 #include "scheduler/door/status.h"
 #include "scheduler/settings.h"
@@ -34,6 +35,10 @@ static const struct route routes[] = {
     {"GET", "/v1/sessions/", "sessions", sessions_show},
     {"DELETE", "/v1/sessions/", "sessions", sessions_delete},
     {"POST", "/v1/sessions/", "sessions", sessions_prewarm},
+    {"GET", "/v1/me/consents", "me", me_consents},
+    {"PUT", "/v1/me/consents", "me", me_put_consents},
+    {"GET", "/v1/me/personalization", "me", me_personalization},
+    {"PUT", "/v1/me/personalization", "me", me_put_personalization},
     {"GET", "/health", "health", status_health},
     {"GET", "/ready", "ready", status_ready},
     {"GET", "/metrics", "metrics", status_metrics},
@@ -118,4 +123,16 @@ bool door_admit(struct door *door, struct http_request *request, bool admin,
         err = err_note(ERR_FORBIDDEN, "this key may not operate the cluster");
     if (err) door_refuse(request, err);
     return !err;
+}
+
+bool door_admit_data(struct door *door, struct http_request *request, struct context *context)
+{
+    if (!door_admit(door, request, false, context)) return false;
+    if (context->key->data) return true;
+    json_param_clear();
+    err_note(ERR_FORBIDDEN,
+             "this key may not change catalogues and indexes: its entry in the keys' file "
+             "needs \"data\": true");
+    door_refuse(request, ERR_FORBIDDEN);
+    return false;
 }

@@ -31,6 +31,8 @@ struct door {
     struct limits *limits;
     struct scribe *scribe;
     struct peers *peers;
+    struct consents *consents;
+    struct collections *collections;
     struct waits *waits; // requests that wait for a node of their model
     uint64_t start_ns;
     size_t answers; // being made
@@ -46,5 +48,7 @@ void door_refuse(struct http_request *request, enum err err);
 /* Who asks, or the refusal is sent and false comes back. `admin`: and may operate the cluster. */
 bool door_admit(struct door *door, struct http_request *request, bool admin,
                 struct context *context);
+/* The same of a key that may write catalogues and indexes. */
+bool door_admit_data(struct door *door, struct http_request *request, struct context *context);
 
 #endif

@@ -174,7 +174,10 @@ static enum err read_entry(const json_t *object, struct entry *entry)
     TRY(read_priority(object, key));
     TRY(read_regions(object, key));
     TRY(json_take_flag(object, "may_assert_user", NULL, &key->may_assert_user));
-    return json_take_flag(object, "admin", NULL, &key->admin);
+    TRY(json_take_flag(object, "data", NULL, &key->data));
+    TRY(json_take_flag(object, "admin", NULL, &key->admin));
+    key->data |= key->admin;
+    return ERR_OK;
 }
 
 static enum err read_entries(struct keys *keys, const char *name, const json_t *list)
@@ -227,6 +230,7 @@ enum err keys_new(struct keys **out, const char *path)
                                   .priority = WIRE_DEFAULT,
                                   .any_region = true,
                                   .may_assert_user = true,
+                                  .data = true,
                                   .admin = true};
         *out = keys;
         return ERR_OK;

@@ -1,0 +1,18 @@
+/* scheduler/door/me.h -- what a user has agreed to: look, and change (features/consent.h).
+ *
+ * The user is the key's own, or the one of X-Qiao-User. Thread: the loop's. */
+#ifndef SCHEDULER_DOOR_ME_H
+#define SCHEDULER_DOOR_ME_H
+
+struct door;
+struct http_request;
+
+/* GET, PUT /v1/me/consents: {"consents":{"history":true,"partner:SOURCE":true},"pseudonyms":{"SOURCE":"…"}}; what is not
+ * named stays. */
+void me_consents(struct door *door, struct http_request *request);
+void me_put_consents(struct door *door, struct http_request *request);
+/* GET, PUT /v1/me/personalization: {"enabled":true} */
+void me_personalization(struct door *door, struct http_request *request);
+void me_put_personalization(struct door *door, struct http_request *request);
+
+#endif
