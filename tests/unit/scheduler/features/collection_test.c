@@ -139,7 +139,7 @@ static void wait_for(const struct shelf *shelf, uint64_t version)
 // ---- writing -----------------------------------------------------------------------------------
 
 struct written {
-    int times;
+    bool done;
     enum err err;
     uint64_t version;
 };
@@ -147,7 +147,7 @@ struct written {
 static void on_written(void *argument, enum err err, uint64_t version)
 {
     struct written *written = argument;
-    *written = (struct written){written->times + 1, err, version};
+    *written = (struct written){true, err, version};
 }
 
 static unsigned char fates[BULK];
@@ -169,7 +169,7 @@ static struct written write_some(const char *name, size_t first, size_t count, u
     struct collection_write write = {
         .name = name, .entries = entries, .count = count, .documents_max = most, .fates = fates};
     collection_write(collections, &write, on_written, &written);
-    store_loop_until(base, &written.times);
+    store_loop_until(base, &written.done);
     return written;
 }
 
@@ -229,7 +229,7 @@ static void a_collection_that_is_full_takes_what_it_has_and_no_more(void **state
 static void on_reached(void *argument, enum err err)
 {
     struct written *written = argument;
-    written->times++;
+    written->done = true;
     written->err = err;
 }
 
@@ -244,16 +244,16 @@ static void a_write_can_be_waited_for_and_what_does_not_come_is_told(void **stat
     uint64_t before_ns = clock_now_ns();
     if (follower_version(follower) < written.version) {
         follower_await(follower, written.version, 1000, on_reached, &reached);
-        store_loop_until(base, &reached.times);
+        store_loop_until(base, &reached.done);
         assert_int_equal(reached.err, ERR_OK);
     }
     assert_int_equal(shelf.count, 1);
     assert_true(clock_now_ns() - before_ns < 500 * CLOCK_MS);
-    reached.times = 0;
+    reached.done = false;
     follower_await(follower, 99, 60, on_reached, &reached);
-    store_loop_until(base, &reached.times);
+    store_loop_until(base, &reached.done);
     assert_int_equal(reached.err, ERR_TIMEOUT);
-    reached.times = 0;
+    reached.done = false;
     follower_await(follower, 99, 60000, on_reached, &reached);
     free_copy(&shelf, follower);
     assert_int_equal(reached.err, ERR_CANCELED);
@@ -293,7 +293,7 @@ static void another_history_under_the_same_version_is_noticed(void **state)
     store_loop_run(base, 20);
     struct written removed = {0};
     collection_remove(collections, "items:past", on_written, &removed);
-    store_loop_until(base, &removed.times);
+    store_loop_until(base, &removed.done);
     assert_int_equal(removed.err, ERR_OK);
     write_some("items:past", 9, 1, 5, 0); // version 1 once more
     shelf.whole = shelf.full = false;
@@ -314,17 +314,17 @@ static void settings_come_first_and_documents_without_them_can_be_refused(void *
         .name = "index:t:a", .entries = &entry, .count = 1, .existing = true, .fates = fates};
     struct written written = {0};
     collection_write(collections, &write, on_written, &written);
-    store_loop_until(base, &written.times);
+    store_loop_until(base, &written.done);
     assert_int_equal(written.err, ERR_NOT_FOUND);
     assert_int_equal(fates[0], COLLECTION_UNSENT);
 
-    written.times = 0;
+    written.done = false;
     collection_configure(collections, "index:t:a", "{\"a\":1}", 7, on_written, &written);
-    store_loop_until(base, &written.times);
+    store_loop_until(base, &written.done);
     assert_int_equal(written.err, ERR_OK);
-    written.times = 0;
+    written.done = false;
     collection_write(collections, &write, on_written, &written);
-    store_loop_until(base, &written.times);
+    store_loop_until(base, &written.done);
     assert_int_equal(written.version, 2);
     wait_for(&shelf, 2);
     assert_string_equal(shelf.settings, "{\"a\":1}");
@@ -333,15 +333,15 @@ static void settings_come_first_and_documents_without_them_can_be_refused(void *
     assert_string_equal(shelf.settings, "{}");
     assert_int_equal(shelf.count, 1);
 
-    written.times = 0;
+    written.done = false;
     collection_remove(collections, "index:t:a", on_written, &written);
-    store_loop_until(base, &written.times);
+    store_loop_until(base, &written.done);
     wait_for(&shelf, 0);
     assert_int_equal(shelf.count, 0);
     assert_string_equal(shelf.settings, "");
-    written.times = 0;
+    written.done = false;
     collection_remove(collections, "index:t:a", on_written, &written);
-    store_loop_until(base, &written.times);
+    store_loop_until(base, &written.done);
     assert_int_equal(written.err, ERR_NOT_FOUND);
     free_copy(&shelf, follower);
 }
@@ -349,18 +349,18 @@ static void settings_come_first_and_documents_without_them_can_be_refused(void *
 static void on_record(void *argument, enum err err, const char *record, size_t size)
 {
     struct store_answer *answer = argument;
-    answer->times++;
+    answer->done = true;
     answer->err = err;
     snprintf(answer->text, sizeof answer->text, "%.*s", (int)size, record ? record : "");
 }
 
 static void on_names(void *argument, enum err err, const char *const *names, size_t count)
 {
-    int *found = argument;
+    struct written *found = argument;
     assert_int_equal(err, ERR_OK);
-    *found = 1;
+    found->done = true;
     for (size_t i = 0; i < count; i++)
-        *found += strcmp(names[i], "items:read") == 0;
+        found->version += strcmp(names[i], "items:read") == 0;
 }
 
 static void a_document_can_be_read_and_the_collections_listed(void **state)
@@ -370,16 +370,16 @@ static void a_document_can_be_read_and_the_collections_listed(void **state)
     write_some("items:read", 3, 1, 4, 0);
     struct store_answer answer = {0};
     collection_read(collections, "items:read", "3", 1, on_record, &answer);
-    store_loop_until(base, &answer.times);
+    store_loop_until(base, &answer.done);
     assert_string_equal(answer.text, "4");
-    answer.times = 0;
+    answer.done = false;
     collection_read(collections, "items:read", "4", 1, on_record, &answer);
-    store_loop_until(base, &answer.times);
+    store_loop_until(base, &answer.done);
     assert_int_equal(answer.err, ERR_NOT_FOUND);
-    int found = 0;
+    struct written found = {0};
     collections_list(collections, on_names, &found);
-    store_loop_until(base, &found);
-    assert_int_equal(found, 2);
+    store_loop_until(base, &found.done);
+    assert_int_equal(found.version, 1);
 }
 
 static void a_hundred_thousand_documents_are_followed(void **state)

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <sodium.h>
 
+#include <stdbool.h>
 #include <string.h>
 
 static struct test_redis redis;
@@ -41,7 +42,7 @@ static int tear_down(void **state)
 }
 
 struct told {
-    int times;
+    bool done;
     enum err err;
     struct consent_state state;
 };
@@ -49,7 +50,7 @@ struct told {
 static void on_told(void *argument, enum err err, const struct consent_state *state)
 {
     struct told *told = argument;
-    told->times++;
+    told->done = true;
     told->err = err;
     if (state) told->state = *state;
 }
@@ -58,8 +59,8 @@ static struct told change(const char *user, const struct consent_change *change)
 {
     struct told told = {0};
     consent_change(consents, "shop", user, change, on_told, &told);
-    assert_int_equal(told.times, 0);
-    store_loop_until(base, &told.times);
+    assert_false(told.done);
+    store_loop_until(base, &told.done);
     return told;
 }
 
@@ -67,7 +68,7 @@ static struct told look(const char *user)
 {
     struct told told = {0};
     consent_read(consents, "shop", user, on_told, &told);
-    store_loop_until(base, &told.times);
+    store_loop_until(base, &told.done);
     return told;
 }
 
