@@ -5,6 +5,7 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/wait.h"
+#include "scheduler/features/catalogue.h"
 #include "scheduler/features/collection.h"
 #include "scheduler/features/consent.h"
 #include "scheduler/lexicon.h"
@@ -90,6 +91,7 @@ static void build_features(struct program *program)
     struct door *door = &program->door;
     door->consents = consents_new(door->store, program->master.root);
     door->collections = collections_new(door->base, door->store);
+    door->catalogues = catalogues_new(door->collections, program->settings.catalogue_items);
 }
 
 static enum err build_nodes_side(struct program *program)
@@ -186,6 +188,7 @@ void program_tear_down(struct program *program)
     if (door->flights) flights_free(door->flights);
     lexicon_free(door->lexicon);
     if (door->fleet) fleet_free(door->fleet);
+    catalogues_free(door->catalogues);
     if (door->limits) limits_leave(door->limits);
     durables_free(program->durables);
     if (door->store) store_free(door->store);

@@ -4,6 +4,7 @@
 #include "scheduler/door/completion.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/items.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/me.h"
 #include "scheduler/door/sessions.h"
@@ -35,6 +36,11 @@ static const struct route routes[] = {
     {"GET", "/v1/sessions/", "sessions", sessions_show},
     {"DELETE", "/v1/sessions/", "sessions", sessions_delete},
     {"POST", "/v1/sessions/", "sessions", sessions_prewarm},
+    {"PUT", "/v1/items", "items", items_put},
+    {"POST", "/v1/items", "items", items_put},
+    {"GET", "/v1/items", "items", items_count},
+    {"GET", "/v1/items/", "items", items_show},
+    {"DELETE", "/v1/items/", "items", items_delete},
     {"GET", "/v1/me/consents", "me", me_consents},
     {"PUT", "/v1/me/consents", "me", me_put_consents},
     {"GET", "/v1/me/personalization", "me", me_personalization},

@@ -33,6 +33,7 @@ struct door {
     struct peers *peers;
     struct consents *consents;
     struct collections *collections;
+    struct catalogues *catalogues;
     struct waits *waits; // requests that wait for a node of their model
     uint64_t start_ns;
     size_t answers; // being made

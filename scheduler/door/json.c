@@ -21,6 +21,11 @@ void json_param_clear(void)
     last_param[0] = '\0';
 }
 
+void json_set_param(const char *param)
+{
+    if (param != last_param) snprintf(last_param, sizeof last_param, "%s", param);
+}
+
 enum err json_wrong(const char *param, const char *format, ...)
 {
     char text[ERR_NOTE_MAX / 2];

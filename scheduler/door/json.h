@@ -38,6 +38,8 @@ enum err json_wrong(const char *param, const char *format, ...)
 /* The field of this thread's latest json_wrong(); "" when json_param_clear() came after it. */
 const char *json_param(void);
 void json_param_clear(void);
+/* For a failure whose note names the field already. */
+void json_set_param(const char *param);
 
 /* `param` names the field in failures; NULL: `key` does. */
 enum err json_take_flag(const json_t *object, const char *key, const char *param, bool *out);
