@@ -1,0 +1,96 @@
+/* scheduler/features/search/lexical.h -- the terms of one index, in SQLite's FTS5, in memory.
+ *
+ * Documents are numbers with a text for each field. Text becomes terms through text/analyze.h, which stands in FTS5 as
+ * its tokenizer; the table keeps terms and their places, no text (contentless), so who takes a document out brings the
+ * texts that it was put in with.
+ *
+ * A query is a list of terms that are in the index' own form already (query.h makes it). They form groups: one
+ * group is one word of the user's, its terms are what may stand for it (itself, a spelling, a sound). A document's
+ * score is BM25 over groups,
+ *
+ *      sum over groups of  max over terms of  weight * idf * tf (k1 + 1) / (tf + k1 (1 - b + b length / average))
+ *      idf = ln((N - n + 0.5) / (n + 0.5)), and at least a twentieth of ln(1 + the same)
+ *      tf  = sum over fields of  field weight * occurrences
+ *
+ * with k1 and b of the index, which FTS5's own bm25() does not let one choose.
+ *
+ * Writes stand in one open transaction until lexical_settle(); a query sees them at once.
+ *
+ * Thread: one owner, from lexical_new() to lexical_free(). */
+#ifndef SCHEDULER_FEATURES_SEARCH_LEXICAL_H
+#define SCHEDULER_FEATURES_SEARCH_LEXICAL_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct analyst;
+struct analyze_options;
+struct analyze_term;
+struct lexical;
+
+enum {
+    LEXICAL_FIELDS_MAX = 32,
+    LEXICAL_TERMS_MAX = 512, // of a query
+    LEXICAL_PHRASE_PART = 0x1F
+};
+
+/* Each term of a document that goes in (`sign` 1) or out (-1): for who keeps the words. */
+typedef void lexical_word_fn(void *owner, const struct analyze_term *term, int sign);
+
+struct lexical_options {
+    struct analyst *analyst;               // borrowed, of the same thread
+    const struct analyze_options *analyze; // borrowed
+    size_t field_count;                    // 1 to LEXICAL_FIELDS_MAX
+    const double *weights;                 // [field_count], > 0
+    double k1, b;
+    lexical_word_fn *word; // may be NULL
+    void *owner;
+};
+
+struct lexical_text {
+    const char *text; // NULL: the document has no such field
+    size_t size;
+};
+
+struct lexical_term {
+    const char *text; // terms that LEXICAL_PHRASE_PART joins stand one after another: a phrase
+    size_t size;
+    bool is_prefix;   // any term that begins so
+    double weight;    // > 0
+    uint32_t group;   // terms of one group stand together in the query
+    bool is_unwanted; // documents that have it are not wanted; after all others
+};
+
+struct lexical_query {
+    const struct lexical_term *terms;
+    size_t count;
+    bool all;                                                // every group must be there; else any
+    uint64_t deadline_ns;                                    // CLOCK_MONOTONIC; 0: none
+    bool (*accept)(void *owner, uint32_t number);            // NULL: all
+    void (*hit)(void *owner, uint32_t number, double score); // in the order of numbers
+    void *owner;
+};
+
+enum err lexical_new(struct lexical **out, const struct lexical_options *options);
+void lexical_free(struct lexical *lexical);
+
+/* `texts`: [field_count]. `number` is not in use. ERR_INTERNAL: SQLite's note. */
+enum err lexical_put(struct lexical *lexical, uint32_t number, const struct lexical_text *texts);
+/* The same texts that it was put with. */
+enum err lexical_drop(struct lexical *lexical, uint32_t number, const struct lexical_text *texts);
+/* Commit what was written, and merge a little of what many writes have left; whether there is more to merge. */
+bool lexical_settle(struct lexical *lexical);
+
+/* Whether any document has the term. */
+bool lexical_has(struct lexical *lexical, const struct lexical_term *term);
+/* ERR_TIMEOUT: the deadline has passed; `hit` may have been called. A query without terms finds nothing. */
+enum err lexical_search(struct lexical *lexical, const struct lexical_query *query);
+/* The score of a document in which every group of the query is as good as can be: what scores are a share of. Of the
+ * latest search. */
+double lexical_best(const struct lexical *lexical);
+size_t lexical_count(const struct lexical *lexical);
+
+#endif

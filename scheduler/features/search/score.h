@@ -1,0 +1,46 @@
+/* scheduler/features/search/score.h -- BM25 over groups of terms (lexical.h says the formula): pure arithmetic.
+ *
+ * Thread: one owner. */
+#ifndef SCHEDULER_FEATURES_SEARCH_SCORE_H
+#define SCHEDULER_FEATURES_SEARCH_SCORE_H
+
+#include "scheduler/features/search/lexical.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct score_phrase {
+    double weight; // of the term; with its idf and k1 + 1 once it is weighed
+    uint32_t group;
+};
+
+struct score {
+    double k1, b;
+    uint64_t documents, lengths; // of the index: how many, their terms in all
+    struct score_phrase phrases[LEXICAL_TERMS_MAX];
+    size_t count;
+    bool is_weighed;
+    double length_term; // k1 (1 - b + b length / average) of the document at hand
+    double sum, best;   // of the groups that are done; of the group at hand
+    uint32_t group;
+};
+
+void score_init(struct score *score, double k1, double b);
+/* A document of `length` terms has come (1) or gone (-1). */
+void score_count(struct score *score, int sign, uint32_t length);
+
+/* The terms of the next query, the unwanted ones left out. */
+void score_query(struct score *score, const struct lexical_term *terms, size_t count);
+/* The phrase stands in `documents` documents. */
+void score_weigh(struct score *score, size_t phrase, uint64_t documents);
+
+/* A document: begin, then add each phrase that it has, in their order, then end. */
+void score_begin(struct score *score, uint32_t length);
+void score_add(struct score *score, size_t phrase, double frequency);
+double score_end(struct score *score);
+
+/* More than any document's score, once the phrases are weighed. */
+double score_best(const struct score *score);
+
+#endif
