@@ -218,7 +218,7 @@ static void what_no_document_has_stands_for_what_is_like_it(void **state)
     finds(scene, "zhinengshouji", "1");
     finds(scene, "yinhang", "5");
     finds(scene, "cabel", "3");
-    finds(scene, "cabl x", ""); // four letters, and not the last word
+    finds(scene, "crds x", ""); // four letters, and not the last word
 }
 
 static void a_dropped_document_is_gone(void **state)
