@@ -1,0 +1,263 @@
+#include "scheduler/features/search/attribute.h"
+#include "scheduler/features/search/corpus_parts.h"
+
+#include "text/pinyin.h"
+
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <string.h>
+
+// ---- the half that settings decide -------------------------------------------------------------
+
+static void on_word(void *owner, const struct analyze_term *term, int sign)
+{
+    struct words *words = owner;
+    if (!term->is_word) return;
+    if (sign > 0)
+        words_add(words, term->surface, term->surface_size);
+    else
+        words_remove(words, term->surface, term->surface_size);
+}
+
+static void free_half(struct corpus_half *half)
+{
+    lexical_free(half->lexical);
+    words_free(half->words);
+    analyze_stops_free(half->stops);
+    search_settings_free(half->settings);
+    *half = (struct corpus_half){0};
+}
+
+static enum err build_half(struct corpus_half *half, const struct corpus *corpus,
+                           struct search_settings *settings)
+{
+    *half = (struct corpus_half){.settings = settings};
+    enum err err =
+        analyze_stops_new(&half->stops, corpus->tools.analyzer,
+                          (const char *const *)settings->stops.items, settings->stops.count);
+    if (err) return err;
+    half->analyze = (struct analyze_options){.stem = settings->stem, .stops = half->stops};
+    half->words = words_new(corpus->tools.pinyin);
+    return ERR_OK;
+}
+
+/* The lexical holds the address of `half`, which must be where it stays. */
+static enum err open_half(struct corpus_half *half, const struct corpus *corpus)
+{
+    const struct search_settings *settings = half->settings;
+    struct lexical_options options = {.analyst = corpus->analyst,
+                                      .analyze = &half->analyze,
+                                      .field_count =
+                                          settings->fields.count ? settings->fields.count : 1,
+                                      .weights = settings->weights,
+                                      .k1 = settings->k1,
+                                      .b = settings->b,
+                                      .word = on_word,
+                                      .owner = half->words};
+    return lexical_new(&half->lexical, &options);
+}
+
+static struct corpus_half *new_half(const struct corpus *corpus, struct search_settings *settings,
+                                    enum err *err)
+{
+    struct corpus_half *half = mem_new(1, sizeof *half);
+    *err = build_half(half, corpus, settings);
+    if (!*err) *err = open_half(half, corpus);
+    if (!*err) return half;
+    free_half(half);
+    mem_free(half);
+    return NULL;
+}
+
+static void drop_half(struct corpus_half *half)
+{
+    if (!half) return;
+    free_half(half);
+    mem_free(half);
+}
+
+enum err corpus_new(struct corpus **out, const struct corpus_tools *tools,
+                    struct search_settings *settings)
+{
+    struct corpus *corpus = mem_new(1, sizeof *corpus);
+    enum err err;
+    corpus->tools = *tools;
+    corpus->analyst = analyst_new(tools->analyzer);
+    corpus->documents = documents_new();
+    corpus->half = new_half(corpus, settings, &err);
+    if (err)
+        corpus_free(corpus);
+    else
+        *out = corpus;
+    return err;
+}
+
+void corpus_free(struct corpus *corpus)
+{
+    if (!corpus) return;
+    drop_half(corpus->half);
+    drop_half(corpus->coming);
+    documents_free(corpus->documents);
+    analyst_free(corpus->analyst);
+    for (size_t i = 0; i < SEARCH_FIELDS_MAX; i++)
+        buf_fini(&corpus->texts[i]);
+    mem_free(corpus);
+}
+
+const struct search_settings *corpus_settings(const struct corpus *corpus)
+{
+    return corpus->half->settings;
+}
+
+size_t corpus_count(const struct corpus *corpus)
+{
+    return documents_count(corpus->documents);
+}
+
+size_t corpus_bytes(const struct corpus *corpus)
+{
+    return corpus->bytes;
+}
+
+// ---- documents ---------------------------------------------------------------------------------
+
+/* What filters, facets and orders read of a document. */
+static json_t *read_facts(const struct search_settings *settings, const json_t *document)
+{
+    json_t *facts = json_object();
+    must(facts != NULL);
+    for (size_t i = 0; i < settings->filterable.count; i++) {
+        const char *name = settings->filterable.items[i];
+        json_t *value = attribute_find(document, name);
+        if (value) must(json_object_set(facts, name, value) == 0);
+    }
+    return facts;
+}
+
+/* The texts of the index' fields, in the corpus' own buffers. */
+static void read_texts(struct corpus *corpus, const struct search_settings *settings,
+                       const json_t *document, struct lexical_text texts[SEARCH_FIELDS_MAX])
+{
+    size_t count = settings->fields.count ? settings->fields.count : 1;
+    for (size_t i = 0; i < count; i++) {
+        struct buf *text = &corpus->texts[i];
+        const json_t *value =
+            settings->fields.count ? attribute_find(document, settings->fields.items[i]) : document;
+        buf_clear(text);
+        if (value) attribute_write_text(text, value);
+        texts[i] = (struct lexical_text){text->size ? text->data : NULL, text->size};
+    }
+}
+
+static json_t *parse(const char *record, size_t size)
+{
+    json_error_t error;
+    json_t *document = json_loadb(record, size, 0, &error);
+    if (json_is_object(document)) return document;
+    json_decref(document);
+    return NULL;
+}
+
+static enum err drop_terms(struct corpus *corpus, struct document *document)
+{
+    struct lexical_text texts[SEARCH_FIELDS_MAX];
+    json_t *old = parse(document->record, document->record_size);
+    must(old != NULL); // it was parsed when it came
+    read_texts(corpus, corpus->half->settings, old, texts);
+    enum err err = lexical_drop(corpus->half->lexical, document->number, texts);
+    json_decref(old);
+    return err;
+}
+
+static enum err remove_document(struct corpus *corpus, struct document *document)
+{
+    TRY(drop_terms(corpus, document));
+    corpus->bytes -= document->id_size + document->record_size;
+    documents_remove(corpus->documents, document);
+    return ERR_OK;
+}
+
+enum err corpus_put(struct corpus *corpus, const char *id, size_t id_size, const char *record,
+                    size_t record_size)
+{
+    struct lexical_text texts[SEARCH_FIELDS_MAX];
+    must(!corpus->coming);
+    struct document *old = documents_find(corpus->documents, id, id_size);
+    if (old && old->record_size == record_size && memcmp(old->record, record, record_size) == 0)
+        return ERR_OK;
+    json_t *parsed = parse(record, record_size);
+    if (!parsed) return err_note(ERR_FORMAT, "a document's record is no JSON object");
+    enum err err = old ? remove_document(corpus, old) : ERR_OK;
+    struct document *document =
+        err ? NULL : documents_add(corpus->documents, id, id_size, record, record_size);
+    if (!err && !document)
+        err = err_note(ERR_NO_MEMORY, "an index holds at most %d documents", DOCUMENTS_MAX);
+    if (!err) {
+        document->facts = read_facts(corpus->half->settings, parsed);
+        read_texts(corpus, corpus->half->settings, parsed, texts);
+        corpus->bytes += id_size + record_size;
+        err = lexical_put(corpus->half->lexical, document->number, texts);
+    }
+    json_decref(parsed);
+    return err;
+}
+
+enum err corpus_drop(struct corpus *corpus, const char *id, size_t id_size)
+{
+    must(!corpus->coming);
+    struct document *document = documents_find(corpus->documents, id, id_size);
+    return document ? remove_document(corpus, document) : ERR_OK;
+}
+
+bool corpus_settle(struct corpus *corpus)
+{
+    return lexical_settle(corpus->half->lexical);
+}
+
+// ---- other settings ----------------------------------------------------------------------------
+
+enum err corpus_configure(struct corpus *corpus, struct search_settings *settings)
+{
+    enum err err;
+    must(!corpus->coming);
+    corpus->coming = new_half(corpus, settings, &err);
+    corpus->next = 0;
+    return err;
+}
+
+static void end_change(struct corpus *corpus)
+{
+    drop_half(corpus->half);
+    corpus->half = corpus->coming;
+    corpus->coming = NULL;
+    for (uint32_t i = 0; i < documents_end(corpus->documents); i++) {
+        struct document *document = documents_at(corpus->documents, i);
+        if (!document) continue;
+        json_decref(document->facts);
+        document->facts = document->next_facts;
+        document->next_facts = NULL;
+    }
+}
+
+bool corpus_change(struct corpus *corpus, size_t count)
+{
+    struct lexical_text texts[SEARCH_FIELDS_MAX];
+    if (!corpus->coming) return false;
+    uint32_t end = documents_end(corpus->documents);
+    for (; corpus->next < end && count > 0; corpus->next++) {
+        struct document *document = documents_at(corpus->documents, corpus->next);
+        if (!document) continue;
+        json_t *parsed = parse(document->record, document->record_size);
+        must(parsed != NULL);
+        document->next_facts = read_facts(corpus->coming->settings, parsed);
+        read_texts(corpus, corpus->coming->settings, parsed, texts);
+        // A failure of SQLite in memory leaves the document without terms; the next write of it tries again.
+        (void)lexical_put(corpus->coming->lexical, document->number, texts);
+        json_decref(parsed);
+        count--;
+    }
+    if (corpus->next < end) return true;
+    end_change(corpus);
+    return false;
+}

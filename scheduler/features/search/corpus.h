@@ -1,0 +1,119 @@
+/* scheduler/features/search/corpus.h -- one index in memory: its documents, their terms, their words.
+ *
+ *      corpus_put, corpus_drop        documents, by id
+ *      corpus_configure               other settings: the documents are read again, a slice at a time, while the old
+ *                                     terms go on being asked
+ *      corpus_rank                    a search's lexical list, with totals and facets
+ *      corpus_answer                  a ranked list as the JSON of an answer
+ *      corpus_suggest                 completions
+ *
+ * A search is in two steps so that other lists can be fused in between (ranking.h).
+ *
+ * Thread: one at a time. It belongs to a worker; whoever hands it on has waited for the worker. */
+#ifndef SCHEDULER_FEATURES_SEARCH_CORPUS_H
+#define SCHEDULER_FEATURES_SEARCH_CORPUS_H
+
+#include "scheduler/features/search/ranking.h"
+#include "scheduler/features/search/settings.h"
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct analyzer;
+struct buf;
+struct corpus;
+struct corpus_ranking;
+struct filter;
+struct pinyin;
+
+/* What all indexes of a process share; both are any thread's. */
+struct corpus_tools {
+    const struct analyzer *analyzer;
+    struct pinyin *pinyin;
+};
+
+/* An empty one. It takes the settings, also with an error. */
+enum err corpus_new(struct corpus **out, const struct corpus_tools *tools,
+                    struct search_settings *settings);
+void corpus_free(struct corpus *corpus);
+const struct search_settings *corpus_settings(const struct corpus *corpus);
+size_t corpus_count(const struct corpus *corpus);
+/* Bytes of ids and records. */
+size_t corpus_bytes(const struct corpus *corpus);
+
+/* `record` is the document's JSON. ERR_FORMAT: it is no object; ERR_NO_MEMORY: DOCUMENTS_MAX are there. */
+enum err corpus_put(struct corpus *corpus, const char *id, size_t id_size, const char *record,
+                    size_t record_size);
+/* One that is not there is no failure. */
+enum err corpus_drop(struct corpus *corpus, const char *id, size_t id_size);
+/* Begin to change over to other settings, which it takes; then corpus_change() until it is false, and no put or drop
+ * before that. */
+enum err corpus_configure(struct corpus *corpus, struct search_settings *settings);
+/* Read at most `count` documents again; whether there are more. */
+bool corpus_change(struct corpus *corpus, size_t count);
+/* After writing, when there is a moment: whether another call has something to do. */
+bool corpus_settle(struct corpus *corpus);
+
+enum {
+    CORPUS_SORTS_MAX = 4,
+    CORPUS_FACET_VALUES = 100, // of each facet in an answer
+    CORPUS_DEPTH_MAX = 10000   // offset + limit
+};
+
+struct corpus_sort {
+    const char *attribute;
+    bool descending;
+};
+
+/* What is asked. All texts are borrowed for as long as the search. */
+struct corpus_search {
+    const char *q; // NULL or nothing but spaces: every document
+    size_t q_size;
+    bool all; // every word must be there
+    size_t offset, limit;
+    size_t depth;                // documents in the list, at least offset + limit
+    const struct filter *filter; // NULL: none
+    const char *facets[SEARCH_NAMES_MAX];
+    size_t facet_count;
+    bool all_facets;
+    struct corpus_sort sorts[CORPUS_SORTS_MAX];
+    size_t sort_count;
+    const char *retrieve[SEARCH_NAMES_MAX]; // members of a hit
+    size_t retrieve_count;                  // 0 with retrieve_some: none
+    bool retrieve_some;                     // else all
+    const char *highlight[SEARCH_NAMES_MAX];
+    size_t highlight_count;
+    bool highlight_all;
+    const char *before, *after; // of what is highlighted
+    bool show_score, show_parts;
+    uint64_t deadline_ns; // 0: none
+};
+
+/* ERR_INVALID: a name that the index does not have so; `param` says which field of the search. */
+enum err corpus_check(const struct corpus *corpus, const struct corpus_search *search,
+                      char param[SEARCH_PARAM_MAX]);
+
+/* The first step; corpus_ranking_free() it. ERR_TIMEOUT. */
+enum err corpus_rank(struct corpus *corpus, const struct corpus_search *search,
+                     struct corpus_ranking **out);
+void corpus_ranking_free(struct corpus_ranking *ranking);
+/* Its list, best first. Borrowed. */
+const struct ranked *corpus_ranked(const struct corpus_ranking *ranking, size_t *count);
+/* Put another list into its place, as ranking_fuse() made it. */
+void corpus_rerank(struct corpus_ranking *ranking, const struct ranked *items, size_t count);
+/* The second: members "hits", "estimatedTotalHits", "facetDistribution", "facetStats" of the answer's object, without braces. */
+void corpus_answer(struct corpus *corpus, const struct corpus_search *search,
+                   const struct corpus_ranking *ranking, struct buf *out);
+
+/* Completions of a query's last word, as a JSON array of texts, the most frequent first, at most `limit`. */
+enum {
+    CORPUS_SUGGEST_MAX = 50
+};
+
+void corpus_suggest(struct corpus *corpus, const char *q, size_t size, size_t limit,
+                    struct buf *out);
+
+#endif

@@ -1,0 +1,159 @@
+#include "scheduler/features/search/attribute.h"
+#include "scheduler/features/search/corpus_parts.h"
+#include "scheduler/features/search/highlight.h"
+
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- facets ------------------------------------------------------------------------------------
+
+struct tally {
+    const char *value;
+    json_int_t count;
+};
+
+static int compare_tallies(const void *left, const void *right)
+{
+    const struct tally *a = left, *b = right;
+    if (a->count != b->count) return a->count > b->count ? -1 : 1;
+    return strcmp(a->value, b->value);
+}
+
+/* The most frequent values. */
+static json_t *write_facet(const struct facet *facet)
+{
+    size_t size = json_object_size(facet->counts), count = 0;
+    struct tally *tallies = mem_new(size + 1, sizeof *tallies);
+    json_t *out = json_object(), *value;
+    const char *name;
+    json_object_foreach(facet->counts, name, value)
+    {
+        tallies[count++] = (struct tally){name, json_integer_value(value)};
+    }
+    qsort(tallies, count, sizeof *tallies, compare_tallies);
+    for (size_t i = 0; i < count && i < CORPUS_FACET_VALUES; i++)
+        json_object_set_new(out, tallies[i].value, json_integer(tallies[i].count));
+    mem_free(tallies);
+    return out;
+}
+
+static void add_facets(json_t *answer, const struct corpus_ranking *ranking)
+{
+    json_t *all = json_object(), *stats = json_object();
+    for (size_t i = 0; i < ranking->facet_count; i++) {
+        const struct facet *facet = &ranking->facets[i];
+        json_object_set_new(all, facet->name, write_facet(facet));
+        if (facet->has_numbers)
+            json_object_set_new(stats, facet->name,
+                                json_pack("{s:f, s:f}", "min", facet->min, "max", facet->max));
+    }
+    json_object_set_new(answer, "facetDistribution", all);
+    json_object_set_new(answer, "facetStats", stats);
+}
+
+// ---- hits --------------------------------------------------------------------------------------
+
+/* The members that are asked for. */
+static json_t *select_members(const struct corpus_search *search, json_t *document)
+{
+    if (!search->retrieve_some) return json_incref(document);
+    json_t *out = json_object();
+    for (size_t i = 0; i < search->retrieve_count; i++) {
+        json_t *value = attribute_find(document, search->retrieve[i]);
+        if (value) json_object_set(out, search->retrieve[i], value);
+    }
+    return out;
+}
+
+static bool is_highlighted(const struct corpus_search *search, const char *name)
+{
+    if (search->highlight_all) return true;
+    for (size_t i = 0; i < search->highlight_count; i++)
+        if (strcmp(search->highlight[i], name) == 0) return true;
+    return false;
+}
+
+/* The same members, what is highlighted with its marks. */
+static json_t *format(struct corpus *corpus, const struct corpus_search *search, json_t *hit)
+{
+    struct highlight highlight = {.analyst = corpus->analyst,
+                                  .analyze = &corpus->half->analyze,
+                                  .query = &corpus->query,
+                                  .before = search->before,
+                                  .after = search->after};
+    json_t *out = json_object(), *value;
+    const char *name;
+    json_object_foreach(hit, name, value)
+    {
+        json_t *marked =
+            is_highlighted(search, name) ? highlight_value(&highlight, value) : json_incref(value);
+        json_object_set_new(out, name, marked);
+    }
+    return out;
+}
+
+static json_t *write_parts(const struct ranked *item)
+{
+    json_t *out = json_pack("{s:f}", "score", item->score);
+    for (size_t i = 0; i < RANKING_PARTS; i++) {
+        if (item->parts[i].rank == 0) continue;
+        json_object_set_new(out, ranking_part_name((enum ranking_part)i),
+                            json_pack("{s:f, s:i}", "score", item->parts[i].score, "rank",
+                                      (int)item->parts[i].rank));
+    }
+    return out;
+}
+
+static json_t *write_hit(struct corpus *corpus, const struct corpus_search *search,
+                         const struct corpus_ranking *ranking, const struct ranked *item)
+{
+    const struct document *document = documents_at(corpus->documents, item->number);
+    if (!document || document->serial != item->serial) return NULL; // it has gone meanwhile
+    json_t *parsed = json_loadb(document->record, document->record_size, 0, NULL);
+    must(parsed != NULL);
+    json_t *hit = select_members(search, parsed);
+    if (search->highlight_all || search->highlight_count > 0)
+        json_object_set_new(hit, "_formatted", format(corpus, search, hit));
+    if (search->show_score) {
+        double score = item->parts[RANKING_LEXICAL].score;
+        double share = ranking->best > 0 ? score / ranking->best : 1;
+        json_object_set_new(hit, "_rankingScore", json_real(share));
+    }
+    if (search->show_parts) json_object_set_new(hit, "_ranking", write_parts(item));
+    json_decref(parsed);
+    return hit;
+}
+
+static json_t *write_hits(struct corpus *corpus, const struct corpus_search *search,
+                          const struct corpus_ranking *ranking)
+{
+    json_t *hits = json_array();
+    size_t end = search->offset + search->limit;
+    for (size_t i = search->offset; i < ranking->count && i < end; i++) {
+        json_t *hit = write_hit(corpus, search, ranking, &ranking->items[i]);
+        if (hit) json_array_append_new(hits, hit);
+    }
+    return hits;
+}
+
+static int add_bytes(const char *bytes, size_t size, void *out)
+{
+    buf_add(out, bytes, size);
+    return 0;
+}
+
+void corpus_answer(struct corpus *corpus, const struct corpus_search *search,
+                   const struct corpus_ranking *ranking, struct buf *out)
+{
+    corpus_build_query(corpus, search); // for highlighting: others have been asked since
+    json_t *answer = json_object();
+    json_object_set_new(answer, "hits", write_hits(corpus, search, ranking));
+    json_object_set_new(answer, "estimatedTotalHits", json_integer((json_int_t)ranking->total));
+    if (search->all_facets || search->facet_count > 0) add_facets(answer, ranking);
+    json_dump_callback(answer, add_bytes, out, JSON_COMPACT | JSON_EMBED | JSON_REAL_PRECISION(15));
+    json_decref(answer);
+}

@@ -1,0 +1,57 @@
+/* scheduler/features/search/corpus_parts.h -- what the files of a corpus share: corpus.c keeps it, corpus_rank.c asks it,
+ * corpus_answer.c shows it. */
+#ifndef SCHEDULER_FEATURES_SEARCH_CORPUS_PARTS_H
+#define SCHEDULER_FEATURES_SEARCH_CORPUS_PARTS_H
+
+#include "scheduler/features/search/corpus.h"
+#include "scheduler/features/search/documents.h"
+#include "scheduler/features/search/lexical.h"
+#include "scheduler/features/search/query.h"
+#include "scheduler/features/search/words.h"
+
+#include "text/analyze.h"
+
+#include "base/buf.h"
+
+/* What follows from the settings. */
+struct corpus_half {
+    struct search_settings *settings;
+    struct analyze_stops *stops;
+    struct analyze_options analyze;
+    struct words *words;
+    struct lexical *lexical;
+};
+
+struct corpus {
+    struct corpus_tools tools;
+    struct analyst *analyst;
+    struct documents *documents;
+    struct corpus_half *half;
+    struct corpus_half *coming; // NULL: no change is under way
+    uint32_t next;              // the document that is read next by it
+    size_t bytes;
+    struct query query;                  // of the search at hand
+    struct buf texts[SEARCH_FIELDS_MAX]; // of the document at hand
+};
+
+/* A facet of a ranking: its values and how many documents have each. */
+struct facet {
+    const char *name;
+    json_t *counts; // object: value -> integer
+    double min, max;
+    bool has_numbers;
+};
+
+struct corpus_ranking {
+    struct ranked *items; // a heap while it is filled, worst on top; then sorted, best first
+    size_t count, depth;
+    size_t total; // documents that match
+    struct facet facets[SEARCH_NAMES_MAX];
+    size_t facet_count;
+    double best; // lexical_best()
+};
+
+/* Make the query of a search in corpus->query. */
+void corpus_build_query(struct corpus *corpus, const struct corpus_search *search);
+
+#endif

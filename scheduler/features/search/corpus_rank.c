@@ -1,0 +1,332 @@
+#include "scheduler/features/filter.h"
+#include "scheduler/features/search/corpus_parts.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FACET_TEXT_MAX = 256,     // bytes of a value that is counted
+    FACET_VALUES_MAX = 10000, // distinct ones that are counted
+    CLOCK_DOCUMENTS = 1024    // of a search for everything between two looks at the clock
+};
+
+/* One search on its way through the documents. */
+struct rank {
+    struct corpus *corpus;
+    const struct corpus_search *search;
+    struct corpus_ranking *ranking;
+};
+
+// ---- checks ------------------------------------------------------------------------------------
+
+static enum err refuse(char param[SEARCH_PARAM_MAX], const char *field, const char *what,
+                       const char *name, const struct search_names *names)
+{
+    struct buf text = {0};
+    search_names_write(&text, names);
+    snprintf(param, SEARCH_PARAM_MAX, "%s", field);
+    enum err err = err_note(ERR_INVALID, "%s: `%s` is not %s in this index; these are: %s", field,
+                            name, what, buf_text(&text));
+    buf_fini(&text);
+    return err;
+}
+
+/* A field that is listed, or lies inside of an attribute that is. */
+static bool is_filterable(const struct search_names *names, const char *field)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        size_t size = strlen(names->items[i]);
+        if (strncmp(field, names->items[i], size) == 0 &&
+            (field[size] == '\0' || field[size] == '.'))
+            return true;
+    }
+    return false;
+}
+
+enum err corpus_check(const struct corpus *corpus, const struct corpus_search *search,
+                      char param[SEARCH_PARAM_MAX])
+{
+    const struct search_settings *settings = corpus->half->settings;
+    const char *field;
+    for (size_t i = 0; search->filter && (field = filter_field(search->filter, i)); i++)
+        if (!is_filterable(&settings->filterable, field))
+            return refuse(param, "filter", "filterable", field, &settings->filterable);
+    for (size_t i = 0; i < search->facet_count; i++)
+        if (!search_names_have(&settings->facets, search->facets[i]))
+            return refuse(param, "facets", "a facet", search->facets[i], &settings->facets);
+    for (size_t i = 0; i < search->sort_count; i++)
+        if (!search_names_have(&settings->sortable, search->sorts[i].attribute))
+            return refuse(param, "sort", "sortable", search->sorts[i].attribute,
+                          &settings->sortable);
+    return ERR_OK;
+}
+
+// ---- orders ------------------------------------------------------------------------------------
+
+static int rank_of_type(const json_t *value)
+{
+    return json_is_number(value) ? 0 : json_is_string(value) ? 1 : 2;
+}
+
+/* Numbers, then texts, then what is neither or not there, in either direction. */
+static int compare_values(const json_t *a, const json_t *b, bool descending)
+{
+    int a_type = rank_of_type(a), b_type = rank_of_type(b);
+    if (a_type != b_type) return a_type < b_type ? -1 : 1;
+    int order = 0;
+    if (a_type == 0) {
+        double left = json_number_value(a), right = json_number_value(b);
+        order = (left > right) - (left < right);
+    } else if (a_type == 1) {
+        order = strcmp(json_string_value(a), json_string_value(b));
+    }
+    return descending ? -order : order;
+}
+
+/* Less than 0: `a` stands before `b`. */
+static int compare(const struct rank *rank, const struct ranked *a, const struct ranked *b)
+{
+    const struct corpus_search *search = rank->search;
+    for (size_t i = 0; i < search->sort_count; i++) {
+        const char *name = search->sorts[i].attribute;
+        const struct document *left = documents_at(rank->corpus->documents, a->number);
+        const struct document *right = documents_at(rank->corpus->documents, b->number);
+        int order =
+            compare_values(json_object_get(left->facts, name), json_object_get(right->facts, name),
+                           search->sorts[i].descending);
+        if (order != 0) return order;
+    }
+    if (a->score != b->score) return a->score > b->score ? -1 : 1;
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* The heap's top is the last of those that are kept. */
+static void sink(const struct rank *rank, struct ranked *items, size_t count, size_t at)
+{
+    for (;;) {
+        size_t worst = at, left = 2 * at + 1, right = left + 1;
+        if (left < count && compare(rank, &items[left], &items[worst]) > 0) worst = left;
+        if (right < count && compare(rank, &items[right], &items[worst]) > 0) worst = right;
+        if (worst == at) return;
+        struct ranked moved = items[at];
+        items[at] = items[worst];
+        items[worst] = moved;
+        at = worst;
+    }
+}
+
+static void keep(const struct rank *rank, const struct ranked *item)
+{
+    struct corpus_ranking *ranking = rank->ranking;
+    struct ranked *items = ranking->items;
+    if (ranking->count < ranking->depth) {
+        size_t at = ranking->count++;
+        items[at] = *item;
+        while (at > 0 && compare(rank, &items[at], &items[(at - 1) / 2]) > 0) {
+            struct ranked moved = items[at];
+            items[at] = items[(at - 1) / 2];
+            items[(at - 1) / 2] = moved;
+            at = (at - 1) / 2;
+        }
+    } else if (ranking->count > 0 && compare(rank, item, &items[0]) < 0) {
+        items[0] = *item;
+        sink(rank, items, ranking->count, 0);
+    }
+}
+
+static void sort_kept(const struct rank *rank)
+{
+    struct ranked *items = rank->ranking->items;
+    for (size_t left = rank->ranking->count; left > 1; left--) {
+        struct ranked worst = items[0];
+        items[0] = items[left - 1];
+        items[left - 1] = worst;
+        sink(rank, items, left - 1, 0);
+    }
+}
+
+// ---- facets ------------------------------------------------------------------------------------
+
+static void count_value(struct facet *facet, const json_t *value)
+{
+    char number[32];
+    const char *text = json_string_value(value);
+    if (json_is_number(value)) {
+        double real = json_number_value(value);
+        snprintf(number, sizeof number, "%.12g", real);
+        text = number;
+        if (!facet->has_numbers || real < facet->min) facet->min = real;
+        if (!facet->has_numbers || real > facet->max) facet->max = real;
+        facet->has_numbers = true;
+    } else if (json_is_boolean(value)) {
+        text = json_is_true(value) ? "true" : "false";
+    }
+    if (!text || strlen(text) > FACET_TEXT_MAX) return;
+    json_t *count = json_object_get(facet->counts, text);
+    if (count)
+        json_integer_set(count, json_integer_value(count) + 1);
+    else if (json_object_size(facet->counts) < FACET_VALUES_MAX)
+        json_object_set_new(facet->counts, text, json_integer(1));
+}
+
+static void count_facets(struct corpus_ranking *ranking, const struct document *document)
+{
+    for (size_t i = 0; i < ranking->facet_count; i++) {
+        struct facet *facet = &ranking->facets[i];
+        const json_t *value = json_object_get(document->facts, facet->name);
+        if (!json_is_array(value)) {
+            count_value(facet, value);
+            continue;
+        }
+        for (size_t j = 0; j < json_array_size(value); j++)
+            count_value(facet, json_array_get(value, j));
+    }
+}
+
+static void add_facet(struct corpus_ranking *ranking, const char *name)
+{
+    for (size_t i = 0; i < ranking->facet_count; i++)
+        if (strcmp(ranking->facets[i].name, name) == 0) return;
+    struct facet *facet = &ranking->facets[ranking->facet_count++];
+    facet->name = mem_copy_text(name);
+    facet->counts = json_object();
+    must(facet->counts != NULL);
+}
+
+static void open_facets(const struct rank *rank)
+{
+    const struct search_names *all = &rank->corpus->half->settings->facets;
+    for (size_t i = 0; rank->search->all_facets && i < all->count; i++)
+        add_facet(rank->ranking, all->items[i]);
+    for (size_t i = 0; i < rank->search->facet_count; i++)
+        add_facet(rank->ranking, rank->search->facets[i]);
+}
+
+// ---- the search --------------------------------------------------------------------------------
+
+static bool accept(void *owner, uint32_t number)
+{
+    const struct rank *rank = owner;
+    const struct document *document = documents_at(rank->corpus->documents, number);
+    must(document != NULL);
+    return filter_holds(rank->search->filter, document->facts);
+}
+
+static void on_hit(void *owner, uint32_t number, double score)
+{
+    struct rank *rank = owner;
+    const struct document *document = documents_at(rank->corpus->documents, number);
+    must(document != NULL);
+    struct ranked item = {.number = number, .serial = document->serial, .score = score};
+    rank->ranking->total++;
+    keep(rank, &item);
+    count_facets(rank->ranking, document);
+}
+
+/* Every document that the filter lets pass, as they came. */
+static enum err rank_all(struct rank *rank)
+{
+    const struct documents *documents = rank->corpus->documents;
+    for (uint32_t i = 0; i < documents_end(documents); i++) {
+        const struct document *document = documents_at(documents, i);
+        if (i % CLOCK_DOCUMENTS == 0 && rank->search->deadline_ns &&
+            clock_now_ns() > rank->search->deadline_ns)
+            return err_note(ERR_TIMEOUT, "the search took longer than its deadline");
+        if (!document || (rank->search->filter && !accept(rank, i))) continue;
+        on_hit(rank, i, 0);
+    }
+    return ERR_OK;
+}
+
+void corpus_build_query(struct corpus *corpus, const struct corpus_search *search)
+{
+    const struct search_settings *settings = corpus->half->settings;
+    struct query_options options = {.analyst = corpus->analyst,
+                                    .analyze = &corpus->half->analyze,
+                                    .lexical = corpus->half->lexical,
+                                    .words = corpus->half->words,
+                                    .all = search->all,
+                                    .typos = settings->typos,
+                                    .one_typo = settings->one_typo,
+                                    .two_typos = settings->two_typos};
+    query_build(&corpus->query, &options, search->q ? search->q : "", search->q_size);
+}
+
+static enum err rank_some(struct rank *rank)
+{
+    struct corpus *corpus = rank->corpus;
+    corpus_build_query(corpus, rank->search);
+    struct lexical_query query = {.terms = corpus->query.terms,
+                                  .count = corpus->query.count,
+                                  .all = rank->search->all,
+                                  .deadline_ns = rank->search->deadline_ns,
+                                  .accept = rank->search->filter ? accept : NULL,
+                                  .hit = on_hit,
+                                  .owner = rank};
+    enum err err = lexical_search(corpus->half->lexical, &query);
+    rank->ranking->best = lexical_best(corpus->half->lexical);
+    return err;
+}
+
+static bool is_blank(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\n' && text[i] != '\r') return false;
+    return true;
+}
+
+enum err corpus_rank(struct corpus *corpus, const struct corpus_search *search,
+                     struct corpus_ranking **out)
+{
+    struct corpus_ranking *ranking = mem_new(1, sizeof *ranking);
+    struct rank rank = {corpus, search, ranking};
+    ranking->depth = search->depth;
+    if (ranking->depth > corpus_count(corpus)) ranking->depth = corpus_count(corpus);
+    ranking->items = mem_new(ranking->depth + 1, sizeof *ranking->items);
+    open_facets(&rank);
+    enum err err =
+        !search->q || is_blank(search->q, search->q_size) ? rank_all(&rank) : rank_some(&rank);
+    if (err) {
+        corpus_ranking_free(ranking);
+        return err;
+    }
+    sort_kept(&rank);
+    for (size_t i = 0; i < ranking->count; i++) {
+        ranking->items[i].parts[RANKING_LEXICAL].score = ranking->items[i].score;
+        ranking->items[i].parts[RANKING_LEXICAL].rank = (uint32_t)i + 1;
+    }
+    *out = ranking;
+    return ERR_OK;
+}
+
+void corpus_ranking_free(struct corpus_ranking *ranking)
+{
+    if (!ranking) return;
+    for (size_t i = 0; i < ranking->facet_count; i++) {
+        mem_free((char *)(uintptr_t)ranking->facets[i].name);
+        json_decref(ranking->facets[i].counts);
+    }
+    mem_free(ranking->items);
+    mem_free(ranking);
+}
+
+const struct ranked *corpus_ranked(const struct corpus_ranking *ranking, size_t *count)
+{
+    *count = ranking->count;
+    return ranking->items;
+}
+
+void corpus_rerank(struct corpus_ranking *ranking, const struct ranked *items, size_t count)
+{
+    struct ranked *copy = mem_new(count + 1, sizeof *copy);
+    memcpy(copy, items, count * sizeof *copy);
+    mem_free(ranking->items);
+    ranking->items = copy;
+    ranking->count = count;
+    if (ranking->total < count) ranking->total = count; // what only another list has found
+}

@@ -1,0 +1,60 @@
+/* scheduler/features/search/settings.h -- what an index is told about itself: the body of PUT /v1/indexes/NAME.
+ *
+ *      {"primary_key": "id",
+ *       "fields": {"title": 3, "text": 1},        or ["title", "text"]; absent: every text of a document
+ *       "facets": ["brand"], "filterable": ["price"], "sortable": ["price"],
+ *       "language": "auto",                       auto, en, zh: English words are stemmed; none: they are not
+ *       "stop_words": ["the"],
+ *       "typos": {"enabled": true, "one": 5, "two": 9},
+ *       "bm25": {"k1": 0.9, "b": 0.4}}
+ *
+ * Every member may be absent. A name is an attribute of the documents, or a way into an object of theirs: "titles.zh".
+ * Facets and what can be sorted by can be filtered by, too.
+ *
+ * Immutable once it is read. Thread: any. */
+#ifndef SCHEDULER_FEATURES_SEARCH_SETTINGS_H
+#define SCHEDULER_FEATURES_SEARCH_SETTINGS_H
+
+#include "base/err.h"
+
+#include <jansson.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    SEARCH_FIELDS_MAX = 32,
+    SEARCH_NAMES_MAX = 64, // of facets, filterable, sortable each
+    SEARCH_NAME_MAX = 64,  // bytes of an attribute's name
+    SEARCH_STOPS_MAX = 1000,
+    SEARCH_PARAM_MAX = 96
+};
+
+/* Names, owned. */
+struct search_names {
+    char **items;
+    size_t count;
+};
+
+struct search_settings {
+    char *primary_key;
+    struct search_names fields; // empty: every text
+    double weights[SEARCH_FIELDS_MAX];
+    struct search_names facets, filterable, sortable;
+    struct search_names stops;
+    bool stem, typos;
+    size_t one_typo, two_typos;
+    double k1, b;
+};
+
+/* ERR_INVALID: the note begins with the member's name, which is in `param`, too. `object` is not kept. */
+enum err search_settings_read(struct search_settings **out, const json_t *object,
+                              char param[SEARCH_PARAM_MAX]);
+void search_settings_free(struct search_settings *settings);
+
+bool search_names_have(const struct search_names *names, const char *name);
+/* "a, b"; "none" when there are none. */
+struct buf;
+void search_names_write(struct buf *out, const struct search_names *names);
+
+#endif
