@@ -8,6 +8,7 @@
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/collection.h"
 #include "scheduler/features/consent.h"
+#include "scheduler/features/search/indexes.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
 #include "scheduler/scribe.h"
@@ -18,6 +19,9 @@
 #include "scheduler/state/session.h"
 #include "scheduler/state/store.h"
 #include "scheduler/uplink.h"
+
+#include "text/analyze.h"
+#include "text/pinyin.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -92,6 +96,20 @@ static void build_features(struct program *program)
     door->consents = consents_new(door->store, program->master.root);
     door->collections = collections_new(door->base, door->store);
     door->catalogues = catalogues_new(door->collections, program->settings.catalogue_items);
+}
+
+static enum err build_search(struct program *program)
+{
+    struct door *door = &program->door;
+    TRY(analyzer_new(&program->analyzer));
+    program->pinyin = pinyin_new();
+    door->searchers = scribe_new(door->base, program->settings.searchers);
+    struct indexes_options options = {.base = door->base,
+                                      .collections = door->collections,
+                                      .scribe = door->searchers,
+                                      .tools = {program->analyzer, program->pinyin}};
+    door->indexes = indexes_new(&options);
+    return ERR_OK;
 }
 
 static enum err build_nodes_side(struct program *program)
@@ -171,6 +189,7 @@ enum err program_build(struct program *program)
     program->door.base = make_loop();
     build_state(program);
     build_features(program);
+    TRY(build_search(program));
     TRY(build_nodes_side(program));
     TRY(build_clients_side(program));
     return ERR_OK;
@@ -182,6 +201,10 @@ void program_tear_down(struct program *program)
     struct door *door = &program->door;
     http_free(door->http);
     waits_free(door->waits);
+    indexes_stop(door->indexes);
+    scribe_free(door->searchers);
+    indexes_free(door->indexes);
+    door->indexes = NULL; // Redis' last answers come after it
     scribe_free(door->scribe);
     peers_free(door->peers);
     uplink_free(door->uplink);
@@ -194,6 +217,8 @@ void program_tear_down(struct program *program)
     if (door->store) store_free(door->store);
     consents_free(door->consents);
     collections_free(door->collections);
+    analyzer_free(program->analyzer);
+    pinyin_free(program->pinyin);
     idems_free(door->idems);
     sessions_free(door->sessions);
     if (door->limits) limits_free(door->limits);

@@ -12,7 +12,9 @@
 
 #include "base/err.h"
 
+struct analyzer;
 struct durables;
+struct pinyin;
 
 struct program {
     struct settings settings; // loaded before program_build()
@@ -20,6 +22,8 @@ struct program {
     struct template template; // of --chat-template
     struct keyring master;    // of sessions
     struct durables *durables;
+    struct analyzer *analyzer; // of search
+    struct pinyin *pinyin;
 };
 
 /* Everything but the loop's turning. Whatever it answers, program_tear_down() follows. */

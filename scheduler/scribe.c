@@ -80,6 +80,15 @@ struct scribe *scribe_new(struct event_base *base, size_t workers)
     return scribe;
 }
 
+static bool submit(struct scribe *scribe, struct worker *worker, const struct job *like)
+{
+    struct job *job = mem_new(1, sizeof *job);
+    *job = *like;
+    scribe->job_count++;
+    must(mailbox_put(worker->inbox, job));
+    return true;
+}
+
 bool scribe_submit(struct scribe *scribe, scribe_fn *work, scribe_fn *done, void *argument)
 {
     if (scribe->job_count == SCRIBE_JOBS_MAX) return false;
@@ -88,11 +97,15 @@ bool scribe_submit(struct scribe *scribe, scribe_fn *work, scribe_fn *done, void
         if (mailbox_count(scribe->workers[i].inbox) < mailbox_count(least->inbox))
             least = &scribe->workers[i];
     }
-    struct job *job = mem_new(1, sizeof *job);
-    *job = (struct job){work, done, argument};
-    scribe->job_count++;
-    must(mailbox_put(least->inbox, job));
-    return true;
+    return submit(scribe, least, &(struct job){work, done, argument});
+}
+
+bool scribe_submit_to(struct scribe *scribe, size_t lane, scribe_fn *work, scribe_fn *done,
+                      void *argument)
+{
+    if (scribe->job_count == SCRIBE_JOBS_MAX) return false;
+    struct worker *worker = &scribe->workers[lane % scribe->worker_count];
+    return submit(scribe, worker, &(struct job){work, done, argument});
 }
 
 void scribe_free(struct scribe *scribe)

@@ -4,6 +4,7 @@
 #include "scheduler/door/completion.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/indexes.h"
 #include "scheduler/door/items.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/me.h"
@@ -45,6 +46,11 @@ static const struct route routes[] = {
     {"PUT", "/v1/me/consents", "me", me_put_consents},
     {"GET", "/v1/me/personalization", "me", me_personalization},
     {"PUT", "/v1/me/personalization", "me", me_put_personalization},
+    {"GET", "/v1/indexes", "indexes", indexes_door_list},
+    {"GET", "/v1/indexes/", "indexes", indexes_door_get},
+    {"PUT", "/v1/indexes/", "indexes", indexes_door_put},
+    {"DELETE", "/v1/indexes/", "indexes", indexes_door_delete},
+    {"POST", "/v1/indexes/", "search", indexes_door_post},
     {"GET", "/health", "health", status_health},
     {"GET", "/ready", "ready", status_ready},
     {"GET", "/metrics", "metrics", status_metrics},

@@ -30,6 +30,8 @@ struct door {
     struct idems *idems;
     struct limits *limits;
     struct scribe *scribe;
+    struct scribe *searchers; // the workers of indexes
+    struct indexes *indexes;
     struct peers *peers;
     struct consents *consents;
     struct collections *collections;

@@ -76,6 +76,8 @@ const struct http_stats *http_stats(const struct http *http);
 /* "GET", "POST", …; "" for one that we do not know. */
 const char *http_method(const struct http_request *request);
 const char *http_path(const struct http_request *request);
+/* Whether the path is followed by '?' and, among parts that '&' joins, `part`, such as "wait=true". */
+bool http_query_has(const struct http_request *request, const char *part);
 /* NULL when absent. Borrowed. */
 const char *http_header(const struct http_request *request, const char *name);
 /* How often the header stands there. */

@@ -14,6 +14,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 enum {
@@ -45,6 +46,19 @@ const char *http_method(const struct http_request *request)
     case EVHTTP_REQ_PATCH: return "PATCH";
     default: return "";
     }
+}
+
+bool http_query_has(const struct http_request *request, const char *part)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request->ev);
+    const char *at = uri ? evhttp_uri_get_query(uri) : NULL;
+    size_t size = strlen(part);
+    while (at) {
+        if (strncmp(at, part, size) == 0 && (at[size] == '&' || at[size] == '\0')) return true;
+        at = strchr(at, '&');
+        if (at) at++;
+    }
+    return false;
 }
 
 const char *http_path(const struct http_request *request)

@@ -34,7 +34,7 @@ void score_weigh(struct score *score, size_t phrase, uint64_t documents)
     double odds = (all - some + 0.5) / (some + 0.5);
     // What stands in half of the documents and more would count nothing, or against them: it counts little.
     double idf = fmax(log(odds), COMMON_SHARE * log(1 + odds));
-    score->phrases[phrase].weight *= idf * (score->k1 + 1);
+    score->phrases[phrase].weight *= documents ? idf * (score->k1 + 1) : 0;
 }
 
 void score_begin(struct score *score, uint32_t length)

@@ -64,6 +64,7 @@ void search_settings_free(struct search_settings *settings)
     free_names(&settings->sortable);
     free_names(&settings->stops);
     mem_free(settings->primary_key);
+    mem_free(settings->text);
     mem_free(settings);
 }
 
@@ -258,6 +259,12 @@ static enum err read_all(const struct reader *reader, const json_t *object)
     return ERR_OK;
 }
 
+static int add_bytes(const char *bytes, size_t size, void *out)
+{
+    buf_add(out, bytes, size);
+    return 0;
+}
+
 enum err search_settings_read(struct search_settings **out, const json_t *object,
                               char param[SEARCH_PARAM_MAX])
 {
@@ -267,9 +274,13 @@ enum err search_settings_read(struct search_settings **out, const json_t *object
     settings->weights[0] = 1;
     param[0] = '\0';
     enum err err = read_all(&(struct reader){settings, param}, object);
-    if (err)
+    if (err) {
         search_settings_free(settings);
-    else
-        *out = settings;
-    return err;
+        return err;
+    }
+    struct buf text = {0};
+    json_dump_callback(object, add_bytes, &text, JSON_COMPACT);
+    settings->text = buf_take(&text);
+    *out = settings;
+    return ERR_OK;
 }

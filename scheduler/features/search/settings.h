@@ -37,6 +37,7 @@ struct search_names {
 };
 
 struct search_settings {
+    char *text; // as they were given, JSON
     char *primary_key;
     struct search_names fields; // empty: every text
     double weights[SEARCH_FIELDS_MAX];

@@ -92,10 +92,38 @@ static void more_jobs_than_the_limit_are_refused(void **state)
     event_base_free(base);
 }
 
+static int last_of_lane[4];
+
+static void work_in_order(void *argument)
+{
+    struct sum *sum = argument;
+    int lane = sum->input % 4;
+    sum->square = last_of_lane[lane]; // only this lane's worker touches it
+    last_of_lane[lane] = sum->input;
+}
+
+static void jobs_of_a_lane_are_worked_in_their_order(void **state)
+{
+    (void)state;
+    base = event_base_new();
+    struct scribe *scribe = scribe_new(base, 3);
+    done_count = 0;
+    for (int i = 0; i < JOBS; i++) {
+        sums[i] = (struct sum){.input = i};
+        assert_true(scribe_submit_to(scribe, (size_t)i % 4, work_in_order, done, &sums[i]));
+    }
+    event_base_dispatch(base);
+    for (int i = 4; i < JOBS; i++)
+        assert_int_equal(sums[i].square, i - 4);
+    scribe_free(scribe);
+    event_base_free(base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_job_comes_back_once_with_its_result),
+        cmocka_unit_test(jobs_of_a_lane_are_worked_in_their_order),
         cmocka_unit_test(closing_hands_every_job_back),
         cmocka_unit_test(more_jobs_than_the_limit_are_refused),
     };

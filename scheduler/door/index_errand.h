@@ -1,0 +1,76 @@
+/* scheduler/door/index_errand.h -- one request to an index, until it is answered or its client has gone.
+ *
+ * What it has asked of Redis is answered all the same: an errand whose client has gone lives on without a request until then.
+ * Thread: the loop's, but for what a worker is given of it. */
+#ifndef SCHEDULER_DOOR_INDEX_ERRAND_H
+#define SCHEDULER_DOOR_INDEX_ERRAND_H
+
+#include "scheduler/door/ndjson.h"
+#include "scheduler/door/search_ask.h"
+#include "scheduler/features/collection.h"
+#include "scheduler/features/search/indexes.h"
+
+#include "base/buf.h"
+
+struct context;
+struct door;
+struct http_request;
+
+enum {
+    INDEX_WAIT_MS = 5000,    // that a write with ?wait=true waits for its version
+    INDEX_LINES_MAX = 10000, // documents of one call
+    INDEX_LINE_BYTES = 256 << 10,
+    INDEX_SUGGEST_PRESET = 10
+};
+
+/* A document of a bulk write, and its line. */
+struct index_line {
+    size_t line, id_at, id_size, record_at, record_size; // in `texts`
+};
+
+struct index_errand {
+    struct door *door;
+    struct http_request *request; // NULL: the client has gone
+    struct indexes_ticket *ticket;
+    char collection[COLLECTION_NAME_MAX + 1];
+    char name[INDEXES_NAME_MAX + 1];
+    char id[COLLECTION_ID_MAX + 1];
+    bool waits;       // ?wait=true
+    uint64_t version; // that was written
+    int status;       // of the answer
+    struct buf answer;
+    char param[SEARCH_PARAM_MAX];
+    struct search_ask ask; // a search
+    uint64_t start_ns;
+    char primary_key[SEARCH_NAME_MAX + 1]; // a bulk write
+    size_t index_bytes;
+    struct ndjson_report report;
+    struct index_line *lines;
+    struct collection_entry *entries;
+    unsigned char *fates;
+    size_t count, capacity;
+    struct buf texts;
+};
+
+/* Who asks, and for which index; NULL after the refusal was sent. `rest` of the path, behind the name ("" or "/…"), is borrowed.
+ * `writes`: the key must have `data`. */
+struct index_errand *index_errand_new(struct door *door, struct http_request *request, bool writes,
+                                      const char **rest);
+/* Answer with the latest failure, or with what stands in `answer`; then it is freed. */
+void index_errand_fail(struct index_errand *errand, enum err err);
+void index_errand_reply(struct index_errand *errand);
+void index_errand_free(struct index_errand *errand);
+/* Ask the index; without `work` only wait for `version`. */
+void index_errand_ask(struct index_errand *errand, uint64_t version, uint64_t wait_ms,
+                      indexes_work_fn *work, indexes_done_fn *done);
+/* A write has been done at errand->version: reply, or wait for it first. `done` gets what the waiting gave. */
+void index_errand_written(struct index_errand *errand, indexes_done_fn *done);
+
+/* The rest of the routes, by what follows the name. */
+void index_search(struct index_errand *errand);
+void index_suggest(struct index_errand *errand);
+void index_documents_put(struct index_errand *errand);
+void index_document_get(struct index_errand *errand, const char *id);
+void index_document_delete(struct index_errand *errand, const char *id);
+
+#endif

@@ -1,0 +1,88 @@
+#include "scheduler/door/door.h"
+#include "scheduler/door/http.h"
+#include "scheduler/door/index_errand.h"
+#include "scheduler/door/json.h"
+#include "scheduler/features/search/query.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* In a worker. Between the two steps other lists are fused in, once there are any (ranking.h). */
+static enum err search(void *argument, struct corpus *corpus, uint64_t version)
+{
+    struct index_errand *errand = argument;
+    struct corpus_search *search = &errand->ask.search;
+    struct corpus_ranking *ranking;
+    TRY(corpus_check(corpus, search, errand->param));
+    TRY(corpus_rank(corpus, search, &ranking));
+    buf_add_byte(&errand->answer, '{');
+    corpus_answer(corpus, search, ranking, &errand->answer);
+    corpus_ranking_free(ranking);
+    buf_addf(&errand->answer,
+             ",\"offset\":%zu,\"limit\":%zu,\"processingTimeMs\":%" PRIu64
+             ",\"index_version\":%" PRIu64 ",\"query\":",
+             search->offset, search->limit, (clock_now_ns() - errand->start_ns) / CLOCK_MS,
+             version);
+    json_write_text(&errand->answer, search->q ? search->q : "", search->q_size);
+    buf_add_byte(&errand->answer, '}');
+    return ERR_OK;
+}
+
+static void on_done(void *argument, enum err err, uint64_t version)
+{
+    (void)version;
+    json_param_clear();
+    if (err)
+        index_errand_fail(argument, err);
+    else
+        index_errand_reply(argument);
+}
+
+void index_search(struct index_errand *errand)
+{
+    size_t size;
+    const char *body = http_body(errand->request, &size);
+    enum err err = search_ask_read(&errand->ask, body, size);
+    if (err) {
+        index_errand_fail(errand, err);
+        return;
+    }
+    errand->ask.search.deadline_ns = errand->start_ns + errand->ask.deadline_ms * CLOCK_MS;
+    index_errand_ask(errand, errand->ask.min_version, errand->ask.deadline_ms, search, on_done);
+}
+
+static enum err suggest(void *argument, struct corpus *corpus, uint64_t version)
+{
+    struct index_errand *errand = argument;
+    const struct corpus_search *search = &errand->ask.search;
+    buf_add_text(&errand->answer, "{\"suggestions\":");
+    corpus_suggest(corpus, search->q, search->q_size, search->limit, &errand->answer);
+    buf_addf(&errand->answer, ",\"index_version\":%" PRIu64 "}", version);
+    return ERR_OK;
+}
+
+static enum err read_suggest(struct index_errand *errand)
+{
+    size_t size;
+    int64_t limit = INDEX_SUGGEST_PRESET;
+    const char *body = http_body(errand->request, &size);
+    struct corpus_search *search = &errand->ask.search;
+    TRY(json_read(&errand->ask.root, body, size));
+    TRY(json_take_text(errand->ask.root, "q", 0, QUERY_BYTES_MAX, &search->q));
+    if (!search->q) return json_wrong("q", "must be given: what was typed so far");
+    TRY(json_take_integer(errand->ask.root, "limit", 1, CORPUS_SUGGEST_MAX, &limit));
+    search->q_size = strlen(search->q);
+    search->limit = (size_t)limit;
+    return ERR_OK;
+}
+
+void index_suggest(struct index_errand *errand)
+{
+    enum err err = read_suggest(errand);
+    if (err)
+        index_errand_fail(errand, err);
+    else
+        index_errand_ask(errand, 0, INDEX_WAIT_MS, suggest, on_done);
+}

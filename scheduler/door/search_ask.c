@@ -1,0 +1,165 @@
+#include "scheduler/door/search_ask.h"
+
+#include "scheduler/door/json.h"
+#include "scheduler/features/filter.h"
+#include "scheduler/features/search/query.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    LIMIT_PRESET = 20,
+    DEADLINE_PRESET_MS = 2000
+};
+
+static enum err check_members(const json_t *root)
+{
+    static const char *const known[] = {"q",
+                                        "filter",
+                                        "facets",
+                                        "sort",
+                                        "limit",
+                                        "offset",
+                                        "attributesToRetrieve",
+                                        "attributesToHighlight",
+                                        "highlightPreTag",
+                                        "highlightPostTag",
+                                        "showRankingScore",
+                                        "showRankingScoreDetails",
+                                        "matchingStrategy",
+                                        "highlight",
+                                        "min_version",
+                                        "deadline_ms"};
+    static const char *const later[] = {"hybrid", "rerank", "personalize", "vector"};
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)root, name, value)
+    {
+        bool is_known = false;
+        for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+            if (strcmp(later[i], name) == 0) return json_wrong(name, "is not served yet");
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            is_known |= strcmp(known[i], name) == 0;
+        if (!is_known) return json_wrong(name, "is no parameter of a search: see docs/api.md");
+    }
+    return ERR_OK;
+}
+
+/* An array of names, or ["*"]. */
+static enum err take_names(const json_t *root, const char *key, const char **names, size_t *count,
+                           bool *all)
+{
+    const json_t *array = json_find(root, key);
+    size_t at;
+    json_t *item;
+    if (!array) return ERR_OK;
+    if (!json_is_array(array) || json_array_size(array) > SEARCH_NAMES_MAX)
+        return json_wrong(key, "must be an array of at most %d strings", SEARCH_NAMES_MAX);
+    json_array_foreach(array, at, item)
+    {
+        if (!json_is_string(item) || json_string_length(item) > SEARCH_NAME_MAX)
+            return json_wrong(key, "must be an array of strings of at most %d bytes",
+                              SEARCH_NAME_MAX);
+        if (strcmp(json_string_value(item), "*") == 0)
+            *all = true;
+        else
+            names[(*count)++] = json_string_value(item);
+    }
+    return ERR_OK;
+}
+
+static enum err take_sorts(const json_t *root, struct search_ask *ask)
+{
+    const json_t *array = json_find(root, "sort");
+    size_t at;
+    json_t *item;
+    if (!array) return ERR_OK;
+    if (!json_is_array(array) || json_array_size(array) > CORPUS_SORTS_MAX)
+        return json_wrong("sort", "must be an array of at most %d strings", CORPUS_SORTS_MAX);
+    json_array_foreach(array, at, item)
+    {
+        const char *text = json_is_string(item) ? json_string_value(item) : "";
+        const char *colon = strrchr(text, ':');
+        bool descending = colon && strcmp(colon, ":desc") == 0;
+        if (!colon || colon == text || colon - text > SEARCH_NAME_MAX ||
+            (!descending && strcmp(colon, ":asc") != 0))
+            return json_wrong("sort", "must be strings such as \"price:asc\" or \"price:desc\"");
+        snprintf(ask->sorts[at], sizeof ask->sorts[at], "%.*s", (int)(colon - text), text);
+        ask->search.sorts[at] = (struct corpus_sort){ask->sorts[at], descending};
+        ask->search.sort_count++;
+    }
+    return ERR_OK;
+}
+
+static enum err take_attributes(const json_t *root, struct search_ask *ask)
+{
+    struct corpus_search *search = &ask->search;
+    bool all = false, highlight = false;
+    search->before = "<em>";
+    search->after = "</em>";
+    TRY(take_names(root, "facets", search->facets, &search->facet_count, &search->all_facets));
+    search->retrieve_some = json_find(root, "attributesToRetrieve") != NULL;
+    TRY(take_names(root, "attributesToRetrieve", search->retrieve, &search->retrieve_count, &all));
+    search->retrieve_some &= !all;
+    TRY(take_names(root, "attributesToHighlight", search->highlight, &search->highlight_count,
+                   &search->highlight_all));
+    TRY(json_take_flag(root, "highlight", NULL, &highlight));
+    search->highlight_all |= highlight;
+    TRY(json_take_text(root, "highlightPreTag", 0, SEARCH_TAG_MAX, &search->before));
+    TRY(json_take_text(root, "highlightPostTag", 0, SEARCH_TAG_MAX, &search->after));
+    TRY(json_take_flag(root, "showRankingScore", NULL, &search->show_score));
+    return json_take_flag(root, "showRankingScoreDetails", NULL, &search->show_parts);
+}
+
+static enum err take_page(const json_t *root, struct search_ask *ask)
+{
+    int64_t limit = LIMIT_PRESET, offset = 0, version = 0, deadline = DEADLINE_PRESET_MS;
+    TRY(json_take_integer(root, "limit", 0, SEARCH_LIMIT_MAX, &limit));
+    TRY(json_take_integer(root, "offset", 0, CORPUS_DEPTH_MAX, &offset));
+    if (offset + limit > CORPUS_DEPTH_MAX)
+        return json_wrong("offset", "and limit must not reach beyond %d", CORPUS_DEPTH_MAX);
+    TRY(json_take_integer(root, "min_version", 0, INT64_MAX, &version));
+    TRY(json_take_integer(root, "deadline_ms", 1, SEARCH_MS_MAX, &deadline));
+    ask->search.limit = (size_t)limit;
+    ask->search.offset = (size_t)offset;
+    ask->search.depth = (size_t)(offset + limit);
+    ask->min_version = (uint64_t)version;
+    ask->deadline_ms = (uint64_t)deadline;
+    return ERR_OK;
+}
+
+static enum err take_query(const json_t *root, struct search_ask *ask)
+{
+    const char *strategy = "any";
+    TRY(json_take_text(root, "q", 0, QUERY_BYTES_MAX, &ask->search.q));
+    ask->search.q_size = ask->search.q ? strlen(ask->search.q) : 0;
+    TRY(json_take_text(root, "matchingStrategy", 1, 16, &strategy));
+    ask->search.all = strcmp(strategy, "all") == 0;
+    if (!ask->search.all && strcmp(strategy, "any") != 0 && strcmp(strategy, "last") != 0)
+        return json_wrong("matchingStrategy", "must be any, all or last (which is any here)");
+    const json_t *filter = json_find(root, "filter");
+    if (!filter) return ERR_OK;
+    enum err err = filter_parse(&ask->filter, filter);
+    if (err) return json_wrong("filter", "is not right: %s", err_text());
+    if (!filter_is_empty(ask->filter)) ask->search.filter = ask->filter;
+    return ERR_OK;
+}
+
+enum err search_ask_read(struct search_ask *ask, const char *body, size_t size)
+{
+    *ask = (struct search_ask){0};
+    TRY(json_read(&ask->root, body, size));
+    TRY(check_members(ask->root));
+    TRY(take_query(ask->root, ask));
+    TRY(take_page(ask->root, ask));
+    TRY(take_attributes(ask->root, ask));
+    return take_sorts(ask->root, ask);
+}
+
+void search_ask_fini(struct search_ask *ask)
+{
+    filter_free(ask->filter);
+    json_decref(ask->root);
+    ask->filter = NULL;
+    ask->root = NULL;
+}

@@ -1,0 +1,36 @@
+/* scheduler/door/search_ask.h -- the body of POST /v1/indexes/NAME/search, in Meilisearch's words.
+ *
+ *      q, filter, facets, sort, limit, offset, attributesToRetrieve, attributesToHighlight, highlightPreTag,
+ *      highlightPostTag, showRankingScore, showRankingScoreDetails, matchingStrategy; ours: highlight, min_version, deadline_ms
+ *
+ * Members that nobody knows are refused by name, as are those that are not served yet. Thread: the loop's; what was read is
+ * immutable. */
+#ifndef SCHEDULER_DOOR_SEARCH_ASK_H
+#define SCHEDULER_DOOR_SEARCH_ASK_H
+
+#include "scheduler/features/search/corpus.h"
+
+#include "base/err.h"
+
+#include <jansson.h>
+
+enum {
+    SEARCH_LIMIT_MAX = 1000,
+    SEARCH_TAG_MAX = 64, // bytes of a highlight tag
+    SEARCH_MS_MAX = 10000
+};
+
+struct search_ask {
+    json_t *root; // what the search's texts are borrowed from
+    struct filter *filter;
+    struct corpus_search search;
+    char sorts[CORPUS_SORTS_MAX][SEARCH_NAME_MAX + 8];
+    uint64_t min_version;
+    uint64_t deadline_ms;
+};
+
+/* search_ask_fini() it, whatever it answers. ERR_INVALID, ERR_TOO_LARGE; json_param() names the member. */
+enum err search_ask_read(struct search_ask *ask, const char *body, size_t size);
+void search_ask_fini(struct search_ask *ask);
+
+#endif

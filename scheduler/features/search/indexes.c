@@ -1,0 +1,473 @@
+#include "scheduler/features/search/indexes.h"
+
+#include "scheduler/features/collection.h"
+#include "scheduler/features/follower.h"
+#include "scheduler/features/search/keeper.h"
+#include "scheduler/scribe.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <event2/event.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    TICK_MS = 20,
+    LIST_MS = 1000,
+    SLICE_MS = 4
+};
+
+#define PREFIX "index:"
+
+struct index_entry;
+
+/* One question on its way. */
+struct indexes_ticket {
+    struct indexes_ticket *next, *previous; // of its entry's
+    struct index_entry *entry;
+    struct indexes_question question;
+    bool at_work;
+    void (*gone)(void *argument); // it was dropped
+    bool dropped;
+    // Of work():
+    enum err err;
+    uint64_t version;
+    char note[ERR_NOTE_MAX];
+};
+
+/* After a deletion the copy is not believed before the follower has begun anew, and been carried out. */
+enum doubt {
+    DOUBT_NONE,
+    DOUBT_UNTIL_RESET,
+    DOUBT_UNTIL_MARK
+};
+
+struct index_entry {
+    struct index_entry *next;
+    struct indexes *indexes;
+    char name[COLLECTION_NAME_MAX + 1];
+    size_t lane;
+    struct follower *follower;
+    struct keeper keeper;         // the worker's while it is at work
+    struct keeper_orders waiting; // the loop's
+    struct keeper_orders orders;  // the worker's
+    bool at_work;                 // a slice is
+    bool is_known;                // a mark has been reached
+    bool gone;                    // there is no such index
+    bool removed;                 // it was deleted here, which the follower has yet to see
+    enum doubt doubt;
+    uint64_t version; // reached
+    bool restless;
+    struct indexes_ticket tickets; // head of a ring
+    size_t ticket_count;
+};
+
+struct indexes {
+    struct indexes_options options;
+    struct index_entry *entries;
+    size_t count, lanes;
+    struct event *timer;
+    uint64_t list_ns;
+    bool listing, stopped;
+    bool is_over; // freed, but for a list that is still to be answered
+};
+
+static void on_slice(void *argument);
+static void after_slice(void *argument);
+static void serve(struct index_entry *entry);
+
+enum err indexes_collection(char *out, size_t out_size, const char *tenant, const char *name,
+                            size_t size)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    bool fits = size >= 1 && size <= INDEXES_NAME_MAX;
+    for (size_t i = 0; fits && i < size; i++)
+        fits = name[i] != '\0' && strchr(letters, name[i]);
+    if (!fits)
+        return err_note(ERR_INVALID, "the name of an index is 1 to %d letters, digits, '-' and '_'",
+                        INDEXES_NAME_MAX);
+    snprintf(out, out_size, PREFIX "%s:%.*s", tenant, (int)size, name);
+    return ERR_OK;
+}
+
+// ---- what the follower tells -------------------------------------------------------------------
+
+static void start_slice(struct index_entry *entry)
+{
+    if (entry->at_work || entry->indexes->stopped) return;
+    if (!entry->waiting.first && !entry->orders.first && !entry->restless) return;
+    entry->at_work = true;
+    if (!entry->orders.first && entry->waiting.first) {
+        entry->orders = entry->waiting;
+        keeper_orders_init(&entry->waiting);
+    }
+    if (!scribe_submit_to(entry->indexes->options.scribe, entry->lane, on_slice, after_slice,
+                          entry))
+        entry->at_work = false; // the timer tries again
+}
+
+static void order(struct index_entry *entry, enum keeper_kind kind, const char *id, size_t id_size,
+                  const char *text, size_t text_size, uint64_t version)
+{
+    keeper_orders_add(&entry->waiting, kind, id, id_size, text, text_size, version);
+}
+
+static void on_reset(void *owner)
+{
+    struct index_entry *entry = owner;
+    if (entry->doubt == DOUBT_UNTIL_RESET) entry->doubt = DOUBT_UNTIL_MARK;
+    order(owner, KEEPER_RESET, NULL, 0, NULL, 0, 0);
+}
+
+static void on_settings(void *owner, const char *text, size_t size)
+{
+    order(owner, KEEPER_SETTINGS, NULL, 0, text, size, 0);
+}
+
+static void on_put(void *owner, const char *id, size_t id_size, const char *record, size_t size)
+{
+    order(owner, KEEPER_PUT, id, id_size, record, size, 0);
+}
+
+static void on_drop(void *owner, const char *id, size_t id_size)
+{
+    order(owner, KEEPER_DROP, id, id_size, NULL, 0, 0);
+}
+
+static void on_caught_up(void *owner, uint64_t version)
+{
+    order(owner, KEEPER_MARK, NULL, 0, NULL, 0, version);
+    start_slice(owner);
+}
+
+static bool is_full(void *owner)
+{
+    struct index_entry *entry = owner;
+    start_slice(entry);
+    return entry->waiting.bytes > INDEXES_ORDERS_BYTES;
+}
+
+static const struct follower_sink sink = {
+    .reset = on_reset,
+    .settings = on_settings,
+    .put = on_put,
+    .drop = on_drop,
+    .caught_up = on_caught_up,
+    .is_full = is_full,
+};
+
+// ---- the worker --------------------------------------------------------------------------------
+
+static void on_slice(void *argument)
+{
+    struct index_entry *entry = argument;
+    keeper_work(&entry->keeper, &entry->orders, SLICE_MS * CLOCK_MS);
+}
+
+static void after_slice(void *argument)
+{
+    struct index_entry *entry = argument;
+    entry->at_work = false;
+    entry->restless = entry->keeper.restless;
+    entry->version = entry->keeper.version;
+    // A mark is the end of what the follower has told: with nothing left it has been reached.
+    if (!entry->orders.first && !entry->keeper.is_reset) {
+        entry->is_known = true;
+        entry->gone = entry->version == 0;
+        if (entry->doubt == DOUBT_UNTIL_MARK && !entry->waiting.first) {
+            entry->doubt = DOUBT_NONE;
+            entry->removed = false;
+        }
+    }
+    if (entry->version > 0) entry->is_known = true;
+    if (entry->indexes->stopped) return;
+    start_slice(entry);
+    serve(entry);
+}
+
+// ---- questions ---------------------------------------------------------------------------------
+
+static void unlink_ticket(struct indexes_ticket *ticket)
+{
+    ticket->previous->next = ticket->next;
+    ticket->next->previous = ticket->previous;
+    ticket->entry->ticket_count--;
+}
+
+static void end_ticket(struct indexes_ticket *ticket, enum err err, uint64_t version)
+{
+    struct indexes_question question = ticket->question;
+    bool dropped = ticket->dropped;
+    void (*gone)(void *argument) = ticket->gone;
+    unlink_ticket(ticket);
+    mem_free(ticket);
+    if (!dropped)
+        question.done(question.argument, err, version);
+    else if (gone)
+        gone(question.argument);
+}
+
+static void on_work(void *argument)
+{
+    struct indexes_ticket *ticket = argument;
+    struct keeper *keeper = &ticket->entry->keeper;
+    ticket->version = keeper->version;
+    if (!keeper->corpus) {
+        ticket->err = err_note(ERR_NOT_FOUND, "there is no such index");
+    } else {
+        ticket->err =
+            ticket->question.work(ticket->question.argument, keeper->corpus, keeper->version);
+    }
+    if (ticket->err) snprintf(ticket->note, sizeof ticket->note, "%s", err_text());
+}
+
+static void after_work(void *argument)
+{
+    struct indexes_ticket *ticket = argument;
+    enum err err = ticket->err;
+    if (err) (err_note)(err, "%s", ticket->note);
+    end_ticket(ticket, err, ticket->version);
+}
+
+static void refuse(struct indexes_ticket *ticket, enum err err, const char *note)
+{
+    (err_note)(err, "%s", note);
+    end_ticket(ticket, err, 0);
+}
+
+/* False: the workers' queue is full. */
+static bool start_work(struct indexes_ticket *ticket)
+{
+    struct index_entry *entry = ticket->entry;
+    ticket->at_work = true;
+    ticket->err = ERR_CANCELED; // until it was worked
+    if (scribe_submit_to(entry->indexes->options.scribe, entry->lane, on_work, after_work, ticket))
+        return true;
+    ticket->at_work = false;
+    return false;
+}
+
+/* Its version can be believed, and that there is none. */
+static bool is_sure(const struct index_entry *entry)
+{
+    return entry->is_known && entry->doubt == DOUBT_NONE;
+}
+
+static bool is_whole(const struct index_entry *entry)
+{
+    return is_sure(entry) && !entry->gone;
+}
+
+/* Ask now, if it can be, or say that it cannot. */
+static void serve_ticket(struct indexes_ticket *ticket, uint64_t now_ns)
+{
+    struct index_entry *entry = ticket->entry;
+    if (ticket->at_work) return;
+    bool is_gone = entry->removed || (is_sure(entry) && entry->gone);
+    if (is_gone && ticket->question.version == 0) {
+        refuse(ticket, ERR_NOT_FOUND, "there is no such index");
+    } else if (is_whole(entry) && entry->version >= ticket->question.version) {
+        if (!ticket->question.work)
+            end_ticket(ticket, ERR_OK, entry->version);
+        else if (!start_work(ticket))
+            refuse(ticket, ERR_BUSY, "too much waits for the workers");
+    } else if (now_ns >= ticket->question.deadline_ns) {
+        refuse(ticket, ERR_UNAVAILABLE,
+               is_whole(entry) ? "the index has not reached the version that was asked for yet"
+                               : "the index is being read, and not whole yet");
+    }
+}
+
+static void serve(struct index_entry *entry)
+{
+    uint64_t now_ns = clock_now_ns();
+    struct indexes_ticket *next;
+    for (struct indexes_ticket *at = entry->tickets.next; at != &entry->tickets; at = next) {
+        next = at->next;
+        serve_ticket(at, now_ns);
+    }
+}
+
+// ---- entries -----------------------------------------------------------------------------------
+
+static struct index_entry *find(const struct indexes *indexes, const char *name)
+{
+    struct index_entry *entry = indexes->entries;
+    while (entry && strcmp(entry->name, name) != 0)
+        entry = entry->next;
+    return entry;
+}
+
+/* NULL: there are INDEXES_MAX. */
+static struct index_entry *open_entry(struct indexes *indexes, const char *name)
+{
+    struct index_entry *entry = find(indexes, name);
+    if (entry || indexes->count == INDEXES_MAX) return entry;
+    entry = mem_new(1, sizeof *entry);
+    entry->indexes = indexes;
+    snprintf(entry->name, sizeof entry->name, "%s", name);
+    entry->lane = indexes->lanes++;
+    entry->keeper.tools = indexes->options.tools;
+    keeper_orders_init(&entry->waiting);
+    keeper_orders_init(&entry->orders);
+    entry->tickets.next = entry->tickets.previous = &entry->tickets;
+    entry->follower = follower_new(indexes->options.collections, name, &sink, entry);
+    entry->next = indexes->entries;
+    indexes->entries = entry;
+    indexes->count++;
+    return entry;
+}
+
+static void free_entry(struct index_entry *entry)
+{
+    follower_free(entry->follower);
+    keeper_orders_free(&entry->waiting);
+    keeper_orders_free(&entry->orders);
+    keeper_fini(&entry->keeper);
+    mem_free(entry);
+}
+
+/* An index that is gone, and of which nobody wants anything any more. */
+static void sweep(struct indexes *indexes)
+{
+    struct index_entry **at = &indexes->entries;
+    while (*at) {
+        struct index_entry *entry = *at;
+        bool idle = is_sure(entry) && entry->gone && !entry->at_work && !entry->restless &&
+                    !entry->waiting.first && !entry->orders.first && entry->ticket_count == 0;
+        if (!idle) {
+            at = &entry->next;
+            continue;
+        }
+        *at = entry->next;
+        indexes->count--;
+        free_entry(entry);
+    }
+}
+
+static void on_list(void *argument, enum err err, const char *const *names, size_t count)
+{
+    struct indexes *indexes = argument;
+    indexes->listing = false;
+    if (indexes->is_over) {
+        mem_free(indexes);
+        return;
+    }
+    if (err || indexes->stopped) return;
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(names[i], PREFIX, sizeof PREFIX - 1) == 0) (void)open_entry(indexes, names[i]);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *argument)
+{
+    struct indexes *indexes = argument;
+    uint64_t now_ns = clock_now_ns();
+    (void)fd, (void)what;
+    for (struct index_entry *entry = indexes->entries; entry; entry = entry->next) {
+        start_slice(entry);
+        if (entry->ticket_count > 0) serve(entry);
+    }
+    sweep(indexes);
+    if (indexes->listing || now_ns < indexes->list_ns) return;
+    indexes->listing = true;
+    indexes->list_ns = now_ns + LIST_MS * CLOCK_MS;
+    collections_list(indexes->options.collections, on_list, indexes);
+}
+
+struct indexes_ticket *indexes_ask(struct indexes *indexes, const struct indexes_question *question)
+{
+    struct index_entry *entry = open_entry(indexes, question->collection);
+    if (!entry) {
+        err_note(ERR_BUSY, "this scheduler holds %d indexes, its most", INDEXES_MAX);
+        return NULL;
+    }
+    if (entry->ticket_count == INDEXES_WAITING_MAX) {
+        err_note(ERR_BUSY, "%d searches of this index wait already", INDEXES_WAITING_MAX);
+        return NULL;
+    }
+    struct indexes_ticket *ticket = mem_new(1, sizeof *ticket);
+    ticket->entry = entry;
+    ticket->question = *question;
+    ticket->question.collection = entry->name;
+    ticket->next = &entry->tickets;
+    ticket->previous = entry->tickets.previous;
+    ticket->previous->next = entry->tickets.previous = ticket;
+    entry->ticket_count++;
+    bool is_ready = is_whole(entry) && entry->version >= question->version;
+    // Others, and those whom the workers have no room for, wait for a slice or the tick.
+    if (is_ready && question->work) (void)start_work(ticket);
+    return ticket;
+}
+
+void indexes_drop(struct indexes_ticket *ticket, void (*gone)(void *argument))
+{
+    ticket->dropped = true;
+    ticket->gone = gone;
+    if (!ticket->at_work) end_ticket(ticket, ERR_CANCELED, 0);
+}
+
+void indexes_kick(struct indexes *indexes, const char *collection)
+{
+    struct index_entry *entry = indexes ? find(indexes, collection) : NULL;
+    if (!indexes) return;
+    if (!entry) entry = open_entry(indexes, collection);
+    if (!entry) return;
+    if (entry->gone) entry->is_known = false; // it may be there again
+    entry->removed = false;
+    follower_kick(entry->follower);
+}
+
+void indexes_forget(struct indexes *indexes, const char *collection)
+{
+    struct index_entry *entry = indexes ? find(indexes, collection) : NULL;
+    if (!entry) return;
+    entry->removed = true;
+    entry->doubt = DOUBT_UNTIL_RESET;
+    follower_kick(entry->follower);
+    serve(entry);
+}
+
+size_t indexes_count(const struct indexes *indexes)
+{
+    return indexes->count;
+}
+
+// ---- life --------------------------------------------------------------------------------------
+
+struct indexes *indexes_new(const struct indexes_options *options)
+{
+    struct indexes *indexes = mem_new(1, sizeof *indexes);
+    struct timeval period = {.tv_usec = TICK_MS * 1000};
+    indexes->options = *options;
+    indexes->timer = event_new(options->base, -1, EV_PERSIST, on_tick, indexes);
+    must(indexes->timer && event_add(indexes->timer, &period) == 0);
+    return indexes;
+}
+
+void indexes_stop(struct indexes *indexes)
+{
+    if (!indexes) return;
+    indexes->stopped = true;
+    event_del(indexes->timer);
+}
+
+void indexes_free(struct indexes *indexes)
+{
+    if (!indexes) return;
+    while (indexes->entries) {
+        struct index_entry *entry = indexes->entries;
+        indexes->entries = entry->next;
+        while (entry->tickets.next != &entry->tickets)
+            refuse(entry->tickets.next, ERR_CANCELED, "the scheduler ends");
+        free_entry(entry);
+    }
+    event_free(indexes->timer);
+    indexes->is_over = true;
+    if (!indexes->listing) mem_free(indexes);
+}
