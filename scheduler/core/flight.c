@@ -142,6 +142,7 @@ enum err flight_start(struct flights *flights, const struct flight_order *order,
         return err_note(ERR_BUSY, "%zu requests are in the air; there is no room for more",
                         flights->capacity);
     TRY(order_check(order, now_ns));
+    must(!order_is_whole(order) || events->whole);
     struct flight *flight = flight_new(order, events, argument);
     enter(flights, flight);
     enum err err = dispatch(flights, flight, now_ns);
@@ -168,6 +169,7 @@ void flight_cancel(struct flights *flights, uint64_t id, uint64_t now_ns)
 /* An answer whose last id was delivered needs no other node: only its DONE was lost. */
 enum wire_finish flight_finished_by(const struct flight *flight)
 {
+    if (flight->answered) return WIRE_FINISH_STOP;
     if (flight_emitted(flight) == 0) return WIRE_FINISH_NONE;
     if (order_stops(&flight->order, flight->ids[flight->id_count - 1])) return WIRE_FINISH_STOP;
     return flight_emitted(flight) >= flight->order.max_tokens ? WIRE_FINISH_LENGTH

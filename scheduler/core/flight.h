@@ -21,6 +21,10 @@
  * reported through `quarantine`. So is a gap, and a DONE that counts more ids than came; the flight
  * then leaves that node. An attempt that answers about another attempt's number is ignored.
  *
+ * What is answered whole (a vector, a score, a list: order_is_whole()) is delivered by one call of `whole`: the first result
+ * that arrives wins, and the other attempt is recalled. A result that cannot be one, or a DONE without one, is a
+ * contradiction as above. ERR_NOT_FOUND with the note "filter" ends a flight like any error that no other node would cure.
+ *
  * Pure: sends through a function given at birth, time and chance are arguments. Thread: the
  * loop's. */
 #ifndef SCHEDULER_CORE_FLIGHT_H
@@ -73,10 +77,21 @@ struct flight_end {
     uint32_t attempts;
 };
 
+/* The whole answer of a flight that is not GENERATE; borrowed for the call. */
+struct flight_whole {
+    const float *vector; // [vector_size] EMBED: the vector; SCORE: one value
+    size_t vector_size;
+    const int32_t *ids; // [id_count] of lists: rows, best first
+    size_t id_count;
+    const float *scores; // [id_count] of those, or NULL
+};
+
 struct flight_events {
     void (*ids)(void *argument, const struct flight_ids *ids);
     /* The last call about this flight. The flight's id is dead when it returns. */
     void (*end)(void *argument, const struct flight_end *end);
+    /* Once, before an end without an error; NULL where only GENERATE is asked for. */
+    void (*whole)(void *argument, const struct flight_whole *whole);
 };
 
 struct flights_seams {

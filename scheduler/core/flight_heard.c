@@ -111,11 +111,49 @@ static void deliver(struct flights *flights, struct flight *flight, struct attem
     flight->events.ids(flight->argument, &view); // may cancel: the flight may be gone behind this
 }
 
+/* Can this be the answer to what was asked? */
+static bool is_whole_answer(const struct flight_order *order, const struct wire_result *result)
+{
+    if (result->position != order->id_count) return false;
+    if (order->kind == WIRE_EMBED) return result->vector_size > 0;
+    if (order->kind == WIRE_SCORE) return result->vector_size == 1;
+    return true;
+}
+
+/* One whole answer: the first that comes is delivered, and whoever else works on it may stop. */
+static void hear_whole(struct flights *flights, struct flight *flight, struct attempt *attempt,
+                       const struct wire_result *result, uint64_t now_ns)
+{
+    if (flight->answered || !is_whole_answer(&flight->order, result)) {
+        contradiction(flights, flight, attempt, now_ns);
+        return;
+    }
+    hear(flights, flight, attempt, now_ns);
+    flight->answered = true;
+    if (attempt == &flight->hedge) {
+        flights->stats.hedges_won++;
+        attempt_recall(flights, flight, &flight->lead, now_ns);
+        (void)flight_promote_hedge(flight);
+    } else {
+        attempt_recall(flights, flight, &flight->hedge, now_ns);
+    }
+    flight->events.whole(flight->argument, // may cancel: the flight may be gone behind this
+                         &(struct flight_whole){.vector = result->vector,
+                                                .vector_size = result->vector_size,
+                                                .ids = result->ids,
+                                                .id_count = result->id_count,
+                                                .scores = result->logprobs});
+}
+
 void flights_result(struct flights *flights, uint64_t link, const struct wire_result *result,
                     uint64_t now_ns)
 {
     struct attempt *attempt;
     struct flight *flight = addressed(flights, link, &result->key, &attempt);
+    if (flight && order_is_whole(&flight->order)) {
+        hear_whole(flights, flight, attempt, result, now_ns);
+        return;
+    }
     if (!flight || result->id_count == 0) return;
     size_t known = 0; // of the result's ids, how many stand in the flight already
     if (result->position < flight->id_count) known = flight->id_count - result->position;
@@ -163,6 +201,11 @@ void flights_done(struct flights *flights, uint64_t link, const struct wire_done
     struct attempt *attempt;
     struct flight *flight = addressed(flights, link, &done->key, &attempt);
     if (!flight) return;
+    bool lacks_answer = order_is_whole(&flight->order) && !flight->answered;
+    if (done->err == ERR_OK && done->finish == WIRE_FINISH_STOP && lacks_answer) {
+        contradiction(flights, flight, attempt, now_ns);
+        return;
+    }
     if (done->err == ERR_OK && done->completion_tokens > flight_emitted(flight) &&
         flight_emitted(flight) < flight->order.max_tokens) {
         contradiction(flights, flight, attempt, now_ns);
@@ -179,6 +222,7 @@ void flights_done(struct flights *flights, uint64_t link, const struct wire_done
     // shutdown.
     enum err err = done->err == ERR_OK ? ERR_UNAVAILABLE : done->err;
     copy_note(note, done->note, err);
+    if (flight->answered) err = ERR_UNAVAILABLE; // it is whole, whatever befell the node then
     bool elsewhere = err_retry_class(err) == ERR_RETRY_OTHER && err != ERR_TIMEOUT;
     if (elsewhere || attempt == &flight->hedge || flight->hedge.flies)
         flight_lose(flights, flight, attempt, err, note, now_ns);

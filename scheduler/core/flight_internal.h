@@ -71,6 +71,8 @@ struct flight {
     uint32_t retry_ms;
     uint64_t give_up_ns; // while it waits
 
+    bool answered; // its whole result was delivered
+
     uint32_t cached_tokens; // of the first attempt that gave an id
     uint32_t first_attempt; // which that is, once an id was given
 };

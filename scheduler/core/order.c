@@ -13,6 +13,7 @@ enum err order_check(const struct flight_order *order, uint64_t now_ns)
 {
     must(order->stop_id_count <= WIRE_STOP_IDS_MAX);
     must(order->sampling.bias_count <= WIRE_LOGIT_BIAS_MAX);
+    must(!order_is_whole(order) || order->max_tokens == 0);
     if (order_is_late(order, now_ns))
         return err_note(ERR_TIMEOUT, "the deadline had passed before the request was sent");
     if (order->id_count == 0) return err_note(ERR_INVALID, "the prompt is empty");
@@ -51,6 +52,11 @@ void order_fini(struct flight_order *order)
     free_borrowed(order->sampling.bias);
 }
 
+bool order_is_whole(const struct flight_order *order)
+{
+    return order->kind != 0 && order->kind != WIRE_GENERATE;
+}
+
 bool order_stops(const struct flight_order *order, int32_t id)
 {
     for (size_t i = 0; i < order->stop_id_count; i++)
@@ -78,7 +84,7 @@ void order_submit(const struct flight_order *order, const struct wire_key *key, 
     *salt = (struct wire_salt){.first_block = 0, .salt = order->salt};
     *out = (struct wire_message){.type = WIRE_SUBMIT,
                                  .submit = {.protocol = WIRE_PROTOCOL,
-                                            .kind = WIRE_GENERATE,
+                                            .kind = order->kind ? order->kind : WIRE_GENERATE,
                                             .key = *key,
                                             .model = order->model,
                                             .adapter = order->adapter,
@@ -88,6 +94,7 @@ void order_submit(const struct flight_order *order, const struct wire_key *key, 
                                             .prompt_length = (uint32_t)order->id_count,
                                             .next_position = (uint32_t)id_count,
                                             .max_tokens = order->max_tokens,
+                                            .segment = order->segment,
                                             .stop_ids = order->stop_ids,
                                             .stop_id_count = order->stop_id_count,
                                             .sampling = order->sampling,

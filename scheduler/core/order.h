@@ -15,11 +15,13 @@
 
 /* Its arrays belong to whoever made it; order_copy() makes another's own. */
 struct flight_order {
+    enum wire_kind kind; // 0: WIRE_GENERATE
     struct digest model, adapter, numerics;
     const int32_t *ids; // the prompt
     size_t id_count;
     uint32_t choice;
-    uint32_t max_tokens;
+    uint32_t max_tokens; // 0 but for GENERATE
+    uint32_t segment;    // SCORE: as in wire_submit
     const int32_t *stop_ids;
     size_t stop_id_count;
     struct wire_sampling sampling; // its seed is resolved
@@ -38,6 +40,8 @@ enum err order_check(const struct flight_order *order, uint64_t now_ns);
 void order_copy(struct flight_order *out, const struct flight_order *order);
 void order_fini(struct flight_order *order);
 
+/* Is it answered by one whole result, and not by ids? */
+bool order_is_whole(const struct flight_order *order);
 /* Does this id end the answer? */
 bool order_stops(const struct flight_order *order, int32_t id);
 bool order_is_late(const struct flight_order *order, uint64_t now_ns);

@@ -199,7 +199,7 @@ static void see_end(void *argument, const struct flight_end *end)
     drop(request);
 }
 
-static const struct flight_events events = {see_ids, see_end};
+static const struct flight_events events = {.ids = see_ids, .end = see_end};
 
 static struct flight_order order_of(const struct request *request)
 {

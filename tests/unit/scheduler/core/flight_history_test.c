@@ -161,7 +161,7 @@ static void see_end(void *argument, const struct flight_end *end)
 
 static void begin_request(struct sim *sim)
 {
-    static const struct flight_events events = {see_ids, see_end};
+    static const struct flight_events events = {.ids = see_ids, .end = see_end};
     static const int32_t prompt[16], stops[] = {STOP_ID};
     struct request *request = &sim->requests[sim->started];
     *request = (struct request){.seed = rand_next(&sim->rand),

@@ -49,6 +49,16 @@ static void see_ids(void *argument, const struct flight_ids *ids)
     if (who->cancel_at) flight_cancel(flights, who->cancel_at, 1);
 }
 
+static void see_whole(void *argument, const struct flight_whole *whole)
+{
+    struct seen *who = argument;
+    assert_int_equal(who->ends, 0);
+    assert_int_equal(whole->vector_size, 1);
+    who->wholes++;
+    who->value = whole->vector[0];
+    if (who->cancel_at) flight_cancel(flights, who->cancel_at, 1);
+}
+
 static void see_end(void *argument, const struct flight_end *end)
 {
     struct seen *who = argument;
@@ -57,7 +67,7 @@ static void see_end(void *argument, const struct flight_end *end)
     snprintf(who->note, sizeof who->note, "%s", end->note ? end->note : "");
 }
 
-const struct flight_events sky_events = {see_ids, see_end};
+const struct flight_events sky_events = {see_ids, see_end, see_whole};
 const int32_t sky_answer[] = {10, 11, 12, 13, 14, 15};
 
 void given_node(uint64_t link, const char *name, uint32_t credits)

@@ -35,6 +35,8 @@ struct seen {
     int32_t ids[SKY_IDS_MAX];
     size_t count;
     size_t ends;
+    size_t wholes; // answers that came whole
+    float value;   // of the latest
     struct flight_end end;
     char note[512];
     uint64_t cancel_at; // flight to cancel from inside the ids event; 0: none
