@@ -101,7 +101,7 @@ def machine_reports_json():
 def mistakes_are_said():
     model = SHARED / "logits" / "llama-Q8_0.gguf"
     vocabulary = SHARED / "tokenizers" / "ggml-vocab-qwen2.gguf"
-    probe("tokenise", fails="tokenize, logits, generate, bench")
+    probe("tokenise", fails="tokenize, logits, generate, embed, bench")
     probe("generate", fails="--model")
     probe("generate", "--model", "/nowhere.gguf", fails="/nowhere.gguf")
     probe("generate", "--model", SHARED / "README.md", fails="gguf")
