@@ -1,0 +1,46 @@
+/* scheduler/features/history.h -- what a user did lately, for a purpose that the user has agreed to.
+ *
+ * One call of Redis looks for the purpose and the switch, and only with a yes reads the histories that the user lets be kept:
+ * the user's own (`history`) and those of the partners (`partner:SOURCE`). With a no nothing of them is touched.
+ * Thread: the loop's. */
+#ifndef SCHEDULER_FEATURES_HISTORY_H
+#define SCHEDULER_FEATURES_HISTORY_H
+
+#include "scheduler/features/consent.h"
+#include "scheduler/features/events.h"
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct histories;
+struct history_ticket;
+
+struct history_event {
+    enum event_type type;
+    const char *item; // NULL: none, of a search
+    int64_t time_ms;
+    const char *session; // NULL: none
+    const char *query;   // of a search: properties.query; NULL: none
+};
+
+/* Borrowed until the function returns. */
+struct history {
+    bool allowed;                       // false: the user has not agreed, and nothing was read
+    const struct history_event *events; // the oldest first; of equal times those that came first
+    size_t count;                       // at most EVENTS_KEPT
+};
+
+struct histories *histories_new(struct store *store, const struct owner_key *key);
+void histories_free(struct histories *histories);
+
+/* Answers once, from the loop, unless the ticket is dropped. ERR_STORE_AWAY: nobody knows whether the user has agreed. */
+typedef void history_fn(void *argument, enum err err, const struct history *history);
+struct history_ticket *history_read(struct histories *histories, const char *tenant,
+                                    const char *user, enum consent_purpose purpose,
+                                    history_fn *done, void *argument);
+void history_drop(struct history_ticket *ticket);
+
+#endif

@@ -1,0 +1,295 @@
+/* Events, histories and what is popular, in a real Redis. */
+#include "scheduler/features/consent.h"
+#include "scheduler/features/events.h"
+#include "scheduler/features/history.h"
+#include "scheduler/features/popular.h"
+#include "scheduler/state/store.h"
+#include "tests/support/redis.h"
+#include "tests/test.h"
+#include "tests/unit/scheduler/state/store_loop.h"
+
+#include "base/clock.h"
+
+#include <event2/event.h>
+#include <sodium.h>
+
+#include <stdbool.h>
+#include <string.h>
+
+static struct test_redis redis;
+static struct event_base *base;
+static struct store *store;
+static struct consents *consents;
+static struct events *events;
+static struct histories *histories;
+static struct popular *popular;
+static const unsigned char root[OWNER_ROOT_SIZE] = "the root of this test's names";
+static const int64_t now_ms = INT64_C(1790000000000);
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_true(sodium_init() >= 0);
+    if (!test_redis_start(&redis)) return 0;
+    base = event_base_new();
+    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
+    consents = consents_new(store, root);
+    events = events_new(store, 3600);
+    histories = histories_new(store, consents_owner_key(consents));
+    popular = popular_new(store);
+    store_loop_until_up(base, store, true);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    store_loop_end(base, store);
+    consents_free(consents);
+    events_free(events);
+    histories_free(histories);
+    popular_free(popular);
+    if (base) test_redis_stop(&redis);
+    return 0;
+}
+
+struct told {
+    bool done, allowed;
+    enum err err;
+    size_t count;
+    char items[1024]; // and one space behind each
+};
+
+static void on_changed(void *argument, enum err err, const struct consent_state *state)
+{
+    struct told *told = argument;
+    (void)state;
+    told->done = true;
+    assert_int_equal(err, ERR_OK);
+}
+
+static void agree(const char *user, const struct consent_change *change)
+{
+    struct told told = {0};
+    consent_change(consents, "shop", user, change, on_changed, &told);
+    store_loop_until(base, &told.done);
+}
+
+static const struct consent_change all = {
+    .purposes = {CONSENT_GIVE, CONSENT_GIVE, CONSENT_GIVE, CONSENT_GIVE}};
+
+static void on_stored(void *argument, enum err err)
+{
+    struct told *told = argument;
+    told->done = true;
+    told->err = err;
+}
+
+static unsigned char fates[EVENTS_CALL_MAX];
+
+static const char *owner_of(const char *user)
+{
+    static char owner[OWNER_TEXT_SIZE];
+    owner_write(owner, consents_owner_key(consents), "shop", user);
+    return owner;
+}
+
+static enum err put(const char *user, const char *source, const struct event *list, size_t count)
+{
+    struct told told = {0};
+    struct event_batch batch = {.tenant = "shop",
+                                .owner = owner_of(user),
+                                .source = source,
+                                .events = list,
+                                .count = count,
+                                .fates = fates};
+    events_store(events, &batch, on_stored, &told);
+    assert_false(told.done);
+    store_loop_until(base, &told.done);
+    return told.err;
+}
+
+static void on_history(void *argument, enum err err, const struct history *history)
+{
+    struct told *told = argument;
+    told->done = true;
+    told->err = err;
+    if (err) return;
+    told->allowed = history->allowed;
+    told->count = history->count;
+    for (size_t i = 0; i < history->count; i++) {
+        size_t used = strlen(told->items);
+        snprintf(told->items + used, sizeof told->items - used, "%s ",
+                 history->events[i].item ? history->events[i].item : history->events[i].query);
+    }
+}
+
+static struct told look(const char *user, enum consent_purpose purpose)
+{
+    struct told told = {0};
+    history_read(histories, "shop", user, purpose, on_history, &told);
+    store_loop_until(base, &told.done);
+    return told;
+}
+
+static void nothing_is_kept_without_consent(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct event event = {.id = "e1", .type = EVENT_VIEW, .item = "a", .time_ms = now_ms};
+    assert_int_equal(put("ann", "", &event, 1), ERR_OK);
+    assert_int_equal(fates[0], EVENT_REFUSED);
+    agree("ann", &all);
+    put("ann", "", &event, 1);
+    assert_int_equal(fates[0], EVENT_STORED);
+    agree("ann", &(struct consent_change){.personalization = CONSENT_WITHDRAW});
+    event.id = "e2";
+    put("ann", "", &event, 1);
+    assert_int_equal(fates[0], EVENT_REFUSED);
+}
+
+static void an_event_is_stored_once_however_often_it_comes(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct event list[3] = {
+        {.id = "e1", .type = EVENT_VIEW, .item = "a", .time_ms = now_ms, .session = "s"},
+        {.id = "e1", .type = EVENT_VIEW, .item = "a", .time_ms = now_ms},
+        {.id = "e2",
+         .type = EVENT_SEARCH,
+         .time_ms = now_ms + 1,
+         .properties = "{\"query\":\"q\"}"}};
+    agree("bob", &all);
+    put("bob", "", list, 3);
+    assert_int_equal(fates[0], EVENT_STORED);
+    assert_int_equal(fates[1], EVENT_REPEATED);
+    assert_int_equal(fates[2], EVENT_STORED);
+    put("bob", "", list, 3);
+    assert_int_equal(fates[0], EVENT_REPEATED);
+    assert_int_equal(fates[2], EVENT_REPEATED);
+    struct told told = look("bob", CONSENT_RECOMMENDATIONS);
+    assert_string_equal(told.items, "a q ");
+    list[0].id = NULL; // like no other
+    put("bob", "", list, 1);
+    put("bob", "", list, 1);
+    assert_int_equal(fates[0], EVENT_STORED);
+    told = look("bob", CONSENT_RECOMMENDATIONS);
+    assert_string_equal(told.items, "a a a q ");
+}
+
+static void a_history_is_in_the_order_of_times_and_has_the_latest(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    static struct event list[300];
+    static char items[300][8];
+    agree("cid", &all);
+    for (size_t i = 0; i < 300; i++) {
+        snprintf(items[i], sizeof items[i], "i%zu", i);
+        list[i] = (struct event){
+            .id = items[i], .type = EVENT_VIEW, .item = items[i], .time_ms = now_ms + (int64_t)i};
+    }
+    put("cid", "", list, 300);
+    struct told told = look("cid", CONSENT_SEARCH);
+    assert_int_equal(told.count, EVENTS_KEPT);
+    assert_memory_equal(told.items, "i100 i101 ", 10);
+    struct event late = {.id = "late", .type = EVENT_CART, .item = "old", .time_ms = now_ms - 5};
+    put("cid", "", &late, 1);
+    told = look("cid", CONSENT_SEARCH);
+    assert_memory_equal(told.items, "old i101 ", 9);
+}
+
+static void without_consent_the_history_is_not_even_read(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    char key[CONSENT_KEY_SIZE];
+    agree("dan",
+          &(struct consent_change){
+              .purposes = {[CONSENT_HISTORY] = CONSENT_GIVE, [CONSENT_SEARCH] = CONSENT_GIVE}});
+    snprintf(key, sizeof key, "qiao:{u:%s}:events", owner_of("dan"));
+    // who reads a text as a list gets an error
+    store_loop_ask(base, store, "SET", key, "not a list", NULL);
+    assert_int_equal(look("dan", CONSENT_SEARCH).err, ERR_INTERNAL);
+    struct told told = look("dan", CONSENT_RECOMMENDATIONS);
+    assert_int_equal(told.err, ERR_OK);
+    assert_false(told.allowed);
+    agree("dan", &(struct consent_change){.personalization = CONSENT_WITHDRAW});
+    told = look("dan", CONSENT_SEARCH);
+    assert_int_equal(told.err, ERR_OK);
+    assert_false(told.allowed);
+}
+
+static void a_partners_events_are_its_own_and_go_with_its_consent(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct event own = {.id = "e", .type = EVENT_VIEW, .item = "own", .time_ms = now_ms + 2};
+    struct event theirs = {.id = "e", .type = EVENT_PURCHASE, .item = "theirs", .time_ms = now_ms};
+    struct consent_change partner = {.partners = {{"pay", CONSENT_GIVE, "p1"}}, .partner_count = 1};
+    agree("eve", &all);
+    put("eve", "pay", &theirs, 1);
+    assert_int_equal(fates[0], EVENT_REFUSED);
+    agree("eve", &partner);
+    put("eve", "pay", &theirs, 1);
+    assert_int_equal(fates[0], EVENT_STORED);
+    put("eve", "", &own, 1);
+    assert_int_equal(fates[0], EVENT_STORED); // the same id of another source
+    struct told told = look("eve", CONSENT_RECOMMENDATIONS);
+    assert_string_equal(told.items, "theirs own ");
+    agree("eve", &(struct consent_change){.purposes = {CONSENT_WITHDRAW}});
+    told = look("eve", CONSENT_RECOMMENDATIONS);
+    assert_string_equal(told.items, "theirs ");
+    partner.partners[0].wish = CONSENT_WITHDRAW;
+    agree("eve", &partner);
+    told = look("eve", CONSENT_RECOMMENDATIONS);
+    assert_true(told.allowed);
+    assert_string_equal(told.items, "");
+}
+
+static void on_popular(void *argument, enum err err, const char *const *items, size_t count)
+{
+    struct told *told = argument;
+    told->done = true;
+    assert_int_equal(err, ERR_OK);
+    for (size_t i = 0; i < count; i++) {
+        size_t used = strlen(told->items);
+        snprintf(told->items + used, sizeof told->items - used, "%s ", items[i]);
+    }
+}
+
+static void the_popular_are_a_regions_own_and_the_past_weighs_less(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct event bought = {.type = EVENT_PURCHASE, .item = "old", .time_ms = now_ms};
+    struct event seen = {
+        .type = EVENT_VIEW, .item = "new", .time_ms = now_ms + 4 * POPULAR_HALF_LIFE_MS};
+    struct event there = {.type = EVENT_CART, .item = "there", .time_ms = now_ms};
+    const struct event *here_list[] = {&bought, &seen}, *there_list[] = {&there};
+    assert_true(popular_weight(EVENT_VIEW, now_ms + POPULAR_HALF_LIFE_MS) ==
+                2 * popular_weight(EVENT_VIEW, now_ms));
+    popular_add(popular, "shop", "cn", here_list, 2);
+    popular_add(popular, "shop", "us", there_list, 1);
+    struct told told = {0};
+    popular_read(popular, "shop", "cn", 10, on_popular, &told);
+    store_loop_until(base, &told.done);
+    assert_string_equal(told.items, "new old ");
+    told = (struct told){0};
+    popular_read(popular, "shop", "", 2, on_popular, &told);
+    store_loop_until(base, &told.done);
+    assert_string_equal(told.items, "new old ");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_kept_without_consent),
+        cmocka_unit_test(an_event_is_stored_once_however_often_it_comes),
+        cmocka_unit_test(a_history_is_in_the_order_of_times_and_has_the_latest),
+        cmocka_unit_test(without_consent_the_history_is_not_even_read),
+        cmocka_unit_test(a_partners_events_are_its_own_and_go_with_its_consent),
+        cmocka_unit_test(the_popular_are_a_regions_own_and_the_past_weighs_less),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
