@@ -8,6 +8,9 @@
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/collection.h"
 #include "scheduler/features/consent.h"
+#include "scheduler/features/events.h"
+#include "scheduler/features/history.h"
+#include "scheduler/features/popular.h"
 #include "scheduler/features/search/indexes.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
@@ -90,12 +93,20 @@ static void build_state(struct program *program)
     door->limits = limits_new(&limits);
 }
 
+enum {
+    SECONDS_OF_DAY = 86400
+};
+
 static void build_features(struct program *program)
 {
     struct door *door = &program->door;
     door->consents = consents_new(door->store, program->master.root);
     door->collections = collections_new(door->base, door->store);
     door->catalogues = catalogues_new(door->collections, program->settings.catalogue_items);
+    door->events =
+        events_new(door->store, (uint32_t)program->settings.history_days * SECONDS_OF_DAY);
+    door->histories = histories_new(door->store, consents_owner_key(door->consents));
+    door->popular = popular_new(door->store);
 }
 
 static enum err build_search(struct program *program)
@@ -215,6 +226,9 @@ void program_tear_down(struct program *program)
     if (door->limits) limits_leave(door->limits);
     durables_free(program->durables);
     if (door->store) store_free(door->store);
+    popular_free(door->popular);
+    histories_free(door->histories);
+    events_free(door->events);
     consents_free(door->consents);
     collections_free(door->collections);
     analyzer_free(program->analyzer);

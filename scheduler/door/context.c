@@ -39,20 +39,17 @@ static enum err forbidden(const char *header, const char *why)
     return err_note(ERR_FORBIDDEN, "%s: %s", header, why);
 }
 
-static enum err copy_user(struct context *context, const char *text)
+enum err context_set_user(struct context *context, const char *param, const char *user)
 {
-    if (!text) return ERR_OK;
-    if (!context->key->may_assert_user)
-        return forbidden("X-Qiao-User", "this key may not assert a user");
-    size_t size = strlen(text);
-    bool good = size > 0 && size <= CONTEXT_USER_MAX && utf8_valid(text, size);
+    if (!context->key->may_assert_user) return forbidden(param, "this key may not assert a user");
+    size_t size = strlen(user);
+    bool good = size > 0 && size <= CONTEXT_USER_MAX && utf8_valid(user, size);
     for (size_t i = 0; good && i < size; i++)
-        good = (unsigned char)text[i] > 0x20 && text[i] != 0x7f;
+        good = (unsigned char)user[i] > 0x20 && user[i] != 0x7f;
     if (!good)
-        return json_wrong("X-Qiao-User",
-                          "must be 1 to %d bytes without spaces and control characters",
+        return json_wrong(param, "must be 1 to %d bytes without spaces and control characters",
                           CONTEXT_USER_MAX);
-    memcpy(context->user, text, size + 1);
+    memcpy(context->user, user, size + 1);
     return ERR_OK;
 }
 
@@ -118,7 +115,7 @@ enum err context_build(struct context *out, const struct keys *keys,
     struct context context = {0};
     json_param_clear();
     TRY(find_key(&context, keys, headers->authorization));
-    TRY(copy_user(&context, headers->user));
+    if (headers->user) TRY(context_set_user(&context, "X-Qiao-User", headers->user));
     TRY(copy_region(&context, headers->region));
     TRY(copy_os(&context, headers->os));
     TRY(copy_language(&context, headers->language));

@@ -79,6 +79,9 @@ void keys_set_secret(struct keys *keys, const unsigned char secret[CONTEXT_SECRE
 enum err context_read(struct context *out, const struct keys *keys,
                       const struct http_request *request);
 
+/* Say for whom, as X-Qiao-User does, from the field `param` of a body. */
+enum err context_set_user(struct context *context, const char *param, const char *user);
+
 /* The parts of context_read(), for tests: from header texts, NULL where absent. */
 struct context_headers {
     const char *authorization, *user, *region, *os, *language;

@@ -3,6 +3,7 @@
 #include "scheduler/door/admin.h"
 #include "scheduler/door/completion.h"
 #include "scheduler/door/context.h"
+#include "scheduler/door/events.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/indexes.h"
 #include "scheduler/door/items.h"
@@ -37,6 +38,7 @@ static const struct route routes[] = {
     {"GET", "/v1/sessions/", "sessions", sessions_show},
     {"DELETE", "/v1/sessions/", "sessions", sessions_delete},
     {"POST", "/v1/sessions/", "sessions", sessions_prewarm},
+    {"POST", "/v1/events", "events", events_post},
     {"PUT", "/v1/items", "items", items_put},
     {"POST", "/v1/items", "items", items_put},
     {"GET", "/v1/items", "items", items_count},

@@ -36,6 +36,9 @@ struct door {
     struct consents *consents;
     struct collections *collections;
     struct catalogues *catalogues;
+    struct events *events;
+    struct histories *histories;
+    struct popular *popular;
     struct waits *waits; // requests that wait for a node of their model
     uint64_t start_ns;
     size_t answers; // being made

@@ -12,8 +12,8 @@ void ndjson_fail(struct ndjson_report *report, size_t line, enum err err)
         &error, &(struct http_error){.err = err, .message = err_text(), .param = json_param()});
     if (report->error_count++ == 0) report->first = err;
     // the error's object has a brace of its own before it, which ours is put in place of
-    buf_addf(&report->errors, "%s{\"line\":%zu,%s", report->error_count > 1 ? "," : "", line,
-             buf_text(&error) + 1);
+    buf_addf(&report->errors, "%s{\"%s\":%zu,%s", report->error_count > 1 ? "," : "",
+             report->unit ? report->unit : "line", line, buf_text(&error) + 1);
     buf_fini(&error);
 }
 

@@ -35,7 +35,8 @@ typedef enum err ndjson_take_fn(void *argument, size_t line, json_t *object);
 struct ndjson_report {
     struct buf errors; // {"line":…,"error":{…}} with commas between
     size_t error_count, line_count;
-    enum err first; // the first line's error
+    enum err first;   // the first line's error
+    const char *unit; // what the number of a line is called; NULL: "line"
 };
 
 /* ERR_INVALID, ERR_TOO_LARGE: of the body as a whole; then nothing shall be stored. */
