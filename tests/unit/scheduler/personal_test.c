@@ -18,8 +18,8 @@ static void start(const char *keys)
     bool up = false;
     start_scheduler(keys);
     for (int i = 0; i < 200 && !up; i++) {
-        char *answer = ask("GET", "/v1/me/consents", bob, "");
-        up = strstr(answer, " 503 ") == NULL;
+        char *answer = ask("GET", "/ready", "", "");
+        up = strstr(answer, "\"redis\":\"up\"") != NULL;
         mem_free(answer);
         if (!up) usleep(10000);
     }
