@@ -77,9 +77,9 @@ char *pair_ask(const struct desk *desk, const char *key, const char *last, const
     return desk_finish(pair_begin(desk, key, last, rest), NULL);
 }
 
-struct events events_of(char *answer)
+struct told events_of(char *answer)
 {
-    struct events events = {.answer = answer};
+    struct told events = {.answer = answer};
     for (const char *at = answer; (at = strstr(at, "\nid: "));) {
         assert_true(events.count < PAIR_EVENTS_MAX);
         at += strlen("\nid: ");
@@ -90,7 +90,7 @@ struct events events_of(char *answer)
     return events;
 }
 
-void events_free(struct events *events)
+void told_free(struct told *events)
 {
     for (size_t i = 0; i < events->count; i++)
         mem_free(events->ids[i]);
@@ -123,7 +123,7 @@ static void gather(const char *answer, const char *end, struct buf said[2 * PAIR
     }
 }
 
-void assert_joined(const struct events *whole, size_t cut, const char *rest)
+void assert_joined(const struct told *whole, size_t cut, const char *rest)
 {
     struct buf once[2 * PAIR_CHOICES_MAX] = {0}, twice[2 * PAIR_CHOICES_MAX] = {0};
     gather(whole->answer, whole->answer + strlen(whole->answer), once);

@@ -43,7 +43,7 @@ int pair_begin(const struct desk *desk, const char *key, const char *last, const
 char *pair_ask(const struct desk *desk, const char *key, const char *last, const char *rest);
 
 /* The events of a stream that have ids. */
-struct events {
+struct told {
     char *answer; // with its head
     char *ids[PAIR_EVENTS_MAX];
     const char *ends[PAIR_EVENTS_MAX]; // behind each event
@@ -51,10 +51,10 @@ struct events {
 };
 
 /* Takes the answer. */
-struct events events_of(char *answer);
-void events_free(struct events *events);
+struct told events_of(char *answer);
+void told_free(struct told *events);
 /* One connection that brought `whole`, or two, up to event `cut` of it and then `rest`, say the same, choice by choice,
  * wherever chunks begin and end. */
-void assert_joined(const struct events *whole, size_t cut, const char *rest);
+void assert_joined(const struct told *whole, size_t cut, const char *rest);
 
 #endif

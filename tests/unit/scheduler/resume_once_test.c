@@ -170,7 +170,7 @@ static void a_turn_is_appended_once(void **state)
     (void)state;
     if (!pair.redis.process) skip();
     pair_start(NULL, &(struct fake_node_options){0});
-    struct events whole =
+    struct told whole =
         events_of(pair_ask(&pair.first, "turn-1", NULL, ",\"stream\":true,\"session\":\"once\""));
     char *before = session_of("once");
     assert_non_null(strstr(before, "\"version\":1,"));
@@ -194,7 +194,7 @@ static void a_turn_is_appended_once(void **state)
         mem_free(more);
     }
     assert_parts(session_of("once"), "\"version\":2,", NULL);
-    events_free(&whole);
+    told_free(&whole);
     pair_stop();
 }
 

@@ -31,7 +31,7 @@ static void assert_same_value(const char *one, const char *other, const char *na
 
 static void resume_everywhere(const char *key, const char *rest)
 {
-    struct events whole = events_of(pair_ask(&pair.first, key, NULL, rest));
+    struct told whole = events_of(pair_ask(&pair.first, key, NULL, rest));
     assert_true(whole.count > 3);
     for (size_t cut = 0; cut < whole.count; cut++) {
         char *more = pair_ask(cut % 2 ? &pair.first : &pair.second, key, whole.ids[cut], rest);
@@ -40,7 +40,7 @@ static void resume_everywhere(const char *key, const char *rest)
         assert_joined(&whole, cut, more);
         mem_free(more);
     }
-    events_free(&whole);
+    told_free(&whole);
 }
 
 static void an_answer_that_is_asked_for_again_is_the_same_one(void **state)
@@ -71,13 +71,13 @@ static void a_stream_goes_on_where_its_reader_was(void **state)
     (void)state;
     if (!pair.redis.process) skip();
     pair_start(NULL, &(struct fake_node_options){0});
-    struct events whole = events_of(pair_ask(&pair.first, "s", NULL, ",\"stream\":true"));
+    struct told whole = events_of(pair_ask(&pair.first, "s", NULL, ",\"stream\":true"));
     for (size_t cut = 0; cut < whole.count; cut++) {
         char *more = pair_ask(&pair.second, "s", whole.ids[cut], ",\"stream\":true");
         assert_string_equal(strstr(more, "\r\n\r\n") + 4, whole.ends[cut]); // to the byte
         mem_free(more);
     }
-    events_free(&whole);
+    told_free(&whole);
     resume_everywhere("s-usage", ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
     resume_everywhere("s-stop", ",\"stream\":true,\"stop\":[\"zzz\",\"好 wo\"]");
     resume_everywhere("s-cut", ",\"stream\":true,\"max_tokens\":5");
@@ -94,7 +94,7 @@ static void a_text_completion_goes_on_with_its_offsets(void **state)
     pair_start(NULL, &(struct fake_node_options){0});
     const char path[] = "/v1/completions",
                body[] = "{\"prompt\":\"x\",\"stream\":true,\"logprobs\":1}";
-    struct events whole = events_of(desk_ask(&pair.first, path, "Idempotency-Key: text\r\n", body));
+    struct told whole = events_of(desk_ask(&pair.first, path, "Idempotency-Key: text\r\n", body));
     assert_true(whole.count > 3);
     for (size_t cut = 0; cut < whole.count; cut++) {
         struct buf headers = {0};
@@ -104,7 +104,7 @@ static void a_text_completion_goes_on_with_its_offsets(void **state)
         mem_free(more);
         buf_fini(&headers);
     }
-    events_free(&whole);
+    told_free(&whole);
     pair_stop();
 }
 
@@ -167,7 +167,7 @@ static void the_newest_connection_has_the_stream(void **state)
     (void)state;
     if (!pair.redis.process) skip();
     pair_start(NULL, &(struct fake_node_options){.pause_ms = 60});
-    struct events whole = events_of(pair_ask(&pair.first, "once", NULL, ",\"stream\":true"));
+    struct told whole = events_of(pair_ask(&pair.first, "once", NULL, ",\"stream\":true"));
     for (int i = 0; i < 2; i++) {
         const char *key = i ? "open-far" : "open-near";
         unsigned before = fake_node_submits(pair.nodes[0]);
@@ -185,7 +185,7 @@ static void the_newest_connection_has_the_stream(void **state)
         assert_parts(rest, " 200 ", "id: 0-0", "\"error\":{\"message\":\"a newer request",
                      "\"code\":\"idempotency_taken_over\"", NULL);
     }
-    events_free(&whole);
+    told_free(&whole);
     for (int wait = 0; desk_busy(&pair.first) > 0 && wait < 1000; wait++)
         usleep(1000);
     pair_stop();
