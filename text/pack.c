@@ -1,5 +1,6 @@
 #include "text/pack.h"
 
+#include "text/rows.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
@@ -57,7 +58,10 @@ static enum err open_with_digest(struct text_pack **out, const struct gguf *gguf
     pack->digest = digest;
     enum err err = read_names(pack, gguf);
     if (err == ERR_OK) err = read_template(pack, gguf);
-    if (err == ERR_OK) err = tokenizer_new(&pack->tokenizer, gguf);
+    if (err == ERR_OK) {
+        err = strcmp(pack->architecture, "sasrec") == 0 ? rows_read(&pack->rows, gguf)
+                                                        : tokenizer_new(&pack->tokenizer, gguf);
+    }
     if (err != ERR_OK) {
         text_pack_close(pack);
         return err == ERR_NOT_FOUND ? err_note(ERR_FORMAT, "%s", err_text()) : err;
@@ -91,5 +95,6 @@ void text_pack_close(struct text_pack *pack)
 {
     if (!pack) return;
     tokenizer_free(pack->tokenizer);
+    rows_free(pack->rows);
     mem_free(pack);
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct gguf;
+struct rows;
 struct tokenizer;
 
 enum {
@@ -26,10 +27,11 @@ enum {
 struct text_pack {
     char name[TEXT_PACK_NAME_MAX]; // general.name; printable, "model" where the file has none
     char architecture[TEXT_PACK_NAME_MAX];
-    uint32_t context_length;  // tokens; from <architecture>.context_length, at least 1
-    struct template template; // kind TEMPLATE_NONE when the model's own was not recognised
-    struct tokenizer *tokenizer;
-    struct digest digest; // of the pack's bytes
+    uint32_t context_length;     // tokens; from <architecture>.context_length, at least 1
+    struct template template;    // kind TEMPLATE_NONE when the model's own was not recognised
+    struct tokenizer *tokenizer; // NULL for a recommender, which speaks no words
+    struct rows *rows;           // a recommender's (text/rows.h); NULL where its rows have no names
+    struct digest digest;        // of the pack's bytes
 };
 
 /* From the bytes of a pack; they may go after. ERR_TOO_LARGE, and the errors of gguf_parse() and
