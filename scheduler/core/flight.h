@@ -83,7 +83,9 @@ struct flight_whole {
     size_t vector_size;
     const int32_t *ids; // [id_count] of lists: rows, best first
     size_t id_count;
-    const float *scores; // [id_count] of those, or NULL
+    const float *scores;  // [id_count] of those, or NULL
+    const float *weights; // [weight_count] of the order's ids, with explain
+    size_t weight_count;
 };
 
 struct flight_events {

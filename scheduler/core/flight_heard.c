@@ -117,7 +117,9 @@ static bool is_whole_answer(const struct flight_order *order, const struct wire_
     if (result->position != order->id_count) return false;
     if (order->kind == WIRE_EMBED) return result->vector_size > 0;
     if (order->kind == WIRE_SCORE) return result->vector_size == 1;
-    return true;
+    if (order->explain && result->weight_count != order->id_count) return false;
+    if (order->want_vector && result->vector_size == 0) return false;
+    return result->id_count <= order->top_count;
 }
 
 /* One whole answer: the first that comes is delivered, and whoever else works on it may stop. */
@@ -142,7 +144,9 @@ static void hear_whole(struct flights *flights, struct flight *flight, struct at
                                                 .vector_size = result->vector_size,
                                                 .ids = result->ids,
                                                 .id_count = result->id_count,
-                                                .scores = result->logprobs});
+                                                .scores = result->logprobs,
+                                                .weights = result->weights,
+                                                .weight_count = result->weight_count});
 }
 
 void flights_result(struct flights *flights, uint64_t link, const struct wire_result *result,

@@ -14,6 +14,8 @@ enum err order_check(const struct flight_order *order, uint64_t now_ns)
     must(order->stop_id_count <= WIRE_STOP_IDS_MAX);
     must(order->sampling.bias_count <= WIRE_LOGIT_BIAS_MAX);
     must(!order_is_whole(order) || order->max_tokens == 0);
+    must(order->top_count <= WIRE_RESULT_IDS_MAX && order->excluded_count <= WIRE_EXCLUDED_MAX);
+    must(order->filter_size <= WIRE_FILTER_MAX);
     if (order_is_late(order, now_ns))
         return err_note(ERR_TIMEOUT, "the deadline had passed before the request was sent");
     if (order->id_count == 0) return err_note(ERR_INVALID, "the prompt is empty");
@@ -36,6 +38,8 @@ void order_copy(struct flight_order *out, const struct flight_order *order)
     *out = *order;
     out->ids = NULL;
     out->stop_ids = copy(order->stop_ids, order->stop_id_count, sizeof *order->stop_ids);
+    out->excluded = copy(order->excluded, order->excluded_count, sizeof *order->excluded);
+    out->filter_bits = copy(order->filter_bits, order->filter_size, 1);
     out->sampling.bias = copy(sampling->bias, sampling->bias_count, sizeof *sampling->bias);
 }
 
@@ -49,6 +53,8 @@ static void free_borrowed(const void *mine)
 void order_fini(struct flight_order *order)
 {
     free_borrowed(order->stop_ids);
+    free_borrowed(order->excluded);
+    free_borrowed(order->filter_bits);
     free_borrowed(order->sampling.bias);
 }
 
@@ -95,6 +101,16 @@ void order_submit(const struct flight_order *order, const struct wire_key *key, 
                                             .next_position = (uint32_t)id_count,
                                             .max_tokens = order->max_tokens,
                                             .segment = order->segment,
+                                            .top_count = order->top_count,
+                                            .excluded = order->excluded,
+                                            .excluded_count = order->excluded_count,
+                                            .filter = order->filter,
+                                            .filter_bits = order->filter_bits,
+                                            .filter_size = order->filter_size,
+                                            .row_begin = order->row_begin,
+                                            .row_end = order->row_end,
+                                            .explain = order->explain,
+                                            .want_vector = order->want_vector,
                                             .stop_ids = order->stop_ids,
                                             .stop_id_count = order->stop_id_count,
                                             .sampling = order->sampling,

@@ -21,7 +21,14 @@ struct flight_order {
     size_t id_count;
     uint32_t choice;
     uint32_t max_tokens; // 0 but for GENERATE
-    uint32_t segment;    // SCORE: as in wire_submit
+    uint32_t segment;    // SCORE: as in wire_submit, like these of RECOMMEND:
+    uint32_t top_count, row_begin, row_end;
+    const int32_t *excluded;
+    size_t excluded_count;
+    struct digest filter;
+    const uint8_t *filter_bits; // NULL, 0: the node is believed to have them
+    size_t filter_size;
+    bool explain, want_vector;
     const int32_t *stop_ids;
     size_t stop_id_count;
     struct wire_sampling sampling; // its seed is resolved

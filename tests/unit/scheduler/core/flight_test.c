@@ -323,87 +323,6 @@ static void what_cannot_start_says_why(void **state)
     assert_int_equal(seen.ends, 0);
 }
 
-static uint64_t start_score(void)
-{
-    struct flight_order order = given_order();
-    uint64_t flight = 0;
-    order.kind = WIRE_SCORE;
-    order.max_tokens = 0;
-    order.segment = 2;
-    order.salt = 0;
-    assert_int_equal(flight_start(flights, &order, &sky_events, &seen, 0, &flight), ERR_OK);
-    return flight;
-}
-
-static void give_vector(const struct sent *to, float value, size_t size)
-{
-    const float vector[2] = {value, value};
-    struct wire_result result = {
-        .key = to->key, .position = 3, .vector = vector, .vector_size = size};
-    flights_result(flights, to->link, &result, 1);
-}
-
-static void a_whole_answer_is_delivered_once_and_outlives_its_node(void **state)
-{
-    (void)state;
-    given_node(1, "a", 4);
-    start_score();
-    const struct sent *first = last(WIRE_SUBMIT);
-    assert_int_equal(first->submit.kind, WIRE_SCORE);
-    assert_int_equal(first->submit.segment, 2);
-    given_node(2, "b", 4);
-    lose(1, 1);
-    assert_int_equal(last(WIRE_SUBMIT)->link, 2);
-    give_vector(first, 1, 1); // the old attempt is nobody's
-    assert_int_equal(seen.wholes, 0);
-    give_vector(last(WIRE_SUBMIT), 2, 1);
-    assert_int_equal(seen.wholes, 1);
-    assert_true(seen.value == 2);
-    lose(2, 2); // only its DONE is missing
-    assert_ended(ERR_OK, 0);
-    assert_int_equal(seen.end.finish, WIRE_FINISH_STOP);
-    assert_int_equal(seen.wholes, 1);
-}
-
-static void an_end_without_its_answer_is_a_contradiction(void **state)
-{
-    (void)state;
-    given_node(1, "a", 4);
-    start_score();
-    given_node(2, "b", 4);
-    finish(last(WIRE_SUBMIT), WIRE_FINISH_STOP, ERR_OK, 0);
-    assert_int_equal(quarantined, 1);
-    assert_int_equal(last(WIRE_SUBMIT)->link, 2);
-    give_vector(last(WIRE_SUBMIT), 1, 2); // a score is one value
-    assert_int_equal(quarantined, 2);
-    assert_int_equal(seen.wholes, 0);
-    flights_tick(flights, 2 * FLIGHT_WAIT_NS);
-    assert_ended(ERR_UNAVAILABLE, 0);
-}
-
-static void a_whole_answer_may_be_canceled_from_inside_its_event(void **state)
-{
-    (void)state;
-    given_node(1, "a", 4);
-    seen.cancel_at = start_score();
-    give_vector(last(WIRE_SUBMIT), 1, 1);
-    assert_int_equal(seen.wholes, 1);
-    assert_int_equal(seen.ends, 0);
-}
-
-static void a_filter_that_a_node_lacks_is_told(void **state)
-{
-    (void)state;
-    given_node(1, "a", 4);
-    given_node(2, "b", 4);
-    start_score();
-    struct wire_done done = {
-        .key = last(WIRE_SUBMIT)->key, .err = ERR_NOT_FOUND, .note = {"filter", 6}};
-    flights_done(flights, last(WIRE_SUBMIT)->link, &done, 1);
-    assert_ended(ERR_NOT_FOUND, 0);
-    assert_string_equal(seen.note, "filter");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,10 +341,6 @@ int main(void)
         SKY_TEST(a_contradiction_quarantines_and_moves),
         SKY_TEST(a_link_that_takes_nothing_is_passed_over),
         SKY_TEST(what_cannot_start_says_why),
-        SKY_TEST(a_whole_answer_is_delivered_once_and_outlives_its_node),
-        SKY_TEST(an_end_without_its_answer_is_a_contradiction),
-        SKY_TEST(a_whole_answer_may_be_canceled_from_inside_its_event),
-        SKY_TEST(a_filter_that_a_node_lacks_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
