@@ -11,6 +11,7 @@
 #include "scheduler/features/events.h"
 #include "scheduler/features/history.h"
 #include "scheduler/features/popular.h"
+#include "scheduler/features/sold.h"
 #include "scheduler/features/search/indexes.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
@@ -107,6 +108,7 @@ static void build_features(struct program *program)
         events_new(door->store, (uint32_t)program->settings.history_days * SECONDS_OF_DAY);
     door->histories = histories_new(door->store, consents_owner_key(door->consents));
     door->popular = popular_new(door->store);
+    door->solds = solds_new();
 }
 
 static enum err build_search(struct program *program)
@@ -227,6 +229,7 @@ void program_tear_down(struct program *program)
     durables_free(program->durables);
     if (door->store) store_free(door->store);
     popular_free(door->popular);
+    solds_free(door->solds);
     histories_free(door->histories);
     events_free(door->events);
     consents_free(door->consents);

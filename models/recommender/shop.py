@@ -99,7 +99,7 @@ def make_item(rng, kind, line_index, step, model=None, finish=None):
         ident = f"{kind}-{line[0].lower()}-{number}"
         title = {"en": f"{line[0]} {en} {number}", "zh": f"{line[1]}{zh} {number}"}
         price = price_of(rng, base, line, step)
-    item = {"id": ident, "title": title, "category": kind, "price": price,
+    item = {"id": ident, "titles": title, "category": kind, "price": price,
             "attributes": {"line": line[0].lower(), "colour": colour[0]}, "available": rng.random() > 0.02,
             "regions": ["cn", "sg"] if line_index % 4 else ["cn"]}
     if model:

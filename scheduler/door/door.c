@@ -9,6 +9,7 @@
 #include "scheduler/door/items.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/me.h"
+#include "scheduler/door/recommend.h"
 #include "scheduler/door/sessions.h"
 #include "scheduler/door/status.h"
 #include "scheduler/settings.h"
@@ -44,6 +45,7 @@ static const struct route routes[] = {
     {"GET", "/v1/items", "items", items_count},
     {"GET", "/v1/items/", "items", items_show},
     {"DELETE", "/v1/items/", "items", items_delete},
+    {"POST", "/v1/recommendations", "recommendations", recommend_post},
     {"GET", "/v1/me/consents", "me", me_consents},
     {"PUT", "/v1/me/consents", "me", me_put_consents},
     {"GET", "/v1/me/personalization", "me", me_personalization},

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""What recommend.sh asks.
+
+recommend.py shop URL SECOND ITEMS          the demo shop's catalogue, consents and events
+recommend.py lists URL MODEL USERS LISTS    the same lists as the probe's
+"""
+import http.client
+import json
+import sys
+import time
+import urllib.parse
+
+connections = {}
+
+
+def ask(url, method, path, body=None, user=None, region=None):
+    parsed = urllib.parse.urlparse(url)
+    connection = connections.setdefault(url, http.client.HTTPConnection(parsed.hostname, parsed.port, timeout=20))
+    headers = {"Content-Type": "application/json"}
+    if user:
+        headers["X-Qiao-User"] = user
+    if region:
+        headers["X-Qiao-Region"] = region
+    text = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+    connection.request(method, path, text, headers)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read() or b"null")
+
+
+def check(what, holds, *seen):
+    if not holds:
+        sys.exit(f"not so: {what}: {seen}")
+    print(f"ok: {what}")
+
+
+def recommend(url, user=None, region=None, **body):
+    status, answer = ask(url, "POST", "/v1/recommendations", body, user, region)
+    if status != 200:
+        sys.exit(f"not so: recommendations are given: {status} {answer}")
+    return answer
+
+
+def event(number, item):
+    return {"id": f"e{number}", "user": "ann", "type": "view", "item": item}
+
+
+def shop(url, second, items):
+    catalogue = [json.loads(line) for line in open(items, encoding="utf-8")]
+    with open(items, "rb") as file:
+        status, answer = ask(url, "PUT", "/v1/items?wait=true", file.read())
+    check("the catalogue is stored", status == 200 and answer["stored"] == len(catalogue), status, answer)
+    known = {item["id"]: item for item in catalogue}
+
+    visit = recommend(url, session=["phone-bamboo-3"], count=5, explain=True, region="cn")
+    ids = [row["item"] for row in visit["data"]]
+    check("a visit is answered by what fits to it",
+          visit["basis"] == "session" and len(set(ids)) == 5 and "phone-bamboo-3" not in ids, visit)
+    check("with titles and the reason", all(row["title"] for row in visit["data"])
+          and visit["because"][0]["item"] == "phone-bamboo-3", visit)
+    sold = {i for i, item in known.items() if item["available"] and "sg" in item["regions"]}
+    there = recommend(url, session=["phone-bamboo-3"], count=20, region="sg")
+    check("only what is sold in the region", len(there["data"]) > 0 and {row["item"] for row in there["data"]} <= sold, there)
+    status, answer = ask(url, "PUT", "/v1/items?wait=true",
+                         json.dumps({**known[ids[0]], "available": False}).encode())
+    check("an item is sold out", status == 200, answer)
+    after = [row["item"] for row in recommend(url, session=["phone-bamboo-3"], count=5, region="cn")["data"]]
+    check("and not recommended any more; the others move up", after[:4] == ids[1:], ids, after)
+
+    cold = recommend(url, user="ann")
+    check("who is not known gets what is popular", cold["basis"] == "popular" and not cold["personalized"], cold)
+    for purpose in ({"history": True}, {"recommendations": True}):
+        status, answer = ask(url, "PUT", "/v1/me/consents", {"consents": purpose}, "ann")
+        check("a consent is given", status == 200, answer)
+    status, answer = ask(url, "POST", "/v1/events", {"events": [event(1, "phone-bamboo-3")]}, "ann")
+    check("an event is stored", status == 200 and answer["stored"] == 1, status, answer)
+    took = []
+    for number, item in enumerate(list(known)[10:60], 2):
+        ask(url, "POST", "/v1/events", {"events": [event(number, item)]}, "ann")
+        begin = time.monotonic()
+        seen = recommend(second, user="ann", count=100)
+        took.append(1000 * (time.monotonic() - begin))
+        if seen["basis"] != "history" or item in [row["item"] for row in seen["data"]]:
+            sys.exit(f"not so: event {number} counts in the next recommendation: {seen}")
+    print(f"ok: each event counts in the next recommendation, which took {sorted(took)[-1]:.1f} ms at most")
+    warm = recommend(second, user="ann", count=10)
+    check("the other scheduler knows the history", warm["basis"] == "history" and warm["personalized"], warm)
+    ask(url, "PUT", "/v1/me/personalization", {"enabled": False}, "ann")
+    off = recommend(second, user="ann", count=10)
+    check("with personalization off it is not used", off["basis"] == "popular" and not off["personalized"], off)
+    for body, part in (({"session": []}, "session"), ({"session": [1]}, "session[0]"), ({"count": 0}, "count"),
+                       ({"count": 101}, "count"), ({"filter": "a = 1"}, "filter"), ({"model": "nobody"}, "model")):
+        status, answer = ask(url, "POST", "/v1/recommendations", body)
+        check(f"a wrong {part} is named", status in (400, 404) and answer["error"]["param"] == part, status, answer)
+    unknown = recommend(url, session=["no-such-item"])
+    check("items that nobody knows lead to what is popular", unknown["basis"] == "popular", unknown)
+
+
+def lists(url, model, users, wanted):
+    want = {line.split()[0]: line.split()[1:] for line in open(wanted) if line[0].isdigit() and len(line.split()) == 21}
+    same = skipped = 0
+    for line in open(users):
+        user, *items = line.split()
+        if len(items) > 201:  # more than a session takes
+            skipped += 1
+            continue
+        answer = recommend(url, model=model, session=items[:-1], count=20)
+        if [row["item"] for row in answer["data"]] != want[user]:
+            sys.exit(f"not so: user {user} gets the probe's list: {answer} {want[user]}")
+        same += 1
+    check(f"{same} users get the same 20 items as from qiao-probe", same == len(want) - skipped > 0)
+
+
+if __name__ == "__main__":
+    {"shop": shop, "lists": lists}[sys.argv[1]](*sys.argv[2:])

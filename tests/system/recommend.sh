@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Recommendations through the door: the demo shop's catalogue and model with consents and events over two schedulers, and the
+# lists of the public recommender as qiao-probe makes them without a cluster.
+source "$(dirname "$0")/lib.sh"
+mkdir -p "$state/run" "$state/log"
+shared=${QIAO_SHARED:-$root/../shared}/data/recommend
+
+launch() { # launch NAME COMMAND…
+    local name=$1
+    shift
+    setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
+    echo $! >"$state/run/$name.pid"
+    disown
+}
+recommender() { # recommender NAME FILE
+    launch "$1" "$bin/qiao-node" --model "$2" --name "$1" --threads 1 \
+        --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
+}
+knows() { curl -s -m 5 "$1/v1/recommendations" -d "{\"model\":\"$2\",\"session\":[\"$3\"]}" | grep -q '"basis":"session"'; }
+
+cluster --nodes 1 --schedulers 2
+second=http://127.0.0.1:$((port + 1))
+recommender node-8 "$root/models/recommender/qiao-shop.gguf"
+check "the demo shop's recommender is there" eventually 10 knows "$url" qiao-shop phone-bamboo-1
+check "at the other scheduler, too" eventually 10 knows "$second" qiao-shop phone-bamboo-1
+python3 "$root/tests/system/recommend.py" shop "$url" "$second" "$root/models/recommender/items.ndjson"
+if [ -f "$shared/iclrec-beauty.gguf" ]; then
+    recommender node-9 "$shared/iclrec-beauty.gguf"
+    beauty=ICLRec-Beauty
+    head -n 1000 "$shared/beauty.txt" >"$state/users"
+    "$bin/qiao-probe" recommend --model "$shared/iclrec-beauty.gguf" --sequences "$state/users" --top 20 >"$state/lists" 2>/dev/null
+    check "the public recommender is there" eventually 10 knows "$url" "$beauty" 17
+    python3 "$root/tests/system/recommend.py" lists "$url" "$beauty" "$state/users" "$state/lists"
+else
+    echo "skipped: no shared data"
+fi
