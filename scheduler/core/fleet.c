@@ -107,7 +107,8 @@ static enum err copy_models(struct node *node, const struct wire_hello *hello)
                                   .numerics = said->numerics,
                                   .kinds = said->kinds,
                                   .context_length = said->context_length,
-                                  .vocab_size = said->vocab_size};
+                                  .vocab_size = said->vocab_size,
+                                  .vector_size = said->vector_size};
         TRY(copy_name(served->name, said->name, "model's name"));
         for (uint32_t other = 0; other < i; other++)
             if (strcmp(node->models[other].name, served->name) == 0)

@@ -50,7 +50,8 @@ enum err sets_add(struct sets *sets, const struct served *models, size_t count)
                                      .adapter = served->adapter,
                                      .numerics = served->numerics,
                                      .kinds = served->kinds,
-                                     .vocab_size = served->vocab_size}};
+                                     .vocab_size = served->vocab_size,
+                                     .vector_size = served->vector_size}};
         memcpy(set->face.name, served->name, sizeof set->face.name);
     }
     return ERR_OK;

@@ -31,8 +31,9 @@ struct fleet_model {
     uint32_t kinds;
     uint32_t context_length; // the least of the nodes that serve it
     uint32_t vocab_size;
-    uint32_t node_count; // READY nodes that serve these digests now
-    bool current;        // false: another set under this name is the one that is routed to
+    uint32_t vector_size; // of EMBED; 0: it makes none
+    uint32_t node_count;  // READY nodes that serve these digests now
+    bool current;         // false: another set under this name is the one that is routed to
 };
 
 /* What one node serves. */
@@ -42,6 +43,7 @@ struct served {
     uint32_t kinds;
     uint32_t context_length;
     uint32_t vocab_size;
+    uint32_t vector_size; // of EMBED; 0: it makes none
 };
 
 struct set {

@@ -3,6 +3,7 @@
 #include "scheduler/door/admin.h"
 #include "scheduler/door/completion.h"
 #include "scheduler/door/context.h"
+#include "scheduler/door/embeddings.h"
 #include "scheduler/door/events.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/indexes.h"
@@ -33,6 +34,7 @@ struct route {
 static const struct route routes[] = {
     {"POST", "/v1/chat/completions", "chat", completion_chat},
     {"POST", "/v1/completions", "completions", completion_text},
+    {"POST", "/v1/embeddings", "embeddings", embeddings_post},
     {"GET", "/v1/models", "models", status_models},
     {"GET", "/v1/models/", "models", status_model},
     {"GET", "/v1/sessions", "sessions", sessions_list},

@@ -19,7 +19,8 @@
 bool status_is_served(const struct door *door, const struct fleet_model *model)
 {
     struct lexicon_pack *pack;
-    return model->current && model->node_count > 0 && (model->kinds & 1u << WIRE_GENERATE) &&
+    return model->current && model->node_count > 0 &&
+           (model->kinds & (1u << WIRE_GENERATE | 1u << WIRE_EMBED)) &&
            lexicon_find(door->lexicon, &model->pack, &pack) == ERR_OK;
 }
 

@@ -26,6 +26,8 @@ enum {
 
 struct attempt {
     bool used;
+    enum wire_kind kind;
+    int32_t second_id;
     uint64_t link;
     struct wire_key key;
     uint32_t prompt_length, position, sent, max_tokens;
@@ -62,13 +64,15 @@ static void say_hello(struct fake_node *node, uint64_t link)
     const char *name = node->options.name ? node->options.name : "fake";
     const char *model_name = node->text->name;
     const char *weights = node->options.model ? node->options.model : "fake";
-    struct wire_model model = {.name = {model_name, strlen(model_name)},
-                               .kinds = 1u << WIRE_GENERATE,
-                               .pack = node->text->digest,
-                               .model = digest_of(weights, strlen(weights)),
-                               .numerics = digest_of("1", 1),
-                               .context_length = node->text->context_length,
-                               .vocab_size = (uint32_t)tokenizer_size(node->text->tokenizer)};
+    struct wire_model model = {
+        .name = {model_name, strlen(model_name)},
+        .kinds = node->options.kinds ? node->options.kinds : 1u << WIRE_GENERATE | 1u << WIRE_EMBED,
+        .vector_size = FAKE_NODE_VECTOR,
+        .pack = node->text->digest,
+        .model = digest_of(weights, strlen(weights)),
+        .numerics = digest_of("1", 1),
+        .context_length = node->text->context_length,
+        .vocab_size = (uint32_t)tokenizer_size(node->text->tokenizer)};
     struct wire_message hello = {
         .type = WIRE_HELLO,
         .hello = {.protocol = WIRE_PROTOCOL,
@@ -114,6 +118,8 @@ static void on_submit(struct fake_node *node, uint64_t link, const struct wire_s
         if (node->attempts[i].used) continue;
         node->attempts[i] =
             (struct attempt){.used = true,
+                             .kind = submit->kind,
+                             .second_id = submit->id_count > 1 ? submit->ids[1] : 0,
                              .link = link,
                              .key = submit->key,
                              .prompt_length = submit->prompt_length,
@@ -169,9 +175,27 @@ static void finish(struct fake_node *node, struct attempt *attempt, enum wire_fi
     say(node, attempt->link, &done);
 }
 
+/* The vector of a text: how many ids it has, its second id, then zeros. */
+static void embed(struct fake_node *node, struct attempt *attempt)
+{
+    const float vector[FAKE_NODE_VECTOR] = {(float)attempt->prompt_length,
+                                            (float)attempt->second_id};
+    struct wire_message message = {.type = WIRE_RESULT,
+                                   .result = {.key = attempt->key,
+                                              .position = attempt->prompt_length,
+                                              .vector = vector,
+                                              .vector_size = FAKE_NODE_VECTOR}};
+    say(node, attempt->link, &message);
+    finish(node, attempt, WIRE_FINISH_STOP);
+}
+
 /* The next id of an answer: of the text, then the end. */
 static void go_on(struct fake_node *node, struct attempt *attempt)
 {
+    if (attempt->kind == WIRE_EMBED) {
+        embed(node, attempt);
+        return;
+    }
     int32_t id = attempt->sent < node->answer.count ? node->answer.ids[attempt->sent]
                                                     : tokenizer_eos(node->text->tokenizer);
     float logprob = -0.5f;

@@ -2,7 +2,7 @@
  * answers by rote.
  *
  * It has a thread of its own. Every submit is answered with the ids of a fixed text, one a
- * message, then the end id; or, while it is told to hang, with nothing. It obeys CANCEL. */
+ * message, then the end id, or with the vector (count of ids, second id, 0, 0) where a vector is asked for; or, while it is told to hang, with nothing. It obeys CANCEL. */
 #ifndef TESTS_SUPPORT_FAKE_NODE_H
 #define TESTS_SUPPORT_FAKE_NODE_H
 
@@ -12,12 +12,17 @@
 
 struct fake_node;
 
+enum {
+    FAKE_NODE_VECTOR = 4 // numbers of a vector
+};
+
 struct fake_node_options {
     const char *url;    // of the scheduler
     const char *name;   // its own; NULL: "fake"
     const char *model;  // what its model's digest is of; NULL: "fake"
     const char *answer; // what it always says
     uint32_t credits;   // 0: 16
+    uint32_t kinds;     // as in a HELLO; 0: GENERATE and EMBED
     uint32_t pause_ms;  // between two ids
     uint32_t die_after; // ids of its first answer, then the link is cut; 0: never
 };

@@ -1,0 +1,148 @@
+/* Embeddings through HTTP: a whole scheduler and a played node, whose vectors are (tokens, second token, 0, 0). */
+#include "tests/support/tiny_model.h"
+#include "tests/test.h"
+#include "tests/unit/scheduler/scene.h"
+
+#include "wire/message.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static char *embed(const char *body)
+{
+    return ask("POST", "/v1/embeddings", "", body);
+}
+
+static void texts_and_ids_become_vectors_in_their_order(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    assert_parts(embed("{\"input\":[[4,5],[6,7,8]]}"), " 200 ",
+                 "\"object\":\"list\",\"data\":[{\"object\":\"embedding\",\"index\":0,"
+                 "\"embedding\":[",
+                 "{\"object\":\"embedding\",\"index\":1,\"embedding\":[",
+                 ",0,0]}],\"model\":\"tiny\"",
+                 "\"usage\":{\"prompt_tokens\":", "\"total_tokens\":", NULL);
+    assert_parts(embed("{\"input\":[4,5],\"model\":\"tiny\"}"), " 200 ", "\"index\":0", NULL);
+    assert_parts(embed("{\"input\":\"Hello\"}"), " 200 ", "\"index\":0", NULL);
+    assert_parts(embed("{\"input\":[\"Hello\",\"world\"],\"encoding_format\":\"base64\"}"), " 200 ",
+                 "\"index\":0,\"embedding\":\"", "\"index\":1,\"embedding\":\"", NULL);
+    // Cut to one number, a vector of unit length is 1.
+    assert_parts(embed("{\"input\":\"Hello\",\"dimensions\":1}"), " 200 ", "\"embedding\":[1]",
+                 NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void many_texts_are_more_than_fly_at_once(void **state)
+{
+    (void)state;
+    struct buf body = {0};
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.credits = 4});
+    buf_add_text(&body, "{\"input\":[");
+    for (int i = 0; i < 100; i++)
+        buf_addf(&body, "%s[4,%d]", i ? "," : "", 5 + i % 7);
+    buf_add_text(&body, "]}");
+    assert_parts(embed(buf_text(&body)), " 200 ", "\"index\":0,", "\"index\":50,", "\"index\":99,",
+                 NULL);
+    assert_int_equal(fake_node_submits(node), 100);
+    buf_fini(&body);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void what_cannot_be_embedded_says_why(void **state)
+{
+    (void)state;
+    struct buf body = {0};
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    assert_parts(embed("{}"), " 400 ", "\"param\":\"input\"", NULL);
+    assert_parts(embed("{\"input\":[\"a\",\"\"]}"), " 400 ", "input[1] is empty", NULL);
+    assert_parts(embed("{\"input\":[[4,-1]]}"), " 400 ", "\"param\":\"input[0]\"", NULL);
+    assert_parts(embed("{\"input\":\"a\",\"dimensions\":5}"), " 400 ", "\"param\":\"dimensions\"",
+                 NULL);
+    assert_parts(embed("{\"input\":\"a\",\"encoding_format\":\"hex\"}"), " 400 ",
+                 "\"param\":\"encoding_format\"", NULL);
+    assert_parts(embed("{\"input\":\"a\",\"model\":\"none\"}"), " 404 ", "model_not_found", NULL);
+    buf_add_text(&body, "{\"input\":[[4");
+    for (int i = 0; i < 40000; i++)
+        buf_add_text(&body, ",4");
+    buf_add_text(&body, "]]}");
+    assert_parts(embed(buf_text(&body)), " 400 ", "truncate", "\"param\":\"input[0]\"", NULL);
+    buf_fini(&body);
+    assert_int_equal(fake_node_submits(node), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void a_text_that_is_too_long_is_cut_where_that_is_asked_for(void **state)
+{
+    (void)state;
+    struct buf body = {0};
+    char want[64];
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    buf_add_text(&body, "{\"truncate\":true,\"input\":[4");
+    for (int i = 0; i < 40000; i++)
+        buf_add_text(&body, ",4");
+    buf_add_text(&body, "]}");
+    snprintf(want, sizeof want, "\"usage\":{\"prompt_tokens\":%d,", TINY_MODEL_CONTEXT);
+    assert_parts(embed(buf_text(&body)), " 200 ", want, NULL);
+    buf_fini(&body);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void a_model_is_not_asked_for_what_it_does_not_do(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node =
+        start_node(&(struct fake_node_options){.kinds = 1u << WIRE_EMBED, .name = "encoder"});
+    assert_parts(embed("{\"input\":\"a\"}"), " 200 ", NULL);
+    assert_parts(chat(",\"model\":\"tiny\""), " 400 ", "does not generate text",
+                 "\"param\":\"model\"", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+    start_scheduler("");
+    node = start_node(&(struct fake_node_options){.kinds = 1u << WIRE_GENERATE});
+    assert_parts(embed("{\"input\":\"a\",\"model\":\"tiny\"}"), " 400 ", "does not make embeddings",
+                 "\"param\":\"model\"", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void a_client_that_goes_away_takes_its_flights_along(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    fake_node_hang(node, true);
+    int fd = begin("POST", "/v1/embeddings", "", "{\"input\":[\"a\",\"b\"]}");
+    for (int i = 0; i < 200 && fake_node_submits(node) < 2; i++)
+        usleep(10000);
+    assert_int_equal(fake_node_submits(node), 2);
+    close(fd);
+    wait_for_cancels(node, 2);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_and_ids_become_vectors_in_their_order),
+        cmocka_unit_test(many_texts_are_more_than_fly_at_once),
+        cmocka_unit_test(what_cannot_be_embedded_says_why),
+        cmocka_unit_test(a_text_that_is_too_long_is_cut_where_that_is_asked_for),
+        cmocka_unit_test(a_model_is_not_asked_for_what_it_does_not_do),
+        cmocka_unit_test(a_client_that_goes_away_takes_its_flights_along),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
