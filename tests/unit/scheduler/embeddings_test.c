@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static char *embed(const char *body)
@@ -118,6 +119,42 @@ static void a_model_is_not_asked_for_what_it_does_not_do(void **state)
     stop_scheduler();
 }
 
+static char *embed_as(const char *key, int count)
+{
+    struct buf body = {0};
+    buf_add_text(&body, "{\"input\":[4");
+    for (int i = 1; i < count; i++)
+        buf_add_text(&body, ",4");
+    buf_add_text(&body, "]}");
+    char *answer = ask("POST", "/v1/embeddings", key, buf_text(&body));
+    buf_fini(&body);
+    return answer;
+}
+
+static void tokens_count_against_the_limits(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    char path[] = "/tmp/qiao-keys-XXXXXX";
+    const char keys[] =
+        "[{\"key\":\"the-small-key-123\",\"id\":\"reader\",\"tokens_per_minute\":110}]";
+    const char small[] = "Authorization: Bearer the-small-key-123\r\n";
+    int file = mkstemp(path);
+    assert_int_equal(write(file, keys, sizeof keys - 1), sizeof keys - 1);
+    close(file);
+    start_scheduler(path);
+    unlink(path);
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    assert_parts(embed_as("", 60), " 401 ", NULL);
+    assert_parts(embed_as(small, 60), " 200 ", NULL);
+    assert_parts(embed_as(small, 60), " 429 ", "rate_limit_exceeded", NULL);
+    assert_parts(embed_as(small, 200), " 413 ", NULL);
+    assert_int_equal(fake_node_submits(node), 1);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
 static void a_client_that_goes_away_takes_its_flights_along(void **state)
 {
     (void)state;
@@ -142,6 +179,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_embedded_says_why),
         cmocka_unit_test(a_text_that_is_too_long_is_cut_where_that_is_asked_for),
         cmocka_unit_test(a_model_is_not_asked_for_what_it_does_not_do),
+        cmocka_unit_test(tokens_count_against_the_limits),
         cmocka_unit_test(a_client_that_goes_away_takes_its_flights_along),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
