@@ -50,6 +50,7 @@ static const struct route routes[] = {
     {"POST", "/v1/recommendations", "recommendations", recommend_post},
     {"GET", "/v1/me/consents", "me", me_consents},
     {"PUT", "/v1/me/consents", "me", me_put_consents},
+    {"GET", "/v1/me/events", "me", me_events},
     {"GET", "/v1/me/personalization", "me", me_personalization},
     {"PUT", "/v1/me/personalization", "me", me_put_personalization},
     {"GET", "/v1/indexes", "indexes", indexes_door_list},

@@ -5,6 +5,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/features/consent.h"
+#include "scheduler/features/history.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -191,4 +192,70 @@ void me_put_consents(struct door *door, struct http_request *request)
 void me_put_personalization(struct door *door, struct http_request *request)
 {
     put(door, request, true);
+}
+
+// ---- what is kept ------------------------------------------------------------------------------
+
+/* One look at the user's events, until Redis has answered or the client is gone. */
+struct memory {
+    struct http_request *request;
+    struct history_ticket *ticket;
+};
+
+static void on_memory_gone(void *argument)
+{
+    struct memory *memory = argument;
+    history_drop(memory->ticket);
+    mem_free(memory);
+}
+
+static void write_member(struct buf *out, const char *name, const char *text)
+{
+    if (!text) return;
+    buf_addf(out, ",\"%s\":", name);
+    json_write_string(out, text);
+}
+
+static void write_event(struct buf *out, const struct history_event *event)
+{
+    buf_addf(out, "{\"type\":\"%s\"", event_type_name(event->type));
+    write_member(out, "item", event->item);
+    buf_addf(out, ",\"time\":%" PRId64, event->time_ms / 1000);
+    write_member(out, "session", event->session);
+    write_member(out, "query", event->query);
+    buf_add_text(out, "}");
+}
+
+static void on_remembered(void *argument, enum err err, const struct history *history)
+{
+    struct http_request *request = ((struct memory *)argument)->request;
+    struct buf body = {0};
+    mem_free(argument);
+    json_param_clear();
+    if (!err && !history->allowed)
+        err = err_note(ERR_FORBIDDEN, "the user has not agreed that events are kept (consent "
+                                      "'history'), or has personalization off; nothing was read");
+    if (err) {
+        door_refuse(request, err);
+        return;
+    }
+    buf_add_text(&body, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = history->count; i-- > 0;) {
+        write_event(&body, &history->events[i]);
+        if (i > 0) buf_add_text(&body, ",");
+    }
+    buf_add_text(&body, "]}");
+    http_reply_json(request, 200, body.data, body.size);
+    buf_fini(&body);
+}
+
+void me_events(struct door *door, struct http_request *request)
+{
+    struct context context;
+    if (!door_admit(door, request, false, &context)) return;
+    struct memory *memory = mem_new(1, sizeof *memory);
+    memory->request = request;
+    http_set_gone(request, on_memory_gone, memory);
+    memory->ticket = history_read(door->histories, context.key->tenant, context.user,
+                                  CONSENT_HISTORY, on_remembered, memory);
 }

@@ -54,6 +54,10 @@ done
 check "of two at the same time one is stored" test "$(grep -o '"stored":1' "$state/raced" | wc -l) $(grep -o '"repeated":1' "$state/raced" | wc -l)" = "20 20"
 check "so many are kept" kept 22
 
+check "the user sees them at either" answers 200 '^\{"object":"list","data":\[\{"type":"view","item":"p1","time":' GET "$second/v1/me/events" ann ''
+check "all of them" test "$(grep -o '"type":"view"' "$state/body" | wc -l)" = 22
+check "and nobody else does" answers 403 "consent 'history'" GET "$url/v1/me/events" bob ''
+
 # What is wrong is told by its place, and stops nothing else.
 mixed="{\"events\":[$(event c p1),$(event d nowhere),$(event e p1 1000),$(event f p1 $(($(date +%s) + 3600))),$(event g p1 '"soon"')]}"
 check "the right one of five is stored" answers 207 '"stored":1' POST "$url/v1/events" ann "$mixed"
@@ -74,4 +78,5 @@ check "the events are gone" kept 0
 check "the ids, too" test -z "$(redis keys '*:event_ids')"
 check "and none is taken any more" answers 403 "consent 'history'" POST "$url/v1/events" ann "$(event i p1)"
 check "nothing is kept" kept 0
+check "and nothing shown" answers 403 'nothing was read' GET "$second/v1/me/events" ann ''
 echo "events: ok"

@@ -131,6 +131,12 @@ static void events_are_taken_with_consent_and_once(void **state)
     assert_parts(
         ask("POST", "/v1/events", eve, "{\"type\":\"search\",\"properties\":{\"query\":\"x\"}}"),
         " 200 ", "\"stored\":1", NULL);
+    assert_parts(ask("GET", "/v1/me/events", eve, ""), " 200 ",
+                 "{\"object\":\"list\",\"data\":[{\"type\":\"search\",\"time\":",
+                 ",\"query\":\"x\"},{\"type\":\"purchase\",\"item\":\"b\",\"time\":",
+                 "\"session\":\"s\"},{\"type\":\"view\",\"item\":\"a\",", "}]}", NULL);
+    assert_parts(ask("GET", "/v1/me/events", "X-Qiao-User: nobody\r\n", ""), " 403 ",
+                 "consent 'history'", NULL);
     // of several users, one of whom has not agreed
     assert_parts(ask("POST", "/v1/events", "",
                      "{\"events\":[{\"user\":\"eve\",\"type\":\"view\",\"item\":\"a\"},"
