@@ -12,7 +12,8 @@
 enum {
     FACET_TEXT_MAX = 256,     // bytes of a value that is counted
     FACET_VALUES_MAX = 10000, // distinct ones that are counted
-    CLOCK_DOCUMENTS = 1024    // of a search for everything between two looks at the clock
+    CANDIDATES = 20000,    // documents that are scored, where an order of its own does not want all
+    CLOCK_DOCUMENTS = 1024 // of a search for everything between two looks at the clock
 };
 
 /* One search on its way through the documents. */
@@ -264,6 +265,8 @@ static enum err rank_some(struct rank *rank)
     struct lexical_query query = {.terms = corpus->query.terms,
                                   .count = corpus->query.count,
                                   .all = rank->search->all,
+                                  .candidates = rank->search->sort_count ? 0 : CANDIDATES,
+                                  .wanted = rank->ranking->depth,
                                   .deadline_ns = rank->search->deadline_ns,
                                   .accept = rank->search->filter ? accept : NULL,
                                   .hit = on_hit,

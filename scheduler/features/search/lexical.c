@@ -1,5 +1,7 @@
 #include "scheduler/features/search/lexical.h"
 
+#include "scheduler/features/search/counts.h"
+#include "scheduler/features/search/plan.h"
 #include "scheduler/features/search/score.h"
 
 #include "text/analyze.h"
@@ -22,10 +24,14 @@ struct lexical {
     struct lexical_options options;
     sqlite3 *base;
     fts5_api *api;
-    sqlite3_stmt *put, *drop, *find, *has, *merge;
+    sqlite3_stmt *put, *drop, *find, *has, *count, *merge;
     struct buf match; // the query, in FTS5's language
     struct score score;
-    uint32_t *lengths; // [length_count], by number
+    struct counts *counts;
+    struct plan plan;    // of the search at hand
+    size_t first_phrase; // of its match: where the query's terms begin
+    size_t found;        // by it, so far
+    uint32_t *lengths;   // [length_count], by number
     size_t length_count;
     int sign;        // of the document that is being read
     uint32_t length; // of it
@@ -55,6 +61,7 @@ static bool on_term(void *owner, const struct analyze_term *term)
     struct reading *reading = owner;
     struct lexical *lexical = reading->lexical;
     if (!term->beside) lexical->length++;
+    counts_word(lexical->counts, term->text, term->size, lexical->sign);
     if (lexical->options.word) lexical->options.word(lexical->options.owner, term, lexical->sign);
     reading->result = reading->token(reading->context, term->beside ? FTS5_TOKEN_COLOCATED : 0,
                                      term->text, (int)term->size, (int)term->begin, (int)term->end);
@@ -99,25 +106,6 @@ static void tokenizer_free(Fts5Tokenizer *tokenizer)
 
 // ---- scores ------------------------------------------------------------------------------------
 
-static int count_row(const Fts5ExtensionApi *api, Fts5Context *fts, void *counter)
-{
-    (void)api, (void)fts;
-    ++*(uint64_t *)counter;
-    return SQLITE_OK;
-}
-
-static int weigh_phrases(struct score *score, const Fts5ExtensionApi *api, Fts5Context *fts)
-{
-    for (size_t i = 0; i < score->count; i++) {
-        uint64_t count = 0;
-        int result = api->xQueryPhrase(fts, (int)i, &count, count_row);
-        if (result != SQLITE_OK) return result;
-        score_weigh(score, i, count);
-    }
-    score->is_weighed = true;
-    return SQLITE_OK;
-}
-
 /* How often the phrase stands in this row, each field by its weight. */
 static double frequency(const struct lexical *lexical, const Fts5ExtensionApi *api,
                         Fts5Context *fts, int phrase)
@@ -135,6 +123,7 @@ static double frequency(const struct lexical *lexical, const Fts5ExtensionApi *a
 static void gather(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_context *context,
                    int count, sqlite3_value **values)
 {
+    (void)context;
     struct lexical *lexical = api->xUserData(fts);
     const struct lexical_query *query =
         count == 1 ? sqlite3_value_pointer(values[0], "query") : NULL;
@@ -142,16 +131,13 @@ static void gather(const Fts5ExtensionApi *api, Fts5Context *fts, sqlite3_contex
     uint32_t number = (uint32_t)api->xRowid(fts);
     if (query->accept && !query->accept(query->owner, number)) return;
     struct score *score = &lexical->score;
-    if (!score->is_weighed && weigh_phrases(score, api, fts) != SQLITE_OK) {
-        sqlite3_result_error(context, "the phrases cannot be counted", -1);
-        return;
-    }
     must(number < lexical->length_count);
     score_begin(score, lexical->lengths[number]);
     for (size_t i = 0; i < score->count; i++) {
-        double found = frequency(lexical, api, fts, (int)i);
+        double found = frequency(lexical, api, fts, (int)(lexical->first_phrase + i));
         if (found > 0) score_add(score, i, found);
     }
+    lexical->found++;
     query->hit(query->owner, number, score_end(score));
 }
 
@@ -239,6 +225,7 @@ static enum err build(struct lexical *lexical)
     TRY(prepare(lexical, "SELECT gather(terms,?1) FROM terms WHERE terms MATCH ?2",
                 &lexical->find));
     TRY(prepare(lexical, "SELECT 1 FROM terms WHERE terms MATCH ?1 LIMIT 1", &lexical->has));
+    TRY(prepare(lexical, "SELECT count(*) FROM terms WHERE terms MATCH ?1", &lexical->count));
     TRY(prepare(lexical, "INSERT INTO terms(terms,rank) VALUES('merge',?1)", &lexical->merge));
     sqlite3_progress_handler(lexical->base, PROGRESS_STEPS, on_progress, lexical);
     return ERR_OK;
@@ -261,6 +248,7 @@ enum err lexical_new(struct lexical **out, const struct lexical_options *options
     memcpy(weights, options->weights, options->field_count * sizeof *weights);
     lexical->options.weights = weights;
     score_init(&lexical->score, options->k1, options->b);
+    lexical->counts = counts_new();
     enum err err = build(lexical);
     if (err)
         lexical_free(lexical);
@@ -276,9 +264,11 @@ void lexical_free(struct lexical *lexical)
     sqlite3_finalize(lexical->drop);
     sqlite3_finalize(lexical->find);
     sqlite3_finalize(lexical->has);
+    sqlite3_finalize(lexical->count);
     sqlite3_finalize(lexical->merge);
     sqlite3_close(lexical->base);
     buf_fini(&lexical->match);
+    counts_free(lexical->counts);
     mem_free(lexical->lengths);
     double *weights = (double *)(uintptr_t)lexical->options.weights;
     mem_free(weights);
@@ -306,10 +296,13 @@ static enum err write(struct lexical *lexical, sqlite3_stmt *statement, uint32_t
     lexical->sign = sign;
     lexical->length = 0;
     lexical->deadline_ns = 0;
+    counts_document(lexical->counts);
     int result = sqlite3_step(statement);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
-    return result == SQLITE_DONE ? ERR_OK : sqlite_note(lexical, "a document is not written");
+    if (result == SQLITE_DONE) return ERR_OK;
+    counts_forget(lexical->counts);
+    return sqlite_note(lexical, "a document is not written");
 }
 
 static void make_room(struct lexical *lexical, uint32_t number)
@@ -362,39 +355,10 @@ bool lexical_settle(struct lexical *lexical)
 
 // ---- searching ---------------------------------------------------------------------------------
 
-static void write_term(struct buf *out, const struct lexical_term *term)
-{
-    buf_add_byte(out, '"');
-    for (size_t i = 0; i < term->size; i++) {
-        if (term->text[i] == '"') buf_add_byte(out, '"');
-        buf_add_byte(out, (unsigned char)term->text[i]);
-    }
-    buf_add_text(out, term->is_prefix ? "\"*" : "\"");
-}
-
-/* The query in FTS5's language: (("a" OR "b") AND ("c")) NOT ("d" OR "e"). */
-static void write_match(struct buf *out, const struct lexical_query *query)
-{
-    size_t wanted = 0;
-    buf_clear(out);
-    buf_add_text(out, "((");
-    for (; wanted < query->count && !query->terms[wanted].is_unwanted; wanted++) {
-        bool is_same = wanted == 0 || query->terms[wanted].group == query->terms[wanted - 1].group;
-        if (wanted > 0) buf_add_text(out, query->all && !is_same ? ") AND (" : " OR ");
-        write_term(out, &query->terms[wanted]);
-    }
-    buf_add_text(out, "))");
-    for (size_t i = wanted; i < query->count; i++) {
-        buf_add_text(out, i == wanted ? " NOT (" : " OR ");
-        write_term(out, &query->terms[i]);
-    }
-    if (wanted < query->count) buf_add_byte(out, ')');
-}
-
 bool lexical_has(struct lexical *lexical, const struct lexical_term *term)
 {
     buf_clear(&lexical->match);
-    write_term(&lexical->match, term);
+    plan_write_term(&lexical->match, term);
     sqlite3_bind_text(lexical->has, 1, lexical->match.data, (int)lexical->match.size,
                       SQLITE_STATIC);
     lexical->deadline_ns = 0;
@@ -403,27 +367,66 @@ bool lexical_has(struct lexical *lexical, const struct lexical_term *term)
     return found;
 }
 
-enum err lexical_search(struct lexical *lexical, const struct lexical_query *query)
+static enum err end_of(const struct lexical *lexical, int result)
 {
-    must(query->count <= LEXICAL_TERMS_MAX);
-    score_query(&lexical->score, query->terms, query->count);
-    if (lexical->score.count == 0) return ERR_OK;
-    write_match(&lexical->match, query);
+    if (result == SQLITE_DONE || result == SQLITE_ROW) return ERR_OK;
+    if (result != SQLITE_INTERRUPT) return sqlite_note(lexical, "a search fails");
+    return err_note(ERR_TIMEOUT, "the search took longer than its deadline");
+}
+
+static enum err count_term(struct lexical *lexical, const struct lexical_term *term,
+                           uint64_t *count)
+{
+    if (counts_find(lexical->counts, term, count)) return ERR_OK;
+    buf_clear(&lexical->match);
+    plan_write_term(&lexical->match, term);
+    sqlite3_bind_text(lexical->count, 1, lexical->match.data, (int)lexical->match.size,
+                      SQLITE_STATIC);
+    int result = sqlite3_step(lexical->count);
+    enum err err = end_of(lexical, result);
+    if (result == SQLITE_ROW) {
+        *count = (uint64_t)sqlite3_column_int64(lexical->count, 0);
+        counts_keep(lexical->counts, term, *count);
+    }
+    sqlite3_reset(lexical->count);
+    return err;
+}
+
+/* Look at the documents of a part of the query. */
+static enum err scan(struct lexical *lexical, const struct lexical_query *query,
+                     enum plan_part part)
+{
+    size_t most = query->candidates ? query->candidates : SIZE_MAX;
+    lexical->first_phrase = plan_write(&lexical->match, &lexical->plan, query, part);
     sqlite3_bind_pointer(lexical->find, 1, (void *)(uintptr_t)query, "query", NULL);
     sqlite3_bind_text(lexical->find, 2, lexical->match.data, (int)lexical->match.size,
                       SQLITE_STATIC);
-    lexical->deadline_ns = query->deadline_ns;
-    int result;
-    while ((result = sqlite3_step(lexical->find)) == SQLITE_ROW)
+    int result = SQLITE_ROW;
+    while (lexical->found < most && (result = sqlite3_step(lexical->find)) == SQLITE_ROW)
         continue;
-    enum err err = ERR_OK;
-    if (result == SQLITE_INTERRUPT)
-        err = err_note(ERR_TIMEOUT, "the search took longer than its deadline");
-    else if (result != SQLITE_DONE)
-        err = sqlite_note(lexical, "a search fails");
+    enum err err = end_of(lexical, result);
     sqlite3_reset(lexical->find);
     sqlite3_clear_bindings(lexical->find);
     return err;
+}
+
+enum err lexical_search(struct lexical *lexical, const struct lexical_query *query)
+{
+    struct score *score = &lexical->score;
+    uint64_t counts[LEXICAL_TERMS_MAX] = {0};
+    must(query->count <= LEXICAL_TERMS_MAX);
+    lexical->deadline_ns = query->deadline_ns;
+    lexical->found = 0;
+    score_query(score, query->terms, query->count);
+    if (score->count == 0) return ERR_OK;
+    for (size_t i = 0; i < score->count; i++) {
+        TRY(count_term(lexical, &query->terms[i], &counts[i]));
+        score_weigh(score, i, counts[i]);
+    }
+    plan_make(&lexical->plan, query, counts, score->documents);
+    if (!lexical->plan.is_cut) return scan(lexical, query, PLAN_ALL);
+    TRY(scan(lexical, query, PLAN_NEEDED));
+    return lexical->found < query->wanted ? scan(lexical, query, PLAN_REST) : ERR_OK;
 }
 
 double lexical_best(const struct lexical *lexical)

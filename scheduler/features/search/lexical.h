@@ -12,7 +12,7 @@
  *      idf = ln((N - n + 0.5) / (n + 0.5)), and at least a twentieth of ln(1 + the same)
  *      tf  = sum over fields of  field weight * occurrences
  *
- * with k1 and b of the index, which FTS5's own bm25() does not let one choose.
+ * with k1 and b of the index (n is counted once and kept, counts.h), which FTS5's own bm25() does not let one choose.
  *
  * Writes stand in one open transaction until lexical_settle(); a query sees them at once.
  *
@@ -67,10 +67,13 @@ struct lexical_term {
 struct lexical_query {
     const struct lexical_term *terms;
     size_t count;
-    bool all;                                                // every group must be there; else any
+    bool all; // every group must be there; else any
+    size_t
+        candidates; // hits, about at most (plan.h); no bound in an index of so many documents or fewer, nor with 0
+    size_t wanted;                                           // hits, at least, if there are so many
     uint64_t deadline_ns;                                    // CLOCK_MONOTONIC; 0: none
     bool (*accept)(void *owner, uint32_t number);            // NULL: all
-    void (*hit)(void *owner, uint32_t number, double score); // in the order of numbers
+    void (*hit)(void *owner, uint32_t number, double score); // each document once, in no order
     void *owner;
 };
 

@@ -22,7 +22,6 @@ void score_count(struct score *score, int sign, uint32_t length)
 void score_query(struct score *score, const struct lexical_term *terms, size_t count)
 {
     score->count = 0;
-    score->is_weighed = false;
     for (size_t i = 0; i < count && !terms[i].is_unwanted; i++)
         score->phrases[score->count++] = (struct score_phrase){terms[i].weight, terms[i].group};
 }

@@ -20,7 +20,6 @@ struct score {
     uint64_t documents, lengths; // of the index: how many, their terms in all
     struct score_phrase phrases[LEXICAL_TERMS_MAX];
     size_t count;
-    bool is_weighed;
     double length_term; // k1 (1 - b + b length / average) of the document at hand
     double sum, best;   // of the groups that are done; of the group at hand
     uint32_t group;

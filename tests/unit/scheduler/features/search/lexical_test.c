@@ -292,6 +292,103 @@ static void a_search_ends_at_its_deadline(void **state)
     assert_int_equal(count, 40000);
 }
 
+/* 400 documents have "common", each 100th "rare", every second "half"; the last has "rare" twice. */
+static void given_common_words(struct scene *scene)
+{
+    for (uint32_t i = 0; i < 400; i++)
+        put(scene, i, i % 100 == 50 ? "rare" : NULL, i % 2 ? "common half" : "common");
+    put(scene, 400, "rare", "rare");
+}
+
+static size_t count_of(struct scene *scene, const char *const *words, size_t candidates,
+                       size_t wanted)
+{
+    struct lexical_term terms[4];
+    size_t found = 0, count = 0;
+    for (; words[count]; count++)
+        terms[count] = (struct lexical_term){.text = words[count],
+                                             .size = strlen(words[count]),
+                                             .weight = 1,
+                                             .group = (uint32_t)count};
+    struct lexical_query query = {.terms = terms,
+                                  .count = count,
+                                  .candidates = candidates,
+                                  .wanted = wanted,
+                                  .hit = count_hit,
+                                  .owner = &found};
+    assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
+    return found;
+}
+
+static void common_words_select_only_where_rarer_ones_are_too_few(void **state)
+{
+    struct scene *scene = *state;
+    given_common_words(scene);
+    static const char *const both[] = {"common", "rare", NULL};
+    static const char *const three[] = {"half", "rare", "common", NULL};
+    static const char *const one[] = {"common", NULL};
+    assert_int_equal(count_of(scene, both, 0, 3), 401);
+    assert_int_equal(count_of(scene, both, 401, 3), 401); // no bound: the index is not larger
+    assert_int_equal(count_of(scene, both, 100, 3), 5);
+    assert_int_equal(count_of(scene, both, 100, 6), 100);      // the rest, up to the bound
+    assert_int_equal(count_of(scene, three, 300, 3), 5 + 200); // 50, 150… are even
+    assert_int_equal(count_of(scene, one, 100, 3), 100);
+}
+
+static void best_of(void *owner, uint32_t number, double score)
+{
+    struct scene *scene = owner;
+    scene->numbers[scene->count] = number;
+    scene->scores[scene->count++] = score;
+}
+
+/* A document that is looked at has the same score, whatever was left out. */
+static void a_cut_query_scores_as_the_whole_one(void **state)
+{
+    struct scene *scene = *state;
+    given_common_words(scene);
+    struct lexical_term terms[] = {{.text = "half", .size = 4, .weight = 1, .group = 0},
+                                   {.text = "rare", .size = 4, .weight = 1, .group = 1},
+                                   {.text = "common", .size = 6, .weight = 1, .group = 2},
+                                   {.text = "half", .size = 4, .is_unwanted = true}};
+    for (size_t unwanted = 0; unwanted < 2; unwanted++) {
+        struct lexical_query query = {.terms = terms + unwanted,
+                                      .count = 3,
+                                      .candidates = 100,
+                                      .hit = best_of,
+                                      .owner = scene};
+        scene->count = 0;
+        assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
+        assert_int_equal(scene->count, 5);
+        double odd = scene->scores[0], last = scene->scores[4];
+        assert_int_equal(scene->numbers[0], 50);
+        assert_int_equal(scene->numbers[4], 400);
+        double rare = log((401 - 5 + 0.5) / 5.5) * 1.9, common = 0.05 * log(1 + 1.5 / 400.5) * 1.9;
+        double average = (400 + 200 + 4 + 2) / 401.0;
+        double length = 0.9 * (0.6 + 0.4 * 2 / average);
+        assert_true(fabs(odd - rare * 3 / (3 + length) - common / (1 + length)) < 1e-12);
+        assert_true(fabs(last - rare * 4 / (4 + length)) < 1e-12);
+    }
+}
+
+static void counts_follow_what_is_written(void **state)
+{
+    struct scene *scene = *state;
+    given_shop(scene);
+    static const char *const words[] = {"phone", NULL};
+    for (uint32_t i = 10; i < 20; i++) {
+        put(scene, i, "phone", "phone phone");
+        assert_int_equal(count_of(scene, words, 0, 0), 3 + i - 9);
+        double n = 3 + i - 9, all = 5 + i - 9, odds = (all - n + 0.5) / (n + 0.5);
+        double want = fmax(log(odds), 0.05 * log(1 + odds)) * 1.9;
+        assert_true(fabs(lexical_best(scene->lexical) - want) < 1e-12);
+    }
+    drop(scene, 10, "phone", "phone phone");
+    assert_int_equal(count_of(scene, words, 0, 0), 12);
+    double odds = (14 - 12 + 0.5) / 12.5;
+    assert_true(fabs(lexical_best(scene->lexical) - 0.05 * log(1 + odds) * 1.9) < 1e-12);
+}
+
 static void strange_bytes_are_only_terms(void **state)
 {
     struct scene *scene = *state;
@@ -329,6 +426,9 @@ int main(void)
         SCENE(the_filter_is_asked_before_a_document_is_scored),
         SCENE(scores_are_bm25),
         SCENE(a_search_ends_at_its_deadline),
+        SCENE(common_words_select_only_where_rarer_ones_are_too_few),
+        SCENE(a_cut_query_scores_as_the_whole_one),
+        SCENE(counts_follow_what_is_written),
         SCENE(strange_bytes_are_only_terms),
         SCENE(a_long_query_is_cut),
     };
