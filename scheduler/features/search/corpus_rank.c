@@ -12,7 +12,7 @@
 enum {
     FACET_TEXT_MAX = 256,     // bytes of a value that is counted
     FACET_VALUES_MAX = 10000, // distinct ones that are counted
-    CANDIDATES = 20000,    // documents that are scored, where an order of its own does not want all
+    CANDIDATES = 10000,    // documents that are scored, where an order of its own does not want all
     CLOCK_DOCUMENTS = 1024 // of a search for everything between two looks at the clock
 };
 
@@ -221,11 +221,12 @@ static bool accept(void *owner, uint32_t number)
 static void on_hit(void *owner, uint32_t number, double score)
 {
     struct rank *rank = owner;
-    const struct document *document = documents_at(rank->corpus->documents, number);
-    must(document != NULL);
-    struct ranked item = {.number = number, .serial = document->serial, .score = score};
+    struct ranked item = {.number = number, .score = score};
     rank->ranking->total++;
     keep(rank, &item);
+    if (rank->ranking->facet_count == 0) return; // the document itself is far away in memory
+    const struct document *document = documents_at(rank->corpus->documents, number);
+    must(document != NULL);
     count_facets(rank->ranking, document);
 }
 
@@ -300,6 +301,8 @@ enum err corpus_rank(struct corpus *corpus, const struct corpus_search *search,
     }
     sort_kept(&rank);
     for (size_t i = 0; i < ranking->count; i++) {
+        ranking->items[i].serial =
+            documents_at(corpus->documents, ranking->items[i].number)->serial;
         ranking->items[i].parts[RANKING_LEXICAL].score = ranking->items[i].score;
         ranking->items[i].parts[RANKING_LEXICAL].rank = (uint32_t)i + 1;
     }
