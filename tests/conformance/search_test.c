@@ -44,7 +44,8 @@ static void given_searcher(struct searcher *searcher, const struct collection *c
     assert_int_equal(analyzer_new(&searcher->analyzer), ERR_OK);
     searcher->analyst = analyst_new(searcher->analyzer);
     const char **stops = mem_new(collection->stop_count + 1, sizeof *stops);
-    memcpy(stops, collection->stops, collection->stop_count * sizeof *stops);
+    if (collection->stop_count > 0)
+        memcpy(stops, collection->stops, collection->stop_count * sizeof *stops);
     assert_int_equal(
         analyze_stops_new(&searcher->stops, searcher->analyzer, stops, collection->stop_count),
         ERR_OK);
