@@ -10,7 +10,14 @@
 
 #include <string.h>
 
-static enum err unknown_model(const struct door *door, const char *name, const char **code)
+static const char *const words[] = {[WIRE_GENERATE] = "generate text",
+                                    [WIRE_EMBED] = "make embeddings",
+                                    [WIRE_SCORE] = "score pairs of texts",
+                                    [WIRE_RECOMMEND] = "recommend",
+                                    [WIRE_SCAN] = "search vectors"};
+
+static enum err unknown_model(const struct door *door, enum wire_kind kind, const char *name,
+                              const char **code)
 {
     struct buf names = {0};
     status_list_models(door, &names);
@@ -19,6 +26,9 @@ static enum err unknown_model(const struct door *door, const char *name, const c
     if (name)
         err_note(ERR_NOT_FOUND, "the model '%.*s' does not exist; served are: %s", 100, name,
                  names.size ? names.data : "none");
+    else if (names.size > 0)
+        err_note(ERR_NOT_FOUND, "no model is served that can %s: start a qiao-node with one",
+                 words[kind]);
     else
         err_note(ERR_NOT_FOUND, "no model is served");
     buf_fini(&names);
@@ -49,11 +59,6 @@ static const struct fleet_model *first_model(const struct door *door, enum wire_
 
 static enum err wrong_kind(const struct fleet_model *model, enum wire_kind kind)
 {
-    static const char *const words[] = {[WIRE_GENERATE] = "generate text",
-                                        [WIRE_EMBED] = "make embeddings",
-                                        [WIRE_SCORE] = "score pairs of texts",
-                                        [WIRE_RECOMMEND] = "recommend",
-                                        [WIRE_SCAN] = "search vectors"};
     json_wrong("model", "is of another kind");
     return err_note(ERR_INVALID, "the model '%s' does not %s", model->name, words[kind]);
 }
@@ -63,7 +68,7 @@ enum err choose_model_for(const struct door *door, enum wire_kind kind, const ch
 {
     const struct fleet_model *model =
         name ? fleet_find_model(door->fleet, name, strlen(name)) : first_model(door, kind);
-    if (!model) return unknown_model(door, name, code);
+    if (!model) return unknown_model(door, kind, name, code);
     if (!does(model, kind)) return wrong_kind(model, kind);
     if (model->node_count == 0)
         return err_note(ERR_UNAVAILABLE, "no node serves the model '%s' at the moment",

@@ -2,6 +2,7 @@
 
 #include "scheduler/core/fleet.h"
 #include "scheduler/core/flight.h"
+#include "scheduler/door/choose.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
@@ -25,7 +26,6 @@
 #include "base/rand.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -336,39 +336,13 @@ static void on_reserved(void *owner, enum err err, uint32_t max_tokens, uint32_t
 
 // ---- the question ------------------------------------------------------------------------------
 
-static enum err no_model(const struct door *door, const char *name)
+static enum err hold_model(struct recommend *r, const char **code)
 {
-    struct buf names = {0};
-    for (size_t i = 0; i < fleet_model_count(door->fleet); i++) {
-        const struct fleet_model *model = fleet_model_at(door->fleet, i);
-        if (model->current && model->node_count > 0 && (model->kinds & 1u << WIRE_RECOMMEND))
-            buf_addf(&names, "%s%s", names.size ? ", " : "", model->name);
-    }
-    json_wrong("model", "is not known");
-    if (name)
-        err_note(ERR_NOT_FOUND, "the recommender '%.100s' is not served; served are: %s", name,
-                 names.size ? buf_text(&names) : "none");
-    else
-        err_note(ERR_NOT_FOUND,
-                 "no recommender is served: start a qiao-node with a sasrec model's file");
-    buf_fini(&names);
-    return ERR_NOT_FOUND;
-}
-
-static enum err find_model(struct recommend *r)
-{
-    const struct door *door = r->door;
-    const struct fleet_model *found = NULL;
-    for (size_t i = 0; !found && i < fleet_model_count(door->fleet); i++) {
-        const struct fleet_model *model = fleet_model_at(door->fleet, i);
-        if (model->current && model->node_count > 0 && (model->kinds & 1u << WIRE_RECOMMEND) &&
-            (!r->ask.model || strcmp(model->name, r->ask.model) == 0))
-            found = model;
-    }
-    if (!found) return no_model(door, r->ask.model);
-    TRY(lexicon_find(door->lexicon, &found->pack, &r->pack));
+    const struct fleet_model *model;
+    TRY(choose_model_for(r->door, WIRE_RECOMMEND, r->ask.model, &model, code));
+    TRY(lexicon_find(r->door->lexicon, &model->pack, &r->pack));
     lexicon_hold(r->pack);
-    r->model = *found;
+    r->model = *model;
     return ERR_OK;
 }
 
@@ -389,11 +363,11 @@ void recommend_post(struct door *door, struct http_request *request)
     r->request = request;
     r->quota = (struct quota){.door = door, .request = request, .context = &r->context};
     door->answers++;
+    const char *code = NULL;
     enum err err = read_question(r);
-    bool asked = !err;
-    if (asked) err = find_model(r);
+    if (!err) err = hold_model(r, &code);
     if (err) {
-        fail_retry(r, err, asked && err == ERR_NOT_FOUND ? "model_not_found" : NULL, 0);
+        fail_retry(r, err, code, 0);
         return;
     }
     r->catalogue = catalogue_of(door->catalogues, r->context.key->tenant);
