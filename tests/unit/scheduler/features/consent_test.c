@@ -32,12 +32,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    if (!base) return 0;
-    store_free(store);
+    store_loop_end(base, store);
     consents_free(consents);
-    event_base_free(base);
-    libevent_global_shutdown();
-    test_redis_stop(&redis);
+    if (base) test_redis_stop(&redis);
     return 0;
 }
 
