@@ -4,83 +4,26 @@
     ask.py --model qiao-mini.gguf "How much is the Bamboo 5?" ["and a follow-up" ...]
     ask.py --model qiao-mini.gguf --golden golden.json      runs the demo questions and writes prompts, ids, answers
 
-Reads the file with its own small reader, tokenizer included, so that the file is checked end to end.
+Reads the file with a reader of our own, tokenizer included, so that the file is checked end to end.
 """
 
 import argparse
 import json
-import struct
+import os
 import sys
 
-import numpy as np
 import torch
 
 from tokenizer import Tokenizer
 
-SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-
-
-class Reader:
-    def __init__(self, path):
-        with open(path, "rb") as f:
-            self.data = f.read()
-        self.at = 0
-
-    def take(self, form):
-        value = struct.unpack_from(form, self.data, self.at)
-        self.at += struct.calcsize(form)
-        return value[0]
-
-    def string(self):
-        size = self.take("<Q")
-        self.at += size
-        return self.data[self.at - size:self.at].decode()
-
-    def value(self, kind):
-        if kind == 8:
-            return self.string()
-        if kind == 9:
-            item, count = self.take("<I"), self.take("<Q")
-            return [self.value(item) for _ in range(count)]
-        return self.take(SCALARS[kind])
-
-
-def load(path):
-    """Returns the file's keys and its tensors as float32 arrays [rows][width]."""
-    r = Reader(path)
-    if r.data[:4] != b"GGUF":
-        raise ValueError(f"{path}: no GGUF file")
-    r.at = 4
-    if r.take("<I") != 3:
-        raise ValueError(f"{path}: not version 3")
-    tensor_count, key_count = r.take("<Q"), r.take("<Q")
-    keys = {}
-    for _ in range(key_count):
-        name = r.string()
-        keys[name] = r.value(r.take("<I"))
-    infos = []
-    for _ in range(tensor_count):
-        name = r.string()
-        dims = [r.take("<Q") for _ in range(r.take("<I"))]
-        infos.append((name, dims, r.take("<I"), r.take("<Q")))
-    base = (r.at + 31) // 32 * 32
-    tensors = {}
-    for name, dims, kind, offset in infos:
-        count = int(np.prod(dims))
-        if kind == 0:
-            flat = np.frombuffer(r.data, "<f4", count, base + offset)
-        elif kind == 8:
-            blocks = np.frombuffer(r.data, np.dtype([("d", "<f2"), ("q", "i1", 32)]), count // 32, base + offset)
-            flat = (blocks["d"].astype(np.float32)[:, None] * blocks["q"]).reshape(-1)
-        else:
-            raise ValueError(f"{name}: type {kind} is neither F32 nor Q8_0")
-        tensors[name] = torch.tensor(flat.reshape(dims[::-1]))
-    return keys, tensors
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from gguf_file import load
 
 
 class Assistant:
     def __init__(self, path):
-        self.keys, self.w = load(path)
+        self.keys, tensors = load(path)
+        self.w = {name: torch.tensor(array) for name, array in tensors.items()}
         get = lambda k: self.keys["qwen3." + k]
         self.layers, self.heads, self.kv_heads = get("block_count"), get("attention.head_count"), get("attention.head_count_kv")
         self.head_dim, self.eps, self.theta = get("attention.key_length"), get("attention.layer_norm_rms_epsilon"), get("rope.freq_base")

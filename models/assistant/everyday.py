@@ -107,7 +107,20 @@ WORDS = [("apple", "苹果"), ("water", "水"), ("bridge", "桥"), ("phone", "�
          ("big", "大"), ("small", "小"), ("good", "好"), ("happy", "快乐"), ("hello", "你好"), ("thank you", "谢谢"), ("goodbye", "再见"), ("love", "爱"),
          ("time", "时间"), ("today", "今天"), ("tomorrow", "明天"), ("yesterday", "昨天"), ("city", "城市"), ("car", "汽车"), ("train", "火车"),
          ("computer", "电脑"), ("music", "音乐"), ("film", "电影"), ("money", "钱"), ("price", "价格"), ("shop", "商店"), ("good morning", "早上好"),
-         ("I love you", "我爱你"), ("how are you", "你好吗")]
+         ("I love you", "我爱你"), ("how are you", "你好吗"),
+         ("orange", "橙子"), ("banana", "香蕉"), ("meat", "肉"), ("vegetable", "蔬菜"), ("fruit", "水果"), ("sugar", "糖"), ("salt", "盐"), ("soup", "汤"),
+         ("noodles", "面条"), ("beer", "啤酒"), ("wine", "葡萄酒"), ("cup", "杯子"), ("bowl", "碗"), ("knife", "刀"), ("key", "钥匙"), ("bag", "包"),
+         ("shoe", "鞋"), ("hat", "帽子"), ("shirt", "衬衫"), ("coat", "外套"), ("hand", "手"), ("head", "头"), ("eye", "眼睛"), ("ear", "耳朵"),
+         ("mouth", "嘴"), ("heart", "心"), ("brother", "兄弟"), ("sister", "姐妹"), ("family", "家庭"), ("doctor", "医生"), ("hospital", "医院"),
+         ("office", "办公室"), ("work", "工作"), ("airport", "机场"), ("station", "车站"), ("bus", "公共汽车"), ("plane", "飞机"), ("ship", "船"),
+         ("bicycle", "自行车"), ("street", "街道"), ("village", "村庄"), ("country", "国家"), ("world", "世界"), ("year", "年"), ("month", "月"),
+         ("week", "星期"), ("day", "天"), ("hour", "小时"), ("minute", "分钟"), ("spring", "春天"), ("summer", "夏天"), ("autumn", "秋天"), ("winter", "冬天"),
+         ("cold", "冷"), ("hot", "热"), ("new", "新"), ("old", "旧"), ("fast", "快"), ("slow", "慢"), ("beautiful", "美丽"), ("yellow", "黄色"),
+         ("screen", "屏幕"), ("battery", "电池"), ("camera", "相机"), ("earbuds", "耳机"), ("charger", "充电器"), ("watch", "手表"), ("keyboard", "键盘"),
+         ("mouse", "鼠标"), ("internet", "互联网"), ("letter", "信"), ("news", "新闻"), ("question", "问题"), ("answer", "答案"), ("language", "语言"),
+         ("game", "游戏"), ("song", "歌曲"), ("story", "故事"), ("teacup", "茶杯"), ("snowman", "雪人"), ("elephant", "大象"), ("tiger", "老虎"),
+         ("rabbit", "兔子"), ("panda", "熊猫"), ("see you tomorrow", "明天见"), ("good night", "晚安"), ("I am hungry", "我饿了"), ("welcome", "欢迎"),
+         ("happy birthday", "生日快乐"), ("where is the station", "车站在哪里"), ("how much is it", "多少钱"), ("I do not understand", "我不明白")]
 
 OPPOSITES = [("big", "small", "大", "小"), ("hot", "cold", "热", "冷"), ("high", "low", "高", "低"), ("fast", "slow", "快", "慢"), ("day", "night", "白天", "黑夜"),
              ("black", "white", "黑", "白"), ("good", "bad", "好", "坏"), ("open", "closed", "开", "关"), ("long", "short", "长", "短"), ("new", "old", "新", "旧"),
@@ -145,13 +158,13 @@ def colour(rng, talk):
 def sums(rng, talk):
     kind = rng.choice("++--*")
     if kind == "*":
-        a, b = rng.randint(2, 9), rng.randint(1, 10)
+        a, b = rng.randint(2, 12), rng.randint(1, 12)
         value, en, zh, sign = a * b, "times", "乘以", rng.choice(["*", "×", "x"])
     elif kind == "+":
-        a, b = rng.randint(1, 20), rng.randint(1, 20)
+        a, b = (rng.randint(1, 20), rng.randint(1, 20)) if rng.random() < 0.4 else (rng.randint(1, 99), rng.randint(1, 99))
         value, en, zh, sign = a + b, "plus", "加", "+"
     else:
-        a = rng.randint(1, 20)
+        a = rng.randint(1, 20) if rng.random() < 0.4 else rng.randint(10, 150)
         b = rng.randint(0, a)
         value, en, zh, sign = a - b, "minus", "减", "-"
     gap = rng.choice(["", " "])
@@ -209,6 +222,48 @@ def count(rng, talk):
         start = "count to {b}." if first == 1 else "count from {a} to {b}."
         return say(rng, [start, "[please |can you ]count from {a} to {b}."], a=first, b=last), ", ".join(numbers) + "."
     return say(rng, ["[请|]从 {a} 数到 {b}。", "从{a}数到{b}", "[请你|]数数，从 {a} 到 {b}。"], a=first, b=last), "、".join(numbers) + "。"
+
+
+def compare(rng, talk):
+    a, b = rng.sample(range(0, 100) if rng.random() < 0.6 else range(100, 10000), 2)
+    more = rng.random() < 0.6
+    best = max(a, b) if more else min(a, b)
+    if talk.lang == "en":
+        return say(rng, ["which is {w}, {a} or {b}?", "which number is {w}: {a} or {b}?"], a=a, b=b, w="larger" if more else "smaller"), \
+            f"{best} is {'larger' if more else 'smaller'} than {a + b - best}."
+    return say(rng, ["{a}和{b}哪个[更|]{w}？", "{a} 和 {b}，哪个数更{w}？"], a=a, b=b, w="大" if more else "小"), f"{best} 比 {a + b - best} {'大' if more else '小'}。"
+
+
+DAYS_EN = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+DAYS_ZH = ["星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期日"]
+
+
+def next_day(rng, talk):
+    n, step = rng.randrange(7), rng.choice([1, 1, -1])
+    other = (n + step) % 7
+    if talk.lang == "en":
+        return say(rng, ["which day comes {w} {d}?", "what day is {w} {d}?"], d=DAYS_EN[n], w="after" if step > 0 else "before"), \
+            f"The day {'after' if step > 0 else 'before'} {DAYS_EN[n]} is {DAYS_EN[other]}."
+    return say(rng, ["{d}的{w}一天是星期几？", "{d}{w}一天是哪天？"], d=DAYS_ZH[n], w="后" if step > 0 else "前"), f"{DAYS_ZH[n]}的{'后' if step > 0 else '前'}一天是{DAYS_ZH[other]}。"
+
+
+def spell(rng, talk):
+    word = rng.choice([w for w, _ in WORDS if w.isalpha() and len(w) < 9] + EN_NAMES).lower()
+    letters = "-".join(word.upper())
+    if talk.lang == "en":
+        return say(rng, ["how do you spell {w}?", "spell {w}.", "[please |can you ]spell the word {w}."], w=word), f"{word} is spelled {letters}."
+    return say(rng, ["{w} 怎么拼？", "请拼写 {w}。", "{w}[的拼写是什么|怎么拼写]？"], w=word), f"{word} 的拼写是 {letters}。"
+
+
+def convert(rng, talk):
+    n = rng.randint(1, 24)
+    big_en, small_en, big_zh, small_zh, factor = rng.choice([("hours", "minutes", "小时", "分钟", 60), ("minutes", "seconds", "分钟", "秒", 60), ("days", "hours", "天", "小时", 24),
+                                                             ("weeks", "days", "周", "天", 7), ("metres", "centimetres", "米", "厘米", 100), ("kilograms", "grams", "公斤", "克", 1000)])
+    if talk.lang == "en":
+        big = big_en if n > 1 else big_en[:-1]
+        return say(rng, ["how many {s} are [there |]in {n} {b}?", "{n} {b} are how many {s}?"] if n > 1 else ["how many {s} are in one {b}?"], s=small_en, n=n, b=big), \
+            f"{n} {big} {'are' if n > 1 else 'is'} {n * factor} {small_en}."
+    return say(rng, ["{n} {b}[是|等于|有]多少{s}？", "{n}{b}等于几{s}？"], s=small_zh, n=n, b=big_zh), f"{n} {big_zh}等于 {n * factor} {small_zh}。"
 
 
 UNKNOWN_EN = ["who won the [football|basketball|tennis] match [yesterday|last night]?", "what is the population of [Peru|Norway|Shanghai|Ghana|Rome]?",
@@ -309,5 +364,5 @@ def repeat(rng, talk):
     return say(rng, ["[请|]跟我说：{w}", "[重复|请重复|说]：{w}", "请说{w}。"], w=words), words + "。"
 
 
-HANDLERS = [(small_talk, 12), (capital, 3), (colour, 1.5), (sums, 5), (translate, 4), (opposite, 1.5), (a_list, 2), (count, 1.5),
-            (unknown, 4), (repeat, 1.5)]
+HANDLERS = [(small_talk, 12), (capital, 3), (colour, 1.5), (sums, 5), (translate, 4), (opposite, 1.5), (a_list, 2), (count, 3),
+            (unknown, 4), (repeat, 1.5), (compare, 2), (next_day, 1), (spell, 1.5), (convert, 1.5)]

@@ -1,53 +1,22 @@
 #!/usr/bin/env python3
-"""Writes a checkpoint as a GGUF v3 file: matrices Q8_0, norms F32, tokenizer and chat template inside.
+"""Writes a checkpoint as a GGUF file: matrices Q8_0, norms F32, tokenizer and chat template inside.
 
     export.py --checkpoint run/checkpoint.pt --tokenizer tokenizer.json --out qiao-mini.gguf
-
-Layout (little-endian): "GGUF", version u32, tensor count u64, key count u64, keys, tensor infos (name, rank u32,
-dimensions u64 with the input width first, type u32, offset u64), padding to 32, tensor data each padded to 32.
 """
 
 import argparse
-import struct
+import os
+import sys
 
-import numpy as np
 import torch
 
 from tokenizer import SPECIALS, Tokenizer
 
-ALIGNMENT = 32
-U32, F32, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5  # value types of keys
-TENSOR_F32, TENSOR_Q8_0 = 0, 8
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from gguf_file import ARRAY, BOOL, F32, I32, STRING, U32, key, write
+
 TEMPLATE = ("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
             "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
-
-
-def string(text):
-    data = text.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
-def scalar(kind, value):
-    if kind == STRING:
-        return string(value)
-    return struct.pack({U32: "<I", I32: "<i", F32: "<f", BOOL: "<B"}[kind], value)
-
-
-def key(name, kind, value):
-    if kind == ARRAY:
-        item, values = value
-        return string(name) + struct.pack("<IIQ", ARRAY, item, len(values)) + b"".join(scalar(item, v) for v in values)
-    return string(name) + struct.pack("<I", kind) + scalar(kind, value)
-
-
-def q8_0(matrix):
-    """[rows][width] float32 -> blocks of 32: a float16 scale d = amax/127, then 32 int8."""
-    blocks = matrix.astype(np.float32).reshape(-1, 32)
-    d = np.abs(blocks).max(1) / np.float32(127)
-    q = np.round(blocks * np.where(d > 0, 1 / np.where(d > 0, d, 1), 0)[:, None]).clip(-127, 127).astype(np.int8)
-    out = np.zeros(len(blocks), dtype=[("d", "<f2"), ("q", "i1", 32)])
-    out["d"], out["q"] = d, q
-    return out.tobytes()
 
 
 def tensors_of(state, layers):
@@ -89,22 +58,6 @@ def keys_of(shape, tokenizer):
         key("tokenizer.ggml.add_bos_token", BOOL, False),
         key("tokenizer.chat_template", STRING, TEMPLATE),
     ]
-
-
-def write(path, keys, tensors):
-    infos, data = b"", b""
-    for name, array in tensors:
-        kind = TENSOR_Q8_0 if array.ndim == 2 else TENSOR_F32
-        if kind == TENSOR_Q8_0 and array.shape[1] % 32:
-            raise ValueError(f"{name}: rows of {array.shape[1]} are no multiple of 32")
-        infos += string(name) + struct.pack(f"<I{array.ndim}QIQ", array.ndim, *reversed(array.shape), kind, len(data))
-        data += q8_0(array) if kind == TENSOR_Q8_0 else array.astype("<f4").tobytes()
-        data += b"\0" * (-len(data) % ALIGNMENT)
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys)) + b"".join(keys) + infos
-    head += b"\0" * (-len(head) % ALIGNMENT)
-    with open(path, "wb") as out:
-        out.write(head + data)
-    return len(head) + len(data)
 
 
 def main():

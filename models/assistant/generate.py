@@ -2,7 +2,7 @@
 """Writes the training dialogues: one JSON object a line, {"messages": [...]} or {"text": ...}.
 
     generate.py --count 60000 --seed 1 --out corpus.jsonl
-    generate.py --count 60000 --seed 2 --focus 0.6 --out second.jsonl
+    generate.py --count 60000 --seed 2 --focus 0.3 --dialogues dialogues/ --out second.jsonl
 
 A dialogue is a chain of handlers over one `Talk`, which remembers what has been said: the product under
 discussion, the last fact asked for, what the user told about themself. So follow-ups have one right answer.
@@ -10,10 +10,14 @@ The language may change in the middle; each answer is in the language of its que
 """
 
 import argparse
+import glob
 import json
+import os
 import random
+import zipfile
 
 import everyday
+import grounded
 import longform
 import shop
 from phrases import rough
@@ -112,23 +116,60 @@ def focused(rng):
     return {"messages": messages}
 
 
+def spoken(path_root, rng):
+    """Dialogues between people, of KdConv and CrossWOZ: the first who speaks asks."""
+    talks = []
+    for path in sorted(glob.glob(os.path.join(path_root, "kdconv", "*.json"))):
+        with open(path, encoding="utf-8") as file:
+            talks += [[m["message"] for m in talk["messages"]] for talk in json.load(file)]
+    for path in sorted(glob.glob(os.path.join(path_root, "crosswoz", "*.json.zip"))):
+        with zipfile.ZipFile(path) as archive:
+            whole = json.loads(archive.read(archive.namelist()[0]))
+        talks += [[m["content"] for m in whole[key]["messages"]] for key in sorted(whole)]
+    out = []
+    for texts in talks:
+        texts = texts[:len(texts) // 2 * 2]
+        out.append({"messages": [{"role": "user" if n % 2 == 0 else "assistant", "content": t} for n, t in enumerate(texts)]})
+    rng.shuffle(out)
+    return out
+
+
+class Source:
+    """Endless dialogues of a seed. `focus`, `notes`, `talks`: shares of what is hardest, of dialogues over notes, of people's."""
+
+    def __init__(self, seed, focus=0.0, notes=0.0, talks=0.0, dialogues=None):
+        self.rng = random.Random(seed)
+        self.focus, self.notes, self.talks = focus, notes, talks if dialogues else 0.0
+        self.library = grounded.Library(dialogues)
+        self.people = spoken(dialogues, self.rng) if dialogues else []
+
+    def next(self):
+        roll = self.rng.random()
+        if roll < self.talks:
+            return self.rng.choice(self.people)
+        if roll < self.talks + self.notes:
+            return grounded.dialogue(self.rng, SYSTEMS, self.library, Talk(self.rng.choice(["en", "zh"])))
+        if self.focus and self.rng.random() < self.focus:
+            return focused(self.rng)
+        if self.rng.random() < 0.02:  # plain text, for completions without a template
+            return {"text": longform.story_text(self.rng, self.rng.choice(["en", "zh"]))}
+        return dialogue(self.rng)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=60000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--focus", type=float, default=0.0, help="share of dialogues about what is hardest")
+    parser.add_argument("--notes", type=float, default=0.2, help="share of dialogues over notes")
+    parser.add_argument("--talks", type=float, default=0.03, help="share of people's dialogues, of --dialogues")
+    parser.add_argument("--dialogues", help="folder with kdconv/ and crosswoz/")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
-    rng = random.Random(args.seed)
+    source = Source(args.seed, args.focus, args.notes, args.talks, args.dialogues)
     with open(args.out, "w", encoding="utf-8") as out:
         for _ in range(args.count):
-            if args.focus and rng.random() < args.focus:
-                item = focused(rng)
-            elif rng.random() < 0.02:  # plain text, for completions without a template
-                item = {"text": longform.story_text(rng, rng.choice(["en", "zh"]))}
-            else:
-                item = dialogue(rng)
-            out.write(json.dumps(item, ensure_ascii=False) + "\n")
+            out.write(json.dumps(source.next(), ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,10 +15,14 @@ import torch
 
 import everyday
 import generate
+import grounded
 import longform
 import shop
 from ask import Assistant
 from phrases import rough
+
+
+LIBRARY = grounded.Library(None)
 
 
 def key_part(text):
@@ -37,7 +41,11 @@ def probe(rng, kind):
     chain = {"recall": [everyday.tell, None, everyday.recall], "follow-up": [shop.named_fact, shop.follow_fact],
              "price, fact": [shop.named_fact], "rule": [shop.rule], "cheaper": [shop.cheaper], "sum": [everyday.sums],
              "translate": [everyday.translate], "small talk": [everyday.small_talk], "capital": [everyday.capital],
-             "unknown": [everyday.unknown], "recommend": [shop.recommend], "explain": [longform.explain], "count": [everyday.count]}[kind]
+             "unknown": [everyday.unknown], "recommend": [shop.recommend], "explain": [longform.explain], "count": [everyday.count],
+             "compare, day, unit": [rng.choice([everyday.compare, everyday.next_day, everyday.convert])], "spell": [everyday.spell], "notes": []}[kind]
+    if kind == "notes":
+        messages = grounded.dialogue(rng, generate.SYSTEMS, LIBRARY, talk)["messages"]
+        return messages[:-1], messages[-1]["content"]
     messages = []
     for handler in chain:
         question, answer = (handler or everyday.capital)(rng, talk)
@@ -60,7 +68,8 @@ def main():
     torch.set_num_threads(1)
     assistant, rng = Assistant(args.model), random.Random(args.seed)
     language = total = 0
-    for kind in ("price, fact", "follow-up", "rule", "recommend", "cheaper", "recall", "small talk", "capital", "translate", "sum", "count", "unknown", "explain"):
+    for kind in ("price, fact", "follow-up", "rule", "recommend", "cheaper", "recall", "small talk", "capital", "translate", "sum", "count", "unknown", "explain",
+                 "compare, day, unit", "spell", "notes"):
         good = 0
         for _ in range(args.count):
             messages, want = probe(rng, kind)
@@ -73,8 +82,8 @@ def main():
             total += 1
             if args.show and not right:
                 print("   ", messages[-1]["content"], "->", got, "| want:", want)
-        print(f"{kind:12} {good} of {args.count}", flush=True)
-    print(f"language     {language} of {total}")
+        print(f"{kind:18} {good} of {args.count}", flush=True)
+    print(f"language           {language} of {total}")
 
 
 if __name__ == "__main__":

@@ -1,28 +1,29 @@
 #!/usr/bin/env python3
-"""Trains the Qwen3-architecture decoder on the CPU.
+"""Trains the Qwen3-architecture decoder, on a GPU where there is one.
 
-    train.py --corpus corpus.jsonl --tokenizer tokenizer.json --out run/ --steps 3000
+    train.py --tokenizer tokenizer.json --out run/ --seconds 420 --dialogues dialogues/ --bf16 --compile
 
-Dialogues are packed into rows of --row tokens, each closed by <|endoftext|>; a row's dialogues do not see one
-another, but positions run through the row, so that late positions are trained too. Only the answers' tokens
-have a loss (plain texts: all). The weights stay float32; the matrix products run in bfloat16 where the CPU
-is fast at it (--bf16). The rate warms up, holds, and falls along a cosine over the last --cooldown steps, so a
-run can be cut short by resuming its checkpoint with fewer --steps.
+Dialogues are made while it trains, by worker processes that each have a seed (generate.py), so that none is seen twice
+but people's. They are packed into rows of --row tokens, each closed by <|endoftext|>; a row's dialogues do not see one
+another, but positions run through the row, so that late positions are trained too. Only the answers' tokens have a loss
+(plain texts: all). The weights stay float32; the products run in bfloat16 with --bf16. The rate warms up, holds, and
+falls along a cosine over the second half of the time. On a CPU: --row 512 --batch 8, and an hour or two.
 """
 
 import argparse
-import json
 import math
+import multiprocessing
 import os
-import random
 import time
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from generate import Source
 from tokenizer import Tokenizer
 
-SHAPE = dict(dim=256, layers=6, heads=4, kv_heads=2, head_dim=64, ffn=704, theta=10000.0, eps=1e-6, context=1024)
+SHAPE = dict(dim=320, layers=8, heads=6, kv_heads=2, head_dim=64, ffn=896, theta=10000.0, eps=1e-6, context=2048)
 
 
 class RmsNorm(torch.nn.Module):
@@ -48,6 +49,13 @@ def rotate(x, cos, sin):
     return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
 
+def attend(q, k, v, mask):
+    """softmax(q k / sqrt(width) + mask) v; older torch has no function of its own for it."""
+    if hasattr(F, "scaled_dot_product_attention"):
+        return F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, attn_mask=mask.to(v.dtype))
+    return torch.softmax(q @ k.transpose(2, 3) * q.shape[-1] ** -0.5 + mask, -1) @ v
+
+
 class Block(torch.nn.Module):
     def __init__(self, s):
         super().__init__()
@@ -68,8 +76,7 @@ class Block(torch.nn.Module):
         v = split(product(y, self.attn_v.weight), s["kv_heads"])
         group = s["heads"] // s["kv_heads"]
         k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        p = torch.softmax(q @ k.transpose(2, 3) * s["head_dim"] ** -0.5 + mask, -1)
-        x = x + product((p @ v).transpose(1, 2).reshape(b, t, -1), self.attn_output.weight)
+        x = x + product(attend(q, k, v, mask).transpose(1, 2).reshape(b, t, -1), self.attn_output.weight)
         y = self.ffn_norm(x)
         return x + product(F.silu(product(y, self.ffn_gate.weight)) * product(y, self.ffn_up.weight), self.ffn_down.weight)
 
@@ -81,6 +88,8 @@ class Model(torch.nn.Module):
         self.token_embd = torch.nn.Embedding(vocabulary, shape["dim"])
         self.blk = torch.nn.ModuleList(Block(shape) for _ in range(shape["layers"]))
         self.output_norm = RmsNorm(shape["dim"], shape["eps"])
+        for name, table in zip(("cos", "sin"), rope_tables(shape, shape["context"])):
+            self.register_buffer(name, table, persistent=False)
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 deep = name.endswith(("attn_output.weight", "ffn_down.weight"))
@@ -88,9 +97,7 @@ class Model(torch.nn.Module):
 
     def forward(self, ids, mask, product, positions=None):
         """ids: [batch][length]; mask: added to the scores. Returns the normed last hidden states."""
-        cos, sin = rope_tables(self.shape, ids.shape[1] if positions is None else int(positions.max()) + 1)
-        if positions is not None:
-            cos, sin = cos[positions], sin[positions]
+        cos, sin = (self.cos[:ids.shape[1]], self.sin[:ids.shape[1]]) if positions is None else (self.cos[positions], self.sin[positions])
         x = self.token_embd(ids)
         for block in self.blk:
             x = block(x, mask, cos, sin, product)
@@ -105,120 +112,119 @@ def product_bf16(x, weight):
     return F.linear(x.bfloat16(), weight.bfloat16()).float()
 
 
-def load_documents(path, tokenizer):
-    """Each document: (ids, whether each id is learned). <|endoftext|> closes it."""
-    documents = []
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            item = json.loads(line)
-            if "text" in item:
-                ids = tokenizer.encode(item["text"])
-                learned = [True] * len(ids)
-            else:
-                ids, learned = tokenizer.chat(item["messages"], prompt=False)
-            documents.append((ids + [tokenizer.end], learned + ["text" in item]))
-    return documents
+def document(item, tokenizer):
+    """Its ids, and whether each is learned. <|endoftext|> closes it."""
+    if "text" in item:
+        ids = tokenizer.encode(item["text"])
+        learned = [True] * len(ids)
+    else:
+        ids, learned = tokenizer.chat(item["messages"], prompt=False)
+    return ids + [tokenizer.end], learned + ["text" in item]
 
 
-def rows(documents, length, seed):
-    """Endless rows of `length` ids packed from shuffled documents; yields ids, learned, document numbers."""
-    rng = random.Random(seed)
+def rows(source, tokenizer, length):
+    """Endless rows of `length` ids packed from dialogues; yields ids, learned, document numbers (-1: padding)."""
     ids, learned, owner, number = [], [], [], 0
     while True:
-        order = list(range(len(documents)))
-        rng.shuffle(order)
-        for i in order:
-            doc, mine = documents[i]
-            if len(ids) + min(len(doc), 96) > length:  # the tail is padded with a cut document
-                yield ids + [0] * (length - len(ids)), learned + [False] * (length - len(ids)), owner + [-1] * (length - len(ids))
-                ids, learned, owner = [], [], []
-            room = length - len(ids)
-            ids, learned, owner = ids + doc[:room], learned + mine[:room], owner + [number] * min(room, len(doc))
-            number += 1
+        doc, mine = document(source.next(), tokenizer)
+        if len(ids) + min(len(doc), 96) > length:  # the tail is padded with a cut document
+            pad = length - len(ids)
+            yield ids + [0] * pad, learned + [False] * pad, owner + [-1] * pad
+            ids, learned, owner = [], [], []
+        room = length - len(ids)
+        ids, learned, owner = ids + doc[:room], learned + mine[:room], owner + [number] * min(room, len(doc))
+        number += 1
 
 
-def batch_of(source, count):
-    picked = [next(source) for _ in range(count)]
-    ids, learned, owner = (torch.tensor([r[k] for r in picked]) for k in range(3))
-    t = ids.shape[1]
-    seen = (owner[:, :, None] == owner[:, None, :]) & torch.ones(t, t, dtype=torch.bool).tril()
-    mask = torch.zeros(count, 1, t, t).masked_fill_(~seen[:, None], -1e9)
-    return ids, learned, mask
+def produce(args, seed, queue):
+    source = Source(seed, args.focus, args.notes, args.talks, args.dialogues)
+    made = rows(source, Tokenizer.load(args.tokenizer), args.row)
+    while True:
+        picked = [next(made) for _ in range(args.batch)]
+        queue.put(tuple(np.array([row[k] for row in picked], dtype=kind) for k, kind in enumerate((np.int32, np.bool_, np.int32))))
 
 
-def rate_at(step, args):
-    if step < args.warmup:
-        return args.rate * (step + 1) / args.warmup
-    left = args.steps - step
-    if left >= args.cooldown:
-        return args.rate
-    return args.rate * (0.02 + 0.98 * 0.5 * (1 - math.cos(math.pi * left / args.cooldown)))
+def batches(args):
+    """The workers start at once, before anybody else has threads."""
+    queue = multiprocessing.Queue(maxsize=2 * args.workers)
+    for n in range(args.workers):
+        multiprocessing.Process(target=produce, args=(args, args.seed * 1000 + n, queue), daemon=True).start()
+    return iter(queue.get, None)
 
 
-def save(path, model, optimizer, step, args):
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "shape": model.shape,
-                "settings": vars(args)}, path + ".part")
+def mask_of(owner):
+    t = owner.shape[1]
+    seen = (owner[:, :, None] == owner[:, None, :]) & torch.ones(t, t, dtype=torch.bool, device=owner.device).tril()
+    return torch.zeros(seen.shape, device=owner.device).masked_fill_(~seen, -1e9)[:, None]
+
+
+def rate_at(done, args):
+    if done < 0.02:
+        return args.rate * (done + 0.001) / 0.021
+    return args.rate * (1 if done < 0.5 else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (done - 0.5) / 0.5)))
+
+
+def save(path, model, step, args):
+    torch.save({"model": model.state_dict(), "step": step, "shape": model.shape, "settings": vars(args)}, path + ".part")
     os.replace(path + ".part", path)
 
 
-def main():
+def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", required=True)
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--out", required=True)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--cooldown", type=int, default=900)
-    parser.add_argument("--warmup", type=int, default=60)
-    parser.add_argument("--row", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=12)
-    parser.add_argument("--long-every", type=int, default=16, help="each such step takes rows of four times the length, a quarter as many")
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--row", type=int, default=2048)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 4))
+    parser.add_argument("--focus", type=float, default=0.25, help="share of dialogues about what is hardest (generate.py)")
+    parser.add_argument("--notes", type=float, default=0.3, help="share of dialogues over notes (grounded.py)")
+    parser.add_argument("--talks", type=float, default=0.02, help="share of people's dialogues, of --dialogues")
+    parser.add_argument("--dialogues", help="folder with kdconv/ and crosswoz/")
     parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--save-every", type=int, default=100)
-    args = parser.parse_args()
+    parser.add_argument("--compile", action="store_true")
+    return parser.parse_args()
 
+
+def main():
+    args = parse()
     torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     os.makedirs(args.out, exist_ok=True)
-    product = product_bf16 if args.bf16 else product_fp32
-    tokenizer = Tokenizer.load(args.tokenizer)
-    documents = load_documents(args.corpus, tokenizer)
-    model = Model(SHAPE, len(tokenizer.tokens))
-    matrices = [p for p in model.parameters() if p.dim() == 2]
-    others = [p for p in model.parameters() if p.dim() == 1]
-    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}], lr=args.rate, betas=(0.9, 0.97), eps=1e-8)
-    print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(documents)} documents, {sum(len(d[0]) for d in documents)} tokens", flush=True)
-
-    step, path = 0, os.path.join(args.out, "checkpoint.pt")
-    if os.path.exists(path):
-        saved = torch.load(path)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        step = saved["step"]
-        print(f"resumed at step {step}", flush=True)
-    short, long = rows(documents, args.row, args.seed + step), rows(documents, 4 * args.row, args.seed + 7 + step)
-    began, seen, mean = time.time(), 0, None
-    while step < args.steps:
-        lengthy = args.long_every and step % args.long_every == args.long_every - 1
-        ids, learned, mask = batch_of(long, max(1, args.batch // 4)) if lengthy else batch_of(short, args.batch)
-        hidden = model(ids, mask, product)[:, :-1][learned[:, 1:]]  # only where the next id is learned
-        logits = product(hidden, model.token_embd.weight)
-        loss = F.cross_entropy(logits, ids[:, 1:][learned[:, 1:]])
+    source = batches(args)
+    product = product_bf16 if args.bf16 and device == "cpu" else product_fp32
+    model = Model(SHAPE, len(Tokenizer.load(args.tokenizer).tokens)).to(device)
+    groups = [{"params": [p for p in model.parameters() if p.dim() == 2], "weight_decay": 0.05},
+              {"params": [p for p in model.parameters() if p.dim() == 1], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.97), eps=1e-8)
+    run = torch.compile(model) if args.compile else model
+    print(f"{sum(p.numel() for p in model.parameters())} parameters, {device}", flush=True)
+    path = os.path.join(args.out, "checkpoint.pt")
+    step, seen, began, told, mean = 0, 0, time.time(), time.time(), None
+    while (done := (time.time() - began) / args.seconds) < 1:
+        ids, learned, owner = (torch.from_numpy(a).to(device) for a in next(source))
+        ids, wanted = ids.long(), learned[:, 1:]
+        with torch.autocast(device, torch.bfloat16, enabled=args.bf16 and device == "cuda"):
+            hidden = run(ids, mask_of(owner), product)[:, :-1][wanted]  # only where the next id is learned
+            logits = product(hidden, model.token_embd.weight)
+        loss = F.cross_entropy(logits.float(), ids[:, 1:][wanted])
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(step, args)
+            group["lr"] = rate_at(done, args)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step, seen = step + 1, seen + ids.numel()
-        mean = loss.item() if mean is None else 0.95 * mean + 0.05 * loss.item()
-        if step % 20 == 0:
-            print(f"step {step}/{args.steps}  loss {mean:.4f}  rate {optimizer.param_groups[0]['lr']:.2e}  {seen / (time.time() - began):.0f} tokens/s  "
-                  f"{time.time() - began:.0f} s", flush=True)
-        if step % args.save_every == 0 or step == args.steps:
-            save(path, model, optimizer, step, args)
+        if time.time() - told > 15:
+            told = time.time()
+            mean = loss.item()
+            print(f"step {step}  {100 * done:.0f} %  loss {mean:.4f}  {seen / (told - began):.0f} tokens/s", flush=True)
+            save(path, model, step, args)
+    save(path, model, step, args)
+    print(f"{step} steps, {seen} tokens, {time.time() - began:.0f} s", flush=True)
+    os._exit(0)  # the workers are waiting with full hands
 
 
 if __name__ == "__main__":
