@@ -5,6 +5,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/status.h"
+#include "scheduler/lexicon.h"
 
 #include "base/buf.h"
 
@@ -81,4 +82,22 @@ enum err choose_model(const struct door *door, const struct ask *ask,
                       const struct fleet_model **out, const char **code)
 {
     return choose_model_for(door, WIRE_GENERATE, ask->model, out, code);
+}
+
+enum err choose_and_hold(const struct door *door, enum wire_kind kind, const char *name,
+                         struct chosen *out, const char **code)
+{
+    const struct fleet_model *model;
+    struct lexicon_pack *pack;
+    TRY(choose_model_for(door, kind, name, &model, code));
+    TRY(lexicon_find(door->lexicon, &model->pack, &pack));
+    lexicon_hold(pack);
+    *out = (struct chosen){.model = *model, .pack = pack};
+    return ERR_OK;
+}
+
+void chosen_release(struct chosen *chosen)
+{
+    if (chosen->pack) lexicon_release(chosen->pack);
+    chosen->pack = NULL;
 }
