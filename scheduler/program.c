@@ -3,6 +3,7 @@
 #include "scheduler/core/fleet.h"
 #include "scheduler/core/flight.h"
 #include "scheduler/door/context.h"
+#include "scheduler/door/errand.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/wait.h"
 #include "scheduler/features/catalogue.h"
@@ -11,8 +12,8 @@
 #include "scheduler/features/events.h"
 #include "scheduler/features/history.h"
 #include "scheduler/features/popular.h"
-#include "scheduler/features/sold.h"
 #include "scheduler/features/search/indexes.h"
+#include "scheduler/features/sold.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
 #include "scheduler/scribe.h"
@@ -167,6 +168,7 @@ static enum err build_clients_side(struct program *program)
                                    .handler = door_handle,
                                    .ended = door_ended};
     program->door.waits = waits_new(&program->door);
+    program->door.errands = errands_new();
     TRY(settings_address("listen", settings->listen, host, &options.port));
     TRY(http_new(&program->door.http, &options));
     log_info("listen", "address=%s port=%u keys=%zu", host, http_port(program->door.http),
@@ -219,6 +221,7 @@ void program_tear_down(struct program *program)
     indexes_free(door->indexes);
     door->indexes = NULL; // Redis' last answers come after it
     scribe_free(door->scribe);
+    errands_free(door->errands); // what a worker had of them is given back
     peers_free(door->peers);
     uplink_free(door->uplink);
     if (door->flights) flights_free(door->flights);

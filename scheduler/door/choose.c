@@ -7,6 +7,8 @@
 #include "scheduler/door/status.h"
 #include "scheduler/lexicon.h"
 
+#include "text/pack.h"
+
 #include "base/buf.h"
 
 #include <string.h>
@@ -91,6 +93,8 @@ enum err choose_and_hold(const struct door *door, enum wire_kind kind, const cha
     struct lexicon_pack *pack;
     TRY(choose_model_for(door, kind, name, &model, code));
     TRY(lexicon_find(door->lexicon, &model->pack, &pack));
+    if (kind != WIRE_RECOMMEND && !lexicon_text(pack)->tokenizer)
+        return err_note(ERR_UNAVAILABLE, "the model '%s' came without a tokenizer", model->name);
     lexicon_hold(pack);
     *out = (struct chosen){.model = *model, .pack = pack};
     return ERR_OK;

@@ -11,6 +11,7 @@
 #include "scheduler/door/json.h"
 #include "scheduler/door/me.h"
 #include "scheduler/door/recommend.h"
+#include "scheduler/door/rerank.h"
 #include "scheduler/door/sessions.h"
 #include "scheduler/door/status.h"
 #include "scheduler/settings.h"
@@ -35,6 +36,9 @@ static const struct route routes[] = {
     {"POST", "/v1/chat/completions", "chat", completion_chat},
     {"POST", "/v1/completions", "completions", completion_text},
     {"POST", "/v1/embeddings", "embeddings", embeddings_post},
+    {"POST", "/v1/rerank", "rerank", rerank_post},
+    {"POST", "/v2/rerank", "rerank", rerank_post},
+    {"POST", "/rerank", "rerank", rerank_post_texts},
     {"GET", "/v1/models", "models", status_models},
     {"GET", "/v1/models/", "models", status_model},
     {"GET", "/v1/sessions", "sessions", sessions_list},

@@ -40,6 +40,7 @@ struct door {
     struct histories *histories;
     struct popular *popular;
     struct solds *solds;
+    struct errands *errands;
     struct waits *waits; // requests that wait for a node of their model
     uint64_t start_ns;
     size_t answers; // being made

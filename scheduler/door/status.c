@@ -16,11 +16,28 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* What a model does for clients, as /v1/models says it; shards are no model's. */
+static const char *const capabilities[] = {[WIRE_GENERATE] = "generate",
+                                           [WIRE_EMBED] = "embed",
+                                           [WIRE_SCORE] = "score",
+                                           [WIRE_RECOMMEND] = "recommend"};
+
+static bool does(const struct fleet_model *model, size_t kind)
+{
+    return capabilities[kind] && model->kinds & 1u << kind;
+}
+
+static bool does_any(const struct fleet_model *model)
+{
+    for (size_t kind = 0; kind < sizeof capabilities / sizeof *capabilities; kind++)
+        if (does(model, kind)) return true;
+    return false;
+}
+
 bool status_is_served(const struct door *door, const struct fleet_model *model)
 {
     struct lexicon_pack *pack;
-    return model->current && model->node_count > 0 &&
-           (model->kinds & (1u << WIRE_GENERATE | 1u << WIRE_EMBED)) &&
+    return model->current && model->node_count > 0 && does_any(model) &&
            lexicon_find(door->lexicon, &model->pack, &pack) == ERR_OK;
 }
 
@@ -89,8 +106,13 @@ static void write_model(struct buf *out, const struct fleet_model *model)
     json_write_string(out, model->name);
     buf_addf(out,
              ",\"object\":\"model\",\"created\":0,\"owned_by\":\"qiao\",\"context_length\":%u,"
-             "\"nodes\":%u,\"digest\":\"%s\"}",
+             "\"nodes\":%u,\"digest\":\"%s\",\"capabilities\":[",
              model->context_length, model->node_count, digest_text(&model->model, hex));
+    for (size_t kind = 0, count = 0; kind < sizeof capabilities / sizeof *capabilities; kind++)
+        if (does(model, kind)) buf_addf(out, "%s\"%s\"", count++ ? "," : "", capabilities[kind]);
+    buf_add_byte(out, ']');
+    if (does(model, WIRE_EMBED)) buf_addf(out, ",\"dimensions\":%u", model->vector_size);
+    buf_add_byte(out, '}');
 }
 
 void status_models(struct door *door, struct http_request *request)

@@ -28,6 +28,7 @@ struct attempt {
     bool used;
     enum wire_kind kind;
     int32_t second_id;
+    uint32_t segment;
     uint64_t link;
     struct wire_key key;
     uint32_t prompt_length, position, sent, max_tokens;
@@ -120,6 +121,7 @@ static void on_submit(struct fake_node *node, uint64_t link, const struct wire_s
             (struct attempt){.used = true,
                              .kind = submit->kind,
                              .second_id = submit->id_count > 1 ? submit->ids[1] : 0,
+                             .segment = submit->segment,
                              .link = link,
                              .key = submit->key,
                              .prompt_length = submit->prompt_length,
@@ -189,11 +191,28 @@ static void embed(struct fake_node *node, struct attempt *attempt)
     finish(node, attempt, WIRE_FINISH_STOP);
 }
 
+/* The score of two texts: how many ids the second has, less FAKE_NODE_ZERO. */
+static void score(struct fake_node *node, struct attempt *attempt)
+{
+    float number = (float)(attempt->prompt_length - attempt->segment) - FAKE_NODE_ZERO;
+    struct wire_message message = {.type = WIRE_RESULT,
+                                   .result = {.key = attempt->key,
+                                              .position = attempt->prompt_length,
+                                              .vector = &number,
+                                              .vector_size = 1}};
+    say(node, attempt->link, &message);
+    finish(node, attempt, WIRE_FINISH_STOP);
+}
+
 /* The next id of an answer: of the text, then the end. */
 static void go_on(struct fake_node *node, struct attempt *attempt)
 {
     if (attempt->kind == WIRE_EMBED) {
         embed(node, attempt);
+        return;
+    }
+    if (attempt->kind == WIRE_SCORE) {
+        score(node, attempt);
         return;
     }
     int32_t id = attempt->sent < node->answer.count ? node->answer.ids[attempt->sent]

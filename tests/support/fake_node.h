@@ -2,7 +2,9 @@
  * answers by rote.
  *
  * It has a thread of its own. Every submit is answered with the ids of a fixed text, one a
- * message, then the end id, or with the vector (count of ids, second id, 0, 0) where a vector is asked for; or, while it is told to hang, with nothing. It obeys CANCEL. */
+ * message, then the end id; with the vector (count of ids, second id, 0, 0) where a vector is asked for; with a number where
+ * a score is (how many ids the second text has, marks included, less FAKE_NODE_ZERO); or, while it is told to hang, with nothing. It
+ * obeys CANCEL. */
 #ifndef TESTS_SUPPORT_FAKE_NODE_H
 #define TESTS_SUPPORT_FAKE_NODE_H
 
@@ -13,7 +15,8 @@
 struct fake_node;
 
 enum {
-    FAKE_NODE_VECTOR = 4 // numbers of a vector
+    FAKE_NODE_VECTOR = 4, // numbers of a vector
+    FAKE_NODE_ZERO = 5
 };
 
 struct fake_node_options {
