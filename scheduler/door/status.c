@@ -115,19 +115,27 @@ static void write_model(struct buf *out, const struct fleet_model *model)
     buf_add_byte(out, '}');
 }
 
+/* Those that generate, or the others; how many there are now. */
+static size_t write_models(const struct door *door, struct buf *out, bool generate, size_t count)
+{
+    for (size_t i = 0; i < fleet_model_count(door->fleet); i++) {
+        const struct fleet_model *model = fleet_model_at(door->fleet, i);
+        if (does(model, WIRE_GENERATE) != generate || !status_is_served(door, model)) continue;
+        if (count++) buf_add_byte(out, ',');
+        write_model(out, model);
+    }
+    return count;
+}
+
 void status_models(struct door *door, struct http_request *request)
 {
     struct context context;
     if (!door_admit(door, request, false, &context)) return;
     struct buf body = {0};
-    size_t count = 0;
     buf_add_text(&body, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < fleet_model_count(door->fleet); i++) {
-        const struct fleet_model *model = fleet_model_at(door->fleet, i);
-        if (!status_is_served(door, model)) continue;
-        if (count++) buf_add_byte(&body, ',');
-        write_model(&body, model);
-    }
+    // Clients that chat take the first of the list.
+    size_t count = write_models(door, &body, true, 0);
+    write_models(door, &body, false, count);
     buf_add_text(&body, "]}");
     http_reply_json(request, 200, body.data, body.size);
     buf_fini(&body);

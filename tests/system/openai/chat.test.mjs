@@ -37,6 +37,29 @@ test('a chat answers, with usage', async () => {
   assert.equal(typeof answer.usage.prompt_tokens_details.cached_tokens, 'number');
 });
 
+test('models say what they do, in a list and one by one', async () => {
+  const models = (await client.models.list()).data;
+  for (const row of models) {
+    assert.equal(row.object, 'model');
+    assert.equal(typeof row.created, 'number');
+    assert.equal(typeof row.owned_by, 'string');
+    assert.ok(row.capabilities.length > 0);
+    assert.deepEqual(await client.models.retrieve(row.id), row);
+  }
+  assert.deepEqual(models[0].capabilities, ['generate', 'embed']);
+  assert.ok(models[0].dimensions > 0);
+  await assert.rejects(client.models.retrieve('nobody'), { status: 404, code: 'model_not_found' });
+});
+
+test('embeddings come in the order of the texts, and are the same as numbers', async () => {
+  const coded = await client.embeddings.create({ model, input: ['one', 'two'] }); // the client asks for base64
+  const plain = await client.embeddings.create({ model, input: 'two', encoding_format: 'float' });
+  assert.deepEqual(coded.data.map((row) => row.index), [0, 1]);
+  assert.equal(coded.data[1].embedding.length, (await client.models.retrieve(model)).dimensions);
+  for (const [i, number] of plain.data[0].embedding.entries()) assert.ok(Math.abs(number - coded.data[1].embedding[i]) < 1e-6);
+  assert.ok(coded.usage.prompt_tokens >= 2);
+});
+
 test('a stream is the same text, in whole characters, and ends with usage', async () => {
   const whole = await client.chat.completions.create(greedy);
   const stream = await client.chat.completions.create({
