@@ -3,6 +3,7 @@
 #include "scheduler/door/choose.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
+#include "scheduler/door/embeddings_ask.h"
 #include "scheduler/door/errand.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
@@ -18,8 +19,6 @@
 #include <sodium.h>
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 enum {
     FLOATS_SHORT_MAX = 16 << 10 // numbers that may be written on the loop
@@ -29,32 +28,20 @@ struct embeddings {
     struct door *door;
     struct http_request *request; // NULL: the client is gone
     bool works;                   // a worker has it
-    json_t *root;                 // until the errand has begun
+    struct embeddings_ask ask;    // its input is gone when the errand has begun
     struct context context;
     struct urgency urgency;
     struct chosen chosen;
-    struct errand_text *texts;
-    int32_t *ids; // of all inputs that are ids
     size_t count;
     uint32_t dimensions;
-    bool base64, truncate;
+    bool base64;
     struct errand *errand;
     struct buf body;
 };
 
-static void forget_question(struct embeddings *e)
-{
-    json_decref(e->root);
-    mem_free(e->texts);
-    mem_free(e->ids);
-    e->root = NULL;
-    e->texts = NULL;
-    e->ids = NULL;
-}
-
 static void finish(struct embeddings *e)
 {
-    forget_question(e);
+    embeddings_ask_fini(&e->ask);
     if (e->errand) errand_free(e->errand);
     chosen_release(&e->chosen);
     e->door->answers--;
@@ -132,86 +119,15 @@ static void on_answered(void *owner, const struct http_error *error)
     on_written(e);
 }
 
-static enum err wrong_input(size_t index, const char *what)
-{
-    char param[JSON_PARAM_MAX];
-    snprintf(param, sizeof param, "input[%zu]", index);
-    return json_wrong(param, "%s", what);
-}
-
-/* `ids` has room for them. */
-static enum err take_ids(struct embeddings *e, size_t index, const json_t *list, int32_t *ids)
-{
-    size_t count = json_array_size(list);
-    for (size_t i = 0; i < count; i++) {
-        const json_t *id = json_array_get(list, i);
-        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-            json_integer_value(id) >= e->chosen.model.vocab_size)
-            return wrong_input(index, "must hold token ids of the model");
-        ids[i] = (int32_t)json_integer_value(id);
-    }
-    e->texts[index] = (struct errand_text){.ids = ids, .id_count = count};
-    return count == 0 ? wrong_input(index, "is empty") : ERR_OK;
-}
-
-static enum err take_text(struct embeddings *e, size_t index, const json_t *value)
-{
-    if (!json_is_string(value))
-        return wrong_input(index, "must be a string or a list of token ids");
-    e->texts[index] =
-        (struct errand_text){.text = json_string_value(value), .size = json_string_length(value)};
-    return e->texts[index].size > 0 ? ERR_OK : wrong_input(index, "is empty");
-}
-
-static enum err read_inputs(struct embeddings *e)
-{
-    const json_t *list = json_find(e->root, "input");
-    bool one = json_is_string(list) || json_is_integer(json_array_get(list, 0));
-    size_t id_count = 0;
-    e->count = one ? 1 : json_array_size(list);
-    if (e->count == 0)
-        return json_wrong("input", "must be a string, a list of token ids, or a list of those");
-    if (e->count > ERRAND_TEXTS_MAX)
-        return json_wrong("input", "must be at most %d texts", ERRAND_TEXTS_MAX);
-    for (size_t i = 0; i < e->count; i++)
-        id_count += json_array_size(one ? list : json_array_get(list, i));
-    e->texts = mem_new(e->count, sizeof *e->texts);
-    e->ids = mem_new(id_count + 1, sizeof *e->ids);
-    int32_t *ids = e->ids;
-    for (size_t i = 0; i < e->count; i++) {
-        const json_t *value = one ? list : json_array_get(list, i);
-        if (json_is_array(value))
-            TRY(take_ids(e, i, value, ids));
-        else
-            TRY(take_text(e, i, value));
-        ids += e->texts[i].id_count;
-    }
-    return ERR_OK;
-}
-
-static enum err read_ask(struct embeddings *e, const char **code)
+static enum err read_question(struct embeddings *e, const char **code)
 {
     size_t size;
-    const char *name = NULL, *format = "float", *body = http_body(e->request, &size);
-    const struct fleet_model *model = &e->chosen.model;
-    int64_t dimensions = 0;
-    TRY(json_read(&e->root, body, size));
-    TRY(json_take_text(e->root, "model", 1, WIRE_NAME_MAX, &name));
-    TRY(json_take_text(e->root, "encoding_format", 1, 16, &format));
-    TRY(json_take_integer(e->root, "dimensions", 1, WIRE_VECTOR_MAX, &dimensions));
-    TRY(json_take_flag(e->root, "truncate", NULL, &e->truncate));
-    TRY(urgency_read(&e->urgency, e->root, e->context.key, e->door->settings->deadline_ms));
-    e->base64 = strcmp(format, "base64") == 0;
-    if (!e->base64 && strcmp(format, "float") != 0)
-        return json_wrong("encoding_format", "must be \"float\" or \"base64\"");
-    TRY(choose_and_hold(e->door, WIRE_EMBED, name, &e->chosen, code));
-    e->dimensions = model->vector_size;
-    if (model->vector_size == 0)
-        return json_wrong("model", "says of itself that its vectors have no numbers");
-    if (dimensions > model->vector_size)
-        return json_wrong("dimensions", "must be at most %u for this model", model->vector_size);
-    if (dimensions > 0) e->dimensions = (uint32_t)dimensions;
-    return read_inputs(e);
+    const char *body = http_body(e->request, &size);
+    TRY(context_read(&e->context, e->door->keys, e->request));
+    TRY(embeddings_ask_parse(&e->ask, body, size));
+    TRY(urgency_read(&e->urgency, e->ask.root, e->context.key, e->door->settings->deadline_ms));
+    TRY(choose_and_hold(e->door, WIRE_EMBED, e->ask.model, &e->chosen, code));
+    return embeddings_ask_check(&e->ask, &e->chosen.model);
 }
 
 static enum err send(struct embeddings *e)
@@ -224,10 +140,10 @@ static enum err send(struct embeddings *e)
         .chosen = &e->chosen,
         .priority = e->urgency.priority,
         .deadline_ns = clock_now_ns() + e->urgency.deadline_ms * CLOCK_MS,
-        .texts = e->texts,
-        .count = e->count,
-        .width = e->dimensions,
-        .truncate = e->truncate,
+        .texts = e->ask.texts,
+        .count = e->ask.count,
+        .width = e->ask.dimensions,
+        .truncate = e->ask.truncate,
         .list_name = "input",
         .cure = "say \"truncate\": true",
         .done = on_answered,
@@ -235,7 +151,10 @@ static enum err send(struct embeddings *e)
     };
     TRY(errand_start(&e->errand, &options));
     http_set_gone(e->request, on_gone, e);
-    forget_question(e);
+    e->count = e->ask.count;
+    e->dimensions = e->ask.dimensions;
+    e->base64 = e->ask.base64;
+    embeddings_ask_fini(&e->ask);
     return ERR_OK;
 }
 
@@ -246,8 +165,7 @@ void embeddings_post(struct door *door, struct http_request *request)
     *e = (struct embeddings){.door = door, .request = request};
     door->answers++;
     json_param_clear();
-    enum err err = context_read(&e->context, door->keys, request);
-    if (!err) err = read_ask(e, &code);
+    enum err err = read_question(e, &code);
     if (err && waits_take(door->waits, request, err, embeddings_post)) {
         finish(e);
         return;

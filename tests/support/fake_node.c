@@ -53,6 +53,7 @@ struct fake_node {
     atomic_bool stopping, hanging;
     atomic_uint submits, cancels;
     bool died;
+    uint32_t busy; // how many were told so
 };
 
 static void say(struct fake_node *node, uint64_t link, const struct wire_message *message)
@@ -68,7 +69,7 @@ static void say_hello(struct fake_node *node, uint64_t link)
     struct wire_model model = {
         .name = {model_name, strlen(model_name)},
         .kinds = node->options.kinds ? node->options.kinds : 1u << WIRE_GENERATE | 1u << WIRE_EMBED,
-        .vector_size = FAKE_NODE_VECTOR,
+        .vector_size = node->options.vector_size ? node->options.vector_size : FAKE_NODE_VECTOR,
         .pack = node->text->digest,
         .model = digest_of(weights, strlen(weights)),
         .numerics = digest_of("1", 1),
@@ -115,6 +116,11 @@ static void on_submit(struct fake_node *node, uint64_t link, const struct wire_s
     node->prompt = buf_take(&text);
     pthread_mutex_unlock(&node->lock);
     atomic_fetch_add(&node->submits, 1);
+    if (node->busy < node->options.busy) {
+        node->busy++;
+        say(node, link, &(struct wire_message){.type = WIRE_BUSY, .busy = {.key = submit->key}});
+        return;
+    }
     for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
         if (node->attempts[i].used) continue;
         node->attempts[i] =

@@ -20,14 +20,16 @@ enum {
 };
 
 struct fake_node_options {
-    const char *url;    // of the scheduler
-    const char *name;   // its own; NULL: "fake"
-    const char *model;  // what its model's digest is of; NULL: "fake"
-    const char *answer; // what it always says
-    uint32_t credits;   // 0: 16
-    uint32_t kinds;     // as in a HELLO; 0: GENERATE and EMBED
-    uint32_t pause_ms;  // between two ids
-    uint32_t die_after; // ids of its first answer, then the link is cut; 0: never
+    const char *url;      // of the scheduler
+    const char *name;     // its own; NULL: "fake"
+    const char *model;    // what its model's digest is of; NULL: "fake"
+    const char *answer;   // what it always says
+    uint32_t credits;     // 0: 16
+    uint32_t kinds;       // as in a HELLO; 0: GENERATE and EMBED
+    uint32_t vector_size; // what it says that its vectors have; 0: FAKE_NODE_VECTOR
+    uint32_t busy;        // so many of its first submits are answered BUSY
+    uint32_t pause_ms;    // between two ids
+    uint32_t die_after;   // ids of its first answer, then the link is cut; 0: never
 };
 
 struct fake_node *fake_node_start(const struct fake_node_options *options);

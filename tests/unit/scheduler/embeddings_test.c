@@ -57,6 +57,49 @@ static void many_texts_are_more_than_fly_at_once(void **state)
     stop_scheduler();
 }
 
+static char *embed_many(int count)
+{
+    struct buf body = {0};
+    buf_add_text(&body, "{\"input\":[");
+    for (int i = 0; i < count; i++)
+        buf_add_text(&body, i ? ",[4]" : "[4]");
+    buf_add_text(&body, "]}");
+    char *answer = embed(buf_text(&body));
+    buf_fini(&body);
+    return answer;
+}
+
+static void a_request_for_too_many_numbers_is_told_how_many_texts_would_do(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.vector_size = 2048});
+    assert_parts(embed_many(1025), " 400 ", "at most 1024 texts", "2048 numbers",
+                 "\"param\":\"input\"", NULL);
+    assert_parts(embed_many(2049), " 400 ", "at most 2048 texts", NULL);
+    assert_int_equal(fake_node_submits(node), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void a_text_that_meets_a_full_node_goes_again(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.busy = 5, .credits = 64});
+    assert_parts(embed_many(50), " 200 ", "\"index\":49", NULL);
+    assert_true(fake_node_submits(node) >= 55);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+    start_scheduler("");
+    node = start_node(&(struct fake_node_options){.busy = 1000, .credits = 64});
+    assert_parts(embed_many(50), " 503 ", "overloaded", NULL);
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
 static void what_cannot_be_embedded_says_why(void **state)
 {
     (void)state;
@@ -176,6 +219,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_and_ids_become_vectors_in_their_order),
         cmocka_unit_test(many_texts_are_more_than_fly_at_once),
+        cmocka_unit_test(a_request_for_too_many_numbers_is_told_how_many_texts_would_do),
+        cmocka_unit_test(a_text_that_meets_a_full_node_goes_again),
         cmocka_unit_test(what_cannot_be_embedded_says_why),
         cmocka_unit_test(a_text_that_is_too_long_is_cut_where_that_is_asked_for),
         cmocka_unit_test(a_model_is_not_asked_for_what_it_does_not_do),
