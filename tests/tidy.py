@@ -17,7 +17,7 @@ COLUMNS, FUNCTION_LINES, FILE_WARNING, FILE_LINES = 100, 70, 500, 800
 # Where a library may be included; a unit test in tests/unit/X/ counts as X/. The simulator stands in for two of them.
 LIBRARIES = {"nng": ["wire/"], "event2": ["scheduler/", "client/", "bench/", "tests/sim/"],
              "hiredis": ["scheduler/state/", "scheduler/features/", "tests/sim/"], "cblas": ["kernels/"], "opencc": ["text/"],
-             "unicode": ["text/"], "libstemmer": ["text/"], "sqlite3": ["scheduler/features/search/"]}
+             "unicode": ["text/"], "libstemmer": ["text/"]}
 
 # Calls, what to write instead, and the prefixes of paths that may use them all the same.
 BANNED = [
@@ -156,7 +156,6 @@ SAMPLES = [
     ("scheduler/b.c", "#include <hiredis/hiredis.h>\n", "belongs to scheduler/state/ and scheduler/features/"),
     ("node/d.c", "#include <cblas.h>\n", "belongs to kernels/"),
     ("scheduler/c.c", "#include <unicode/ubrk.h>\n", "belongs to text/"),
-    ("scheduler/door/a.c", "#include <sqlite3.h>\n", "belongs to scheduler/features/search/"),
     *[(f"node/x_{name}.c", f"void f(void)\n{{\n    {name} (x);\n}}\n", f"{name}()") for name, _, _ in BANNED],
     ("base/mem.c", "void *f(void)\n{\n    return malloc(1);\n}\n", None),
     ("node/e.c", '/* malloc(1) */ char *a = "rand()"; // atoi(x)\nint b = my_rand(1) + a->rand(2);\n', None),

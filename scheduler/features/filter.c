@@ -1,6 +1,4 @@
-#include "scheduler/features/filter.h"
-
-#include "scheduler/features/filter_term.h"
+#include "scheduler/features/filter_parts.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -13,27 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum step {
-    STEP_TERM, // push what the next term says
-    STEP_NOT,
-    STEP_AND,
-    STEP_OR,
-    STEP_OPEN // of the parser alone
-};
-
 enum {
-    STEPS_MAX = 4 * FILTER_TERMS_MAX,
     PENDING_MAX = 2 * FILTER_LEVELS_MAX + 8,
     QUOTED_MAX = 24 // bytes of the text in a note
-};
-
-/* Steps over a stack of truths, terms in the order in which they stand there. */
-struct filter {
-    unsigned char steps[STEPS_MAX];
-    size_t step_count;
-    struct filter_term terms[FILTER_TERMS_MAX];
-    size_t term_count, value_count;
-    struct digest digest;
 };
 
 /* One text on its way into the filter. */
@@ -244,10 +224,10 @@ static enum err read_test(struct reader *reader, struct filter_term *term)
 
 // ---- expressions -------------------------------------------------------------------------------
 
-static enum err add_step(struct reader *reader, enum step step)
+static enum err add_step(struct reader *reader, enum filter_step step)
 {
     struct filter *filter = reader->filter;
-    if (filter->step_count >= STEPS_MAX) return wrong(reader, "the filter is too long");
+    if (filter->step_count >= FILTER_STEPS_MAX) return wrong(reader, "the filter is too long");
     filter->steps[filter->step_count++] = (unsigned char)step;
     return ERR_OK;
 }
@@ -263,10 +243,10 @@ static enum err read_term(struct reader *reader)
     term->field = field;
     if (!*field) return wrong(reader, "a field has a name");
     TRY(read_test(reader, term));
-    return add_step(reader, STEP_TERM);
+    return add_step(reader, FILTER_STEP_TERM);
 }
 
-static enum err push(struct reader *reader, enum step step)
+static enum err push(struct reader *reader, enum filter_step step)
 {
     if (reader->pending_count >= PENDING_MAX)
         return wrong(reader, "at most %d parentheses and NOTs may be open", FILTER_LEVELS_MAX);
@@ -275,11 +255,11 @@ static enum err push(struct reader *reader, enum step step)
 }
 
 /* Emit what waits and binds at least as strongly as `step` (the lesser number binds more), down to an open parenthesis. */
-static enum err settle(struct reader *reader, enum step step)
+static enum err settle(struct reader *reader, enum filter_step step)
 {
     while (reader->pending_count > 0) {
-        enum step top = (enum step)reader->pending[reader->pending_count - 1];
-        if (top == STEP_OPEN || top > step) return ERR_OK;
+        enum filter_step top = (enum filter_step)reader->pending[reader->pending_count - 1];
+        if (top == FILTER_STEP_OPEN || top > step) return ERR_OK;
         reader->pending_count--;
         TRY(add_step(reader, top));
     }
@@ -291,9 +271,9 @@ static enum err read_operand(struct reader *reader)
 {
     for (;;) {
         if (take_word(reader, "NOT"))
-            TRY(push(reader, STEP_NOT));
+            TRY(push(reader, FILTER_STEP_NOT));
         else if (take_sign(reader, "("))
-            TRY(push(reader, STEP_OPEN));
+            TRY(push(reader, FILTER_STEP_OPEN));
         else
             return read_term(reader);
     }
@@ -302,7 +282,7 @@ static enum err read_operand(struct reader *reader)
 static enum err read_closing(struct reader *reader)
 {
     while (take_sign(reader, ")")) {
-        TRY(settle(reader, STEP_OR));
+        TRY(settle(reader, FILTER_STEP_OR));
         if (reader->pending_count == 0) {
             reader->at--;
             return wrong(reader, "this parenthesis was never opened");
@@ -319,15 +299,15 @@ static enum err read_expression(struct reader *reader)
         TRY(read_closing(reader));
         skip_spaces(reader);
         if (reader->at == reader->end) break;
-        enum step step = STEP_AND;
+        enum filter_step step = FILTER_STEP_AND;
         if (!take_word(reader, "AND")) {
-            step = STEP_OR;
+            step = FILTER_STEP_OR;
             if (!take_word(reader, "OR")) return wrong(reader, "AND or OR is expected here");
         }
         TRY(settle(reader, step));
         TRY(push(reader, step));
     }
-    TRY(settle(reader, STEP_OR));
+    TRY(settle(reader, FILTER_STEP_OR));
     if (reader->pending_count > 0) return wrong(reader, "a parenthesis is not closed");
     return ERR_OK;
 }
@@ -367,7 +347,7 @@ static enum err read_any(struct filter *filter, const char *place, const json_t 
     for (size_t i = 0; i < json_array_size(list); i++) {
         snprintf(inner, sizeof inner, "%.30s[%zu]", place, i);
         TRY(read_element(filter, inner, json_array_get(list, i)));
-        if (i > 0) TRY(add_step(&reader, STEP_OR));
+        if (i > 0) TRY(add_step(&reader, FILTER_STEP_OR));
     }
     return ERR_OK;
 }
@@ -381,7 +361,7 @@ static enum err read_all(struct filter *filter, const json_t *list)
         snprintf(place, sizeof place, "filter[%zu]", i);
         TRY(json_is_array(element) ? read_any(filter, place, element)
                                    : read_element(filter, place, element));
-        if (i > 0) TRY(add_step(&reader, STEP_AND));
+        if (i > 0) TRY(add_step(&reader, FILTER_STEP_AND));
     }
     return ERR_OK;
 }
@@ -454,39 +434,4 @@ void filter_free(struct filter *filter)
     for (size_t i = 0; i < filter->term_count; i++)
         filter_term_fini(&filter->terms[i]);
     mem_free(filter);
-}
-
-// ---- asking ------------------------------------------------------------------------------------
-
-bool filter_holds(const struct filter *filter, const json_t *document)
-{
-    bool truths[FILTER_TERMS_MAX];
-    size_t count = 0, term = 0;
-    for (size_t i = 0; i < filter->step_count; i++) {
-        switch ((enum step)filter->steps[i]) {
-        case STEP_TERM:
-            truths[count++] = filter_term_holds(&filter->terms[term++], document);
-            break;
-        case STEP_NOT: truths[count - 1] = !truths[count - 1]; break;
-        case STEP_AND: count--, truths[count - 1] = truths[count - 1] && truths[count]; break;
-        case STEP_OR: count--, truths[count - 1] = truths[count - 1] || truths[count]; break;
-        default: must(false);
-        }
-    }
-    return count == 0 || truths[0];
-}
-
-bool filter_is_empty(const struct filter *filter)
-{
-    return filter->step_count == 0;
-}
-
-struct digest filter_digest(const struct filter *filter)
-{
-    return filter->digest;
-}
-
-const char *filter_field(const struct filter *filter, size_t index)
-{
-    return index < filter->term_count ? filter->terms[index].field : NULL;
 }

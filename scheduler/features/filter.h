@@ -42,6 +42,14 @@ enum err filter_parse_text(struct filter **out, const char *text, size_t size);
 void filter_free(struct filter *filter);
 
 bool filter_holds(const struct filter *filter, const json_t *document);
+
+/* Fill all of out's room: the documents, by number, for which one condition holds. */
+struct bitmap;
+struct filter_term;
+typedef enum err filter_select_fn(void *owner, const struct filter_term *term, struct bitmap *out);
+/* The same for the whole filter, of out's room; numbers without a document may be among them. Fails where select() does. */
+enum err filter_select(const struct filter *filter, struct bitmap *out, filter_select_fn *select,
+                       void *owner);
 /* It holds for everything. */
 bool filter_is_empty(const struct filter *filter);
 /* Equal filters have equal digests; a bitmap of what it holds for can be named by it. */

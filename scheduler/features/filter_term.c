@@ -37,8 +37,7 @@ void filter_term_fini(struct filter_term *term)
 
 // ---- one value ---------------------------------------------------------------------------------
 
-/* The next character in lower case; a byte that is none stands for itself. */
-static utf8proc_int32_t next_folded(const char **text)
+int32_t filter_next_folded(const char **text)
 {
     unsigned char byte = (unsigned char)**text;
     if (byte < 0x80) {
@@ -55,31 +54,26 @@ static utf8proc_int32_t next_folded(const char **text)
     return utf8proc_tolower(code);
 }
 
-static bool same_text(const char *a, const char *b)
+bool filter_same_text(const char *a, const char *b)
 {
     while (*a && *b)
-        if (next_folded(&a) != next_folded(&b)) return false;
+        if (filter_next_folded(&a) != filter_next_folded(&b)) return false;
     return *a == *b;
 }
 
 static bool is_value(const json_t *leaf, const struct filter_value *value)
 {
-    if (json_is_string(leaf)) return same_text(json_string_value(leaf), value->text);
+    if (json_is_string(leaf)) return filter_same_text(json_string_value(leaf), value->text);
     if (json_is_number(leaf)) return value->is_number && json_number_value(leaf) == value->number;
-    if (json_is_boolean(leaf)) return same_text(json_is_true(leaf) ? "true" : "false", value->text);
+    if (json_is_boolean(leaf))
+        return filter_same_text(json_is_true(leaf) ? "true" : "false", value->text);
     return false;
 }
 
-/* Of something that is no list. */
-static bool leaf_holds(const struct filter_term *term, const json_t *leaf)
+bool filter_number_holds(const struct filter_term *term, double number)
 {
-    if (term->test == FILTER_IN) {
-        for (size_t i = 0; i < term->count; i++)
-            if (is_value(leaf, &term->values[i])) return true;
-        return false;
-    }
-    if (!json_is_number(leaf) || term->count == 0) return false;
-    double number = json_number_value(leaf), bound = term->values[0].number;
+    double bound = term->count > 0 ? term->values[0].number : 0;
+    if (term->count == 0) return false;
     switch (term->test) {
     case FILTER_FROM: return number >= bound;
     case FILTER_UNTIL: return number <= bound;
@@ -90,7 +84,17 @@ static bool leaf_holds(const struct filter_term *term, const json_t *leaf)
     }
 }
 
-static bool is_empty(const json_t *value)
+/* Of something that is no list. */
+static bool leaf_holds(const struct filter_term *term, const json_t *leaf)
+{
+    if (term->test != FILTER_IN)
+        return json_is_number(leaf) && filter_number_holds(term, json_number_value(leaf));
+    for (size_t i = 0; i < term->count; i++)
+        if (is_value(leaf, &term->values[i])) return true;
+    return false;
+}
+
+bool filter_is_empty_value(const json_t *value)
 {
     if (json_is_string(value)) return json_string_length(value) == 0;
     if (json_is_array(value)) return json_array_size(value) == 0;
@@ -103,7 +107,7 @@ static bool whole_holds(const struct filter_term *term, const json_t *value)
     switch (term->test) {
     case FILTER_EXISTS: return true;
     case FILTER_NULL: return json_is_null(value);
-    case FILTER_EMPTY: return is_empty(value);
+    case FILTER_EMPTY: return filter_is_empty_value(value);
     default: return false;
     }
 }
@@ -132,46 +136,66 @@ static const json_t *enter(const json_t *object, const char **rest)
     return member;
 }
 
-/* Go down from `value` until it is a list, which is opened, or the field's value, which is judged. */
-static bool descend(const struct filter_term *term, const json_t *value, const char *rest,
-                    struct list *lists, size_t *depth)
+/* A walk: who looks at what it finds. */
+struct walk {
+    filter_see_fn *see;
+    void *owner;
+    struct list lists[LISTS_MAX];
+    size_t depth;
+};
+
+/* Go down from `value` until it is a list, which is opened, or the field's value, which is shown. False: enough was seen. */
+static bool descend(struct walk *walk, const json_t *value, const char *rest)
 {
     while (rest && json_is_object(value))
         value = enter(value, &rest);
-    if (!value) return false;
-    if (!rest && whole_holds(term, value)) return true;
+    if (!value) return true;
+    if (!rest && !walk->see(walk->owner, value, true)) return false;
     if (json_is_array(value)) {
-        if (*depth < LISTS_MAX) lists[(*depth)++] = (struct list){value, 0, rest};
-        return false;
+        if (walk->depth < LISTS_MAX) walk->lists[walk->depth++] = (struct list){value, 0, rest};
+        return true;
     }
-    return !rest && leaf_holds(term, value);
+    return rest || walk->see(walk->owner, value, false);
 }
 
-static bool some_holds(const struct filter_term *term, const json_t *document)
+void filter_walk(const char *field, const json_t *document, filter_see_fn *see, void *owner)
 {
-    struct list lists[LISTS_MAX];
-    size_t depth = 0;
-    if (descend(term, document, term->field, lists, &depth)) return true;
-    while (depth > 0) {
-        struct list *top = &lists[depth - 1];
+    struct walk walk;
+    walk.see = see;
+    walk.owner = owner;
+    walk.depth = 0;
+    if (!descend(&walk, document, field)) return;
+    while (walk.depth > 0) {
+        struct list *top = &walk.lists[walk.depth - 1];
         const json_t *element = json_array_get(top->array, top->next++);
         const char *rest = top->rest;
         if (!element) {
-            depth--;
+            walk.depth--;
             continue;
         }
-        bool values =
-            !rest; // an element of the field's own list: null and "" in it are not the field
-        if (values && !json_is_array(element)) {
-            if (leaf_holds(term, element)) return true;
-        } else if (descend(term, element, rest, lists, &depth)) {
-            return true;
-        }
+        // An element of the field's own list: null and "" in it are not the field.
+        bool is_leaf = !rest && !json_is_array(element);
+        if (is_leaf ? !see(owner, element, false) : !descend(&walk, element, rest)) return;
     }
-    return false;
+}
+
+/* One term looked for in one document. */
+struct looking {
+    const struct filter_term *term;
+    bool holds;
+};
+
+static bool look(void *owner, const json_t *value, bool is_whole)
+{
+    struct looking *looking = owner;
+    looking->holds =
+        is_whole ? whole_holds(looking->term, value) : leaf_holds(looking->term, value);
+    return !looking->holds;
 }
 
 bool filter_term_holds(const struct filter_term *term, const json_t *document)
 {
-    return some_holds(term, document) != term->negated;
+    struct looking looking = {term, false};
+    filter_walk(term->field, document, look, &looking);
+    return looking.holds != term->negated;
 }

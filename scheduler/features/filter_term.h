@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum filter_test {
     FILTER_IN, // = too, with one value
@@ -40,5 +41,17 @@ struct filter_term {
 void filter_term_add(struct filter_term *term, char *text);
 void filter_term_fini(struct filter_term *term);
 bool filter_term_holds(const struct filter_term *term, const json_t *document);
+
+/* What a document has under a field, for who keeps it in another form and judges it in the same way: the field's value as a whole (for
+ * EXISTS, NULL and EMPTY; several where it lies in a list of objects), and its leaves, which are no lists. False: enough was seen. */
+typedef bool filter_see_fn(void *owner, const json_t *value, bool is_whole);
+void filter_walk(const char *field, const json_t *document, filter_see_fn *see, void *owner);
+
+bool filter_is_empty_value(const json_t *value);
+/* Of a term that compares numbers. */
+bool filter_number_holds(const struct filter_term *term, double number);
+/* Texts are equal when their characters are, in lower case; a byte that is no character stands for itself. */
+bool filter_same_text(const char *a, const char *b);
+int32_t filter_next_folded(const char **text);
 
 #endif

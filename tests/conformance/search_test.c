@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <string.h>
 
 struct hit {
@@ -60,16 +61,14 @@ static void given_searcher(struct searcher *searcher, const struct collection *c
                                       .b = b,
                                       .word = on_word,
                                       .owner = searcher->words};
-    assert_int_equal(lexical_new(&searcher->lexical, &options), ERR_OK);
+    searcher->lexical = lexical_new(&options);
     uint64_t start_ns = clock_now_ns();
     size_t bytes = 0;
     for (size_t i = 0; i < collection->count; i++) {
         struct lexical_text text = {collection->documents[i], strlen(collection->documents[i])};
         bytes += text.size;
-        assert_int_equal(lexical_put(searcher->lexical, (uint32_t)i, &text), ERR_OK);
+        lexical_put(searcher->lexical, (uint32_t)i, &text);
     }
-    while (lexical_settle(searcher->lexical))
-        continue;
     double seconds = (double)(clock_now_ns() - start_ns) / (double)CLOCK_SECOND;
     print_message("%zu documents, %.0f a second, %.2f MB/s\n", collection->count,
                   (double)collection->count / seconds, (double)bytes / seconds / 1e6);
@@ -88,10 +87,11 @@ static void end_searcher(struct searcher *searcher)
     mem_free(searcher->ranking);
 }
 
-static void on_hit(void *owner, uint32_t number, double score)
+static double on_hit(void *owner, uint32_t number, double score)
 {
     struct searcher *searcher = owner;
     searcher->hits[searcher->count++] = (struct hit){number, score};
+    return -INFINITY; // all of them
 }
 
 static int compare_hits(const void *left, const void *right)

@@ -23,6 +23,7 @@ static void on_word(void *owner, const struct analyze_term *term, int sign)
 static void free_half(struct corpus_half *half)
 {
     lexical_free(half->lexical);
+    columns_free(half->columns);
     words_free(half->words);
     analyze_stops_free(half->stops);
     search_settings_free(half->settings);
@@ -39,11 +40,12 @@ static enum err build_half(struct corpus_half *half, const struct corpus *corpus
     if (err) return err;
     half->analyze = (struct analyze_options){.stem = settings->stem, .stops = half->stops};
     half->words = words_new(corpus->tools.pinyin);
+    half->columns = columns_new(&settings->filterable);
     return ERR_OK;
 }
 
 /* The lexical holds the address of `half`, which must be where it stays. */
-static enum err open_half(struct corpus_half *half, const struct corpus *corpus)
+static void open_half(struct corpus_half *half, const struct corpus *corpus)
 {
     const struct search_settings *settings = half->settings;
     struct lexical_options options = {.analyst = corpus->analyst,
@@ -55,7 +57,7 @@ static enum err open_half(struct corpus_half *half, const struct corpus *corpus)
                                       .b = settings->b,
                                       .word = on_word,
                                       .owner = half->words};
-    return lexical_new(&half->lexical, &options);
+    half->lexical = lexical_new(&options);
 }
 
 static struct corpus_half *new_half(const struct corpus *corpus, struct search_settings *settings,
@@ -63,11 +65,13 @@ static struct corpus_half *new_half(const struct corpus *corpus, struct search_s
 {
     struct corpus_half *half = mem_new(1, sizeof *half);
     *err = build_half(half, corpus, settings);
-    if (!*err) *err = open_half(half, corpus);
-    if (!*err) return half;
-    free_half(half);
-    mem_free(half);
-    return NULL;
+    if (*err) {
+        free_half(half);
+        mem_free(half);
+        return NULL;
+    }
+    open_half(half, corpus);
+    return half;
 }
 
 static void drop_half(struct corpus_half *half)
@@ -99,6 +103,8 @@ void corpus_free(struct corpus *corpus)
     drop_half(corpus->half);
     drop_half(corpus->coming);
     documents_free(corpus->documents);
+    bitmap_fini(&corpus->live);
+    bitmap_fini(&corpus->allowed);
     analyst_free(corpus->analyst);
     for (size_t i = 0; i < SEARCH_FIELDS_MAX; i++)
         buf_fini(&corpus->texts[i]);
@@ -122,8 +128,7 @@ size_t corpus_bytes(const struct corpus *corpus)
 
 // ---- documents ---------------------------------------------------------------------------------
 
-/* What filters, facets and orders read of a document. */
-static json_t *read_facts(const struct search_settings *settings, const json_t *document)
+json_t *corpus_read_facts(const struct search_settings *settings, const json_t *document)
 {
     json_t *facts = json_object();
     must(facts != NULL);
@@ -150,7 +155,7 @@ static void read_texts(struct corpus *corpus, const struct search_settings *sett
     }
 }
 
-static json_t *parse(const char *record, size_t size)
+json_t *corpus_parse(const char *record, size_t size)
 {
     json_error_t error;
     json_t *document = json_loadb(record, size, 0, &error);
@@ -159,45 +164,51 @@ static json_t *parse(const char *record, size_t size)
     return NULL;
 }
 
-static enum err drop_terms(struct corpus *corpus, struct document *document)
+/* Into what the settings of the half make of it. */
+static void put_into(struct corpus *corpus, struct corpus_half *half, uint32_t number,
+                     const json_t *parsed)
 {
     struct lexical_text texts[SEARCH_FIELDS_MAX];
-    json_t *old = parse(document->record, document->record_size);
-    must(old != NULL); // it was parsed when it came
-    read_texts(corpus, corpus->half->settings, old, texts);
-    enum err err = lexical_drop(corpus->half->lexical, document->number, texts);
-    json_decref(old);
-    return err;
+    json_t *facts = corpus_read_facts(half->settings, parsed);
+    columns_put(half->columns, number, facts);
+    json_decref(facts);
+    read_texts(corpus, half->settings, parsed, texts);
+    lexical_put(half->lexical, number, texts);
 }
 
-static enum err remove_document(struct corpus *corpus, struct document *document)
+static void remove_document(struct corpus *corpus, struct document *document)
 {
-    TRY(drop_terms(corpus, document));
+    struct lexical_text texts[SEARCH_FIELDS_MAX];
+    json_t *old = corpus_parse(document->record, document->record_size);
+    must(old != NULL); // it was parsed when it came
+    read_texts(corpus, corpus->half->settings, old, texts);
+    lexical_drop(corpus->half->lexical, document->number, texts);
+    columns_drop(corpus->half->columns, document->number);
+    json_decref(old);
+    bitmap_clear(&corpus->live, document->number);
     corpus->bytes -= document->id_size + document->record_size;
     documents_remove(corpus->documents, document);
-    return ERR_OK;
 }
 
 enum err corpus_put(struct corpus *corpus, const char *id, size_t id_size, const char *record,
                     size_t record_size)
 {
-    struct lexical_text texts[SEARCH_FIELDS_MAX];
+    enum err err = ERR_OK;
     must(!corpus->coming);
     struct document *old = documents_find(corpus->documents, id, id_size);
     if (old && old->record_size == record_size && memcmp(old->record, record, record_size) == 0)
         return ERR_OK;
-    json_t *parsed = parse(record, record_size);
+    json_t *parsed = corpus_parse(record, record_size);
     if (!parsed) return err_note(ERR_FORMAT, "a document's record is no JSON object");
-    enum err err = old ? remove_document(corpus, old) : ERR_OK;
-    struct document *document =
-        err ? NULL : documents_add(corpus->documents, id, id_size, record, record_size);
-    if (!err && !document)
-        err = err_note(ERR_NO_MEMORY, "an index holds at most %d documents", DOCUMENTS_MAX);
-    if (!err) {
-        document->facts = read_facts(corpus->half->settings, parsed);
-        read_texts(corpus, corpus->half->settings, parsed, texts);
+    if (old) remove_document(corpus, old);
+    struct document *document = documents_add(corpus->documents, id, id_size, record, record_size);
+    if (document) {
+        bitmap_reserve(&corpus->live, documents_end(corpus->documents));
+        bitmap_set(&corpus->live, document->number);
+        put_into(corpus, corpus->half, document->number, parsed);
         corpus->bytes += id_size + record_size;
-        err = lexical_put(corpus->half->lexical, document->number, texts);
+    } else {
+        err = err_note(ERR_NO_MEMORY, "an index holds at most %d documents", DOCUMENTS_MAX);
     }
     json_decref(parsed);
     return err;
@@ -207,12 +218,8 @@ enum err corpus_drop(struct corpus *corpus, const char *id, size_t id_size)
 {
     must(!corpus->coming);
     struct document *document = documents_find(corpus->documents, id, id_size);
-    return document ? remove_document(corpus, document) : ERR_OK;
-}
-
-bool corpus_settle(struct corpus *corpus)
-{
-    return lexical_settle(corpus->half->lexical);
+    if (document) remove_document(corpus, document);
+    return ERR_OK;
 }
 
 // ---- other settings ----------------------------------------------------------------------------
@@ -231,29 +238,18 @@ static void end_change(struct corpus *corpus)
     drop_half(corpus->half);
     corpus->half = corpus->coming;
     corpus->coming = NULL;
-    for (uint32_t i = 0; i < documents_end(corpus->documents); i++) {
-        struct document *document = documents_at(corpus->documents, i);
-        if (!document) continue;
-        json_decref(document->facts);
-        document->facts = document->next_facts;
-        document->next_facts = NULL;
-    }
 }
 
 bool corpus_change(struct corpus *corpus, size_t count)
 {
-    struct lexical_text texts[SEARCH_FIELDS_MAX];
     if (!corpus->coming) return false;
     uint32_t end = documents_end(corpus->documents);
     for (; corpus->next < end && count > 0; corpus->next++) {
         struct document *document = documents_at(corpus->documents, corpus->next);
         if (!document) continue;
-        json_t *parsed = parse(document->record, document->record_size);
+        json_t *parsed = corpus_parse(document->record, document->record_size);
         must(parsed != NULL);
-        document->next_facts = read_facts(corpus->coming->settings, parsed);
-        read_texts(corpus, corpus->coming->settings, parsed, texts);
-        // A failure of SQLite in memory leaves the document without terms; the next write of it tries again.
-        (void)lexical_put(corpus->coming->lexical, document->number, texts);
+        put_into(corpus, corpus->coming, document->number, parsed);
         json_decref(parsed);
         count--;
     }

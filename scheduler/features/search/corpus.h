@@ -54,8 +54,6 @@ enum err corpus_drop(struct corpus *corpus, const char *id, size_t id_size);
 enum err corpus_configure(struct corpus *corpus, struct search_settings *settings);
 /* Read at most `count` documents again; whether there are more. */
 bool corpus_change(struct corpus *corpus, size_t count);
-/* After writing, when there is a moment: whether another call has something to do. */
-bool corpus_settle(struct corpus *corpus);
 
 enum {
     CORPUS_SORTS_MAX = 4,

@@ -11,45 +11,16 @@
 
 // ---- facets ------------------------------------------------------------------------------------
 
-struct tally {
-    const char *value;
-    json_int_t count;
-};
-
-static int compare_tallies(const void *left, const void *right)
-{
-    const struct tally *a = left, *b = right;
-    if (a->count != b->count) return a->count > b->count ? -1 : 1;
-    return strcmp(a->value, b->value);
-}
-
-/* The most frequent values. */
-static json_t *write_facet(const struct facet *facet)
-{
-    size_t size = json_object_size(facet->counts), count = 0;
-    struct tally *tallies = mem_new(size + 1, sizeof *tallies);
-    json_t *out = json_object(), *value;
-    const char *name;
-    json_object_foreach(facet->counts, name, value)
-    {
-        tallies[count++] = (struct tally){name, json_integer_value(value)};
-    }
-    qsort(tallies, count, sizeof *tallies, compare_tallies);
-    for (size_t i = 0; i < count && i < CORPUS_FACET_VALUES; i++)
-        json_object_set_new(out, tallies[i].value, json_integer(tallies[i].count));
-    mem_free(tallies);
-    return out;
-}
-
 static void add_facets(json_t *answer, const struct corpus_ranking *ranking)
 {
     json_t *all = json_object(), *stats = json_object();
     for (size_t i = 0; i < ranking->facet_count; i++) {
         const struct facet *facet = &ranking->facets[i];
-        json_object_set_new(all, facet->name, write_facet(facet));
-        if (facet->has_numbers)
-            json_object_set_new(stats, facet->name,
-                                json_pack("{s:f, s:f}", "min", facet->min, "max", facet->max));
+        json_object_set(all, facet->name, facet->found.counts);
+        if (facet->found.has_numbers)
+            json_object_set_new(
+                stats, facet->name,
+                json_pack("{s:f, s:f}", "min", facet->found.least, "max", facet->found.most));
     }
     json_object_set_new(answer, "facetDistribution", all);
     json_object_set_new(answer, "facetStats", stats);

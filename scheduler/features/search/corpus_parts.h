@@ -1,8 +1,10 @@
-/* scheduler/features/search/corpus_parts.h -- what the files of a corpus share: corpus.c keeps it, corpus_rank.c asks it,
- * corpus_answer.c shows it. */
+/* scheduler/features/search/corpus_parts.h -- what the files of a corpus share: corpus.c keeps it, corpus_filter.c and
+ * corpus_rank.c ask it, corpus_answer.c shows it. */
 #ifndef SCHEDULER_FEATURES_SEARCH_CORPUS_PARTS_H
 #define SCHEDULER_FEATURES_SEARCH_CORPUS_PARTS_H
 
+#include "scheduler/features/bitmap.h"
+#include "scheduler/features/search/columns.h"
 #include "scheduler/features/search/corpus.h"
 #include "scheduler/features/search/documents.h"
 #include "scheduler/features/search/lexical.h"
@@ -19,6 +21,7 @@ struct corpus_half {
     struct analyze_stops *stops;
     struct analyze_options analyze;
     struct words *words;
+    struct columns *columns;
     struct lexical *lexical;
 };
 
@@ -26,6 +29,8 @@ struct corpus {
     struct corpus_tools tools;
     struct analyst *analyst;
     struct documents *documents;
+    struct bitmap live;    // their numbers
+    struct bitmap allowed; // of the search at hand
     struct corpus_half *half;
     struct corpus_half *coming; // NULL: no change is under way
     uint32_t next;              // the document that is read next by it
@@ -37,9 +42,7 @@ struct corpus {
 /* A facet of a ranking: its values and how many documents have each. */
 struct facet {
     const char *name;
-    json_t *counts; // object: value -> integer
-    double min, max;
-    bool has_numbers;
+    struct column_facet found;
 };
 
 struct corpus_ranking {
@@ -51,6 +54,12 @@ struct corpus_ranking {
     double best; // lexical_best()
 };
 
+/* A record's object; NULL: it is none. The caller's. */
+json_t *corpus_parse(const char *record, size_t size);
+/* What filters, facets and orders read of a document, by name. The caller's. */
+json_t *corpus_read_facts(const struct search_settings *settings, const json_t *document);
+/* Which documents the search's filter lets pass, into corpus->allowed. ERR_TIMEOUT. */
+enum err corpus_filter(struct corpus *corpus, const struct corpus_search *search);
 /* Make the query of a search in corpus->query. */
 void corpus_build_query(struct corpus *corpus, const struct corpus_search *search);
 

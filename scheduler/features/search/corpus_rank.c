@@ -5,15 +5,13 @@
 #include "base/mem.h"
 #include "base/must.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    FACET_TEXT_MAX = 256,     // bytes of a value that is counted
-    FACET_VALUES_MAX = 10000, // distinct ones that are counted
-    CANDIDATES = 10000,    // documents that are scored, where an order of its own does not want all
-    CLOCK_DOCUMENTS = 1024 // of a search for everything between two looks at the clock
+    CLOCK_DOCUMENTS = 4096 // that are put in order between two looks at the clock
 };
 
 /* One search on its way through the documents. */
@@ -21,6 +19,7 @@ struct rank {
     struct corpus *corpus;
     const struct corpus_search *search;
     struct corpus_ranking *ranking;
+    const struct column *sorts[CORPUS_SORTS_MAX];
 };
 
 // ---- checks ------------------------------------------------------------------------------------
@@ -69,37 +68,13 @@ enum err corpus_check(const struct corpus *corpus, const struct corpus_search *s
 
 // ---- orders ------------------------------------------------------------------------------------
 
-static int rank_of_type(const json_t *value)
-{
-    return json_is_number(value) ? 0 : json_is_string(value) ? 1 : 2;
-}
-
-/* Numbers, then texts, then what is neither or not there, in either direction. */
-static int compare_values(const json_t *a, const json_t *b, bool descending)
-{
-    int a_type = rank_of_type(a), b_type = rank_of_type(b);
-    if (a_type != b_type) return a_type < b_type ? -1 : 1;
-    int order = 0;
-    if (a_type == 0) {
-        double left = json_number_value(a), right = json_number_value(b);
-        order = (left > right) - (left < right);
-    } else if (a_type == 1) {
-        order = strcmp(json_string_value(a), json_string_value(b));
-    }
-    return descending ? -order : order;
-}
-
 /* Less than 0: `a` stands before `b`. */
 static int compare(const struct rank *rank, const struct ranked *a, const struct ranked *b)
 {
     const struct corpus_search *search = rank->search;
     for (size_t i = 0; i < search->sort_count; i++) {
-        const char *name = search->sorts[i].attribute;
-        const struct document *left = documents_at(rank->corpus->documents, a->number);
-        const struct document *right = documents_at(rank->corpus->documents, b->number);
         int order =
-            compare_values(json_object_get(left->facts, name), json_object_get(right->facts, name),
-                           search->sorts[i].descending);
+            column_compare(rank->sorts[i], a->number, b->number, search->sorts[i].descending);
         if (order != 0) return order;
     }
     if (a->score != b->score) return a->score > b->score ? -1 : 1;
@@ -153,94 +128,58 @@ static void sort_kept(const struct rank *rank)
 
 // ---- facets ------------------------------------------------------------------------------------
 
-static void count_value(struct facet *facet, const json_t *value)
-{
-    char number[32];
-    const char *text = json_string_value(value);
-    if (json_is_number(value)) {
-        double real = json_number_value(value);
-        snprintf(number, sizeof number, "%.12g", real);
-        text = number;
-        if (!facet->has_numbers || real < facet->min) facet->min = real;
-        if (!facet->has_numbers || real > facet->max) facet->max = real;
-        facet->has_numbers = true;
-    } else if (json_is_boolean(value)) {
-        text = json_is_true(value) ? "true" : "false";
-    }
-    if (!text || strlen(text) > FACET_TEXT_MAX) return;
-    json_t *count = json_object_get(facet->counts, text);
-    if (count)
-        json_integer_set(count, json_integer_value(count) + 1);
-    else if (json_object_size(facet->counts) < FACET_VALUES_MAX)
-        json_object_set_new(facet->counts, text, json_integer(1));
-}
-
-static void count_facets(struct corpus_ranking *ranking, const struct document *document)
-{
-    for (size_t i = 0; i < ranking->facet_count; i++) {
-        struct facet *facet = &ranking->facets[i];
-        const json_t *value = json_object_get(document->facts, facet->name);
-        if (!json_is_array(value)) {
-            count_value(facet, value);
-            continue;
-        }
-        for (size_t j = 0; j < json_array_size(value); j++)
-            count_value(facet, json_array_get(value, j));
-    }
-}
-
 static void add_facet(struct corpus_ranking *ranking, const char *name)
 {
     for (size_t i = 0; i < ranking->facet_count; i++)
         if (strcmp(ranking->facets[i].name, name) == 0) return;
     struct facet *facet = &ranking->facets[ranking->facet_count++];
     facet->name = mem_copy_text(name);
-    facet->counts = json_object();
-    must(facet->counts != NULL);
 }
 
-static void open_facets(const struct rank *rank)
+/* Of all that match. */
+static void count_facets(const struct rank *rank, const struct bitmap *matched)
 {
+    const struct columns *columns = rank->corpus->half->columns;
     const struct search_names *all = &rank->corpus->half->settings->facets;
     for (size_t i = 0; rank->search->all_facets && i < all->count; i++)
         add_facet(rank->ranking, all->items[i]);
     for (size_t i = 0; i < rank->search->facet_count; i++)
         add_facet(rank->ranking, rank->search->facets[i]);
+    for (size_t i = 0; i < rank->ranking->facet_count; i++) {
+        struct facet *facet = &rank->ranking->facets[i];
+        const struct column *column = columns_find(columns, facet->name);
+        must(column != NULL); // facets can be filtered by
+        column_count(column, matched, CORPUS_FACET_VALUES, &facet->found);
+    }
 }
 
 // ---- the search --------------------------------------------------------------------------------
 
-static bool accept(void *owner, uint32_t number)
-{
-    const struct rank *rank = owner;
-    const struct document *document = documents_at(rank->corpus->documents, number);
-    must(document != NULL);
-    return filter_holds(rank->search->filter, document->facts);
-}
-
-static void on_hit(void *owner, uint32_t number, double score)
+static double on_hit(void *owner, uint32_t number, double score)
 {
     struct rank *rank = owner;
+    struct corpus_ranking *ranking = rank->ranking;
     struct ranked item = {.number = number, .score = score};
-    rank->ranking->total++;
     keep(rank, &item);
-    if (rank->ranking->facet_count == 0) return; // the document itself is far away in memory
-    const struct document *document = documents_at(rank->corpus->documents, number);
-    must(document != NULL);
-    count_facets(rank->ranking, document);
+    // Where the score is the order, only a higher one comes in: later numbers lose what is equal.
+    if (rank->search->sort_count > 0 || ranking->count < ranking->depth) return -INFINITY;
+    return ranking->count > 0 ? ranking->items[0].score : INFINITY;
 }
 
 /* Every document that the filter lets pass, as they came. */
 static enum err rank_all(struct rank *rank)
 {
-    const struct documents *documents = rank->corpus->documents;
-    for (uint32_t i = 0; i < documents_end(documents); i++) {
-        const struct document *document = documents_at(documents, i);
-        if (i % CLOCK_DOCUMENTS == 0 && rank->search->deadline_ns &&
-            clock_now_ns() > rank->search->deadline_ns)
-            return err_note(ERR_TIMEOUT, "the search took longer than its deadline");
-        if (!document || (rank->search->filter && !accept(rank, i))) continue;
-        on_hit(rank, i, 0);
+    const struct bitmap *allowed = &rank->corpus->allowed;
+    const struct corpus_ranking *ranking = rank->ranking;
+    size_t seen = 0;
+    for (size_t i = 0; i < allowed->count; i++) {
+        for (uint64_t left = allowed->words[i]; left; left &= left - 1) {
+            if (rank->search->sort_count == 0 && ranking->count == ranking->depth) return ERR_OK;
+            if (seen++ % CLOCK_DOCUMENTS == 0 && rank->search->deadline_ns &&
+                clock_now_ns() > rank->search->deadline_ns)
+                return err_note(ERR_TIMEOUT, "the search took longer than its deadline");
+            on_hit(rank, (uint32_t)(64 * i + (size_t)__builtin_ctzll(left)), 0);
+        }
     }
     return ERR_OK;
 }
@@ -266,10 +205,8 @@ static enum err rank_some(struct rank *rank)
     struct lexical_query query = {.terms = corpus->query.terms,
                                   .count = corpus->query.count,
                                   .all = rank->search->all,
-                                  .candidates = rank->search->sort_count ? 0 : CANDIDATES,
-                                  .wanted = rank->ranking->depth,
                                   .deadline_ns = rank->search->deadline_ns,
-                                  .accept = rank->search->filter ? accept : NULL,
+                                  .allowed = rank->search->filter ? &corpus->allowed : NULL,
                                   .hit = on_hit,
                                   .owner = rank};
     enum err err = lexical_search(corpus->half->lexical, &query);
@@ -288,17 +225,24 @@ enum err corpus_rank(struct corpus *corpus, const struct corpus_search *search,
                      struct corpus_ranking **out)
 {
     struct corpus_ranking *ranking = mem_new(1, sizeof *ranking);
-    struct rank rank = {corpus, search, ranking};
+    struct rank rank = {.corpus = corpus, .search = search, .ranking = ranking};
+    bool all = !search->q || is_blank(search->q, search->q_size);
     ranking->depth = search->depth;
     if (ranking->depth > corpus_count(corpus)) ranking->depth = corpus_count(corpus);
     ranking->items = mem_new(ranking->depth + 1, sizeof *ranking->items);
-    open_facets(&rank);
-    enum err err =
-        !search->q || is_blank(search->q, search->q_size) ? rank_all(&rank) : rank_some(&rank);
+    for (size_t i = 0; i < search->sort_count; i++) {
+        rank.sorts[i] = columns_find(corpus->half->columns, search->sorts[i].attribute);
+        must(rank.sorts[i] != NULL); // corpus_check() has seen it
+    }
+    enum err err = corpus_filter(corpus, search);
+    if (!err) err = all ? rank_all(&rank) : rank_some(&rank);
     if (err) {
         corpus_ranking_free(ranking);
         return err;
     }
+    const struct bitmap *matched = all ? &corpus->allowed : lexical_matched(corpus->half->lexical);
+    ranking->total = bitmap_size(matched);
+    count_facets(&rank, matched);
     sort_kept(&rank);
     for (size_t i = 0; i < ranking->count; i++) {
         ranking->items[i].serial =
@@ -315,7 +259,7 @@ void corpus_ranking_free(struct corpus_ranking *ranking)
     if (!ranking) return;
     for (size_t i = 0; i < ranking->facet_count; i++) {
         mem_free((char *)(uintptr_t)ranking->facets[i].name);
-        json_decref(ranking->facets[i].counts);
+        json_decref(ranking->facets[i].found.counts);
     }
     mem_free(ranking->items);
     mem_free(ranking);

@@ -33,8 +33,6 @@ struct documents *documents_new(void)
 static void free_document(struct document *document)
 {
     if (!document) return;
-    json_decref(document->facts);
-    json_decref(document->next_facts);
     mem_free(document->id);
     mem_free(document->record);
     mem_free(document);

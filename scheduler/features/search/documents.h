@@ -1,12 +1,9 @@
 /* scheduler/features/search/documents.h -- the documents of one index, by id and by number.
  *
  * A number is small and is used again when its document has gone; a serial never is: who kept a number over a while asks for
- * both. `facts` is a parsed object of the attributes that filters, facets and orders read; the record is the whole
- * document as JSON text. Thread: one owner. */
+ * both. The record is the whole document as JSON text. Thread: one owner. */
 #ifndef SCHEDULER_FEATURES_SEARCH_DOCUMENTS_H
 #define SCHEDULER_FEATURES_SEARCH_DOCUMENTS_H
-
-#include <jansson.h>
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,8 +17,6 @@ struct document {
     size_t id_size;
     char *record; // NUL-terminated
     size_t record_size;
-    json_t *facts;
-    json_t *next_facts; // of the settings that are coming (corpus.h)
     uint64_t serial;
     uint32_t number;
     uint32_t next; // in its bucket
@@ -38,7 +33,7 @@ uint32_t documents_end(const struct documents *documents);
 /* NULL: there is none. Valid until the document is removed. */
 struct document *documents_find(const struct documents *documents, const char *id, size_t size);
 struct document *documents_at(const struct documents *documents, uint32_t number);
-/* A new one, with copies of both and no facts; the id is not there yet. NULL: DOCUMENTS_MAX are there. */
+/* A new one, with copies of both; the id is not there yet. NULL: DOCUMENTS_MAX are there. */
 struct document *documents_add(struct documents *documents, const char *id, size_t id_size,
                                const char *record, size_t record_size);
 void documents_remove(struct documents *documents, struct document *document);

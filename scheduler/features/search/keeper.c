@@ -97,13 +97,11 @@ static void take_order(struct keeper *keeper, const struct keeper_order *order)
     case KEEPER_SETTINGS: take_settings(keeper, order); return;
     case KEEPER_PUT:
         if (!corpus) return;
-        keeper->restless = true;
         if (corpus_put(corpus, order->id, order->id_size, order->text, order->text_size))
             keeper->refused++;
         return;
     case KEEPER_DROP:
         if (!corpus) return;
-        keeper->restless = true;
         (void)corpus_drop(corpus, order->id, order->id_size);
         return;
     case KEEPER_MARK: take_mark(keeper, order); return;
@@ -114,18 +112,11 @@ void keeper_work(struct keeper *keeper, struct keeper_orders *orders, uint64_t s
 {
     uint64_t end_ns = clock_now_ns() + slice_ns;
     do {
-        if (keeper->corpus && corpus_change(keeper->corpus, CHANGE_DOCUMENTS)) {
-            keeper->restless = true;
-            continue;
-        }
-        if (orders->first) {
-            take_order(keeper, orders->first);
-            take_first(orders);
-        } else if (keeper->restless) {
-            keeper->restless = keeper->corpus && corpus_settle(keeper->corpus);
-        } else {
-            return;
-        }
+        keeper->restless = keeper->corpus && corpus_change(keeper->corpus, CHANGE_DOCUMENTS);
+        if (keeper->restless) continue;
+        if (!orders->first) return;
+        take_order(keeper, orders->first);
+        take_first(orders);
     } while (clock_now_ns() < end_ns);
 }
 

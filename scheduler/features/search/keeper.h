@@ -35,7 +35,7 @@ struct keeper {
     bool is_reset;
     uint64_t version; // of `corpus`; 0: there is no index
     uint64_t refused; // records that could not be taken
-    bool restless;    // there is something to settle
+    bool restless;    // a change of settings is under way
 };
 
 void keeper_orders_init(struct keeper_orders *orders);

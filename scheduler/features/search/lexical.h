@@ -1,8 +1,7 @@
-/* scheduler/features/search/lexical.h -- the terms of one index, in SQLite's FTS5, in memory.
+/* scheduler/features/search/lexical.h -- the terms of one index, and what a query finds of them.
  *
- * Documents are numbers with a text for each field. Text becomes terms through text/analyze.h, which stands in FTS5 as
- * its tokenizer; the table keeps terms and their places, no text (contentless), so who takes a document out brings the
- * texts that it was put in with.
+ * Documents are numbers with a text for each field. Text becomes terms through text/analyze.h; postings.h keeps them and
+ * their places, no text (docs/adr/0006 says why not SQLite's FTS5).
  *
  * A query is a list of terms that are in the index' own form already (query.h makes it). They form groups: one
  * group is one word of the user's, its terms are what may stand for it (itself, a spelling, a sound). A document's
@@ -12,9 +11,8 @@
  *      idf = ln((N - n + 0.5) / (n + 0.5)), and at least a twentieth of ln(1 + the same)
  *      tf  = sum over fields of  field weight * occurrences
  *
- * with k1 and b of the index (n is counted once and kept, counts.h), which FTS5's own bm25() does not let one choose.
- *
- * Writes stand in one open transaction until lexical_settle(); a query sees them at once.
+ * with k1 and b of the index. The best documents are exact, and so is what matches: nothing is cut (sweep.h). A query sees every
+ * write at once.
  *
  * Thread: one owner, from lexical_new() to lexical_free(). */
 #ifndef SCHEDULER_FEATURES_SEARCH_LEXICAL_H
@@ -29,6 +27,7 @@
 struct analyst;
 struct analyze_options;
 struct analyze_term;
+struct bitmap;
 struct lexical;
 
 enum {
@@ -64,33 +63,34 @@ struct lexical_term {
     bool is_unwanted; // documents that have it are not wanted; after all others
 };
 
+/* A document that may be among the best, in the order of the numbers: the score that a later one must exceed to be told
+ * (-INFINITY: any). */
+typedef double lexical_hit_fn(void *owner, uint32_t number, double score);
+
 struct lexical_query {
     const struct lexical_term *terms;
     size_t count;
-    bool all; // every group must be there; else any
-    size_t
-        candidates; // hits, about at most (plan.h); no bound in an index of so many documents or fewer, nor with 0
-    size_t wanted;                                           // hits, at least, if there are so many
-    uint64_t deadline_ns;                                    // CLOCK_MONOTONIC; 0: none
-    bool (*accept)(void *owner, uint32_t number);            // NULL: all
-    void (*hit)(void *owner, uint32_t number, double score); // each document once, in no order
+    bool all;                     // every group must be there; else any
+    uint64_t deadline_ns;         // CLOCK_MONOTONIC; 0: none
+    const struct bitmap *allowed; // NULL: all
+    lexical_hit_fn *hit;
     void *owner;
 };
 
-enum err lexical_new(struct lexical **out, const struct lexical_options *options);
+struct lexical *lexical_new(const struct lexical_options *options);
 void lexical_free(struct lexical *lexical);
 
-/* `texts`: [field_count]. `number` is not in use. ERR_INTERNAL: SQLite's note. */
-enum err lexical_put(struct lexical *lexical, uint32_t number, const struct lexical_text *texts);
-/* The same texts that it was put with. */
-enum err lexical_drop(struct lexical *lexical, uint32_t number, const struct lexical_text *texts);
-/* Commit what was written, and merge a little of what many writes have left; whether there is more to merge. */
-bool lexical_settle(struct lexical *lexical);
+/* `texts`: [field_count]. `number` is not in use. */
+void lexical_put(struct lexical *lexical, uint32_t number, const struct lexical_text *texts);
+/* The same texts that it was put with: `word` is told of them. */
+void lexical_drop(struct lexical *lexical, uint32_t number, const struct lexical_text *texts);
 
 /* Whether any document has the term. */
 bool lexical_has(struct lexical *lexical, const struct lexical_term *term);
 /* ERR_TIMEOUT: the deadline has passed; `hit` may have been called. A query without terms finds nothing. */
 enum err lexical_search(struct lexical *lexical, const struct lexical_query *query);
+/* All documents that the latest search matches, told or not; borrowed until the next one. */
+const struct bitmap *lexical_matched(const struct lexical *lexical);
 /* The score of a document in which every group of the query is as good as can be: what scores are a share of. Of the
  * latest search. */
 double lexical_best(const struct lexical *lexical);

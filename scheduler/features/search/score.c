@@ -36,30 +36,12 @@ void score_weigh(struct score *score, size_t phrase, uint64_t documents)
     score->phrases[phrase].weight *= documents ? idf * (score->k1 + 1) : 0;
 }
 
-void score_begin(struct score *score, uint32_t length)
+void score_norm(const struct score *score, double *base, double *slope)
 {
     double average = score->documents ? (double)score->lengths / (double)score->documents : 1;
-    double share = average > 0 ? (double)length / average : 1;
-    score->length_term = score->k1 * (1 - score->b + score->b * share);
-    score->sum = score->best = 0;
-    score->group = score->count ? score->phrases[0].group : 0;
-}
-
-void score_add(struct score *score, size_t phrase, double frequency)
-{
-    const struct score_phrase *one = &score->phrases[phrase];
-    double part = one->weight * frequency / (frequency + score->length_term);
-    if (one->group != score->group) {
-        score->sum += score->best;
-        score->best = 0;
-        score->group = one->group;
-    }
-    if (part > score->best) score->best = part;
-}
-
-double score_end(struct score *score)
-{
-    return score->sum + score->best;
+    *base = score->k1 * (1 - score->b);
+    *slope = average > 0 ? score->k1 * score->b / average : 0;
+    if (average <= 0) *base = score->k1;
 }
 
 double score_best(const struct score *score)

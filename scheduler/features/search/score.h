@@ -20,9 +20,6 @@ struct score {
     uint64_t documents, lengths; // of the index: how many, their terms in all
     struct score_phrase phrases[LEXICAL_TERMS_MAX];
     size_t count;
-    double length_term; // k1 (1 - b + b length / average) of the document at hand
-    double sum, best;   // of the groups that are done; of the group at hand
-    uint32_t group;
 };
 
 void score_init(struct score *score, double k1, double b);
@@ -34,10 +31,8 @@ void score_query(struct score *score, const struct lexical_term *terms, size_t c
 /* The phrase stands in `documents` documents. */
 void score_weigh(struct score *score, size_t phrase, uint64_t documents);
 
-/* A document: begin, then add each phrase that it has, in their order, then end. */
-void score_begin(struct score *score, uint32_t length);
-void score_add(struct score *score, size_t phrase, double frequency);
-double score_end(struct score *score);
+/* What a document of some length adds to a frequency: base + slope * length. */
+void score_norm(const struct score *score, double *base, double *slope);
 
 /* More than any document's score, once the phrases are weighed. */
 double score_best(const struct score *score);

@@ -1,6 +1,6 @@
 /* scheduler/features/search/words.h -- the words of an index as people write them.
  *
- * The terms in FTS5 are stems and pairs of characters; a suggestion, a misspelling and a sound are of whole words.
+ * The terms of the index are stems and pairs of characters; a suggestion, a misspelling and a sound are of whole words.
  * So the words of all documents are counted here, as they were read (folded, not stemmed), and found by their beginning,
  * by their likeness (English) and by their sound (Chinese, text/pinyin.h).
  *

@@ -1,3 +1,4 @@
+#include "scheduler/features/bitmap.h"
 #include "scheduler/features/search/lexical.h"
 #include "scheduler/features/search/query.h"
 #include "scheduler/features/search/words.h"
@@ -7,13 +8,15 @@
 #include "text/pinyin.h"
 
 #include "base/mem.h"
+#include "base/rand.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
     FIELDS = 2,
-    HITS_MAX = 64
+    HITS_MAX = 64,
+    NUMBERS_MAX = 40000
 };
 
 /* An index of two fields, title and text; a title counts three times. */
@@ -28,7 +31,7 @@ struct scene {
     double scores[HITS_MAX];
     size_t count;
     bool all;
-    uint32_t refused; // a document that the filter does not let pass
+    struct bitmap allowed;
 };
 
 static void on_word(void *owner, const struct analyze_term *term, int sign)
@@ -50,7 +53,6 @@ static int given_scene(void **state)
     scene->analyze.stem = true;
     scene->pinyin = pinyin_new();
     scene->words = words_new(scene->pinyin);
-    scene->refused = UINT32_MAX;
     struct lexical_options options = {.analyst = scene->analyst,
                                       .analyze = &scene->analyze,
                                       .field_count = FIELDS,
@@ -59,14 +61,18 @@ static int given_scene(void **state)
                                       .b = 0.4,
                                       .word = on_word,
                                       .owner = scene};
+    bitmap_reserve(&scene->allowed, NUMBERS_MAX);
+    bitmap_not(&scene->allowed);
+    scene->lexical = lexical_new(&options);
     *state = scene;
-    return lexical_new(&scene->lexical, &options) ? -1 : 0;
+    return 0;
 }
 
 static int end_scene(void **state)
 {
     struct scene *scene = *state;
     lexical_free(scene->lexical);
+    bitmap_fini(&scene->allowed);
     words_free(scene->words);
     pinyin_free(scene->pinyin);
     analyst_free(scene->analyst);
@@ -79,22 +85,17 @@ static void put(struct scene *scene, uint32_t number, const char *title, const c
 {
     struct lexical_text texts[FIELDS] = {{title, title ? strlen(title) : 0},
                                          {text, text ? strlen(text) : 0}};
-    assert_int_equal(lexical_put(scene->lexical, number, texts), ERR_OK);
+    lexical_put(scene->lexical, number, texts);
 }
 
 static void drop(struct scene *scene, uint32_t number, const char *title, const char *text)
 {
     struct lexical_text texts[FIELDS] = {{title, title ? strlen(title) : 0},
                                          {text, text ? strlen(text) : 0}};
-    assert_int_equal(lexical_drop(scene->lexical, number, texts), ERR_OK);
+    lexical_drop(scene->lexical, number, texts);
 }
 
-static bool accept(void *owner, uint32_t number)
-{
-    return number != ((struct scene *)owner)->refused;
-}
-
-static void on_hit(void *owner, uint32_t number, double score)
+static double on_hit(void *owner, uint32_t number, double score)
 {
     struct scene *scene = owner;
     assert_true(scene->count < HITS_MAX && score > 0);
@@ -105,6 +106,7 @@ static void on_hit(void *owner, uint32_t number, double score)
     }
     scene->scores[at] = score;
     scene->numbers[at] = number;
+    return -INFINITY;
 }
 
 static enum err ask(struct scene *scene, const char *text, uint64_t deadline_ns)
@@ -124,7 +126,7 @@ static enum err ask(struct scene *scene, const char *text, uint64_t deadline_ns)
                                    .count = query.count,
                                    .all = scene->all,
                                    .deadline_ns = deadline_ns,
-                                   .accept = accept,
+                                   .allowed = &scene->allowed,
                                    .hit = on_hit,
                                    .owner = scene};
     return lexical_search(scene->lexical, &search);
@@ -232,9 +234,6 @@ static void a_dropped_document_is_gone(void **state)
     assert_int_equal(words_count(scene->words, "charger", 7), 0);
     put(scene, 2, "Tablet", NULL); // its number is free again
     finds(scene, "tablet", "2");
-    while (lexical_settle(scene->lexical))
-        continue;
-    finds(scene, "tablet", "2");
     drop(scene, 2, "Tablet", NULL);
     drop(scene, 1, "智能手机", "a phone with a large screen");
     drop(scene, 3, "Cable", "charges a wireless phone, a phone cable");
@@ -248,7 +247,7 @@ static void the_filter_is_asked_before_a_document_is_scored(void **state)
 {
     struct scene *scene = *state;
     given_shop(scene);
-    scene->refused = 3;
+    bitmap_clear(&scene->allowed, 3);
     finds(scene, "phone", "21");
 }
 
@@ -269,10 +268,11 @@ static void scores_are_bm25(void **state)
     assert_true(fabs(lexical_best(scene->lexical) - idf * 1.9) < 1e-12);
 }
 
-static void count_hit(void *owner, uint32_t number, double score)
+static double count_hit(void *owner, uint32_t number, double score)
 {
     (void)number, (void)score;
     ++*(size_t *)owner;
+    return -INFINITY;
 }
 
 static void a_search_ends_at_its_deadline(void **state)
@@ -292,101 +292,180 @@ static void a_search_ends_at_its_deadline(void **state)
     assert_int_equal(count, 40000);
 }
 
-/* 400 documents have "common", each 100th "rare", every second "half"; the last has "rare" twice. */
-static void given_common_words(struct scene *scene)
+/* Documents that have the word. */
+static size_t count_of(struct scene *scene, const char *word)
 {
-    for (uint32_t i = 0; i < 400; i++)
-        put(scene, i, i % 100 == 50 ? "rare" : NULL, i % 2 ? "common half" : "common");
-    put(scene, 400, "rare", "rare");
-}
-
-static size_t count_of(struct scene *scene, const char *const *words, size_t candidates,
-                       size_t wanted)
-{
-    struct lexical_term terms[4];
-    size_t found = 0, count = 0;
-    for (; words[count]; count++)
-        terms[count] = (struct lexical_term){.text = words[count],
-                                             .size = strlen(words[count]),
-                                             .weight = 1,
-                                             .group = (uint32_t)count};
-    struct lexical_query query = {.terms = terms,
-                                  .count = count,
-                                  .candidates = candidates,
-                                  .wanted = wanted,
-                                  .hit = count_hit,
-                                  .owner = &found};
+    size_t found = 0;
+    struct lexical_term term = {.text = word, .size = strlen(word), .weight = 1};
+    struct lexical_query query = {.terms = &term, .count = 1, .hit = count_hit, .owner = &found};
     assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
+    assert_int_equal(bitmap_size(lexical_matched(scene->lexical)), found);
     return found;
-}
-
-static void common_words_select_only_where_rarer_ones_are_too_few(void **state)
-{
-    struct scene *scene = *state;
-    given_common_words(scene);
-    static const char *const both[] = {"common", "rare", NULL};
-    static const char *const three[] = {"half", "rare", "common", NULL};
-    static const char *const one[] = {"common", NULL};
-    assert_int_equal(count_of(scene, both, 0, 3), 401);
-    assert_int_equal(count_of(scene, both, 401, 3), 401); // no bound: the index is not larger
-    assert_int_equal(count_of(scene, both, 100, 3), 5);
-    assert_int_equal(count_of(scene, both, 100, 6), 100);      // the rest, up to the bound
-    assert_int_equal(count_of(scene, three, 300, 3), 5 + 200); // 50, 150… are even
-    assert_int_equal(count_of(scene, one, 100, 3), 100);
-}
-
-static void best_of(void *owner, uint32_t number, double score)
-{
-    struct scene *scene = owner;
-    scene->numbers[scene->count] = number;
-    scene->scores[scene->count++] = score;
-}
-
-/* A document that is looked at has the same score, whatever was left out. */
-static void a_cut_query_scores_as_the_whole_one(void **state)
-{
-    struct scene *scene = *state;
-    given_common_words(scene);
-    struct lexical_term terms[] = {{.text = "half", .size = 4, .weight = 1, .group = 0},
-                                   {.text = "rare", .size = 4, .weight = 1, .group = 1},
-                                   {.text = "common", .size = 6, .weight = 1, .group = 2},
-                                   {.text = "half", .size = 4, .is_unwanted = true}};
-    for (size_t unwanted = 0; unwanted < 2; unwanted++) {
-        struct lexical_query query = {.terms = terms + unwanted,
-                                      .count = 3,
-                                      .candidates = 100,
-                                      .hit = best_of,
-                                      .owner = scene};
-        scene->count = 0;
-        assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
-        assert_int_equal(scene->count, 5);
-        double odd = scene->scores[0], last = scene->scores[4];
-        assert_int_equal(scene->numbers[0], 50);
-        assert_int_equal(scene->numbers[4], 400);
-        double rare = log((401 - 5 + 0.5) / 5.5) * 1.9, common = 0.05 * log(1 + 1.5 / 400.5) * 1.9;
-        double average = (400 + 200 + 4 + 2) / 401.0;
-        double length = 0.9 * (0.6 + 0.4 * 2 / average);
-        assert_true(fabs(odd - rare * 3 / (3 + length) - common / (1 + length)) < 1e-12);
-        assert_true(fabs(last - rare * 4 / (4 + length)) < 1e-12);
-    }
 }
 
 static void counts_follow_what_is_written(void **state)
 {
     struct scene *scene = *state;
     given_shop(scene);
-    static const char *const words[] = {"phone", NULL};
     for (uint32_t i = 10; i < 20; i++) {
         put(scene, i, "phone", "phone phone");
-        assert_int_equal(count_of(scene, words, 0, 0), 3 + i - 9);
+        assert_int_equal(count_of(scene, "phone"), 3 + i - 9);
         double n = 3 + i - 9, all = 5 + i - 9, odds = (all - n + 0.5) / (n + 0.5);
         double want = fmax(log(odds), 0.05 * log(1 + odds)) * 1.9;
         assert_true(fabs(lexical_best(scene->lexical) - want) < 1e-12);
     }
     drop(scene, 10, "phone", "phone phone");
-    assert_int_equal(count_of(scene, words, 0, 0), 12);
+    assert_int_equal(count_of(scene, "phone"), 12);
     double odds = (14 - 12 + 0.5) / 12.5;
     assert_true(fabs(lexical_best(scene->lexical) - 0.05 * log(1 + odds) * 1.9) < 1e-12);
+}
+
+// ---- the best, against all ---------------------------------------------------------------------
+
+enum {
+    VOCABULARY = 60,
+    LETTERS = 4, // of a word
+    BEST_MAX = 20
+};
+
+static uint32_t below(struct rand *chance, uint32_t bound)
+{
+    return (uint32_t)rand_below(chance, bound);
+}
+
+/* Words are the more frequent the lower their number, as in a language. */
+static void write_text(struct rand *chance, char *out, size_t words)
+{
+    for (size_t i = 0; i < words; i++) {
+        uint32_t word = below(chance, VOCABULARY);
+        word = below(chance, word + 1);
+        snprintf(out + i * (LETTERS + 1), LETTERS + 2, "q%c%cx ", (char)('a' + word % 8),
+                 (char)('a' + word / 8));
+    }
+    out[words * (LETTERS + 1)] = '\0';
+}
+
+struct best {
+    uint32_t numbers[BEST_MAX];
+    double scores[BEST_MAX];
+    size_t count, told;
+    bool all; // tell me of every document
+};
+
+static double on_best(void *owner, uint32_t number, double score)
+{
+    struct best *best = owner;
+    best->told++;
+    size_t at = best->count < BEST_MAX ? best->count++ : BEST_MAX;
+    if (at == BEST_MAX) {
+        if (score <= best->scores[BEST_MAX - 1])
+            return best->all ? -INFINITY : best->scores[at - 1];
+        at--;
+    }
+    for (; at > 0 && score > best->scores[at - 1]; at--) {
+        best->scores[at] = best->scores[at - 1];
+        best->numbers[at] = best->numbers[at - 1];
+    }
+    best->scores[at] = score;
+    best->numbers[at] = number;
+    bool more = best->all || best->count < BEST_MAX;
+    return more ? -INFINITY : best->scores[BEST_MAX - 1];
+}
+
+/* The best of `query` are the same, to the bit, whether only they are asked for or every document is scored. */
+static size_t check_best(struct scene *scene, struct lexical_query *query)
+{
+    struct best few = {.count = 0}, all = {.all = true};
+    query->hit = on_best;
+    query->owner = &all;
+    assert_int_equal(lexical_search(scene->lexical, query), ERR_OK);
+    assert_int_equal(bitmap_size(lexical_matched(scene->lexical)), all.told);
+    query->owner = &few;
+    assert_int_equal(lexical_search(scene->lexical, query), ERR_OK);
+    assert_int_equal(bitmap_size(lexical_matched(scene->lexical)), all.told);
+    assert_int_equal(few.count, all.count);
+    assert_memory_equal(few.numbers, all.numbers, all.count * sizeof *all.numbers);
+    assert_memory_equal(few.scores, all.scores, all.count * sizeof *all.scores);
+    return all.told - few.told;
+}
+
+/* Some words, some of them in one group, one of them unwanted at times. */
+static void make_query(struct rand *chance, struct lexical_term terms[8], char texts[8][8],
+                       struct lexical_query *query)
+{
+    query->count = 1 + below(chance, 7);
+    query->all = below(chance, 4) == 0;
+    for (size_t i = 0; i < query->count; i++) {
+        write_text(chance, texts[i], 1);
+        terms[i] = (struct lexical_term){.text = texts[i],
+                                         .size = LETTERS,
+                                         .weight = 0.2 + 0.2 * below(chance, 5),
+                                         .group = (uint32_t)i - (i > 0 && i % 3 == 2)};
+    }
+    if (query->count > 1) terms[query->count - 1].is_unwanted = below(chance, 3) == 0;
+    query->terms = terms;
+}
+
+static void the_best_are_the_best_of_all(void **state)
+{
+    struct scene *scene = *state;
+    struct rand chance;
+    static char text[64 * (LETTERS + 1) + 1];
+    char texts[8][8];
+    struct lexical_term terms[8];
+    size_t saved = 0;
+    rand_init(&chance, 11);
+    scene->analyze.stem = false;
+    for (uint32_t i = 0; i < 20000; i++) {
+        write_text(&chance, text, 1 + below(&chance, 40));
+        put(scene, i, NULL, text);
+        if (i % 3 != 1)
+            continue; // another one in its place: lists are written in their middle, too
+        uint32_t old = below(&chance, i);
+        struct lexical_text none[FIELDS] = {{NULL, 0}, {NULL, 0}};
+        lexical_drop(scene->lexical, old, none);
+        write_text(&chance, text, 1 + below(&chance, 60));
+        put(scene, old, NULL, text);
+    }
+    for (size_t i = 0; i < 300; i++) {
+        struct lexical_query query = {.allowed = i % 2 ? &scene->allowed : NULL};
+        make_query(&chance, terms, texts, &query);
+        saved += check_best(scene, &query);
+        bitmap_clear(&scene->allowed, below(&chance, 20000));
+    }
+    assert_true(saved > 300 * 1000); // the rest was not told, most of it not scored
+}
+
+/* A document goes in and comes out in the middle of lists of any length, and every term that nobody has is forgotten. */
+static void lists_are_written_in_any_order(void **state)
+{
+    struct scene *scene = *state;
+
+    enum {
+        COUNT = 1000
+    };
+
+    uint32_t order[COUNT];
+    struct rand chance;
+    rand_init(&chance, 3);
+    for (uint32_t i = 0; i < COUNT; i++)
+        order[i] = i;
+    for (size_t round = 0; round < 3; round++) {
+        for (uint32_t i = COUNT - 1; i > 0; i--) {
+            uint32_t other = below(&chance, i + 1), moved = order[i];
+            order[i] = order[other];
+            order[other] = moved;
+        }
+        for (uint32_t i = 0; i < COUNT; i++)
+            put(scene, order[i], NULL, order[i] % 7 ? "alpha beta" : "alpha");
+        assert_int_equal(count_of(scene, "alpha"), COUNT);
+        assert_int_equal(count_of(scene, "beta"), COUNT - (COUNT + 6) / 7);
+        for (uint32_t i = 0; i < COUNT; i++)
+            drop(scene, (i + (uint32_t)round * 13) % COUNT, NULL,
+                 (i + round * 13) % COUNT % 7 ? "alpha beta" : "alpha");
+        struct lexical_term term = {.text = "alpha", .size = 5, .weight = 1};
+        assert_false(lexical_has(scene->lexical, &term));
+    }
 }
 
 static void strange_bytes_are_only_terms(void **state)
@@ -426,9 +505,9 @@ int main(void)
         SCENE(the_filter_is_asked_before_a_document_is_scored),
         SCENE(scores_are_bm25),
         SCENE(a_search_ends_at_its_deadline),
-        SCENE(common_words_select_only_where_rarer_ones_are_too_few),
-        SCENE(a_cut_query_scores_as_the_whole_one),
         SCENE(counts_follow_what_is_written),
+        SCENE(the_best_are_the_best_of_all),
+        SCENE(lists_are_written_in_any_order),
         SCENE(strange_bytes_are_only_terms),
         SCENE(a_long_query_is_cut),
     };
