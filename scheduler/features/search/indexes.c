@@ -19,7 +19,8 @@
 enum {
     TICK_MS = 20,
     LIST_MS = 1000,
-    SLICE_MS = 4
+    SLICE_MS = 4,
+    LATE_MS = 500 // of a read that began before a write, and says that there is no index
 };
 
 #define PREFIX "index:"
@@ -61,7 +62,8 @@ struct index_entry {
     bool gone;                    // there is no such index
     bool removed;                 // it was deleted here, which the follower has yet to see
     enum doubt doubt;
-    uint64_t version; // reached
+    uint64_t written_ns; // here, last, and not deleted since
+    uint64_t version;    // reached
     bool restless;
     struct indexes_ticket tickets; // head of a ring
     size_t ticket_count;
@@ -269,7 +271,9 @@ static void serve_ticket(struct indexes_ticket *ticket, uint64_t now_ns)
 {
     struct index_entry *entry = ticket->entry;
     if (ticket->at_work) return;
-    bool is_gone = entry->removed || (is_sure(entry) && entry->gone);
+    // What was just written may have been looked for just before.
+    bool is_late = entry->written_ns > 0 && now_ns - entry->written_ns < LATE_MS * CLOCK_MS;
+    bool is_gone = entry->removed || (is_sure(entry) && entry->gone && !is_late);
     if (is_gone && ticket->question.version == 0) {
         refuse(ticket, ERR_NOT_FOUND, "there is no such index");
     } else if (is_whole(entry) && entry->version >= ticket->question.version) {
@@ -420,6 +424,7 @@ void indexes_kick(struct indexes *indexes, const char *collection)
     if (!entry) return;
     if (entry->gone) entry->is_known = false; // it may be there again
     entry->removed = false;
+    entry->written_ns = clock_now_ns();
     follower_kick(entry->follower);
 }
 
@@ -428,6 +433,7 @@ void indexes_forget(struct indexes *indexes, const char *collection)
     struct index_entry *entry = indexes ? find(indexes, collection) : NULL;
     if (!entry) return;
     entry->removed = true;
+    entry->written_ns = 0;
     entry->doubt = DOUBT_UNTIL_RESET;
     follower_kick(entry->follower);
     serve(entry);

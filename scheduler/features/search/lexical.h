@@ -82,7 +82,7 @@ void lexical_free(struct lexical *lexical);
 
 /* `texts`: [field_count]. `number` is not in use. */
 void lexical_put(struct lexical *lexical, uint32_t number, const struct lexical_text *texts);
-/* The same texts that it was put with: `word` is told of them. */
+/* The same texts that it was put with, for `word` to be told of; NULL where there is no such function. */
 void lexical_drop(struct lexical *lexical, uint32_t number, const struct lexical_text *texts);
 
 /* Whether any document has the term. */

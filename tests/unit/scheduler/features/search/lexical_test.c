@@ -8,7 +8,6 @@
 #include "text/pinyin.h"
 
 #include "base/mem.h"
-#include "base/rand.h"
 
 #include <math.h>
 #include <string.h>
@@ -320,154 +319,6 @@ static void counts_follow_what_is_written(void **state)
     assert_true(fabs(lexical_best(scene->lexical) - 0.05 * log(1 + odds) * 1.9) < 1e-12);
 }
 
-// ---- the best, against all ---------------------------------------------------------------------
-
-enum {
-    VOCABULARY = 60,
-    LETTERS = 4, // of a word
-    BEST_MAX = 20
-};
-
-static uint32_t below(struct rand *chance, uint32_t bound)
-{
-    return (uint32_t)rand_below(chance, bound);
-}
-
-/* Words are the more frequent the lower their number, as in a language. */
-static void write_text(struct rand *chance, char *out, size_t words)
-{
-    for (size_t i = 0; i < words; i++) {
-        uint32_t word = below(chance, VOCABULARY);
-        word = below(chance, word + 1);
-        snprintf(out + i * (LETTERS + 1), LETTERS + 2, "q%c%cx ", (char)('a' + word % 8),
-                 (char)('a' + word / 8));
-    }
-    out[words * (LETTERS + 1)] = '\0';
-}
-
-struct best {
-    uint32_t numbers[BEST_MAX];
-    double scores[BEST_MAX];
-    size_t count, told;
-    bool all; // tell me of every document
-};
-
-static double on_best(void *owner, uint32_t number, double score)
-{
-    struct best *best = owner;
-    best->told++;
-    size_t at = best->count < BEST_MAX ? best->count++ : BEST_MAX;
-    if (at == BEST_MAX) {
-        if (score <= best->scores[BEST_MAX - 1])
-            return best->all ? -INFINITY : best->scores[at - 1];
-        at--;
-    }
-    for (; at > 0 && score > best->scores[at - 1]; at--) {
-        best->scores[at] = best->scores[at - 1];
-        best->numbers[at] = best->numbers[at - 1];
-    }
-    best->scores[at] = score;
-    best->numbers[at] = number;
-    bool more = best->all || best->count < BEST_MAX;
-    return more ? -INFINITY : best->scores[BEST_MAX - 1];
-}
-
-/* The best of `query` are the same, to the bit, whether only they are asked for or every document is scored. */
-static size_t check_best(struct scene *scene, struct lexical_query *query)
-{
-    struct best few = {.count = 0}, all = {.all = true};
-    query->hit = on_best;
-    query->owner = &all;
-    assert_int_equal(lexical_search(scene->lexical, query), ERR_OK);
-    assert_int_equal(bitmap_size(lexical_matched(scene->lexical)), all.told);
-    query->owner = &few;
-    assert_int_equal(lexical_search(scene->lexical, query), ERR_OK);
-    assert_int_equal(bitmap_size(lexical_matched(scene->lexical)), all.told);
-    assert_int_equal(few.count, all.count);
-    assert_memory_equal(few.numbers, all.numbers, all.count * sizeof *all.numbers);
-    assert_memory_equal(few.scores, all.scores, all.count * sizeof *all.scores);
-    return all.told - few.told;
-}
-
-/* Some words, some of them in one group, one of them unwanted at times. */
-static void make_query(struct rand *chance, struct lexical_term terms[8], char texts[8][8],
-                       struct lexical_query *query)
-{
-    query->count = 1 + below(chance, 7);
-    query->all = below(chance, 4) == 0;
-    for (size_t i = 0; i < query->count; i++) {
-        write_text(chance, texts[i], 1);
-        terms[i] = (struct lexical_term){.text = texts[i],
-                                         .size = LETTERS,
-                                         .weight = 0.2 + 0.2 * below(chance, 5),
-                                         .group = (uint32_t)i - (i > 0 && i % 3 == 2)};
-    }
-    if (query->count > 1) terms[query->count - 1].is_unwanted = below(chance, 3) == 0;
-    query->terms = terms;
-}
-
-static void the_best_are_the_best_of_all(void **state)
-{
-    struct scene *scene = *state;
-    struct rand chance;
-    static char text[64 * (LETTERS + 1) + 1];
-    char texts[8][8];
-    struct lexical_term terms[8];
-    size_t saved = 0;
-    rand_init(&chance, 11);
-    scene->analyze.stem = false;
-    for (uint32_t i = 0; i < 20000; i++) {
-        write_text(&chance, text, 1 + below(&chance, 40));
-        put(scene, i, NULL, text);
-        if (i % 3 != 1)
-            continue; // another one in its place: lists are written in their middle, too
-        uint32_t old = below(&chance, i);
-        struct lexical_text none[FIELDS] = {{NULL, 0}, {NULL, 0}};
-        lexical_drop(scene->lexical, old, none);
-        write_text(&chance, text, 1 + below(&chance, 60));
-        put(scene, old, NULL, text);
-    }
-    for (size_t i = 0; i < 300; i++) {
-        struct lexical_query query = {.allowed = i % 2 ? &scene->allowed : NULL};
-        make_query(&chance, terms, texts, &query);
-        saved += check_best(scene, &query);
-        bitmap_clear(&scene->allowed, below(&chance, 20000));
-    }
-    assert_true(saved > 300 * 1000); // the rest was not told, most of it not scored
-}
-
-/* A document goes in and comes out in the middle of lists of any length, and every term that nobody has is forgotten. */
-static void lists_are_written_in_any_order(void **state)
-{
-    struct scene *scene = *state;
-
-    enum {
-        COUNT = 1000
-    };
-
-    uint32_t order[COUNT];
-    struct rand chance;
-    rand_init(&chance, 3);
-    for (uint32_t i = 0; i < COUNT; i++)
-        order[i] = i;
-    for (size_t round = 0; round < 3; round++) {
-        for (uint32_t i = COUNT - 1; i > 0; i--) {
-            uint32_t other = below(&chance, i + 1), moved = order[i];
-            order[i] = order[other];
-            order[other] = moved;
-        }
-        for (uint32_t i = 0; i < COUNT; i++)
-            put(scene, order[i], NULL, order[i] % 7 ? "alpha beta" : "alpha");
-        assert_int_equal(count_of(scene, "alpha"), COUNT);
-        assert_int_equal(count_of(scene, "beta"), COUNT - (COUNT + 6) / 7);
-        for (uint32_t i = 0; i < COUNT; i++)
-            drop(scene, (i + (uint32_t)round * 13) % COUNT, NULL,
-                 (i + round * 13) % COUNT % 7 ? "alpha beta" : "alpha");
-        struct lexical_term term = {.text = "alpha", .size = 5, .weight = 1};
-        assert_false(lexical_has(scene->lexical, &term));
-    }
-}
-
 static void strange_bytes_are_only_terms(void **state)
 {
     struct scene *scene = *state;
@@ -506,8 +357,6 @@ int main(void)
         SCENE(scores_are_bm25),
         SCENE(a_search_ends_at_its_deadline),
         SCENE(counts_follow_what_is_written),
-        SCENE(the_best_are_the_best_of_all),
-        SCENE(lists_are_written_in_any_order),
         SCENE(strange_bytes_are_only_terms),
         SCENE(a_long_query_is_cut),
     };
