@@ -137,6 +137,7 @@ static void on_message(struct uplink *uplink, uint64_t link, const struct wire_m
         if (fleet_cache_delta(fleet, link, &message->cache_delta, now_ns))
             refuse(uplink, link, err_text()); // it comes back, and tells all anew
         return;
+    case WIRE_SHARD_STATE: return;
     default: refuse(uplink, link, "a message that only a scheduler may send"); return;
     }
 }

@@ -11,7 +11,7 @@
  *
  *      urgent    heartbeats: they overtake everything that is queued
  *      ordinary  every other message, so a CANCEL stays behind its SUBMIT
- *      bulk      PACK_PART: only while nothing else waits
+ *      bulk      PACK_PART, SHARD_PUT, SHARD_DROP: only while nothing else waits
  *
  * At most one frame that has begun is ahead of an urgent one.
  *

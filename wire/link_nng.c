@@ -309,7 +309,9 @@ static struct link *find(struct links *set, uint64_t id)
 static enum lane lane_of(enum wire_type type, bool urgent)
 {
     if (urgent) return LANE_URGENT;
-    return type == WIRE_PACK_PART ? LANE_BULK : LANE_ORDINARY;
+    // Parts of one shard and its drop keep their order.
+    bool is_bulk = type == WIRE_PACK_PART || type == WIRE_SHARD_PUT || type == WIRE_SHARD_DROP;
+    return is_bulk ? LANE_BULK : LANE_ORDINARY;
 }
 
 enum err link_send(struct links *set, uint64_t id, const struct wire_message *message, bool urgent)

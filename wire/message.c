@@ -5,6 +5,7 @@
 #include "base/must.h"
 
 #include <assert.h>
+#include <math.h>
 
 static_assert(sizeof(enum wire_kind) == sizeof(uint32_t), "enums are read and written as 32 bits");
 static_assert(sizeof(struct wire_bias) == sizeof(struct wire_top) &&
@@ -134,6 +135,9 @@ static enum err check_submit(const struct wire_submit *submit)
     if (submit->next_position != submit->id_count)
         return err_note(ERR_FORMAT, "submit.next_position is %u; the ids end at %zu",
                         submit->next_position, submit->id_count);
+    for (size_t i = 0; i < submit->query_size; i++)
+        if (!isfinite(submit->query[i]))
+            return err_note(ERR_FORMAT, "submit.query: entry %zu is not finite", i);
     return ERR_OK;
 }
 
@@ -156,12 +160,27 @@ static enum err check_pack_part(const struct wire_pack_part *part)
     return ERR_OK;
 }
 
+static enum err check_shard_put(const struct wire_shard_put *put)
+{
+    if (put->rows_size != put->row_count * put->dims)
+        return err_note(ERR_FORMAT, "shard_put.rows has %zu bytes; %zu rows of %u need %zu",
+                        put->rows_size, put->row_count, put->dims, put->row_count * put->dims);
+    if (put->row_count > 0 && !put->scales)
+        return err_note(ERR_FORMAT, "shard_put.scales is missing; there are %zu rows",
+                        put->row_count);
+    for (size_t i = 0; i < put->row_count; i++)
+        if (!(put->scales[i] >= 0.0f && isfinite(put->scales[i])))
+            return err_note(ERR_FORMAT, "shard_put.scales: entry %zu is not finite and from 0", i);
+    return ERR_OK;
+}
+
 static enum err check(const struct wire_message *message)
 {
     switch (message->type) {
     case WIRE_SUBMIT: return check_submit(&message->submit);
     case WIRE_RESULT: return check_result(&message->result);
     case WIRE_PACK_PART: return check_pack_part(&message->pack_part);
+    case WIRE_SHARD_PUT: return check_shard_put(&message->shard_put);
     default: return ERR_OK;
     }
 }

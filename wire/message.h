@@ -15,6 +15,8 @@
  *       | ---- BUSY | RESULT … RESULT, DONE ----> |      exactly one BUSY or DONE ends an attempt
  *       | <--- CANCEL / DRAIN / EVICT ----------- |
  *       | ---- LOAD, CACHE_DELTA ---------------> |
+ *       | <--- SHARD_PUT … SHARD_PUT, SHARD_DROP  |      vectors for the node's shelf, a cache too
+ *       | ---- SHARD_STATE ---------------------> |      on change, and each second while it holds any
  *       | <--- HEARTBEAT (both, 100 ms) --------> |
  *
  * Numbers only: no text of a user, no user id crosses this wire. The vocabulary crosses once, as
@@ -49,12 +51,17 @@ enum {
     WIRE_TOP_LOGPROBS_MAX = 20,
     WIRE_SALTS_MAX = 16,
     WIRE_GRAMMAR_MAX = 64 << 10,
-    WIRE_DELTA_MAX = 4096,     // block hashes of one cache delta
-    WIRE_PART_MAX = 256 << 10, // bytes of one fragment
-    WIRE_VECTOR_MAX = 16384,   // floats of one result
-    WIRE_EXCLUDED_MAX = 4096,  // rows that a list is not to have
-    WIRE_FILTER_MAX = 2 << 20, // bytes of a filter's bitmap: of 16 M rows
-    WIRE_WEIGHTS_MAX = 4096,   // ids of a submit that can be explained
+    WIRE_DELTA_MAX = 4096,      // block hashes of one cache delta
+    WIRE_PART_MAX = 256 << 10,  // bytes of one fragment
+    WIRE_VECTOR_MAX = 16384,    // floats of one result
+    WIRE_EXCLUDED_MAX = 4096,   // rows that a list is not to have
+    WIRE_FILTER_MAX = 2 << 20,  // bytes of a filter's bitmap: of 16 M rows
+    WIRE_WEIGHTS_MAX = 4096,    // ids of a submit that can be explained
+    WIRE_SCAN_SHARDS_MAX = 64,  // shards of one SCAN
+    WIRE_SHARD_NUMBERS = 32768, // numbers of a shard: those from a multiple of this on
+    WIRE_SHARD_PUT_MAX = 4096,  // rows of one SHARD_PUT, and numbers that it drops
+    WIRE_SHARD_VERSION_MIN = 1, // 0 says: not whole
+    WIRE_SHARDS_MAX = 4096,     // that one node holds
     WIRE_NOTE_MAX = 400,
     WIRE_BODY_MAX =
         (4 << 20) + (128 << 10) // bytes of the largest body: a submit of WIRE_IDS_MAX ids
@@ -75,6 +82,9 @@ enum wire_type {
     WIRE_DRAIN,
     WIRE_EVICT,
     WIRE_CACHE_DELTA,
+    WIRE_SHARD_PUT,
+    WIRE_SHARD_DROP,
+    WIRE_SHARD_STATE,
     WIRE_TYPE_COUNT
 };
 
@@ -88,6 +98,11 @@ enum wire_kind {
     /* `ids` of the result are rows of the model's catalogue, best first, of equal scores the lower row; `logprobs` their
      * scores. The ids asked with are rows too, oldest first. */
     WIRE_RECOMMEND,
+    /* A search among the vectors of shards. It is no model's: every node has a shelf, whatever model it serves, so every
+     * model of a HELLO has the bit, and the submit's digests (model, adapter, numerics) are not looked at: zero will do. There
+     * are no `ids`. `ids` of the result are numbers, best first, of equal scores the lower number; `logprobs` their scores.
+     * The query is rounded to int8 as rows are (amax / 127), the dot is exact, and the score is
+     * (float)dot * (query_scale * row_scale): the same bits on every node. */
     WIRE_SCAN
 };
 
@@ -235,7 +250,7 @@ struct wire_submit {
     const struct wire_salt *salts;
     size_t salt_count;
     uint64_t gate_epoch;
-    // RECOMMEND (and SCAN), up to row_end:
+    // RECOMMEND and SCAN (whose rows are numbers), up to row_end, which with row_begin is RECOMMEND's alone:
     uint32_t top_count;      // rows of the list, at most WIRE_RESULT_IDS_MAX
     const int32_t *excluded; // rows that are not to be in it, in any order
     size_t excluded_count;
@@ -249,6 +264,12 @@ struct wire_submit {
     uint32_t row_begin, row_end; // a slice of the catalogue; 0, 0: all of it
     bool explain;                // RECOMMEND: the result has weights
     uint32_t segment; // SCORE: the place in `ids` where the second text begins; 0: there is none
+    /* SCAN: what to look for, of as many floats as the shards' rows have, each finite; and where. A node that lacks one of
+     * the shards, or has not the whole of it, answers DONE with ERR_NOT_FOUND and the note "shard". */
+    const float *query;
+    size_t query_size;
+    const uint64_t *shards; // each once
+    size_t shard_count;
     bool want_vector; // RECOMMEND: the result has the user's vector
 };
 
@@ -315,6 +336,49 @@ struct wire_cache_delta {
     size_t removed_count;
 };
 
+/* A part of a shard: vectors in int8, each with its scale, under numbers from one multiple of WIRE_SHARD_NUMBERS to before
+ * the next. `reset` begins a shard: what the node had of it is forgotten, and until a part of the same link says `complete`
+ * it is not whole. A part without `reset` for a shard that the node does not have is passed over; so is one that is older
+ * than the shard is whole, and one for a shard that another link is filling. A whole shard stays whole, as of its earlier
+ * version, while parts change it. Numbers that the shard has are written over; of a number in both lists the row stays.
+ *
+ * What does not fit into the node's memory, or contradicts what it holds (other dims, numbers of another shard), makes it
+ * forget the shard: SHARD_STATE tells it by naming the shard no more. */
+struct wire_shard_put {
+    uint64_t shard;
+    uint32_t dims;
+    uint64_t version; // of the collection; from 1
+    bool reset;
+    bool complete;          // with this part the shard is whole as of `version`
+    const int32_t *numbers; // [row_count], each once
+    size_t row_count;
+    const float *scales; // [row_count]; finite, not negative; NULL without rows
+    const uint8_t *rows; // [row_count][dims], each byte an int8
+    size_t rows_size;
+    const int32_t *dropped; // numbers that the shard has no more
+    size_t dropped_count;
+};
+
+struct wire_shard_drop {
+    uint64_t shard; // what a node does not have is dropped already
+};
+
+struct wire_shard {
+    uint64_t shard;
+    uint64_t version; // 0: not whole
+    uint32_t rows;
+    uint32_t dims;
+};
+
+/* All that the node holds, in no order. */
+struct wire_shard_state {
+    const struct wire_shard *shards;
+    size_t shard_count;
+    uint64_t memory;  // most bytes that the node gives to shards
+    uint64_t used;    // of it
+    uint64_t refused; // parts since the node's start that did not fit, or contradicted
+};
+
 struct wire_message {
     enum wire_type type;
 
@@ -333,6 +397,9 @@ struct wire_message {
         struct wire_drain drain;
         struct wire_evict evict;
         struct wire_cache_delta cache_delta;
+        struct wire_shard_put shard_put;
+        struct wire_shard_drop shard_drop;
+        struct wire_shard_state shard_state;
     };
 };
 

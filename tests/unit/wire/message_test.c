@@ -124,6 +124,10 @@ static void fields_that_came_later_have_theirs(void **state)
             assert_int_equal(got.submit.excluded[0], 12102);
             assert_int_equal(got.submit.filter_size, 2);
             assert_true(got.submit.explain && got.submit.want_vector);
+            assert_int_equal(got.submit.query_size, 3);
+            assert_true(got.submit.query[1] == -1.0f);
+            assert_int_equal(got.submit.shard_count, 2);
+            assert_true(got.submit.shards[0] == 0x1020304050607080);
         }
         if (type == WIRE_RESULT) assert_true(got.result.weights[2] == -0.25f);
         grown++;
@@ -407,7 +411,7 @@ static void a_wrong_frame_header_is_named(void **state)
     } wrongs[] = {{0, 'q', "QIAO"},
                   {4, 2, "version 2"},
                   {5, 0, "type 0"},
-                  {5, 15, "type 15"},
+                  {5, 18, "type 18"},
                   {10, 1, "CANCEL of 65"}};
 
     for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++) {

@@ -107,6 +107,32 @@ static inline struct wire_result sample_result(void)
                                 .vector_size = 3};
 }
 
+static inline struct wire_shard_put sample_shard_put(void)
+{
+    static const int32_t numbers[] = {32768, 65535}, dropped[] = {40000};
+    static const float scales[] = {0.0078125f, 0.5f};
+    static const uint8_t rows[] = {0x7f, 0x81, 0, 1, 0xff, 2};
+    return (struct wire_shard_put){.shard = 0x1020304050607080,
+                                   .dims = 3,
+                                   .version = 70000,
+                                   .reset = true,
+                                   .complete = true,
+                                   .numbers = numbers,
+                                   .row_count = 2,
+                                   .scales = scales,
+                                   .rows = rows,
+                                   .rows_size = 6,
+                                   .dropped = dropped,
+                                   .dropped_count = 1};
+}
+
+static inline struct wire_shard_state sample_shard_state(void)
+{
+    static const struct wire_shard shards[] = {{0x1020304050607080, 70000, 2, 3},
+                                               {7, 0, WIRE_SHARD_NUMBERS, 384}};
+    return (struct wire_shard_state){shards, 2, 1 << 30, 12582934, 3};
+}
+
 /* Lends arrays of static storage. */
 static inline struct wire_message sample(enum wire_type type)
 {
@@ -149,6 +175,9 @@ static inline struct wire_message sample(enum wire_type type)
     case WIRE_CACHE_DELTA:
         message.cache_delta = (struct wire_cache_delta){41, true, added, 2, removed, 1};
         break;
+    case WIRE_SHARD_PUT: message.shard_put = sample_shard_put(); break;
+    case WIRE_SHARD_DROP: message.shard_drop.shard = 0x1020304050607080; break;
+    case WIRE_SHARD_STATE: message.shard_state = sample_shard_state(); break;
     case WIRE_TYPE_COUNT: break;
     }
     return message;
@@ -169,6 +198,17 @@ static inline void grow_list(struct wire_submit *submit)
     submit->row_end = 12103;
     submit->explain = true;
     submit->want_vector = true;
+}
+
+/* The fields of a search among vectors. */
+static inline void grow_scan(struct wire_submit *submit)
+{
+    static const float query[] = {0.5f, -1.0f, 0.0f};
+    static const uint64_t shards[] = {0x1020304050607080, 7};
+    submit->query = query;
+    submit->query_size = 3;
+    submit->shards = shards;
+    submit->shard_count = 2;
 }
 
 /* False: nothing was added to this type. */
@@ -196,6 +236,7 @@ static inline bool sample_grown(enum wire_type type, struct wire_message *out)
         out->submit.kind = WIRE_SCORE;
         out->submit.segment = 2;
         grow_list(&out->submit);
+        grow_scan(&out->submit);
         return true;
     case WIRE_RESULT: {
         static const float weights[] = {1.5f, 0.0f, -0.25f};
