@@ -7,6 +7,8 @@ struct ops;
 void ops_fill_scalar(struct ops *ops);
 /* The products of the scalar column, a file of their own. */
 void scalar_fill_gemm(struct ops *ops);
+/* And its search among rows of bytes. */
+void scalar_fill_scan(struct ops *ops);
 /* Only where the machine has CPU_AVX2. */
 void ops_fill_avx2(struct ops *ops);
 /* Only where the machine has CPU_AVX512. */

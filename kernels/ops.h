@@ -16,6 +16,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/pack.h"
+#include "kernels/scan.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -135,6 +136,9 @@ struct ops {
     /* out[i] = exp((x[i] - top) / temperature) in whole units of 2^-40, cut off; returns their sum. x[i] finite, at most
      * top; temperature > 0. */
     uint64_t (*weigh)(uint64_t *out, const float *x, float top, float temperature, size_t n);
+
+    /* Queries against many rows of bytes: kernels/scan.h. */
+    void (*scan)(const struct scan *scan);
 
     /* Rows of one sequence, one kv head: kernels/attention.h. By the kind of area. */
     void (*attention[KV_KINDS])(const struct attention *attention);

@@ -59,6 +59,11 @@ static void quantise_values(const float *x, size_t n, int8_t *q, float *scale)
     }
 }
 
+void scan_round(const float *x, size_t n, int8_t *q, float *scale)
+{
+    quantise_values(x, n, q, scale);
+}
+
 static void quantise_block(const float *x, struct acts *acts, size_t entry)
 {
     const int8_t *q = acts->q + entry * BLOCK;
@@ -364,4 +369,5 @@ void ops_fill_scalar(struct ops *ops)
         .kv_write = {[KV_F16] = kv_write_f16, [KV_INT8] = kv_write_int8},
     };
     scalar_fill_gemm(ops);
+    scalar_fill_scan(ops);
 }

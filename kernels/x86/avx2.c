@@ -12,4 +12,5 @@ void ops_fill_avx2(struct ops *ops)
     avx2_fill_rows(ops);
     avx2_fill_attention(ops);
     avx2_fill_kv(ops);
+    avx2_fill_scan(ops);
 }

@@ -160,5 +160,6 @@ void avx2_fill_float(struct ops *ops);
 void avx2_fill_rows(struct ops *ops);
 void avx2_fill_attention(struct ops *ops);
 void avx2_fill_kv(struct ops *ops);
+void avx2_fill_scan(struct ops *ops);
 
 #endif

@@ -13,4 +13,5 @@ void ops_fill_avx512(struct ops *ops)
     avx512_fill_sample(ops);
     avx512_fill_attention(ops);
     avx512_fill_kv(ops);
+    avx512_fill_scan(ops);
 }

@@ -130,5 +130,6 @@ void avx512_fill_rows(struct ops *ops);
 void avx512_fill_sample(struct ops *ops);
 void avx512_fill_attention(struct ops *ops);
 void avx512_fill_kv(struct ops *ops);
+void avx512_fill_scan(struct ops *ops);
 
 #endif

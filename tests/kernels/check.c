@@ -22,7 +22,8 @@ enum {
     REPORTS_MAX = 5 // failures of one kernel that are told in full
 };
 
-static const struct check_entry *const lists[] = {check_gemms, check_rows, check_attentions};
+static const struct check_entry *const lists[] = {check_gemms, check_rows, check_attentions,
+                                                   check_scans};
 
 void *check_memory(struct check *check, size_t size, size_t align)
 {

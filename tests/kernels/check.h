@@ -93,6 +93,7 @@ struct check_entry {
 extern const struct check_entry check_gemms[];
 extern const struct check_entry check_rows[];
 extern const struct check_entry check_attentions[];
+extern const struct check_entry check_scans[];
 
 /* The whole list, for a rung by name or for every usable one (NULL). `kernel`: only those whose name begins so,
  * or NULL. Returns the number of failures. */

@@ -48,6 +48,33 @@ static void rms_norm_divides_by_the_root_of_the_mean_square(void **state)
         assert_true(fabs((double)out[i] - (double)x[i] * r * (double)weight[i]) < 1e-6);
 }
 
+static void a_scan_gives_exact_dots_times_both_scales(void **state)
+{
+    (void)state;
+    _Alignas(SCAN_ALIGN) int8_t queries[2][SCAN_ALIGN] = {{127, -127, 3}, {1}};
+    _Alignas(SCAN_ALIGN) int8_t rows[2][SCAN_ALIGN] = {{127, -128, 5}, {-128, 127}};
+    float query_scales[] = {0.5f, 2.0f}, row_scales[] = {0.25f, 3.0f}, out[4];
+    ops.scan(&(struct scan){queries[0], query_scales, 2, rows[0], row_scales, 2, SCAN_ALIGN, out});
+    assert_true(out[0] == (float)(127 * 127 + 127 * 128 + 15) * 0.125f);
+    assert_true(out[1] == (float)(-127 * 128 - 127 * 127) * 1.5f);
+    assert_true(out[2] == 127 * 0.5f);
+    assert_true(out[3] == -128 * 6.0f);
+}
+
+static void a_query_is_rounded_to_nearest_even_by_one_scale(void **state)
+{
+    (void)state;
+    float scale, x[] = {-254.0f, 1.0f, 3.0f, 253.0f, 0.9f};
+    int8_t q[5];
+    scan_round(x, 5, q, &scale);
+    assert_true(scale == 2.0f);
+    static const int8_t want[] = {-127, 0, 2, 126, 0};
+    assert_memory_equal(q, want, 5);
+    float none[] = {0.0f, -0.0f};
+    scan_round(none, 2, q, &scale);
+    assert_true(scale == 0.0f && q[0] == 0 && q[1] == 0);
+}
+
 static void sums_go_by_sixteen_lanes_and_a_tree(void **state)
 {
     (void)state;
@@ -97,14 +124,8 @@ static void quantising_follows_the_contract_at_its_edges(void **state)
     int32_t sum[2];
     int32_t half[2];
     float dsum[2];
-    struct acts acts = {.x = x,
-                        .q = q,
-                        .d = d,
-                        .sum = sum,
-                        .half = half,
-                        .dsum = dsum,
-                        .rows = 1,
-                        .cols = 64};
+    struct acts acts = {
+        .x = x, .q = q, .d = d, .sum = sum, .half = half, .dsum = dsum, .rows = 1, .cols = 64};
     x[0] = -127.0f;
     x[1] = 2.5f;
     x[2] = 3.5f;
@@ -197,6 +218,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rms_norm_divides_by_the_root_of_the_mean_square),
+        cmocka_unit_test(a_scan_gives_exact_dots_times_both_scales),
+        cmocka_unit_test(a_query_is_rounded_to_nearest_even_by_one_scale),
         cmocka_unit_test(sums_go_by_sixteen_lanes_and_a_tree),
         cmocka_unit_test(silu_gates),
         cmocka_unit_test(the_two_ropes_turn_their_own_pairs),
