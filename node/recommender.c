@@ -56,6 +56,8 @@ static void step(void *self, const struct forward_slice *slices, struct seq *con
             .query = {.top_count = seq->list.top_count,
                       .excluded = seq->list.excluded,
                       .excluded_count = seq->list.excluded_count,
+                      .candidates = seq->list.candidates,
+                      .candidate_count = seq->list.candidate_count,
                       .allowed = seq->list.allowed,
                       .allowed_size = seq->list.allowed_size,
                       .row_begin = seq->list.row_begin,

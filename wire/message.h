@@ -55,6 +55,7 @@ enum {
     WIRE_PART_MAX = 256 << 10,  // bytes of one fragment
     WIRE_VECTOR_MAX = 16384,    // floats of one result
     WIRE_EXCLUDED_MAX = 4096,   // rows that a list is not to have
+    WIRE_CANDIDATES_MAX = 4096, // rows that alone a list may have
     WIRE_FILTER_MAX = 2 << 20,  // bytes of a filter's bitmap: of 16 M rows
     WIRE_WEIGHTS_MAX = 4096,    // ids of a submit that can be explained
     WIRE_SCAN_SHARDS_MAX = 64,  // shards of one SCAN
@@ -263,6 +264,9 @@ struct wire_submit {
     size_t filter_size;
     uint32_t row_begin, row_end; // a slice of the catalogue; 0, 0: all of it
     bool explain;                // RECOMMEND: the result has weights
+    const int32_t
+        *candidates; // RECOMMEND: rows that alone may be in it, in any order; none: every row
+    size_t candidate_count;
     uint32_t segment; // SCORE: the place in `ids` where the second text begins; 0: there is none
     /* SCAN: what to look for, of as many floats as the shards' rows have, each finite; and where. A node that lacks one of
      * the shards, or has not the whole of it, answers DONE with ERR_NOT_FOUND and the note "shard". */

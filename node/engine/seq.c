@@ -68,6 +68,13 @@ static int by_row(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
+static void copy_rows(int32_t *out, const int32_t *rows, size_t count)
+{
+    if (count == 0) return;
+    memcpy(out, rows, count * sizeof *out);
+    qsort(out, count, sizeof *out, by_row);
+}
+
 static uint32_t vector_room(const struct wire_submit *submit, const struct seq_room *room)
 {
     switch (kind_of(submit)) {
@@ -119,8 +126,10 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
     size_t ids_size = id_max * sizeof(int32_t);
     size_t stop_size = submit->stop_id_count * sizeof(int32_t);
     size_t excluded_size = submit->excluded_count * sizeof(int32_t);
-    struct seq *seq = mem_new(1, sizeof *seq + bias_size + salts_size + slots_size + ids_size +
-                                     stop_size + excluded_size + answer_size(&answer));
+    size_t candidate_size = submit->candidate_count * sizeof(int32_t);
+    struct seq *seq =
+        mem_new(1, sizeof *seq + bias_size + salts_size + slots_size + ids_size + stop_size +
+                       excluded_size + candidate_size + answer_size(&answer));
     char *behind = (char *)(seq + 1);
     struct wire_bias *bias = (void *)behind;
     struct wire_salt *salts = (void *)(behind += bias_size);
@@ -128,16 +137,15 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
     int32_t *ids = (void *)(behind += slots_size);
     int32_t *stop_ids = (void *)(behind += ids_size);
     int32_t *excluded = (void *)(behind += stop_size);
-    lay_answer(&answer, behind + excluded_size);
+    int32_t *candidates = (void *)(behind += excluded_size);
+    lay_answer(&answer, behind + candidate_size);
 
     if (bias_size > 0) memcpy(bias, sampling->bias, bias_size);
     if (salts_size > 0) memcpy(salts, submit->salts, salts_size);
     memcpy(ids, submit->ids, submit->id_count * sizeof *ids);
     copy_stop_ids(stop_ids, submit);
-    if (excluded_size > 0) {
-        memcpy(excluded, submit->excluded, excluded_size);
-        qsort(excluded, submit->excluded_count, sizeof *excluded, by_row);
-    }
+    copy_rows(excluded, submit->excluded, submit->excluded_count);
+    copy_rows(candidates, submit->candidates, submit->candidate_count);
 
     *seq = (struct seq){
         .ticket = ticket,
@@ -161,6 +169,8 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
         .list = {.top_count = submit->top_count,
                  .excluded = excluded,
                  .excluded_count = submit->excluded_count,
+                 .candidates = candidates,
+                 .candidate_count = submit->candidate_count,
                  .row_begin = submit->row_begin,
                  .row_end = submit->row_end},
         .answer = answer,

@@ -53,6 +53,8 @@ struct seq_list {
     uint32_t top_count;
     const int32_t *excluded; // [excluded_count], ascending; behind the sequence
     size_t excluded_count;
+    const int32_t *candidates; // [candidate_count], ascending; behind the sequence
+    size_t candidate_count;
     uint32_t row_begin, row_end; // 0, 0: the whole catalogue
     /* The maker's to set before the sequence is submitted, and to keep until it is back: bit i of byte i / 8 is row i;
      * NULL: every row. */

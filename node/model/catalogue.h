@@ -63,6 +63,9 @@ struct catalogue_query {
         *allowed; // bit i of byte i / 8 is row i; NULL: all. Rows beyond its bytes are not allowed
     size_t allowed_size;
     uint32_t row_begin, row_end; // the slice; 0, 0: all rows
+    const int32_t
+        *candidates; // [candidate_count], ascending: rows that alone may be in it; none: every row
+    size_t candidate_count;
 };
 
 struct catalogue_hit {

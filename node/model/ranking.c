@@ -40,10 +40,13 @@ struct ranking {
 
     const struct catalogue_query *queries; // of the run
     size_t count;
+    size_t
+        *walks; // [walk_count] the queries that walk over the rows: all but those with candidates
+    size_t walk_count;
     size_t first_chunk;
     struct matmul_acts acts;
-    float *vectors;             // [queries_max][width]
-    struct query_bound *bounds; // [queries_max]
+    float *vectors;             // [queries_max][width], of those that walk
+    struct query_bound *bounds; // [queries_max], of those that walk
     struct list *lists;         // [lanes][queries_max]
     struct catalogue_hit *hits; // [lanes][queries_max][top_max]
     float *firsts;              // [lanes][queries_max][CATALOGUE_CHUNK]: the first product
@@ -170,11 +173,11 @@ static uint64_t rank_group(const struct ranking *ranking, const struct catalogue
     return scored;
 }
 
-static uint64_t rank_chunk(const struct ranking *ranking, size_t chunk, size_t index,
+static uint64_t rank_chunk(const struct ranking *ranking, size_t chunk, size_t walk,
                            struct list *list, const float *firsts)
 {
     const struct catalogue *catalogue = ranking->catalogue;
-    const struct catalogue_query *query = &ranking->queries[index];
+    const struct catalogue_query *query = &ranking->queries[ranking->walks[walk]];
     size_t rows = catalogue->chunks[chunk].rows;
     float peaks[CHUNK_GROUPS];
     bool strange = catalogue->ops->peaks(peaks, firsts, rows) > 0;
@@ -182,7 +185,7 @@ static uint64_t rank_chunk(const struct ranking *ranking, size_t chunk, size_t i
     for (size_t i = 0; i * CATALOGUE_GROUP < rows; i++) {
         size_t at = chunk * CATALOGUE_CHUNK + i * CATALOGUE_GROUP;
         const struct group_bound *group = &catalogue->bounds[at / CATALOGUE_GROUP];
-        float slack = slack_of(catalogue, &ranking->bounds[index], group);
+        float slack = slack_of(catalogue, &ranking->bounds[walk], group);
         if (!strange && peaks[i] + slack < list_floor(list)) continue;
         scored += rank_group(ranking, query, list, at, firsts + i * CATALOGUE_GROUP, slack);
     }
@@ -201,27 +204,46 @@ static void rank_part(void *argument, size_t part, size_t lane)
         .acts = &ranking->acts.acts,
         .out = firsts,
         .tile_end = packed_tiles(weights),
-        .row_end = ranking->count,
+        .row_end = ranking->walk_count,
     };
     catalogue->ops->gemm[PACKED_Q8_0](&gemm);
     struct list *lists = ranking->lists + lane * ranking->queries_max;
-    for (size_t i = 0; i < ranking->count; i++)
+    for (size_t i = 0; i < ranking->walk_count; i++)
         ranking->scored[lane * 8] +=
-            rank_chunk(ranking, chunk, i, &lists[i], firsts + i * weights->rows);
+            rank_chunk(ranking, chunk, i, &lists[ranking->walks[i]], firsts + i * weights->rows);
+}
+
+/* The few rows that a query names: each is scored, without a walk. */
+static void rank_candidates(struct ranking *ranking, size_t index)
+{
+    const struct catalogue *catalogue = ranking->catalogue;
+    const struct catalogue_query *query = &ranking->queries[index];
+    for (size_t i = 0; i < query->candidate_count; i++) {
+        int32_t row = query->candidates[i];
+        must(row >= 0 && (size_t)row < catalogue->rows);
+        if (i > 0 && row == query->candidates[i - 1]) continue;
+        size_t group = (size_t)row / CATALOGUE_GROUP * CATALOGUE_GROUP;
+        if (!(wanted(query, group) >> ((size_t)row - group) & 1) || is_excluded(query, row))
+            continue;
+        float score = catalogue->ops->dot(query->vector, catalogue_row(catalogue, (size_t)row),
+                                          catalogue->dim);
+        ranking->scored[0]++;
+        if (!isnan(score)) list_offer(&ranking->lists[index], (struct catalogue_hit){score, row});
+    }
 }
 
 /* A query in the form that the integer kernels take, and its bounds. */
-static void round_query(struct ranking *ranking, size_t index)
+static void round_query(struct ranking *ranking, size_t walk)
 {
     const struct catalogue *catalogue = ranking->catalogue;
     const struct acts *acts = &ranking->acts.acts;
     size_t blocks = catalogue->width / QUANT_BLOCK;
-    const float *x = ranking->vectors + index * catalogue->width;
+    const float *x = ranking->vectors + walk * catalogue->width;
     double norm = 0;
     double rounded = 0;
     double error = 0;
     for (size_t b = 0; b < blocks; b++) {
-        size_t entry = acts_entry(index, blocks) + b * acts_panel_rows(acts, index);
+        size_t entry = acts_entry(walk, blocks) + b * acts_panel_rows(acts, walk);
         for (size_t i = 0; i < QUANT_BLOCK; i++) {
             double value = (double)x[b * QUANT_BLOCK + i];
             double kept = (double)acts->d[entry] * acts->q[entry * QUANT_BLOCK + i];
@@ -230,7 +252,7 @@ static void round_query(struct ranking *ranking, size_t index)
             error += (value - kept) * (value - kept);
         }
     }
-    ranking->bounds[index] = (struct query_bound){sqrt(error), sqrt(rounded), sqrt(norm)};
+    ranking->bounds[walk] = (struct query_bound){sqrt(error), sqrt(rounded), sqrt(norm)};
 }
 
 static void take_queries(struct ranking *ranking, const struct catalogue_query *queries,
@@ -240,20 +262,43 @@ static void take_queries(struct ranking *ranking, const struct catalogue_query *
     size_t width = catalogue->width;
     ranking->queries = queries;
     ranking->count = count;
+    ranking->walk_count = 0;
     for (size_t i = 0; i < count; i++) {
         must(queries[i].top_count > 0 && queries[i].top_count <= ranking->top_max);
-        float *row = ranking->vectors + i * width; // its tail is zero
-        memcpy(row, queries[i].vector, catalogue->dim * sizeof *row);
+        if (queries[i].candidate_count == 0) {
+            float *row = ranking->vectors + ranking->walk_count * width; // its tail is zero
+            memcpy(row, queries[i].vector, catalogue->dim * sizeof *row);
+            ranking->walks[ranking->walk_count++] = i;
+        }
         for (size_t lane = 0; lane < team_size(ranking->team); lane++) {
             struct list *list = &ranking->lists[lane * ranking->queries_max + i];
             list->count = 0;
             list->most = queries[i].top_count;
         }
     }
-    matmul_acts_set(&ranking->acts, ranking->vectors, count, width);
-    catalogue->ops->quantise(&ranking->acts.acts, 0, count, 0, width / QUANT_BLOCK);
-    for (size_t i = 0; i < count; i++)
+    if (ranking->walk_count == 0) return;
+    matmul_acts_set(&ranking->acts, ranking->vectors, ranking->walk_count, width);
+    catalogue->ops->quantise(&ranking->acts.acts, 0, ranking->walk_count, 0, width / QUANT_BLOCK);
+    for (size_t i = 0; i < ranking->walk_count; i++)
         round_query(ranking, i);
+}
+
+/* The chunks that any query wants a row of. */
+static void walk(struct ranking *ranking)
+{
+    size_t rows = ranking->catalogue->rows;
+    size_t begin = rows;
+    size_t end = 0;
+    for (size_t i = 0; i < ranking->walk_count; i++) {
+        const struct catalogue_query *query = &ranking->queries[ranking->walks[i]];
+        size_t last = query->row_end > 0 && query->row_end < rows ? query->row_end : rows;
+        if (query->row_begin < begin) begin = query->row_begin;
+        if (last > end) end = last;
+    }
+    if (begin >= end) return;
+    ranking->first_chunk = begin / CATALOGUE_CHUNK;
+    size_t chunks = (end - 1) / CATALOGUE_CHUNK + 1 - ranking->first_chunk;
+    team_run(ranking->team, chunks, rank_part, ranking);
 }
 
 void ranking_run(struct ranking *ranking, const struct catalogue_query *queries, size_t count)
@@ -261,21 +306,10 @@ void ranking_run(struct ranking *ranking, const struct catalogue_query *queries,
     must(count <= ranking->queries_max);
     if (count == 0) return;
     take_queries(ranking, queries, count);
-    size_t rows = ranking->catalogue->rows;
-    size_t begin = rows;
-    size_t end = 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t last =
-            queries[i].row_end > 0 && queries[i].row_end < rows ? queries[i].row_end : rows;
-        if (queries[i].row_begin < begin) begin = queries[i].row_begin;
-        if (last > end) end = last;
-    }
-    if (begin >= end) return;
-    ranking->first_chunk = begin / CATALOGUE_CHUNK;
-    size_t chunks = (end - 1) / CATALOGUE_CHUNK + 1 - ranking->first_chunk;
-    team_run(ranking->team, chunks, rank_part, ranking);
+    walk(ranking);
     for (size_t i = 0; i < count; i++) {
         struct list *list = &ranking->lists[i];
+        if (queries[i].candidate_count > 0) rank_candidates(ranking, i);
         for (size_t lane = 1; lane < team_size(ranking->team); lane++) {
             const struct list *other = &ranking->lists[lane * ranking->queries_max + i];
             for (uint32_t hit = 0; hit < other->count; hit++)
@@ -334,6 +368,7 @@ enum err ranking_new(struct ranking **out, const struct catalogue *catalogue, st
     ranking->vectors = take(&memory, values * sizeof(float));
     ranking->hits = take(&memory, hits_size);
     ranking->firsts = take(&memory, firsts_size);
+    ranking->walks = mem_new(queries_max, sizeof *ranking->walks);
     ranking->bounds = mem_new(queries_max, sizeof *ranking->bounds);
     ranking->lists = mem_new(lanes * queries_max, sizeof *ranking->lists);
     ranking->scored = mem_new(lanes * 8, sizeof *ranking->scored);
@@ -347,6 +382,7 @@ void ranking_free(struct ranking *ranking)
 {
     if (!ranking) return;
     mem_unmap(ranking->memory, ranking->memory_size);
+    mem_free(ranking->walks);
     mem_free(ranking->bounds);
     mem_free(ranking->lists);
     mem_free(ranking->scored);

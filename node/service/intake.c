@@ -110,6 +110,7 @@ enum err intake_check(const struct wire_submit *submit, const struct wire_model 
     TRY(check_lengths(submit, model->context_length));
     TRY(check_ids("ids", submit->ids, submit->id_count, model->vocab_size));
     TRY(check_ids("stop_ids", submit->stop_ids, submit->stop_id_count, model->vocab_size));
+    TRY(check_ids("candidates", submit->candidates, submit->candidate_count, model->vocab_size));
     TRY(check_list(submit, model));
     TRY(check_salts(submit));
     if ((unsigned)submit->priority > WIRE_BATCH) {

@@ -15,7 +15,7 @@ enum err order_check(const struct flight_order *order, uint64_t now_ns)
     must(order->sampling.bias_count <= WIRE_LOGIT_BIAS_MAX);
     must(!order_is_whole(order) || order->max_tokens == 0);
     must(order->top_count <= WIRE_RESULT_IDS_MAX && order->excluded_count <= WIRE_EXCLUDED_MAX);
-    must(order->filter_size <= WIRE_FILTER_MAX);
+    must(order->filter_size <= WIRE_FILTER_MAX && order->candidate_count <= WIRE_CANDIDATES_MAX);
     if (order_is_late(order, now_ns))
         return err_note(ERR_TIMEOUT, "the deadline had passed before the request was sent");
     if (order->id_count == 0) return err_note(ERR_INVALID, "the prompt is empty");
@@ -39,6 +39,7 @@ void order_copy(struct flight_order *out, const struct flight_order *order)
     out->ids = NULL;
     out->stop_ids = copy(order->stop_ids, order->stop_id_count, sizeof *order->stop_ids);
     out->excluded = copy(order->excluded, order->excluded_count, sizeof *order->excluded);
+    out->candidates = copy(order->candidates, order->candidate_count, sizeof *order->candidates);
     out->filter_bits = copy(order->filter_bits, order->filter_size, 1);
     out->sampling.bias = copy(sampling->bias, sampling->bias_count, sizeof *sampling->bias);
 }
@@ -54,6 +55,7 @@ void order_fini(struct flight_order *order)
 {
     free_borrowed(order->stop_ids);
     free_borrowed(order->excluded);
+    free_borrowed(order->candidates);
     free_borrowed(order->filter_bits);
     free_borrowed(order->sampling.bias);
 }
@@ -104,6 +106,8 @@ void order_submit(const struct flight_order *order, const struct wire_key *key, 
                                             .top_count = order->top_count,
                                             .excluded = order->excluded,
                                             .excluded_count = order->excluded_count,
+                                            .candidates = order->candidates,
+                                            .candidate_count = order->candidate_count,
                                             .filter = order->filter,
                                             .filter_bits = order->filter_bits,
                                             .filter_size = order->filter_size,

@@ -25,6 +25,8 @@ struct flight_order {
     uint32_t top_count, row_begin, row_end;
     const int32_t *excluded;
     size_t excluded_count;
+    const int32_t *candidates;
+    size_t candidate_count;
     struct digest filter;
     const uint8_t *filter_bits; // NULL, 0: the node is believed to have them
     size_t filter_size;

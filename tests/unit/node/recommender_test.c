@@ -352,6 +352,33 @@ static void a_filter_is_sent_once_and_named_from_then_on(struct stage *stage)
     }
 }
 
+static void candidates_alone_are_in_the_list(struct stage *stage)
+{
+    static const int32_t candidates[] = {640, 24, 31, 31};
+    int32_t ids[CONTEXT];
+    int32_t excluded[50];
+    struct wire_submit submit = given_submit(2, ids, excluded);
+    submit.top_count = 20;
+    submit.excluded_count = 0;
+    submit.candidates = candidates;
+    submit.candidate_count = 4;
+    send_submit(stage, &submit);
+    struct wire_message message = next_message(stage, WIRE_RESULT);
+    assert_int_equal(message.result.id_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        int32_t row = message.result.ids[i];
+        assert_true(row == 24 || row == 31 || row == 640);
+        assert_true(i == 0 || message.result.logprobs[i] <= message.result.logprobs[i - 1]);
+    }
+    (void)next_message(stage, WIRE_DONE);
+    static const int32_t strange[] = {ITEMS};
+    submit.key.attempt = 1;
+    submit.candidates = strange;
+    submit.candidate_count = 1;
+    send_submit(stage, &submit);
+    assert_int_equal(next_message(stage, WIRE_DONE).done.err, ERR_INVALID);
+}
+
 static void a_kind_that_the_model_does_not_do_is_refused(struct stage *stage)
 {
     int32_t ids[CONTEXT];
@@ -371,6 +398,7 @@ static void the_service_recommends(void **state)
     open_stage(&stage, &options);
     a_list_crosses_the_wire_with_its_weights_and_vector(&stage);
     a_filter_is_sent_once_and_named_from_then_on(&stage);
+    candidates_alone_are_in_the_list(&stage);
     a_kind_that_the_model_does_not_do_is_refused(&stage);
     close_stage(&stage);
 }

@@ -37,13 +37,15 @@ static enum err decode(struct wire_message *out, enum wire_type type, const void
 
 enum edition {
     FIRST,
-    GROWN // with the fields that came later
+    GROWN, // with the fields that came later
+    CANDIDATES
 };
 
 static void golden_path(enum wire_type type, enum edition edition, char path[256])
 {
-    snprintf(path, 256, "tests/data/wire/%s%s.hex", wire_type_name(type),
-             edition == GROWN ? ".grown" : "");
+    static const char *const names[] = {
+        [FIRST] = "", [GROWN] = ".grown", [CANDIDATES] = ".candidates"};
+    snprintf(path, 256, "tests/data/wire/%s%s.hex", wire_type_name(type), names[edition]);
 }
 
 /* The golden bytes of a type: hexadecimal, 32 bytes a line. */
@@ -133,6 +135,23 @@ static void fields_that_came_later_have_theirs(void **state)
         grown++;
     }
     assert_int_equal(grown, 4);
+}
+
+static void a_list_may_be_of_candidates_alone(void **state)
+{
+    (void)state;
+    static const int32_t candidates[] = {12102, 7, 300};
+    struct wire_message message, got;
+    assert_true(sample_grown(WIRE_SUBMIT, &message));
+    message.submit.candidates = candidates;
+    message.submit.candidate_count = 3;
+    check_golden(&message, CANDIDATES);
+    uint8_t golden[GOLDEN_MAX];
+    size_t size = read_edition(WIRE_SUBMIT, CANDIDATES, golden);
+    assert_int_equal(decode(&got, WIRE_SUBMIT, golden, size), ERR_OK);
+    assert_int_equal(got.submit.candidate_count, 3);
+    assert_int_equal(got.submit.candidates[0], 12102);
+    assert_int_equal(got.submit.candidates[2], 300);
 }
 
 static void golden_bytes_decode_to_what_was_encoded(void **state)
@@ -429,6 +448,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_has_its_golden_bytes),
         cmocka_unit_test(fields_that_came_later_have_theirs),
+        cmocka_unit_test(a_list_may_be_of_candidates_alone),
         cmocka_unit_test(golden_bytes_decode_to_what_was_encoded),
         cmocka_unit_test(fields_keep_their_values),
         cmocka_unit_test(the_bytes_are_the_documented_ones),

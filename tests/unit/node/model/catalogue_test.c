@@ -70,6 +70,10 @@ static bool is_wanted(const struct catalogue_query *query, size_t row)
     if (query->allowed &&
         (row / 8 >= query->allowed_size || !(query->allowed[row / 8] >> (row % 8) & 1)))
         return false;
+    bool is_candidate = query->candidate_count == 0;
+    for (size_t i = 0; i < query->candidate_count; i++)
+        is_candidate |= query->candidates[i] == (int32_t)row;
+    if (!is_candidate) return false;
     for (size_t i = 0; i < query->excluded_count; i++)
         if (query->excluded[i] == (int32_t)row) return false;
     return true;
@@ -224,6 +228,47 @@ static void exclusions_filters_and_slices_are_applied_before_the_cut(void **stat
     mem_free(rows);
 }
 
+static void candidates_alone_are_ranked_beside_queries_that_walk(void **state)
+{
+    (void)state;
+
+    enum {
+        COUNT = 2500,
+        DIM = 40,
+        CANDIDATES = 300
+    };
+
+    float *rows = drawn_rows(COUNT, DIM);
+    struct catalogue *catalogue = catalogue_of(rows, COUNT, DIM);
+    float *vectors = drawn_rows(2, DIM);
+    uint8_t allowed[COUNT / 8 + 1];
+    memset(allowed, 0x5a, sizeof allowed);
+    int32_t candidates[CANDIDATES]; // ascending, each third one twice
+    for (int32_t i = 0; i < CANDIDATES; i++)
+        candidates[i] = i * 8 + (i % 3 == 1 ? -8 : 0);
+    const int32_t excluded[] = {16, 40, 64, 65};
+    const struct catalogue_query few = {
+        .vector = vectors, .candidates = candidates, .candidate_count = CANDIDATES};
+    struct catalogue_query queries[6];
+    for (size_t i = 0; i < 6; i++) {
+        queries[i] = few;
+        queries[i].top_count = i == 5 ? 1 : 500;
+    }
+    queries[1] = (struct catalogue_query){.vector = vectors + DIM, .top_count = 20};
+    queries[2].excluded = excluded;
+    queries[2].excluded_count = 4;
+    queries[3].allowed = allowed;
+    queries[3].allowed_size = 200;
+    queries[4].row_begin = 70;
+    queries[4].row_end = 900;
+    check(catalogue, DIM, queries, 6);
+    for (size_t i = 0; i < 6; i++)
+        check(catalogue, DIM, &queries[i], 1);
+    catalogue_free(catalogue);
+    mem_free(vectors);
+    mem_free(rows);
+}
+
 static void slices_merge_to_the_list_of_the_whole(void **state)
 {
     (void)state;
@@ -305,6 +350,7 @@ int main(void)
         cmocka_unit_test(lists_are_those_of_scoring_every_row_in_float),
         cmocka_unit_test(rows_that_round_badly_are_ranked_exactly),
         cmocka_unit_test(exclusions_filters_and_slices_are_applied_before_the_cut),
+        cmocka_unit_test(candidates_alone_are_ranked_beside_queries_that_walk),
         cmocka_unit_test(slices_merge_to_the_list_of_the_whole),
         cmocka_unit_test(most_rows_are_never_scored_in_float),
         cmocka_unit_test(a_row_without_finite_values_is_refused_by_its_number),

@@ -86,6 +86,7 @@ static void a_filter_that_a_node_lacks_is_told(void **state)
     assert_string_equal(seen.note, "filter");
 }
 
+/* The excluded rows are its candidates, too. */
 static uint64_t start_list(const int32_t *excluded, const uint8_t *bits)
 {
     uint64_t flight;
@@ -96,6 +97,8 @@ static uint64_t start_list(const int32_t *excluded, const uint8_t *bits)
     order.top_count = 2;
     order.excluded = excluded;
     order.excluded_count = 2;
+    order.candidates = excluded;
+    order.candidate_count = 2;
     order.filter.bytes[0] = 7;
     order.filter_bits = bits;
     order.filter_size = 1;
@@ -127,6 +130,8 @@ static void what_a_list_needs_is_said_to_every_node_that_is_asked(void **state)
     assert_int_equal(submit->top_count, 2);
     assert_int_equal(submit->excluded_count, 2);
     assert_int_equal(submit->excluded[1], 8);
+    assert_int_equal(submit->candidate_count, 2);
+    assert_int_equal(submit->candidates[0], 4);
     assert_int_equal(submit->filter.bytes[0], 7);
     assert_int_equal(submit->filter_bits[0], 0x7f);
     assert_int_equal(submit->row_begin, 3);
