@@ -136,8 +136,9 @@ static enum err check_submit(const struct wire_submit *submit)
         return err_note(ERR_FORMAT, "submit.next_position is %u; the ids end at %zu",
                         submit->next_position, submit->id_count);
     for (size_t i = 0; i < submit->query_size; i++)
-        if (!isfinite(submit->query[i]))
-            return err_note(ERR_FORMAT, "submit.query: entry %zu is not finite", i);
+        if (!(fabsf(submit->query[i]) <= WIRE_SCALE_MAX))
+            return err_note(ERR_FORMAT, "submit.query: entry %zu is beyond %g", i,
+                            (double)WIRE_SCALE_MAX);
     return ERR_OK;
 }
 
@@ -169,8 +170,9 @@ static enum err check_shard_put(const struct wire_shard_put *put)
         return err_note(ERR_FORMAT, "shard_put.scales is missing; there are %zu rows",
                         put->row_count);
     for (size_t i = 0; i < put->row_count; i++)
-        if (!(put->scales[i] >= 0.0f && isfinite(put->scales[i])))
-            return err_note(ERR_FORMAT, "shard_put.scales: entry %zu is not finite and from 0", i);
+        if (!(put->scales[i] >= 0.0f && put->scales[i] <= WIRE_SCALE_MAX))
+            return err_note(ERR_FORMAT, "shard_put.scales: entry %zu is not from 0 to %g", i,
+                            (double)WIRE_SCALE_MAX);
     return ERR_OK;
 }
 

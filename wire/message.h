@@ -68,6 +68,9 @@ enum {
         (4 << 20) + (128 << 10) // bytes of the largest body: a submit of WIRE_IDS_MAX ids
 };
 
+/* The largest number of a query, and the largest scale of a row, of a SCAN: with them every score is finite. */
+#define WIRE_SCALE_MAX 1e12f
+
 enum wire_type {
     WIRE_HELLO = 1,
     WIRE_WELCOME,
@@ -268,7 +271,7 @@ struct wire_submit {
         *candidates; // RECOMMEND: rows that alone may be in it, in any order; none: every row
     size_t candidate_count;
     uint32_t segment; // SCORE: the place in `ids` where the second text begins; 0: there is none
-    /* SCAN: what to look for, of as many floats as the shards' rows have, each finite; and where. A node that lacks one of
+    /* SCAN: what to look for, of as many floats as the shards' rows have; and where. A node that lacks one of
      * the shards, or has not the whole of it, answers DONE with ERR_NOT_FOUND and the note "shard". */
     const float *query;
     size_t query_size;
@@ -356,7 +359,7 @@ struct wire_shard_put {
     bool complete;          // with this part the shard is whole as of `version`
     const int32_t *numbers; // [row_count], each once
     size_t row_count;
-    const float *scales; // [row_count]; finite, not negative; NULL without rows
+    const float *scales; // [row_count]; 0 to WIRE_SCALE_MAX; NULL without rows
     const uint8_t *rows; // [row_count][dims], each byte an int8
     size_t rows_size;
     const int32_t *dropped; // numbers that the shard has no more

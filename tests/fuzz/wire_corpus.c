@@ -51,11 +51,13 @@ static size_t play(enum wire_type type, const char *edition, struct rand *rand)
 
 int main(void)
 {
+    static const char *const editions[] = {"", ".grown", ".candidates", ".scan"};
     struct rand rand;
     rand_init(&rand, 42);
     size_t inputs = 0;
     for (enum wire_type type = 1; type < WIRE_TYPE_COUNT; type++)
-        inputs += play(type, "", &rand) + play(type, ".grown", &rand);
+        for (size_t i = 0; i < sizeof editions / sizeof *editions; i++)
+            inputs += play(type, editions[i], &rand);
     printf("%zu inputs\n", inputs);
     return 0;
 }

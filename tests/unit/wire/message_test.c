@@ -38,13 +38,14 @@ static enum err decode(struct wire_message *out, enum wire_type type, const void
 enum edition {
     FIRST,
     GROWN, // with the fields that came later
-    CANDIDATES
+    CANDIDATES,
+    SCAN
 };
 
 static void golden_path(enum wire_type type, enum edition edition, char path[256])
 {
     static const char *const names[] = {
-        [FIRST] = "", [GROWN] = ".grown", [CANDIDATES] = ".candidates"};
+        [FIRST] = "", [GROWN] = ".grown", [CANDIDATES] = ".candidates", [SCAN] = ".scan"};
     snprintf(path, 256, "tests/data/wire/%s%s.hex", wire_type_name(type), names[edition]);
 }
 
@@ -126,10 +127,6 @@ static void fields_that_came_later_have_theirs(void **state)
             assert_int_equal(got.submit.excluded[0], 12102);
             assert_int_equal(got.submit.filter_size, 2);
             assert_true(got.submit.explain && got.submit.want_vector);
-            assert_int_equal(got.submit.query_size, 3);
-            assert_true(got.submit.query[1] == -1.0f);
-            assert_int_equal(got.submit.shard_count, 2);
-            assert_true(got.submit.shards[0] == 0x1020304050607080);
         }
         if (type == WIRE_RESULT) assert_true(got.result.weights[2] == -0.25f);
         grown++;
@@ -152,6 +149,22 @@ static void a_list_may_be_of_candidates_alone(void **state)
     assert_int_equal(got.submit.candidate_count, 3);
     assert_int_equal(got.submit.candidates[0], 12102);
     assert_int_equal(got.submit.candidates[2], 300);
+}
+
+static void a_search_among_vectors_has_a_query_and_shards(void **state)
+{
+    (void)state;
+    struct wire_message message = sample(WIRE_SUBMIT), got;
+    message.submit.kind = WIRE_SCAN;
+    grow_scan(&message.submit);
+    check_golden(&message, SCAN);
+    uint8_t golden[GOLDEN_MAX];
+    size_t size = read_edition(WIRE_SUBMIT, SCAN, golden);
+    assert_int_equal(decode(&got, WIRE_SUBMIT, golden, size), ERR_OK);
+    assert_int_equal(got.submit.query_size, 3);
+    assert_true(got.submit.query[1] == -1.0f);
+    assert_int_equal(got.submit.shard_count, 2);
+    assert_true(got.submit.shards[0] == 0x1020304050607080);
 }
 
 static void golden_bytes_decode_to_what_was_encoded(void **state)
@@ -449,6 +462,7 @@ int main(void)
         cmocka_unit_test(every_message_has_its_golden_bytes),
         cmocka_unit_test(fields_that_came_later_have_theirs),
         cmocka_unit_test(a_list_may_be_of_candidates_alone),
+        cmocka_unit_test(a_search_among_vectors_has_a_query_and_shards),
         cmocka_unit_test(golden_bytes_decode_to_what_was_encoded),
         cmocka_unit_test(fields_keep_their_values),
         cmocka_unit_test(the_bytes_are_the_documented_ones),

@@ -236,7 +236,6 @@ static inline bool sample_grown(enum wire_type type, struct wire_message *out)
         out->submit.kind = WIRE_SCORE;
         out->submit.segment = 2;
         grow_list(&out->submit);
-        grow_scan(&out->submit);
         return true;
     case WIRE_RESULT: {
         static const float weights[] = {1.5f, 0.0f, -0.25f};
