@@ -19,6 +19,8 @@
 #ifndef NODE_MODEL_CATALOGUE_H
 #define NODE_MODEL_CATALOGUE_H
 
+#include "node/best.h"
+
 #include "base/err.h"
 
 #include <stddef.h>
@@ -68,11 +70,6 @@ struct catalogue_query {
     size_t candidate_count;
 };
 
-struct catalogue_hit {
-    float score;
-    int32_t row;
-};
-
 struct ranking;
 
 /* For at most `queries_max` (<= CATALOGUE_QUERIES_MAX) queries at once, lists of at most `top_max`. ERR_NO_MEMORY. */
@@ -83,8 +80,7 @@ void ranking_free(struct ranking *ranking);
 /* Rank for all queries in one walk over the rows. */
 void ranking_run(struct ranking *ranking, const struct catalogue_query *queries, size_t count);
 /* The list of query `index`, best first; valid until the next run. */
-const struct catalogue_hit *ranking_hits(const struct ranking *ranking, size_t index,
-                                         uint32_t *count);
+const struct best_hit *ranking_hits(const struct ranking *ranking, size_t index, uint32_t *count);
 /* Scores that were taken in float, over all runs: for benches. */
 uint64_t ranking_scored(const struct ranking *ranking);
 

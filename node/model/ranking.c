@@ -1,5 +1,6 @@
 /* The walk over the rows (node/model/catalogue.h says what it promises). A part is one chunk for all queries; each
  * thread keeps a list of its own for each query, and the leader merges them. */
+#include "node/best.h"
 #include "node/model/catalogue_rows.h"
 
 #include "kernels/matmul.h"
@@ -16,13 +17,6 @@
 
 enum {
     CHUNK_GROUPS = CATALOGUE_CHUNK / CATALOGUE_GROUP
-};
-
-/* The best hits so far, as a heap with the worst at the root; sorted best first once it is done. */
-struct list {
-    struct catalogue_hit *hits; // [top_max]
-    uint32_t count;
-    uint32_t most;
 };
 
 /* What rounding a query can have cost. */
@@ -47,80 +41,13 @@ struct ranking {
     struct matmul_acts acts;
     float *vectors;             // [queries_max][width], of those that walk
     struct query_bound *bounds; // [queries_max], of those that walk
-    struct list *lists;         // [lanes][queries_max]
-    struct catalogue_hit *hits; // [lanes][queries_max][top_max]
+    struct best *lists;         // [lanes][queries_max]
+    struct best_hit *hits;      // [lanes][queries_max][top_max]
     float *firsts;              // [lanes][queries_max][CATALOGUE_CHUNK]: the first product
     uint64_t *scored;           // [lanes][8]: a cache line each
     void *memory;
     size_t memory_size;
 };
-
-static bool better(const struct catalogue_hit *a, const struct catalogue_hit *b)
-{
-    return a->score > b->score || (a->score == b->score && a->row < b->row);
-}
-
-static void swap(struct catalogue_hit *a, struct catalogue_hit *b)
-{
-    struct catalogue_hit hit = *a;
-    *a = *b;
-    *b = hit;
-}
-
-/* Let the hit at the root sink among the first `count`. */
-static void sink(struct catalogue_hit *hits, uint32_t count)
-{
-    for (uint32_t at = 0;;) {
-        uint32_t worst = 2 * at + 1;
-        if (worst >= count) return;
-        if (worst + 1 < count && better(&hits[worst], &hits[worst + 1])) worst++;
-        if (!better(&hits[at], &hits[worst])) return;
-        swap(&hits[at], &hits[worst]);
-        at = worst;
-    }
-}
-
-static void list_offer(struct list *list, struct catalogue_hit hit)
-{
-    if (list->count == list->most) {
-        if (!better(&hit, &list->hits[0])) return;
-        list->hits[0] = hit;
-        sink(list->hits, list->count);
-        return;
-    }
-    uint32_t at = list->count++;
-    list->hits[at] = hit;
-    for (; at > 0 && better(&list->hits[(at - 1) / 2], &list->hits[at]); at = (at - 1) / 2)
-        swap(&list->hits[at], &list->hits[(at - 1) / 2]);
-}
-
-/* The score that a row must reach to be looked at. */
-static float list_floor(const struct list *list)
-{
-    return list->count == list->most ? list->hits[0].score : -INFINITY;
-}
-
-static void list_sort(struct list *list)
-{
-    for (uint32_t left = list->count; left > 1; left--) {
-        swap(&list->hits[0], &list->hits[left - 1]);
-        sink(list->hits, left - 1);
-    }
-}
-
-static bool is_excluded(const struct catalogue_query *query, int32_t row)
-{
-    size_t low = 0;
-    size_t high = query->excluded_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (query->excluded[middle] < row)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < query->excluded_count && query->excluded[low] == row;
-}
 
 /* The rows of a group that the query may have, bit i the row at + i. */
 static uint64_t wanted(const struct catalogue_query *query, size_t at)
@@ -155,26 +82,26 @@ static float slack_of(const struct catalogue *catalogue, const struct query_boun
 
 /* One group for one query. `first` are its first products, `rows` of them. */
 static uint64_t rank_group(const struct ranking *ranking, const struct catalogue_query *query,
-                           struct list *list, size_t at, const float *first, float slack)
+                           struct best *list, size_t at, const float *first, float slack)
 {
     const struct catalogue *catalogue = ranking->catalogue;
     uint64_t scored = 0;
     for (uint64_t left = wanted(query, at); left; left &= left - 1) {
         size_t i = (size_t)__builtin_ctzll(left);
         if (at + i >= catalogue->rows) break;
-        if (first[i] + slack < list_floor(list)) continue; // a NaN is looked at
+        if (first[i] + slack < best_floor(list)) continue; // a NaN is looked at
         int32_t row = (int32_t)(at + i);
-        if (is_excluded(query, row)) continue;
+        if (best_is_among(query->excluded, query->excluded_count, row)) continue;
         float score =
             catalogue->ops->dot(query->vector, catalogue_row(catalogue, at + i), catalogue->dim);
         scored++;
-        if (!isnan(score)) list_offer(list, (struct catalogue_hit){score, row});
+        if (!isnan(score)) best_offer(list, (struct best_hit){score, row});
     }
     return scored;
 }
 
 static uint64_t rank_chunk(const struct ranking *ranking, size_t chunk, size_t walk,
-                           struct list *list, const float *firsts)
+                           struct best *list, const float *firsts)
 {
     const struct catalogue *catalogue = ranking->catalogue;
     const struct catalogue_query *query = &ranking->queries[ranking->walks[walk]];
@@ -186,7 +113,7 @@ static uint64_t rank_chunk(const struct ranking *ranking, size_t chunk, size_t w
         size_t at = chunk * CATALOGUE_CHUNK + i * CATALOGUE_GROUP;
         const struct group_bound *group = &catalogue->bounds[at / CATALOGUE_GROUP];
         float slack = slack_of(catalogue, &ranking->bounds[walk], group);
-        if (!strange && peaks[i] + slack < list_floor(list)) continue;
+        if (!strange && peaks[i] + slack < best_floor(list)) continue;
         scored += rank_group(ranking, query, list, at, firsts + i * CATALOGUE_GROUP, slack);
     }
     return scored;
@@ -207,7 +134,7 @@ static void rank_part(void *argument, size_t part, size_t lane)
         .row_end = ranking->walk_count,
     };
     catalogue->ops->gemm[PACKED_Q8_0](&gemm);
-    struct list *lists = ranking->lists + lane * ranking->queries_max;
+    struct best *lists = ranking->lists + lane * ranking->queries_max;
     for (size_t i = 0; i < ranking->walk_count; i++)
         ranking->scored[lane * 8] +=
             rank_chunk(ranking, chunk, i, &lists[ranking->walks[i]], firsts + i * weights->rows);
@@ -223,12 +150,13 @@ static void rank_candidates(struct ranking *ranking, size_t index)
         must(row >= 0 && (size_t)row < catalogue->rows);
         if (i > 0 && row == query->candidates[i - 1]) continue;
         size_t group = (size_t)row / CATALOGUE_GROUP * CATALOGUE_GROUP;
-        if (!(wanted(query, group) >> ((size_t)row - group) & 1) || is_excluded(query, row))
+        if (!(wanted(query, group) >> ((size_t)row - group) & 1) ||
+            best_is_among(query->excluded, query->excluded_count, row))
             continue;
         float score = catalogue->ops->dot(query->vector, catalogue_row(catalogue, (size_t)row),
                                           catalogue->dim);
         ranking->scored[0]++;
-        if (!isnan(score)) list_offer(&ranking->lists[index], (struct catalogue_hit){score, row});
+        if (!isnan(score)) best_offer(&ranking->lists[index], (struct best_hit){score, row});
     }
 }
 
@@ -271,7 +199,7 @@ static void take_queries(struct ranking *ranking, const struct catalogue_query *
             ranking->walks[ranking->walk_count++] = i;
         }
         for (size_t lane = 0; lane < team_size(ranking->team); lane++) {
-            struct list *list = &ranking->lists[lane * ranking->queries_max + i];
+            struct best *list = &ranking->lists[lane * ranking->queries_max + i];
             list->count = 0;
             list->most = queries[i].top_count;
         }
@@ -308,19 +236,18 @@ void ranking_run(struct ranking *ranking, const struct catalogue_query *queries,
     take_queries(ranking, queries, count);
     walk(ranking);
     for (size_t i = 0; i < count; i++) {
-        struct list *list = &ranking->lists[i];
+        struct best *list = &ranking->lists[i];
         if (queries[i].candidate_count > 0) rank_candidates(ranking, i);
         for (size_t lane = 1; lane < team_size(ranking->team); lane++) {
-            const struct list *other = &ranking->lists[lane * ranking->queries_max + i];
+            const struct best *other = &ranking->lists[lane * ranking->queries_max + i];
             for (uint32_t hit = 0; hit < other->count; hit++)
-                list_offer(list, other->hits[hit]);
+                best_offer(list, other->hits[hit]);
         }
-        list_sort(list);
+        best_sort(list);
     }
 }
 
-const struct catalogue_hit *ranking_hits(const struct ranking *ranking, size_t index,
-                                         uint32_t *count)
+const struct best_hit *ranking_hits(const struct ranking *ranking, size_t index, uint32_t *count)
 {
     must(index < ranking->count);
     *count = ranking->lists[index].count;
@@ -349,7 +276,7 @@ enum err ranking_new(struct ranking **out, const struct catalogue *catalogue, st
     must(top_max > 0 && top_max <= CATALOGUE_TOP_MAX);
     size_t lanes = team_size(team);
     size_t values = queries_max * catalogue->width;
-    size_t hits_size = lanes * queries_max * top_max * sizeof(struct catalogue_hit);
+    size_t hits_size = lanes * queries_max * top_max * sizeof(struct best_hit);
     size_t firsts_size = lanes * queries_max * CATALOGUE_CHUNK * sizeof(float);
     size_t acts_size = matmul_acts_size(values);
     size_t size = hits_size + firsts_size + acts_size + values * sizeof(float) + 4 * PACK_ALIGN;

@@ -77,7 +77,7 @@ struct sasrec_request {
 };
 
 struct sasrec_answer {
-    const struct catalogue_hit *hits; // [hit_count], best first
+    const struct best_hit *hits; // [hit_count], best first
     uint32_t hit_count;
     const float *vector; // [dim], of the user: not of unit length
     /* With explain [id_count], else NULL. weights[i] is what the list would lose without id i: the mean of the hits'

@@ -70,15 +70,15 @@ static size_t distinct(const int32_t *ids, size_t count, int32_t *out)
 
 /* The best rows when those that were seen score 0: hits without them, and they, merged. */
 static uint32_t merge_seen(const struct sasrec_answer *answer, const struct catalogue_query *query,
-                           struct catalogue_hit *out)
+                           struct best_hit *out)
 {
     uint32_t count = 0;
     uint32_t hit = 0;
     size_t seen = 0;
     while (count < query->top_count && (hit < answer->hit_count || seen < query->excluded_count)) {
-        struct catalogue_hit zero = {.score = 0, .row = INT32_MAX};
+        struct best_hit zero = {.score = 0, .row = INT32_MAX};
         if (seen < query->excluded_count) zero.row = query->excluded[seen];
-        const struct catalogue_hit *next = hit < answer->hit_count ? &answer->hits[hit] : NULL;
+        const struct best_hit *next = hit < answer->hit_count ? &answer->hits[hit] : NULL;
         bool takes_hit = next && (next->score > 0 || zero.row == INT32_MAX ||
                                   (next->score == 0 && next->row < zero.row));
         out[count++] = takes_hit ? *next : zero;
@@ -88,8 +88,7 @@ static uint32_t merge_seen(const struct sasrec_answer *answer, const struct cata
     return count;
 }
 
-static void judge(struct evaluation *e, const struct catalogue_hit *hits, uint32_t count,
-                  int32_t target)
+static void judge(struct evaluation *e, const struct best_hit *hits, uint32_t count, int32_t target)
 {
     e->users++;
     uint32_t rank = 0;
@@ -104,8 +103,7 @@ static void judge(struct evaluation *e, const struct catalogue_hit *hits, uint32
     }
 }
 
-static void print_list(const struct sequence *user, const struct catalogue_hit *hits,
-                       uint32_t count)
+static void print_list(const struct sequence *user, const struct best_hit *hits, uint32_t count)
 {
     printf("%.*s", (int)user->user_size, user->user);
     for (uint32_t i = 0; i < count; i++)
@@ -118,7 +116,7 @@ static void run_batch(struct evaluation *e, size_t first, size_t count)
 {
     struct sasrec_request requests[CATALOGUE_QUERIES_MAX] = {0};
     const struct sequence *users[CATALOGUE_QUERIES_MAX];
-    static struct catalogue_hit merged[CATALOGUE_TOP_MAX];
+    static struct best_hit merged[CATALOGUE_TOP_MAX];
     size_t asked = 0;
     for (size_t i = first; i < first + count; i++) {
         const struct sequence *user = &e->sequences.users[i];

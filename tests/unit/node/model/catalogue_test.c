@@ -58,8 +58,8 @@ static float *drawn_rows(size_t count, size_t dim)
 
 static int by_rank(const void *left, const void *right)
 {
-    const struct catalogue_hit *a = left;
-    const struct catalogue_hit *b = right;
+    const struct best_hit *a = left;
+    const struct best_hit *b = right;
     if (a->score != b->score) return a->score > b->score ? -1 : 1;
     return a->row < b->row ? -1 : a->row > b->row;
 }
@@ -81,13 +81,13 @@ static bool is_wanted(const struct catalogue_query *query, size_t row)
 
 /* Every row in float, sorted: what the ranking must give, bit for bit. */
 static size_t truth(const struct catalogue *catalogue, size_t dim,
-                    const struct catalogue_query *query, struct catalogue_hit *out)
+                    const struct catalogue_query *query, struct best_hit *out)
 {
     size_t count = 0;
     for (size_t row = 0; row < catalogue_rows(catalogue); row++) {
         if (!is_wanted(query, row)) continue;
-        out[count++] = (struct catalogue_hit){
-            ops.dot(query->vector, catalogue_row(catalogue, row), dim), (int32_t)row};
+        out[count++] = (struct best_hit){ops.dot(query->vector, catalogue_row(catalogue, row), dim),
+                                         (int32_t)row};
     }
     qsort(out, count, sizeof *out, by_rank);
     return count < query->top_count ? count : query->top_count;
@@ -101,11 +101,11 @@ static void check(const struct catalogue *catalogue, size_t dim,
     for (size_t i = 0; i < count; i++)
         if (queries[i].top_count > most) most = queries[i].top_count;
     assert_int_equal(ranking_new(&ranking, catalogue, team, (uint32_t)count, most), ERR_OK);
-    struct catalogue_hit *want = mem_new(catalogue_rows(catalogue), sizeof *want);
+    struct best_hit *want = mem_new(catalogue_rows(catalogue), sizeof *want);
     ranking_run(ranking, queries, count);
     for (size_t i = 0; i < count; i++) {
         uint32_t got_count;
-        const struct catalogue_hit *got = ranking_hits(ranking, i, &got_count);
+        const struct best_hit *got = ranking_hits(ranking, i, &got_count);
         size_t want_count = truth(catalogue, dim, &queries[i], want);
         assert_int_equal(got_count, want_count);
         assert_memory_equal(got, want, want_count * sizeof *want);
@@ -186,9 +186,9 @@ static void exclusions_filters_and_slices_are_applied_before_the_cut(void **stat
     uint8_t allowed[COUNT / 8 + 1] = {0};
     for (size_t row = 0; row < COUNT; row++)
         if (rand_below(&chance, 100) < 3) allowed[row / 8] |= (uint8_t)(1 << row % 8);
-    struct catalogue_hit best[50];
+    struct best_hit best[50];
     struct catalogue_query all = {.vector = vector, .top_count = 50};
-    struct catalogue_hit *sorted = mem_new(COUNT, sizeof *sorted);
+    struct best_hit *sorted = mem_new(COUNT, sizeof *sorted);
     truth(catalogue, DIM, &all, sorted);
     memcpy(best, sorted, sizeof best);
     mem_free(sorted);
@@ -287,7 +287,7 @@ static void slices_merge_to_the_list_of_the_whole(void **state)
     float *vector = drawn_rows(1, DIM);
     struct ranking *ranking;
     assert_int_equal(ranking_new(&ranking, catalogue, team, 1, TOP), ERR_OK);
-    struct catalogue_hit merged[SLICES * TOP];
+    struct best_hit merged[SLICES * TOP];
     size_t count = 0;
     for (uint32_t i = 0; i < SLICES; i++) {
         struct catalogue_query query = {.vector = vector,
@@ -296,7 +296,7 @@ static void slices_merge_to_the_list_of_the_whole(void **state)
                                         .row_end = (i + 1) * COUNT / SLICES};
         ranking_run(ranking, &query, 1);
         uint32_t found;
-        const struct catalogue_hit *hits = ranking_hits(ranking, 0, &found);
+        const struct best_hit *hits = ranking_hits(ranking, 0, &found);
         memcpy(merged + count, hits, found * sizeof *hits);
         count += found;
     }
@@ -304,7 +304,7 @@ static void slices_merge_to_the_list_of_the_whole(void **state)
     struct catalogue_query query = {.vector = vector, .top_count = TOP};
     ranking_run(ranking, &query, 1);
     uint32_t found;
-    const struct catalogue_hit *hits = ranking_hits(ranking, 0, &found);
+    const struct best_hit *hits = ranking_hits(ranking, 0, &found);
     assert_int_equal(found, TOP);
     assert_memory_equal(hits, merged, TOP * sizeof *hits);
     ranking_free(ranking);
