@@ -109,7 +109,7 @@ static void build_features(struct program *program)
         events_new(door->store, (uint32_t)program->settings.history_days * SECONDS_OF_DAY);
     door->histories = histories_new(door->store, consents_owner_key(door->consents));
     door->popular = popular_new(door->store);
-    door->solds = solds_new();
+    door->solds = solds_new(door->base);
 }
 
 static enum err build_search(struct program *program)

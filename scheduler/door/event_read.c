@@ -2,6 +2,7 @@
 
 #include "scheduler/door/json.h"
 #include "scheduler/features/catalogue.h"
+#include "scheduler/features/members.h"
 
 #include "base/mem.h"
 
@@ -15,18 +16,10 @@ static enum err check_names(const json_t *object)
 {
     static const char *const known[] = {"id",      "type",       "item", "time",
                                         "session", "properties", "user"};
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, name, value)
-    {
-        bool found = false;
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            found |= strcmp(known[i], name) == 0;
-        if (!found)
-            return json_wrong(name,
-                              "is no member of an event (id, user, session, type, item, time, "
-                              "properties)");
-    }
+    const char *name = members_unknown(object, known, sizeof known / sizeof *known);
+    if (name)
+        return json_wrong(name, "is no member of an event (id, user, session, type, item, time, "
+                                "properties)");
     return ERR_OK;
 }
 

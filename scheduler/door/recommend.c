@@ -1,16 +1,18 @@
 #include "scheduler/door/recommend.h"
 
 #include "scheduler/core/fleet.h"
-#include "scheduler/core/flight.h"
 #include "scheduler/door/choose.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/quota.h"
+#include "scheduler/door/recommend_answer.h"
 #include "scheduler/door/recommend_ask.h"
+#include "scheduler/door/shortlist.h"
 #include "scheduler/features/catalogue.h"
-#include "scheduler/features/events.h"
+#include "scheduler/features/filter.h"
+#include "scheduler/features/follower.h"
 #include "scheduler/features/history.h"
 #include "scheduler/features/popular.h"
 #include "scheduler/features/sold.h"
@@ -23,9 +25,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/rand.h"
+#include "base/metric.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 enum {
@@ -35,6 +36,7 @@ enum {
 struct recommend {
     struct door *door;
     struct http_request *request;
+    const struct recommend_words *words;
     struct context context;
     struct recommend_ask ask;
     struct lexicon_pack *pack;
@@ -43,12 +45,14 @@ struct recommend {
     struct quota quota;
     struct history_ticket *history;
     struct popular_ticket *popular;
-    uint64_t flight;
-    bool in_air, with_bits;
-    const char *basis; // "history", "session", "popular"
-    int32_t *seen;     // [seen_count] rows, the oldest first
+    struct sold_ticket *sold;
+    struct shortlist *shortlist;
+    const char *basis;  // as in recommend_answer
+    const char *metric; // the basis, but that cold is not popular
+    json_t *looked;     // ids of what was seen, where the model knows none of them; NULL: nothing
+    int32_t *seen;      // [seen_count] rows, the oldest first
     size_t seen_count;
-    struct buf data, because; // members of the answer's lists
+    uint64_t part_ns; // the part that runs began
 };
 
 static void finish(struct recommend *r)
@@ -56,8 +60,7 @@ static void finish(struct recommend *r)
     quota_settle(&r->quota, 1);
     if (r->pack) lexicon_release(r->pack);
     recommend_ask_fini(&r->ask);
-    buf_fini(&r->data);
-    buf_fini(&r->because);
+    json_decref(r->looked);
     mem_free(r->seen);
     r->door->answers--;
     mem_free(r);
@@ -66,213 +69,221 @@ static void finish(struct recommend *r)
 static void on_gone(void *argument)
 {
     struct recommend *r = argument;
-    if (r->in_air) flight_cancel(r->door->flights, r->flight, clock_now_ns());
+    if (r->shortlist) shortlist_cancel(r->shortlist);
+    if (r->sold) sold_drop(r->sold);
     if (r->history) history_drop(r->history);
     if (r->popular) popular_drop(r->popular);
     finish(r);
 }
 
-static void fail(struct recommend *r, const struct http_error *error)
+static void fail_retry(struct recommend *r, enum err err, const char *code, uint32_t seconds)
 {
-    http_reply_error(r->request, error);
+    struct http_error error = {.err = err,
+                               .message = err_text(),
+                               .param = json_param(),
+                               .code = code,
+                               .retry_seconds = seconds};
+    metric_add(r->door->metrics, M_recommendations_total, "failed", NULL, 1);
+    r->words->refuse(r->request, &error);
     finish(r);
 }
 
-static void fail_retry(struct recommend *r, enum err err, const char *code, uint32_t seconds)
+static uint32_t seconds_of(uint32_t ms)
 {
-    fail(r, &(struct http_error){.err = err,
-                                 .message = err_text(),
-                                 .param = json_param(),
-                                 .code = code,
-                                 .retry_seconds = seconds});
+    return ms / 1000 + (ms % 1000 != 0);
+}
+
+static void note_part(struct recommend *r, const char *part, uint64_t since_ns)
+{
+    metric_observe(r->door->metrics, M_recommendation_seconds, part, NULL,
+                   (double)(clock_now_ns() - since_ns) / (double)CLOCK_SECOND);
+}
+
+static const struct rows *rows_of(const struct recommend *r)
+{
+    return lexicon_text(r->pack)->rows;
+}
+
+/* Is there a catalogue that says what there is to recommend? */
+static bool has_catalogue(const struct recommend *r)
+{
+    return r->catalogue && catalogue_count(r->catalogue) > 0;
 }
 
 // ---- the answer --------------------------------------------------------------------------------
 
 /* The catalogue's item of this id; false: it is not there. */
-static bool find_item(const struct recommend *r, const char *id, size_t size,
-                      struct catalogue_item *item)
+static bool find_item(const struct recommend *r, const char *id, struct catalogue_item *item)
 {
-    char text[CATALOGUE_ID_MAX + 1];
-    if (!r->catalogue || size > CATALOGUE_ID_MAX) return false;
-    memcpy(text, id, size);
-    text[size] = '\0';
-    uint32_t row = catalogue_find(r->catalogue, text);
+    if (!r->catalogue || strlen(id) > CATALOGUE_ID_MAX) return false;
+    uint32_t row = catalogue_find(r->catalogue, id);
     return row != CATALOGUE_NONE && catalogue_item(r->catalogue, row, item);
 }
 
-static void add_item(struct recommend *r, const char *id, size_t size, const float *score)
+static void entitle(const struct recommend *r, struct recommend_item *item)
 {
-    struct catalogue_item item;
-    const char *title = NULL;
-    buf_add_text(&r->data, r->data.size ? ",{\"item\":" : "{\"item\":");
-    json_write_text(&r->data, id, size);
-    if (score) buf_addf(&r->data, ",\"score\":%.6g", (double)*score);
-    if (find_item(r, id, size, &item)) title = catalogue_title(&item, r->context.language);
-    if (title) {
-        buf_add_text(&r->data, ",\"title\":");
-        json_write_string(&r->data, title);
-    }
-    buf_add_byte(&r->data, '}');
+    char id[CATALOGUE_ID_MAX + 1];
+    struct catalogue_item found;
+    if (item->size > CATALOGUE_ID_MAX) return;
+    memcpy(id, recommend_item_id(item), item->size);
+    id[item->size] = '\0';
+    if (find_item(r, id, &found)) item->title = catalogue_title(&found, r->context.language);
 }
 
-static void reply(struct recommend *r)
+static void reply(struct recommend *r, struct recommend_answer *answer)
 {
-    struct buf body = {0};
-    bool personal = strcmp(r->basis, "popular") != 0;
-    buf_addf(&body,
-             "{\"object\":\"recommendations\",\"recommendation_id\":\"rec-%016" PRIx64 "%016" PRIx64
-             "\",\"personalized\":%s,\"basis\":\"%s\",\"scenario\":",
-             rand_entropy(), rand_entropy(), personal ? "true" : "false", r->basis);
-    json_write_string(&body, r->ask.scenario);
-    buf_add_text(&body, ",\"model\":");
-    json_write_string(&body, r->model.name);
-    buf_addf(&body, ",\"data\":[%s]", buf_text(&r->data));
-    if (r->ask.explain) buf_addf(&body, ",\"because\":[%s]", buf_text(&r->because));
-    buf_add_byte(&body, '}');
-    http_reply_json(r->request, 200, body.data, body.size);
-    buf_fini(&body);
+    answer->basis = r->basis;
+    answer->personalized = strcmp(r->basis, "history") == 0 || strcmp(r->basis, "session") == 0;
+    answer->scenario = recommend_scenario_name(r->ask.scenario);
+    answer->model = r->model.name;
+    if (r->ask.explain && !answer->reasons) answer->reasons = mem_new(1, sizeof *answer->reasons);
+    for (size_t i = 0; i < answer->count; i++)
+        entitle(r, &answer->items[i]);
+    metric_add(r->door->metrics, M_recommendations_total, r->metric, NULL, 1);
+    note_part(r, "all", http_arrival_ns(r->request));
+    r->words->reply(r->request, answer);
+    recommend_answer_fini(answer);
     finish(r);
 }
 
 // ---- for those whom nobody knows ---------------------------------------------------------------
 
-static bool was_seen(const struct recommend *r, const char *id)
+static bool is_in(const json_t *list, const char *id)
 {
-    for (size_t i = 0; i < json_array_size(r->ask.session); i++)
-        if (strcmp(json_string_value(json_array_get(r->ask.session, i)), id) == 0) return true;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (strcmp(json_string_value(json_array_get(list, i)), id) == 0) return true;
     return false;
+}
+
+/* What the catalogue does not have, a filter does not hold for. */
+static bool is_allowed(const struct recommend *r, const char *id)
+{
+    struct catalogue_item item;
+    if (r->ask.exclude_seen && is_in(r->looked, id)) return false;
+    if (r->ask.item && strcmp(r->ask.item, id) == 0) return false;
+    if (!has_catalogue(r)) return !r->ask.filter;
+    return find_item(r, id, &item) && catalogue_is_sold(&item, r->context.region) &&
+           (!r->ask.filter || filter_holds(r->ask.filter, item.document));
 }
 
 static void on_popular(void *argument, enum err err, const char *const *items, size_t count)
 {
     struct recommend *r = argument;
-    uint32_t left = r->ask.count;
+    struct recommend_answer answer = {0};
+    size_t found = 0;
     r->popular = NULL;
+    json_param_clear();
     if (err) {
         fail_retry(r, err, NULL, 1);
         return;
     }
-    bool known = r->catalogue && catalogue_count(r->catalogue) > 0;
-    for (size_t i = 0; i < count && left > 0; i++) {
-        struct catalogue_item item;
-        if (r->ask.exclude_seen && was_seen(r, items[i])) continue;
-        if (known && (!find_item(r, items[i], strlen(items[i]), &item) ||
-                      !catalogue_is_sold(&item, r->context.region)))
-            continue;
-        add_item(r, items[i], strlen(items[i]), NULL);
-        left--;
+    for (size_t i = 0; i < count && found < r->ask.count; i++) {
+        if (!is_allowed(r, items[i])) continue;
+        if (found++ >= r->ask.skip) recommend_answer_add(&answer, items[i], strlen(items[i]));
     }
-    reply(r);
+    reply(r, &answer);
 }
 
-static void recommend_popular(struct recommend *r)
+/* `metric`: why. */
+static void recommend_popular(struct recommend *r, const char *metric)
 {
     r->basis = "popular";
+    r->metric = metric;
     r->popular = popular_read(r->door->popular, r->context.key->tenant, r->context.region,
                               POPULAR_LIST_MAX, on_popular, r);
 }
 
 // ---- by the model ------------------------------------------------------------------------------
 
-static void explain(struct recommend *r, const float *weights, size_t count)
+/* The seen items that weighed most. */
+static void explain(const struct recommend *r, const struct shortlist_answer *list,
+                    struct recommend_answer *answer)
 {
-    size_t first = r->seen_count - count; // the weights are those of the newest
-    float below = 0;
-    for (size_t reason = 0; reason < REASONS_MAX; reason++) {
-        size_t best = count;
-        for (size_t i = 0; i < count; i++) {
-            if (weights[i] <= 0 || (reason > 0 && weights[i] >= below)) continue;
-            if (best == count || weights[i] > weights[best]) best = i;
+    size_t first = r->seen_count - list->weight_count; // the weights are those of the newest
+    answer->reasons = mem_new(REASONS_MAX, sizeof *answer->reasons);
+    while (answer->reason_count < REASONS_MAX) {
+        struct recommend_item *reason = &answer->reasons[answer->reason_count];
+        float below = answer->reason_count ? reason[-1].score : 0;
+        size_t best = list->weight_count;
+        for (size_t i = 0; i < list->weight_count; i++) {
+            float weight = list->weights[i];
+            if (weight <= 0 || (answer->reason_count > 0 && weight >= below)) continue;
+            if (best == list->weight_count || weight > list->weights[best]) best = i;
         }
-        if (best == count) return;
-        char number[ROWS_NUMBER_SIZE];
-        size_t size;
-        const char *id = rows_id(lexicon_text(r->pack)->rows, r->seen[first + best], number, &size);
-        buf_add_text(&r->because, r->because.size ? ",{\"item\":" : "{\"item\":");
-        json_write_text(&r->because, id, size);
-        buf_addf(&r->because, ",\"weight\":%.6g}", (double)weights[best]);
-        below = weights[best];
+        if (best == list->weight_count) return;
+        recommend_item_name(reason, rows_of(r), r->seen[first + best]);
+        reason->score = list->weights[best];
+        reason->is_scored = true;
+        answer->reason_count++;
     }
 }
 
-static void on_whole(void *argument, const struct flight_whole *whole)
+static void on_list(void *argument, const struct shortlist_answer *list)
 {
     struct recommend *r = argument;
-    for (size_t i = 0; i < whole->id_count; i++) {
-        char number[ROWS_NUMBER_SIZE];
-        size_t size;
-        const char *id = rows_id(lexicon_text(r->pack)->rows, whole->ids[i], number, &size);
-        add_item(r, id, size, whole->scores ? &whole->scores[i] : NULL);
-    }
-    if (whole->weight_count <= r->seen_count) explain(r, whole->weights, whole->weight_count);
-}
-
-static void fly(struct recommend *r);
-
-static void on_end(void *argument, const struct flight_end *end)
-{
-    struct recommend *r = argument;
-    r->in_air = false;
-    if (end->err == ERR_NOT_FOUND && !r->with_bits) { // the node does not have the bitmap
-        r->with_bits = true;
-        fly(r);
-        return;
-    }
-    if (end->err) {
-        json_param_clear();
-        err_note(end->err, "%s", end->note);
-        fail_retry(r, end->err, NULL, end->retry_ms / 1000 + (end->retry_ms % 1000 != 0));
-        return;
-    }
-    reply(r);
-}
-
-static void fill_order(struct recommend *r, struct flight_order *order)
-{
-    const struct rows *rows = lexicon_text(r->pack)->rows;
-    size_t most = r->model.context_length, newest = r->seen_count < most ? r->seen_count : most;
-    *order = (struct flight_order){.kind = WIRE_RECOMMEND,
-                                   .model = r->model.model,
-                                   .adapter = r->model.adapter,
-                                   .numerics = r->model.numerics,
-                                   .ids = r->seen + (r->seen_count - newest),
-                                   .id_count = newest,
-                                   .top_count = r->ask.count,
-                                   .explain = r->ask.explain,
-                                   .sampling = {.top_p = 1, .repetition_penalty = 1},
-                                   .tenant = r->context.tenant_tag,
-                                   .tenant_weight = r->context.key->weight,
-                                   .priority = r->context.key->priority,
-                                   .deadline_ns =
-                                       clock_now_ns() + r->door->settings->deadline_ms * CLOCK_MS};
-    if (r->ask.exclude_seen) {
-        order->excluded = r->seen;
-        order->excluded_count = r->seen_count;
-    }
-    // Rows that have no names are in no catalogue.
-    if (!rows || !r->catalogue || catalogue_count(r->catalogue) == 0) return;
-    struct sold sold = solds_of(r->door->solds, r->catalogue, r->context.region, &r->model.model,
-                                rows, r->model.vocab_size);
-    order->filter = sold.digest;
-    if (!r->with_bits) return;
-    order->filter_bits = sold.bits;
-    order->filter_size = sold.size;
-}
-
-static void fly(struct recommend *r)
-{
-    static const struct flight_events events = {.end = on_end, .whole = on_whole};
-    struct flight_order order;
-    fill_order(r, &order);
+    struct recommend_answer answer = {0};
+    r->shortlist = NULL;
     json_param_clear();
-    enum err err = flight_start(r->door->flights, &order, &events, r, clock_now_ns(), &r->flight);
-    if (!err) {
-        r->in_air = true;
+    if (list->err) {
+        err_note(list->err, "%s", list->note);
+        fail_retry(r, list->err, NULL, seconds_of(list->retry_ms));
         return;
     }
-    uint32_t ms = err == ERR_BUSY ? flights_refusal_ms(r->door->flights) : 0;
-    fail_retry(r, err, NULL, ms / 1000 + (ms % 1000 != 0));
+    note_part(r, "nodes", r->part_ns);
+    for (size_t i = r->ask.skip; i < list->count; i++) {
+        struct recommend_item *item = recommend_answer_add(&answer, NULL, 0);
+        recommend_item_name(item, rows_of(r), list->rows[i]);
+        item->score = list->scores[i];
+        item->is_scored = true;
+    }
+    if (list->weight_count > 0 && list->weight_count <= r->seen_count) explain(r, list, &answer);
+    reply(r, &answer);
+}
+
+/* `sold` is the list's from here on; NULL: any row may be recommended. */
+static void ask_nodes(struct recommend *r, struct sold *sold)
+{
+    struct shortlist_ask ask = {.model = r->model,
+                                .context = &r->context,
+                                .seen = r->seen,
+                                .seen_count = r->seen_count,
+                                .count = r->ask.count,
+                                .exclude_seen = r->ask.exclude_seen || r->ask.item,
+                                .explain = r->ask.explain,
+                                .sold = sold};
+    uint32_t retry_ms = 0;
+    json_param_clear();
+    r->part_ns = clock_now_ns();
+    enum err err = shortlist_start(r->door, &ask, on_list, r, &r->shortlist, &retry_ms);
+    if (err) fail_retry(r, err, NULL, seconds_of(retry_ms));
+}
+
+static void on_sold(void *argument, struct sold *sold)
+{
+    struct recommend *r = argument;
+    r->sold = NULL;
+    note_part(r, "filter", r->part_ns);
+    ask_nodes(r, sold);
+}
+
+static void recommend_by_model(struct recommend *r)
+{
+    struct sold *sold = NULL;
+    bool any = !r->ask.filter && (!rows_of(r) || !has_catalogue(r));
+    r->metric = r->basis;
+    if (any || !r->catalogue) {
+        ask_nodes(r, NULL);
+        return;
+    }
+    struct sold_want want = {r->catalogue, r->context.region,   &r->model.model,
+                             rows_of(r),   r->model.vocab_size, r->ask.filter};
+    json_param_clear();
+    r->part_ns = clock_now_ns();
+    enum err err = solds_find(r->door->solds, &want, on_sold, r, &sold, &r->sold);
+    if (err)
+        fail_retry(r, err, NULL, 1);
+    else if (sold)
+        ask_nodes(r, sold);
 }
 
 // ---- what was seen -----------------------------------------------------------------------------
@@ -280,8 +291,17 @@ static void fly(struct recommend *r)
 /* Items that the model does not know tell it nothing; row 0 is padding. */
 static void see(struct recommend *r, const char *id)
 {
-    int32_t row = rows_find(lexicon_text(r->pack)->rows, id, strlen(id), r->model.vocab_size);
+    int32_t row = rows_find(rows_of(r), id, strlen(id), r->model.vocab_size);
     if (row > 0) r->seen[r->seen_count++] = row;
+}
+
+static void recommend_seen(struct recommend *r, const char *basis)
+{
+    r->basis = basis;
+    if (r->seen_count > 0)
+        recommend_by_model(r);
+    else
+        recommend_popular(r, "cold");
 }
 
 static void on_history(void *argument, enum err err, const struct history *history)
@@ -293,35 +313,45 @@ static void on_history(void *argument, enum err err, const struct history *histo
         fail_retry(r, err, NULL, 1);
         return;
     }
+    note_part(r, "history", r->part_ns);
+    if (!history->allowed) {
+        recommend_popular(r, "popular");
+        return;
+    }
     r->seen = mem_new(history->count + 1, sizeof *r->seen);
     for (size_t i = 0; i < history->count; i++)
         if (history->events[i].item) see(r, history->events[i].item);
-    r->basis = "history";
-    if (r->seen_count > 0)
-        fly(r);
-    else
-        recommend_popular(r);
+    if (r->seen_count == 0) {
+        r->looked = json_array();
+        for (size_t i = 0; i < history->count; i++)
+            if (history->events[i].item)
+                json_array_append_new(r->looked, json_string(history->events[i].item));
+    }
+    recommend_seen(r, "history");
 }
 
 static void look(struct recommend *r)
 {
     size_t count = json_array_size(r->ask.session);
-    if (count > 0) {
+    if (r->ask.scenario == RECOMMEND_POPULAR) {
+        recommend_popular(r, "popular");
+    } else if (r->ask.item) {
+        r->seen = mem_new(1, sizeof *r->seen);
+        see(r, r->ask.item);
+        recommend_seen(r, "item");
+    } else if (count > 0) {
+        r->looked = json_incref((json_t *)(uintptr_t)r->ask.session);
         r->seen = mem_new(count, sizeof *r->seen);
         for (size_t i = 0; i < count; i++)
             see(r, json_string_value(json_array_get(r->ask.session, i)));
-        r->basis = "session";
-        if (r->seen_count > 0)
-            fly(r);
-        else
-            recommend_popular(r);
-        return;
-    }
-    if (*r->context.user)
+        recommend_seen(r, "session");
+    } else if (*r->context.user) {
+        r->part_ns = clock_now_ns();
         r->history = history_read(r->door->histories, r->context.key->tenant, r->context.user,
                                   CONSENT_RECOMMENDATIONS, on_history, r);
-    else
-        recommend_popular(r);
+    } else {
+        recommend_popular(r, "popular");
+    }
 }
 
 static void on_reserved(void *owner, enum err err, uint32_t max_tokens, uint32_t retry_seconds)
@@ -346,32 +376,71 @@ static enum err hold_model(struct recommend *r, const char **code)
     return ERR_OK;
 }
 
-static enum err read_question(struct recommend *r)
+/* A filter, and a category to stay in, ask for a catalogue that is here. */
+static enum err check_catalogue(struct recommend *r)
 {
-    size_t size;
-    const char *body = http_body(r->request, &size);
+    struct catalogue_item item;
+    bool similar = r->ask.scenario == RECOMMEND_SIMILAR;
+    if (!r->ask.filter && !similar) return ERR_OK;
     json_param_clear();
-    TRY(context_read(&r->context, r->door->keys, r->request));
-    return recommend_ask_parse(&r->ask, body, size);
+    if (!r->catalogue)
+        return err_note(ERR_BUSY,
+                        "this scheduler has the catalogues of %d tenants, and takes no more",
+                        CATALOGUE_TENANTS_MAX);
+    if (!follower_is_whole(catalogue_follower(r->catalogue)))
+        return err_note(ERR_UNAVAILABLE, "the catalogue is being read; try again");
+    if (!similar) return ERR_OK;
+    if (!find_item(r, r->ask.item, &item)) return json_wrong("item", "is not in the catalogue");
+    const char *category = json_string_value(json_object_get(item.document, "category"));
+    if (!category)
+        return json_wrong("item", "has no category in the catalogue: nothing is known to be "
+                                  "similar to it");
+    return recommend_ask_within(&r->ask, category);
 }
 
-void recommend_post(struct door *door, struct http_request *request)
+void recommend_begin(struct door *door, struct http_request *request, const struct context *context,
+                     struct recommend_ask *ask, const struct recommend_words *words)
 {
     struct recommend *r = mem_new(1, sizeof *r);
     uint32_t tokens;
-    r->door = door;
-    r->request = request;
+    const char *code = NULL;
+    *r = (struct recommend){
+        .door = door, .request = request, .words = words, .context = *context, .ask = *ask};
+    *ask = (struct recommend_ask){0};
     r->quota = (struct quota){.door = door, .request = request, .context = &r->context};
     door->answers++;
-    const char *code = NULL;
-    enum err err = read_question(r);
-    if (!err) err = hold_model(r, &code);
+    json_param_clear();
+    enum err err = hold_model(r, &code);
+    r->catalogue = catalogue_of(door->catalogues, r->context.key->tenant);
+    if (!err) err = check_catalogue(r);
     if (err) {
         fail_retry(r, err, code, 0);
         return;
     }
-    r->catalogue = catalogue_of(door->catalogues, r->context.key->tenant);
     http_set_gone(request, on_gone, r);
-    struct quota_ask ask = {.prompt_tokens = 1, .choices = 1};
-    if (!quota_reserve(&r->quota, &ask, on_reserved, r, &tokens)) look(r);
+    struct quota_ask spend = {.prompt_tokens = 1, .choices = 1};
+    if (!quota_reserve(&r->quota, &spend, on_reserved, r, &tokens)) look(r);
+}
+
+static void reply_ours(struct http_request *request, const struct recommend_answer *answer)
+{
+    struct buf body = {0};
+    recommend_answer_write(&body, answer);
+    http_reply_json(request, 200, body.data, body.size);
+    buf_fini(&body);
+}
+
+void recommend_post(struct door *door, struct http_request *request)
+{
+    static const struct recommend_words ours = {reply_ours, http_reply_error};
+    struct context context;
+    struct recommend_ask ask;
+    size_t size;
+    if (!door_admit(door, request, false, &context)) return;
+    const char *body = http_body(request, &size);
+    enum err err = recommend_ask_parse(&ask, body, size);
+    if (err)
+        door_refuse(request, err);
+    else
+        recommend_begin(door, request, &context, &ask, &ours);
 }

@@ -31,6 +31,7 @@ struct catalogue {
     uint32_t row_count, row_capacity, first_free; // row + 1; 0: none
     size_t count;
     uint64_t changes;
+    char **changed;  // [CATALOGUE_CHANGES_KEPT], by change % that; NULL: of everything
     uint32_t *slots; // row + 1, by the hash of the id, the next free place from there; 0: empty
     size_t slot_count;
 };
@@ -108,6 +109,14 @@ static uint32_t take_row(struct catalogue *catalogue)
     return catalogue->row_count++;
 }
 
+/* `id` NULL: everything. */
+static void note_change(struct catalogue *catalogue, const char *id)
+{
+    char **place = &catalogue->changed[++catalogue->changes % CATALOGUE_CHANGES_KEPT];
+    mem_free(*place);
+    *place = id ? mem_copy_text(id) : NULL;
+}
+
 // ---- what the follower tells -------------------------------------------------------------------
 
 static void on_reset(void *owner)
@@ -117,7 +126,7 @@ static void on_reset(void *owner)
         json_decref(catalogue->rows[row].document);
     catalogue->row_count = catalogue->first_free = 0;
     catalogue->count = 0;
-    catalogue->changes++;
+    note_change(catalogue, NULL);
     make_slots(catalogue, SLOTS_LEAST);
 }
 
@@ -128,11 +137,11 @@ static void on_drop(void *owner, const char *id, size_t id_size)
     if (catalogue->slots[slot] == 0) return;
     uint32_t row = catalogue->slots[slot] - 1;
     clear_slot(catalogue, slot);
+    note_change(catalogue, catalogue->rows[row].id);
     json_decref(catalogue->rows[row].document);
     catalogue->rows[row] = (struct row){.next_free = catalogue->first_free};
     catalogue->first_free = row + 1;
     catalogue->count--;
-    catalogue->changes++;
 }
 
 static void on_put(void *owner, const char *id, size_t id_size, const char *record, size_t size)
@@ -157,7 +166,7 @@ static void on_put(void *owner, const char *id, size_t id_size, const char *reco
     const json_t *available = json_object_get(document, "available");
     catalogue->rows[row - 1] =
         (struct row){.document = document, .id = name, .available = !json_is_false(available)};
-    catalogue->changes++;
+    note_change(catalogue, name);
     if (2 * catalogue->count > catalogue->slot_count)
         make_slots(catalogue, 2 * catalogue->slot_count);
 }
@@ -185,6 +194,9 @@ static void free_catalogue(struct catalogue *catalogue)
 {
     follower_free(catalogue->follower);
     on_reset(catalogue);
+    for (size_t i = 0; i < CATALOGUE_CHANGES_KEPT; i++)
+        mem_free(catalogue->changed[i]);
+    mem_free(catalogue->changed);
     mem_free(catalogue->slots);
     mem_free(catalogue->rows);
     mem_free(catalogue);
@@ -207,6 +219,7 @@ struct catalogue *catalogue_of(struct catalogues *catalogues, const char *tenant
     catalogue->catalogues = catalogues;
     snprintf(catalogue->name, sizeof catalogue->name, "items:%s", tenant);
     catalogue->tenant = catalogue->name + strlen("items:");
+    catalogue->changed = mem_new(CATALOGUE_CHANGES_KEPT, sizeof *catalogue->changed);
     make_slots(catalogue, SLOTS_LEAST);
     catalogue->follower = follower_new(catalogues->collections, catalogue->name, &sink, catalogue);
     catalogues->tenants[catalogues->count++] = catalogue;
@@ -243,6 +256,13 @@ uint32_t catalogue_rows(const struct catalogue *catalogue)
 uint64_t catalogue_changes(const struct catalogue *catalogue)
 {
     return catalogue->changes;
+}
+
+const char *catalogue_changed(const struct catalogue *catalogue, uint64_t change)
+{
+    if (change > catalogue->changes || catalogue->changes - change >= CATALOGUE_CHANGES_KEPT)
+        return NULL;
+    return catalogue->changed[change % CATALOGUE_CHANGES_KEPT];
 }
 
 uint32_t catalogue_find(const struct catalogue *catalogue, const char *id)

@@ -11,7 +11,7 @@
  *      attributes  {"colour": "red", "tags": […], …}: what filters and reasons may need besides
  *
  * Each item has a row, a small number that stays its own while it is there and may be another's afterwards; `changes` counts
- * everything that may make a bitmap over rows wrong. Thread: the loop's. */
+ * everything that may make a bitmap over rows wrong, and which items the latest were of is kept. Thread: the loop's. */
 #ifndef SCHEDULER_FEATURES_CATALOGUE_H
 #define SCHEDULER_FEATURES_CATALOGUE_H
 
@@ -36,7 +36,8 @@ enum {
     CATALOGUE_TITLES_MAX = 16,
     CATALOGUE_TEXT_MAX = 1024, // bytes of a title or a category
     CATALOGUE_REGIONS_MAX = 64,
-    CATALOGUE_LABEL_MAX = 64, // bytes of a region or a language
+    CATALOGUE_LABEL_MAX = 64,      // bytes of a region or a language
+    CATALOGUE_CHANGES_KEPT = 4096, // the latest, by their items
     CATALOGUE_NONE = UINT32_MAX
 };
 
@@ -63,6 +64,9 @@ struct follower *catalogue_follower(struct catalogue *catalogue);
 size_t catalogue_count(const struct catalogue *catalogue);
 uint32_t catalogue_rows(const struct catalogue *catalogue);
 uint64_t catalogue_changes(const struct catalogue *catalogue);
+/* Which item change number `change` (1 is the first) was of; NULL: it is too long ago, or everything changed. Borrowed until
+ * the loop turns. */
+const char *catalogue_changed(const struct catalogue *catalogue, uint64_t change);
 /* CATALOGUE_NONE when there is no such item. */
 uint32_t catalogue_find(const struct catalogue *catalogue, const char *id);
 /* False: nothing has the row. */

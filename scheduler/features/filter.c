@@ -384,16 +384,8 @@ static void sign(struct filter *filter)
 {
     struct digester *digester = digester_new();
     digester_add(digester, filter->steps, filter->step_count);
-    for (size_t i = 0; i < filter->term_count; i++) {
-        const struct filter_term *term = &filter->terms[i];
-        const unsigned char head[] = {(unsigned char)term->test, term->negated,
-                                      (unsigned char)(term->count >> 8),
-                                      (unsigned char)term->count};
-        digester_add(digester, head, sizeof head);
-        digester_add(digester, term->field, strlen(term->field) + 1);
-        for (size_t j = 0; j < term->count; j++)
-            digester_add(digester, term->values[j].text, strlen(term->values[j].text) + 1);
-    }
+    for (size_t i = 0; i < filter->term_count; i++)
+        filter_term_sign(&filter->terms[i], digester);
     filter->digest = digester_end(digester);
 }
 
@@ -428,9 +420,19 @@ enum err filter_parse_text(struct filter **out, const char *text, size_t size)
     return err;
 }
 
+struct filter *filter_hold(struct filter *filter)
+{
+    filter->more_holders++;
+    return filter;
+}
+
 void filter_free(struct filter *filter)
 {
     if (!filter) return;
+    if (filter->more_holders > 0) {
+        filter->more_holders--;
+        return;
+    }
     for (size_t i = 0; i < filter->term_count; i++)
         filter_term_fini(&filter->terms[i]);
     mem_free(filter);

@@ -14,7 +14,7 @@
  * do not, also where there is no such field. EXISTS holds for null, too; EMPTY are "", [] and {}.
  *
  * Everything is bounded; a stranger's filter is ERR_INVALID with the place in its note, never more work than its limits.
- * Thread: any; a filter is immutable. */
+ * Thread: any; a filter is immutable, but for its holders, who are of one thread. */
 #ifndef SCHEDULER_FEATURES_FILTER_H
 #define SCHEDULER_FEATURES_FILTER_H
 
@@ -39,6 +39,8 @@ enum {
 enum err filter_parse(struct filter **out, const json_t *value);
 /* The text alone. */
 enum err filter_parse_text(struct filter **out, const char *text, size_t size);
+/* Another holder: one more filter_free(). */
+struct filter *filter_hold(struct filter *filter);
 void filter_free(struct filter *filter);
 
 bool filter_holds(const struct filter *filter, const json_t *document);

@@ -6,6 +6,8 @@
 #include "scheduler/features/filter.h"
 #include "scheduler/features/filter_term.h"
 
+#include "base/digest.h"
+
 enum filter_step {
     FILTER_STEP_TERM, // push what the next term says
     FILTER_STEP_NOT,
@@ -24,7 +26,8 @@ struct filter {
     size_t step_count;
     struct filter_term terms[FILTER_TERMS_MAX];
     size_t term_count, value_count;
-    struct digest digest;
+    struct digest digest; // of its sense
+    size_t more_holders;  // than the first
 };
 
 #endif

@@ -35,6 +35,16 @@ void filter_term_fini(struct filter_term *term)
     mem_free(term->field);
 }
 
+void filter_term_sign(const struct filter_term *term, struct digester *digester)
+{
+    const unsigned char head[] = {(unsigned char)term->test, term->negated,
+                                  (unsigned char)(term->count >> 8), (unsigned char)term->count};
+    digester_add(digester, head, sizeof head);
+    digester_add(digester, term->field, strlen(term->field) + 1);
+    for (size_t i = 0; i < term->count; i++)
+        digester_add(digester, term->values[i].text, strlen(term->values[i].text) + 1);
+}
+
 // ---- one value ---------------------------------------------------------------------------------
 
 int32_t filter_next_folded(const char **text)

@@ -4,6 +4,8 @@
 #ifndef SCHEDULER_FEATURES_FILTER_TERM_H
 #define SCHEDULER_FEATURES_FILTER_TERM_H
 
+#include "base/digest.h"
+
 #include <jansson.h>
 
 #include <stdbool.h>
@@ -40,6 +42,8 @@ struct filter_term {
 /* `text` is the term's from then on. */
 void filter_term_add(struct filter_term *term, char *text);
 void filter_term_fini(struct filter_term *term);
+/* What it says, for a digest of the whole. */
+void filter_term_sign(const struct filter_term *term, struct digester *digester);
 bool filter_term_holds(const struct filter_term *term, const json_t *document);
 
 /* What a document has under a field, for who keeps it in another form and judges it in the same way: the field's value as a whole (for

@@ -1,4 +1,5 @@
 #include "scheduler/features/catalogue.h"
+#include "scheduler/features/members.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -98,18 +99,15 @@ static enum err check_names(const json_t *object, char member[CATALOGUE_LABEL_MA
 {
     static const char *const known[] = {"id",        "titles",  "category",  "price",
                                         "available", "regions", "attributes"};
-    const char *name;
+    const char *name = members_unknown(object, known, sizeof known / sizeof *known);
     json_t *value;
+    if (name)
+        return wrong(member, name,
+                     "is no member of an item (id, titles, category, price, available, regions, "
+                     "attributes); what else there is stands in attributes");
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
-        bool found = false;
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            found |= strcmp(known[i], name) == 0;
-        if (!found || json_is_null(value))
-            return wrong(member, name,
-                         found ? "must not be null; leave it out"
-                               : "is no member of an item (id, titles, category, price, available, "
-                                 "regions, attributes); what else there is stands in attributes");
+        if (json_is_null(value)) return wrong(member, name, "must not be null; leave it out");
     }
     return ERR_OK;
 }

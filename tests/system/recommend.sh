@@ -24,6 +24,15 @@ recommender node-8 "$root/models/recommender/qiao-shop.gguf"
 check "the demo shop's recommender is there" eventually 10 knows "$url" qiao-shop phone-bamboo-1
 check "at the other scheduler, too" eventually 10 knows "$second" qiao-shop phone-bamboo-1
 python3 "$root/tests/system/recommend.py" shop "$url" "$second" "$root/models/recommender/items.ndjson"
+
+recommender node-7 "$root/models/recommender/qiao-shop.gguf"
+third=http://127.0.0.1:$((port + 210))
+launch scheduler-9 "$bin/qiao-scheduler" --listen "${third#http://}" --listen-nodes "tcp://127.0.0.1:$((port + 211))" \
+    --redis-port $((port + 200)) --session-key "$state/session.key" --slice-rows 100
+ranks() { curl -s -m 5 "$1/admin/nodes" | grep -q '"node-7".*"node-8"\|"node-8".*"node-7"'; }
+check "two nodes serve the recommender at a scheduler that cuts catalogues" eventually 10 ranks "$third"
+check "and it has the names of the rows" eventually 10 knows "$third" qiao-shop phone-bamboo-1
+python3 "$root/tests/system/recommend.py" slices "$url" "$third" "$root/models/recommender/items.ndjson"
 if [ -f "$shared/iclrec-beauty.gguf" ]; then
     recommender node-9 "$shared/iclrec-beauty.gguf"
     beauty=ICLRec-Beauty
