@@ -5,7 +5,8 @@
  * random weights with --items rows (12,103 x 64, a block, context 50) is made and removed. Histories are of 1 to
  * --length items, drawn from a seed; a list is of --top items without those of its history. With --rate 0 (the default) WAITING requests wait
  * or run all the time: what is shown is requests/s. Else requests come at times drawn for a mean rate, and what is shown is
- * the time from when each was due to its answer. */
+ * the time from when each was due to its answer. --keep FILE does nothing but make that file there, for other benches; --names 1: its rows
+ * are called item-0, item-1, … */
 #include "node/engine/engine.h"
 #include "node/engine/kv.h"
 #include "node/engine/seq.h"
@@ -25,6 +26,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +41,8 @@ enum {
 };
 
 struct bench {
-    const char *model;
+    const char *model, *keep;
+    bool names;
     uint32_t items;
     double rate;
     double seconds;
@@ -222,8 +225,10 @@ static void open_model(struct bench *bench)
                                     .blocks = 1,
                                     .ffn = 256,
                                     .heads = 2,
+                                    .item_ids = bench->names,
                                     .seed = 1};
         tiny_sasrec_file(made, &shape);
+        if (bench->keep) exit(rename(made, bench->keep) ? EXIT_FAILURE : EXIT_SUCCESS);
     }
     const char *path = bench->model ? bench->model : made;
     enum err err = recommender_new(&bench->recommender, path, &bench->ops, bench->team);
@@ -250,6 +255,10 @@ static void read_arguments(struct bench *bench, int count, char **words)
         double value = strtod(words[i + 1], NULL);
         if (strcmp(words[i], "--model") == 0)
             bench->model = words[i + 1];
+        else if (strcmp(words[i], "--keep") == 0)
+            bench->keep = words[i + 1];
+        else if (strcmp(words[i], "--names") == 0)
+            bench->names = value > 0;
         else if (strcmp(words[i], "--items") == 0)
             bench->items = (uint32_t)value;
         else if (strcmp(words[i], "--rate") == 0)

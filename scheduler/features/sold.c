@@ -142,15 +142,15 @@ static void seal(struct kept *kept)
 
 static void begin_walk(struct kept *kept)
 {
-    make_own(kept);
     kept->walked = 0;
     kept->changes = catalogue_changes(kept->catalogue);
 }
 
-/* Go on until `until_ns`; true when it is through. */
+/* Go on, over the rows and then over what has changed since, until `until_ns`; true when it is through. */
 static bool walk(struct kept *kept, const struct rows *rows, uint64_t until_ns)
 {
     uint32_t steps = 0, every = kept->filter ? LOOK_EVERY / 16 : LOOK_EVERY;
+    make_own(kept);
     while (kept->walked < kept->row_count) {
         judge(kept, rows, kept->walked++);
         if (++steps % every == 0 && clock_now_ns() >= until_ns) return false;
@@ -292,7 +292,6 @@ static struct sold_ticket *wait_for(struct kept *kept, const struct sold_want *w
     *ticket = (struct sold_ticket){kept, want->rows, done, argument, NULL};
     if (!kept->waiters) {
         kept->restarts = 0;
-        begin_walk(kept);
         arm(kept->solds);
     }
     while (*last)
