@@ -10,10 +10,6 @@
 struct door;
 struct http_request;
 
-enum {
-    EVENTS_FLYING_MAX = 64 // users of one call whose events are on their way to Redis at once
-};
-
 void events_post(struct door *door, struct http_request *request);
 
 #endif

@@ -9,8 +9,7 @@ struct door;
 struct http_request;
 
 enum {
-    ITEMS_LINES_MAX = 100000, // of one body
-    ITEMS_WAIT_MS = 1000
+    ITEMS_LINES_MAX = 100000 // of one body
 };
 
 /* PUT, POST /v1/items: a line an item; {"id":…,"delete":true} deletes one. */
