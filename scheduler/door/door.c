@@ -5,6 +5,7 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/embeddings.h"
 #include "scheduler/door/events.h"
+#include "scheduler/door/gorse.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/indexes.h"
 #include "scheduler/door/items.h"
@@ -62,6 +63,11 @@ static const struct route routes[] = {
     {"PUT", "/v1/indexes/", "indexes", indexes_door_put},
     {"DELETE", "/v1/indexes/", "indexes", indexes_door_delete},
     {"POST", "/v1/indexes/", "search", indexes_door_post},
+    {"GET", "/api/", "gorse", gorse_handle},
+    {"POST", "/api/", "gorse", gorse_handle},
+    {"PUT", "/api/", "gorse", gorse_handle},
+    {"PATCH", "/api/", "gorse", gorse_handle},
+    {"DELETE", "/api/", "gorse", gorse_handle},
     {"GET", "/health", "health", status_health},
     {"GET", "/ready", "ready", status_ready},
     {"GET", "/metrics", "metrics", status_metrics},

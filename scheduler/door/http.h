@@ -78,6 +78,9 @@ const char *http_method(const struct http_request *request);
 const char *http_path(const struct http_request *request);
 /* Whether the path is followed by '?' and, among parts that '&' joins, `part`, such as "wait=true". */
 bool http_query_has(const struct http_request *request, const char *part);
+/* The value of the query's first `name`, decoded, into `out`; "" when there is none. ERR_INVALID: it is longer, or has a NUL. */
+enum err http_query_text(const struct http_request *request, const char *name, char *out,
+                         size_t out_size);
 /* NULL when absent. Borrowed. */
 const char *http_header(const struct http_request *request, const char *name);
 /* How often the header stands there. */

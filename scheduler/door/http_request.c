@@ -14,6 +14,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -59,6 +60,30 @@ bool http_query_has(const struct http_request *request, const char *part)
         if (at) at++;
     }
     return false;
+}
+
+enum err http_query_text(const struct http_request *request, const char *name, char *out,
+                         size_t out_size)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request->ev);
+    const char *at = uri ? evhttp_uri_get_query(uri) : NULL;
+    size_t name_size = strlen(name), size = 0;
+    *out = '\0';
+    while (at && (strncmp(at, name, name_size) != 0 || at[name_size] != '=')) {
+        at = strchr(at, '&');
+        if (at) at++;
+    }
+    if (!at) return ERR_OK;
+    at += name_size + 1;
+    char *raw = mem_text(at, strcspn(at, "&"));
+    char *decoded = evhttp_uridecode(raw, 1, &size);
+    bool good = decoded && size < out_size && strlen(decoded) == size;
+    if (good) memcpy(out, decoded, size + 1);
+    free(decoded); // libevent's
+    mem_free(raw);
+    return good ? ERR_OK
+                : err_note(ERR_INVALID, "%s of the query must have at most %zu bytes", name,
+                           out_size - 1);
 }
 
 const char *http_path(const struct http_request *request)

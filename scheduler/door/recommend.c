@@ -30,7 +30,8 @@
 #include <string.h>
 
 enum {
-    REASONS_MAX = 3
+    REASONS_MAX = 3,
+    CATALOGUE_WAIT_MS = 1000
 };
 
 struct recommend {
@@ -41,7 +42,8 @@ struct recommend {
     struct recommend_ask ask;
     struct lexicon_pack *pack;
     struct fleet_model model;
-    struct catalogue *catalogue; // NULL: too many tenants have one
+    struct catalogue *catalogue;
+    struct follower_wait *wait; // for the catalogue
     struct quota quota;
     struct history_ticket *history;
     struct popular_ticket *popular;
@@ -73,6 +75,7 @@ static void on_gone(void *argument)
     if (r->sold) sold_drop(r->sold);
     if (r->history) history_drop(r->history);
     if (r->popular) popular_drop(r->popular);
+    if (r->wait) follower_leave(r->wait);
     finish(r);
 }
 
@@ -107,7 +110,7 @@ static const struct rows *rows_of(const struct recommend *r)
 /* Is there a catalogue that says what there is to recommend? */
 static bool has_catalogue(const struct recommend *r)
 {
-    return r->catalogue && catalogue_count(r->catalogue) > 0;
+    return catalogue_count(r->catalogue) > 0;
 }
 
 // ---- the answer --------------------------------------------------------------------------------
@@ -115,7 +118,7 @@ static bool has_catalogue(const struct recommend *r)
 /* The catalogue's item of this id; false: it is not there. */
 static bool find_item(const struct recommend *r, const char *id, struct catalogue_item *item)
 {
-    if (!r->catalogue || strlen(id) > CATALOGUE_ID_MAX) return false;
+    if (strlen(id) > CATALOGUE_ID_MAX) return false;
     uint32_t row = catalogue_find(r->catalogue, id);
     return row != CATALOGUE_NONE && catalogue_item(r->catalogue, row, item);
 }
@@ -269,9 +272,8 @@ static void on_sold(void *argument, struct sold *sold)
 static void recommend_by_model(struct recommend *r)
 {
     struct sold *sold = NULL;
-    bool any = !r->ask.filter && (!rows_of(r) || !has_catalogue(r));
     r->metric = r->basis;
-    if (any || !r->catalogue) {
+    if (!r->ask.filter && (!rows_of(r) || !has_catalogue(r))) {
         ask_nodes(r, NULL);
         return;
     }
@@ -354,16 +356,6 @@ static void look(struct recommend *r)
     }
 }
 
-static void on_reserved(void *owner, enum err err, uint32_t max_tokens, uint32_t retry_seconds)
-{
-    struct recommend *r = owner;
-    (void)max_tokens;
-    if (err)
-        fail_retry(r, err, NULL, retry_seconds);
-    else
-        look(r);
-}
-
 // ---- the question ------------------------------------------------------------------------------
 
 static enum err hold_model(struct recommend *r, const char **code)
@@ -376,26 +368,48 @@ static enum err hold_model(struct recommend *r, const char **code)
     return ERR_OK;
 }
 
-/* A filter, and a category to stay in, ask for a catalogue that is here. */
-static enum err check_catalogue(struct recommend *r)
+/* Of the scenario similar: the item's category is one more condition. */
+static enum err stay_similar(struct recommend *r)
 {
     struct catalogue_item item;
-    bool similar = r->ask.scenario == RECOMMEND_SIMILAR;
-    if (!r->ask.filter && !similar) return ERR_OK;
-    json_param_clear();
-    if (!r->catalogue)
-        return err_note(ERR_BUSY,
-                        "this scheduler has the catalogues of %d tenants, and takes no more",
-                        CATALOGUE_TENANTS_MAX);
-    if (!follower_is_whole(catalogue_follower(r->catalogue)))
-        return err_note(ERR_UNAVAILABLE, "the catalogue is being read; try again");
-    if (!similar) return ERR_OK;
+    if (r->ask.scenario != RECOMMEND_SIMILAR) return ERR_OK;
     if (!find_item(r, r->ask.item, &item)) return json_wrong("item", "is not in the catalogue");
     const char *category = json_string_value(json_object_get(item.document, "category"));
-    if (!category)
-        return json_wrong("item", "has no category in the catalogue: nothing is known to be "
-                                  "similar to it");
-    return recommend_ask_within(&r->ask, category);
+    if (category) return recommend_ask_within(&r->ask, category);
+    return json_wrong("item", "has no category in the catalogue: nothing is known to be similar "
+                              "to it");
+}
+
+static void on_catalogue(void *argument, enum err err)
+{
+    struct recommend *r = argument;
+    r->wait = NULL;
+    json_param_clear();
+    err = err ? err_note(ERR_UNAVAILABLE, "the catalogue cannot be read now") : stay_similar(r);
+    if (err)
+        fail_retry(r, err, NULL, 1);
+    else
+        look(r);
+}
+
+/* Who does not know what is sold recommends nothing: a scheduler that has just started reads the catalogue first. */
+static void open_catalogue(struct recommend *r)
+{
+    struct follower *follower = r->catalogue ? catalogue_follower(r->catalogue) : NULL;
+    if (follower && !follower_is_whole(follower))
+        r->wait = follower_await(follower, 0, CATALOGUE_WAIT_MS, on_catalogue, r);
+    else
+        on_catalogue(r, ERR_OK);
+}
+
+static void on_reserved(void *owner, enum err err, uint32_t max_tokens, uint32_t retry_seconds)
+{
+    struct recommend *r = owner;
+    (void)max_tokens;
+    if (err)
+        fail_retry(r, err, NULL, retry_seconds);
+    else
+        open_catalogue(r);
 }
 
 void recommend_begin(struct door *door, struct http_request *request, const struct context *context,
@@ -412,14 +426,17 @@ void recommend_begin(struct door *door, struct http_request *request, const stru
     json_param_clear();
     enum err err = hold_model(r, &code);
     r->catalogue = catalogue_of(door->catalogues, r->context.key->tenant);
-    if (!err) err = check_catalogue(r);
+    if (!err && !r->catalogue)
+        err =
+            err_note(ERR_BUSY, "this scheduler has the catalogues of %d tenants, and takes no more",
+                     CATALOGUE_TENANTS_MAX);
     if (err) {
         fail_retry(r, err, code, 0);
         return;
     }
     http_set_gone(request, on_gone, r);
     struct quota_ask spend = {.prompt_tokens = 1, .choices = 1};
-    if (!quota_reserve(&r->quota, &spend, on_reserved, r, &tokens)) look(r);
+    if (!quota_reserve(&r->quota, &spend, on_reserved, r, &tokens)) open_catalogue(r);
 }
 
 static void reply_ours(struct http_request *request, const struct recommend_answer *answer)

@@ -72,7 +72,8 @@ static bool read_entry(struct entry *entry, const redisReply *record)
     event->time_ms = json_integer_value(json_object_get(root, "t"));
     event->item = json_string_value(json_object_get(root, "i"));
     event->session = json_string_value(json_object_get(root, "s"));
-    event->query = json_string_value(json_object_get(json_object_get(root, "p"), "query"));
+    event->properties = json_object_get(root, "p");
+    event->query = json_string_value(json_object_get(event->properties, "query"));
     entry->record = root;
     return true;
 }

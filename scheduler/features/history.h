@@ -11,6 +11,8 @@
 
 #include "base/err.h"
 
+#include <jansson.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,8 +24,9 @@ struct history_event {
     enum event_type type;
     const char *item; // NULL: none, of a search
     int64_t time_ms;
-    const char *session; // NULL: none
-    const char *query;   // of a search: properties.query; NULL: none
+    const char *session;      // NULL: none
+    const char *query;        // of a search: properties.query; NULL: none
+    const json_t *properties; // NULL: none
 };
 
 /* Borrowed until the function returns. */

@@ -2,6 +2,7 @@
 """What recommend.sh asks.
 
 recommend.py shop URL SECOND ITEMS          the demo shop's catalogue, consents and events
+recommend.py gorse URL ITEMS                Gorse's paths, as its clients ask
 recommend.py slices URL SLICED ITEMS        a catalogue that two nodes share is ranked as one node ranks it
 recommend.py lists URL MODEL USERS LISTS    the same lists as the probe's
 """
@@ -25,7 +26,9 @@ def ask(url, method, path, body=None, user=None, region=None):
     text = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
     connection.request(method, path, text, headers)
     answer = connection.getresponse()
-    return answer.status, json.loads(answer.read() or b"null")
+    text = answer.read() or b"null"
+    is_json = answer.getheader("Content-Type", "application/json").startswith("application/json")
+    return answer.status, json.loads(text) if is_json else text.decode()
 
 
 def check(what, holds, *seen):
@@ -142,6 +145,43 @@ def filters(url, known):
           and all(known[row["item"]]["category"] == "phone" for row in popular["data"]), popular)
 
 
+def gorse(url, items):
+    known = {item["id"]: item for item in map(json.loads, open(items, encoding="utf-8"))}
+
+    def call(method, path, body=None):
+        return ask(url, method, "/api/" + path, body)
+
+    visit = [{"FeedbackType": "read", "UserId": "", "ItemId": i, "Timestamp": t}
+             for i, t in (("phone-bamboo-5", "2026-02-02"), ("phone-bamboo-3", "2026-01-01T00:00:00Z"))]
+    status, answer = call("POST", "session/recommend?n=5", visit)
+    ours = recommend(url, session=["phone-bamboo-3", "phone-bamboo-5"], count=8)["data"]
+    check("Gorse's session is a visit in order of time", status == 200 and [(row["Id"], row["Score"]) for row in answer]
+          == [(row["item"], row["score"]) for row in ours[:5]], answer, ours)
+    status, answer = call("POST", "session/recommend?n=3&offset=5", visit)
+    check("n and offset page through it", [row["Id"] for row in answer] == [row["item"] for row in ours[5:8]], answer)
+    status, answer = call("POST", "session/recommend/case?n=20", visit)
+    check("a category is a filter", len(answer) == 20 and {known[row["Id"]]["category"] for row in answer} == {"case"}, answer)
+    status, answer = call("GET", "item/phone-bamboo-3/neighbors?n=4")
+    also = recommend(url, scenario="also-bought", item="phone-bamboo-3", count=4)["data"]
+    check("neighbours are what is also bought", [row["Id"] for row in answer] == [row["item"] for row in also], answer)
+
+    feedback = [{"FeedbackType": "star", "UserId": "gus", "ItemId": i, "Timestamp": ""} for i in ("phone-bamboo-3", "phone-bamboo-5")]
+    status, answer = call("GET", "recommend/gus?n=3")
+    check("who has not agreed gets what is popular", status == 200 and all(isinstance(i, str) for i in answer), status, answer)
+    status, _ = ask(url, "PUT", "/v1/me/consents", {"consents": {"history": True, "recommendations": True}}, "gus")
+    status, answer = call("POST", "feedback", feedback)
+    check("feedback is stored", status == 200 and answer == {"RowAffected": 2}, status, answer)
+    status, answer = call("GET", "recommend/gus?n=5")
+    check("a user's feedback is the history", answer == [row["item"] for row in recommend(url, user="gus", count=5)["data"]]
+          and not set(answer) & {"phone-bamboo-3", "phone-bamboo-5"}, answer)
+    status, answer = call("GET", "recommend/gus/case?n=5")
+    check("within a category", len(answer) == 5 and {known[i]["category"] for i in answer} == {"case"}, answer)
+    status, answer = call("GET", "popular/phone?n=2")
+    check("what is popular in a category", status == 200 and answer and all(known[row["Id"]]["category"] == "phone" for row in answer), answer)
+    status, answer = call("DELETE", "user/gus")
+    check("a user is deleted", answer == {"RowAffected": 1}, answer)
+
+
 def slices(url, sliced, items):
     known = [json.loads(line)["id"] for line in open(items, encoding="utf-8")]
     for i in range(0, len(known) - 8, 8):
@@ -166,4 +206,4 @@ def lists(url, model, users, wanted):
 
 
 if __name__ == "__main__":
-    {"shop": shop, "slices": slices, "lists": lists}[sys.argv[1]](*sys.argv[2:])
+    {"shop": shop, "gorse": gorse, "slices": slices, "lists": lists}[sys.argv[1]](*sys.argv[2:])

@@ -24,6 +24,7 @@ recommender node-8 "$root/models/recommender/qiao-shop.gguf"
 check "the demo shop's recommender is there" eventually 10 knows "$url" qiao-shop phone-bamboo-1
 check "at the other scheduler, too" eventually 10 knows "$second" qiao-shop phone-bamboo-1
 python3 "$root/tests/system/recommend.py" shop "$url" "$second" "$root/models/recommender/items.ndjson"
+python3 "$root/tests/system/recommend.py" gorse "$url" "$root/models/recommender/items.ndjson"
 
 recommender node-7 "$root/models/recommender/qiao-shop.gguf"
 third=http://127.0.0.1:$((port + 210))
