@@ -105,9 +105,10 @@ static void build_features(struct program *program)
     door->consents = consents_new(door->store, program->master.root);
     door->collections = collections_new(door->base, door->store);
     door->catalogues = catalogues_new(door->collections, program->settings.catalogue_items);
-    door->events =
-        events_new(door->store, (uint32_t)program->settings.history_days * SECONDS_OF_DAY);
-    door->histories = histories_new(door->store, consents_owner_key(door->consents));
+    door->events = events_new(door->store, &program->master,
+                              (uint32_t)program->settings.history_days * SECONDS_OF_DAY);
+    door->histories =
+        histories_new(door->store, consents_owner_key(door->consents), &program->master);
     door->popular = popular_new(door->store);
     door->solds = solds_new(door->base);
 }

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* Give (true), withdraw (false) or set, in this order; what is withdrawn takes its events with it.
- *      KEYS  consent, events, event_ids
+ *      KEYS  consent, events, event_ids, event_key
  *      ARGV  [field, true, false or text, …] in msgpack, most partners
  *      gives 0 when there would be too many; or the links that lead nowhere now, and the whole hash */
 static const char change_text[] =
@@ -49,9 +49,9 @@ static const char change_text[] =
     "  elseif value == false then\n"
     "    redis.call('HDEL', KEYS[1], field)\n"
     "    local source = string.match(field, '^partner:(.+)$')\n"
-    "    if field == 'history' then redis.call('UNLINK', KEYS[2], KEYS[3]) end\n"
+    "    if field == 'history' then redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4]) end\n"
     "    if source then\n"
-    "      redis.call('UNLINK', KEYS[2] .. ':' .. source, KEYS[3] .. ':' .. source)\n"
+    "      for k = 2, 4 do redis.call('UNLINK', KEYS[k] .. ':' .. source) end\n"
     "      unlink(source)\n"
     "      redis.call('HDEL', KEYS[1], 'link:' .. source)\n"
     "    end\n"
@@ -278,15 +278,15 @@ static void on_changed(void *argument, enum err err, const redisReply *reply)
 
 static void send_change(struct consent_ticket *ticket)
 {
-    char consent[CONSENT_KEY_SIZE], events[CONSENT_KEY_SIZE], ids[CONSENT_KEY_SIZE], most[16];
-    snprintf(consent, sizeof consent, "qiao:{u:%s}:consent", ticket->owner);
-    snprintf(events, sizeof events, "qiao:{u:%s}:events", ticket->owner);
-    snprintf(ids, sizeof ids, "qiao:{u:%s}:event_ids", ticket->owner);
+    char keys[4][CONSENT_KEY_SIZE], most[16];
+    static const char *const kinds[] = {"consent", "events", "event_ids", "event_key"};
+    for (size_t i = 0; i < 4; i++)
+        snprintf(keys[i], sizeof keys[i], "qiao:{u:%s}:%s", ticket->owner, kinds[i]);
     snprintf(most, sizeof most, "%d", CONSENT_PARTNERS_MAX);
-    const char *const words[] = {consent, events, ids, ticket->changes.data, most};
-    const size_t sizes[] = {strlen(consent), strlen(events), strlen(ids), ticket->changes.size,
-                            strlen(most)};
-    store_eval(ticket->consents->store, ticket->consents->change, on_changed, ticket, 3, 5, words,
+    const char *const words[] = {keys[0], keys[1], keys[2], keys[3], ticket->changes.data, most};
+    const size_t sizes[] = {strlen(keys[0]), strlen(keys[1]),      strlen(keys[2]),
+                            strlen(keys[3]), ticket->changes.size, strlen(most)};
+    store_eval(ticket->consents->store, ticket->consents->change, on_changed, ticket, 4, 6, words,
                sizes);
 }
 

@@ -2,6 +2,7 @@
 
 #include "scheduler/features/consent.h"
 #include "scheduler/features/pack.h"
+#include "scheduler/features/seal.h"
 #include "scheduler/state/store.h"
 
 #include "base/buf.h"
@@ -12,18 +13,32 @@
 
 #include <hiredis/hiredis.h>
 #include <jansson.h>
+#include <sodium.h>
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/*      KEYS  consent, events, event_ids
- *      ARGV  the consent's field, most events, most ids, seconds to live, [hash of the id, record, …] in msgpack
- *      gives 0 without consent; or 1, a byte for each event: s(tored) r(epeated), and 1 for a user without events so far */
+/*      KEYS  consent, events, event_ids, event_key
+ *      ARGV  the consent's field, most events, most ids, seconds to live, [hash of the id, record, …] in msgpack, the
+ *            wrapped key as it stands there ('' none), as it shall stand there, [record, …] in msgpack of earlier events
+ *            ('' none)
+ *      gives 0 without consent; 2 and the wrapped key when another one stands there, 3 and the records when they are of an
+ *      earlier version that did not seal them, and nothing is done; or 1, a byte for each event: s(tored) r(epeated), and 1
+ *      for a user without events so far */
 static const char store_text[] =
     "local consent = redis.call('HMGET', KEYS[1], ARGV[1], 'personalization')\n"
     "if not consent[1] or consent[2] == '0' then return {0} end\n"
+    "local key = redis.call('GET', KEYS[4]) or ''\n"
+    "if key ~= ARGV[6] then return {2, key} end\n"
+    "if ARGV[8] ~= '' then\n"
+    "  redis.call('DEL', KEYS[2])\n"
+    "  for _, record in ipairs(cmsgpack.unpack(ARGV[8])) do redis.call('RPUSH', KEYS[2], record) "
+    "end\n"
+    "elseif key == '' and redis.call('EXISTS', KEYS[2]) == 1 then\n"
+    "  return {3, redis.call('LRANGE', KEYS[2], 0, ARGV[2] - 1)}\n"
+    "end\n"
     "local time = redis.call('TIME')\n"
     "local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))\n"
     "local new = redis.call('EXISTS', KEYS[2]) == 0 and 1 or 0\n"
@@ -40,23 +55,47 @@ static const char store_text[] =
     "redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - ARGV[3])\n"
     "redis.call('EXPIRE', KEYS[2], ARGV[4])\n"
     "redis.call('EXPIRE', KEYS[3], ARGV[4])\n"
+    "redis.call('SET', KEYS[4], ARGV[7], 'EX', ARGV[4])\n"
     "return {1, table.concat(fates), new}\n";
+
+enum {
+    SEALS_KEPT = 1024, // data keys that are remembered, so that most calls need one question
+    TRIES_MAX = 8      // of one call, while others change the key
+};
+
+/* A data key, and the bytes that wrapped it in Redis when it was seen there. */
+struct known {
+    struct seal seal;
+    unsigned char wrapped[KEYRING_WRAPPED_SIZE];
+};
 
 struct events {
     struct store *store;
+    const struct keyring *keys;
     uint32_t ttl_seconds;
     struct store_script *script;
+    struct known
+        *known; // [SEALS_KEPT], by the first digits of their owners; of one without a name: none
 };
 
-/* One call of Redis. */
+/* An event of a call, until it is stored. */
+struct line {
+    char *id; // NULL: it has none
+    char *text;
+};
+
+/* One call of Redis, or more where the data key was another one. */
 struct job {
     struct events *events;
     events_stored_fn *done;
     void *argument;
     unsigned char *fates;
+    struct line *lines; // [count]
     size_t count;
-    char owner[OWNER_TEXT_SIZE];
-    char *owners; // the key of the tenant's owners
+    char *tenant;
+    struct known with; // what it was sealed with
+    struct buf old;    // events of an earlier version that are sealed with the same
+    unsigned tries;
 };
 
 static const char *const names[EVENT_TYPES] = {[EVENT_VIEW] = "view",
@@ -81,23 +120,174 @@ bool event_type_find(const char *name, enum event_type *out)
     return false;
 }
 
-struct events *events_new(struct store *store, uint32_t ttl_seconds)
+struct events *events_new(struct store *store, const struct keyring *keys, uint32_t ttl_seconds)
 {
     struct events *events = mem_new(1, sizeof *events);
-    *events = (struct events){store, ttl_seconds, store_add_script(store, store_text)};
+    *events = (struct events){store, keys, ttl_seconds, store_add_script(store, store_text),
+                              mem_new(SEALS_KEPT, sizeof *events->known)};
     return events;
 }
 
 void events_free(struct events *events)
 {
+    if (!events) return;
+    sodium_memzero(events->known, SEALS_KEPT * sizeof *events->known);
+    mem_free(events->known);
     mem_free(events);
 }
+
+// ---- the data keys -----------------------------------------------------------------------------
+
+static struct known *place_of(struct events *events, const struct seal *seal)
+{
+    struct digest digest = digest_of(seal->source, strlen(seal->source));
+    unsigned long at =
+        strtoul((char[]){seal->owner[0], seal->owner[1], seal->owner[2], 0}, NULL, 16);
+    return &events->known[(at ^ digest.bytes[0]) % SEALS_KEPT];
+}
+
+static bool is_same(const struct seal *a, const struct seal *b)
+{
+    return strcmp(a->owner, b->owner) == 0 && strcmp(a->source, b->source) == 0;
+}
+
+static void remember(struct job *job)
+{
+    *place_of(job->events, &job->with.seal) = job->with;
+}
+
+// ---- one call ----------------------------------------------------------------------------------
 
 static void finish(struct job *job, enum err err)
 {
     job->done(job->argument, err);
-    mem_free(job->owners);
+    for (size_t i = 0; i < job->count; i++) {
+        mem_free(job->lines[i].id);
+        mem_free(job->lines[i].text);
+    }
+    mem_free(job->lines);
+    mem_free(job->tenant);
+    buf_fini(&job->old);
+    seal_fini(&job->with.seal);
     mem_free(job);
+}
+
+static void note_owner(const struct job *job)
+{
+    struct buf key = {0};
+    buf_addf(&key, "qiao:{c:items:%s}:owners", job->tenant);
+    const char *const words[] = {"SADD", buf_text(&key), job->with.seal.owner};
+    store_command(job->events->store, NULL, NULL, 3, words, NULL);
+    buf_fini(&key);
+}
+
+/* An event without an id is like no other. */
+static void pack_line(struct buf *out, const struct job *job, const struct line *line)
+{
+    uint64_t chance = rand_entropy();
+    struct buf record = {0};
+    struct digest id =
+        line->id ? seal_id(&job->with.seal, line->id) : digest_of(&chance, sizeof chance);
+    seal_close(&job->with.seal, line->text, strlen(line->text), &record);
+    pack_bytes(out, id.bytes, sizeof id.bytes);
+    pack_bytes(out, record.data, record.size);
+    buf_fini(&record);
+}
+
+static void on_stored(void *argument, enum err err, const redisReply *reply);
+
+/* `stands`: the key is in Redis as `with` says; else none is. */
+static void send(struct job *job, bool stands)
+{
+    const struct seal *seal = &job->with.seal;
+    char consent[CONSENT_KEY_SIZE], keys[3][CONSENT_KEY_SIZE + CONSENT_SOURCE_MAX],
+        field[CONSENT_SOURCE_MAX + 16] = "history", most[16], most_ids[16], ttl[16];
+    static const char *const kinds[] = {"events", "event_ids", "event_key"};
+    unsigned char before[KEYRING_WRAPPED_SIZE];
+    struct buf entries = {0};
+    snprintf(consent, sizeof consent, "qiao:{u:%s}:consent", seal->owner);
+    for (size_t i = 0; i < 3; i++)
+        snprintf(keys[i], sizeof keys[i], "qiao:{u:%s}:%s%s%s", seal->owner, kinds[i],
+                 *seal->source ? ":" : "", seal->source);
+    if (*seal->source) snprintf(field, sizeof field, "partner:%s", seal->source);
+    snprintf(most, sizeof most, "%d", EVENTS_KEPT);
+    snprintf(most_ids, sizeof most_ids, "%d", EVENT_IDS_KEPT);
+    snprintf(ttl, sizeof ttl, "%" PRIu32, job->events->ttl_seconds);
+    memcpy(before, job->with.wrapped, sizeof before);
+    if (!stands || !keyring_is_newest(job->events->keys, job->with.wrapped))
+        seal_wrap(seal, job->events->keys, job->with.wrapped);
+    pack_list(&entries, 2 * job->count);
+    for (size_t i = 0; i < job->count; i++)
+        pack_line(&entries, job, &job->lines[i]);
+    const char *const words[] = {consent,
+                                 keys[0],
+                                 keys[1],
+                                 keys[2],
+                                 field,
+                                 most,
+                                 most_ids,
+                                 ttl,
+                                 entries.data,
+                                 (const char *)before,
+                                 (const char *)job->with.wrapped,
+                                 buf_text(&job->old)};
+    const size_t sizes[] = {strlen(consent),
+                            strlen(keys[0]),
+                            strlen(keys[1]),
+                            strlen(keys[2]),
+                            strlen(field),
+                            strlen(most),
+                            strlen(most_ids),
+                            strlen(ttl),
+                            entries.size,
+                            stands ? sizeof before : 0,
+                            sizeof job->with.wrapped,
+                            job->old.size};
+    job->tries++;
+    store_eval(job->events->store, job->events->script, on_stored, job, 4, 12, words, sizes);
+    buf_fini(&entries);
+}
+
+/* Another key stands there, or none: seal anew with that. */
+static void again(struct job *job, const redisReply *key)
+{
+    struct seal seal = job->with.seal; // for its names
+    enum err err = ERR_OK;
+    buf_clear(&job->old); // somebody else has sealed them
+    if (key->len > 0) {
+        err = seal_unwrap(&job->with.seal, job->events->keys, seal.owner, seal.source, key->str,
+                          key->len);
+        if (!err) memcpy(job->with.wrapped, key->str, sizeof job->with.wrapped);
+    } else {
+        seal_draw(&job->with.seal, seal.owner, seal.source);
+    }
+    seal_fini(&seal);
+    if (err)
+        finish(job, err);
+    else
+        send(job, key->len > 0);
+}
+
+/* Seal what an earlier version has left in the clear. */
+static void seal_old(struct job *job, const redisReply *records)
+{
+    buf_clear(&job->old);
+    pack_list(&job->old, records->elements);
+    for (size_t i = 0; i < records->elements; i++) {
+        struct buf record = {0};
+        seal_close(&job->with.seal, records->element[i]->str, records->element[i]->len, &record);
+        pack_bytes(&job->old, record.data, record.size);
+        buf_fini(&record);
+    }
+    send(job, false);
+}
+
+static bool is_texts(const redisReply *list)
+{
+    bool good = list->type == REDIS_REPLY_ARRAY;
+    for (size_t i = 0; good && i < list->elements; i++)
+        good = list->element[i]->type == REDIS_REPLY_STRING;
+    return good;
 }
 
 static void on_stored(void *argument, enum err err, const redisReply *reply)
@@ -113,6 +303,13 @@ static void on_stored(void *argument, enum err err, const redisReply *reply)
         finish(job, ERR_OK);
         return;
     }
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && job->tries < TRIES_MAX) {
+        const redisReply *told = reply->element[1];
+        if (told->type == REDIS_REPLY_STRING || is_texts(told)) {
+            (told->type == REDIS_REPLY_STRING ? again : seal_old)(job, told);
+            return;
+        }
+    }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 ||
         reply->element[1]->type != REDIS_REPLY_STRING || reply->element[1]->len != job->count) {
         finish(job, err_note(ERR_INTERNAL, "the events' script gave an unknown answer"));
@@ -120,10 +317,9 @@ static void on_stored(void *argument, enum err err, const redisReply *reply)
     }
     for (size_t i = 0; i < job->count; i++)
         job->fates[i] = reply->element[1]->str[i] == 's' ? EVENT_STORED : EVENT_REPEATED;
-    if (reply->element[2]->type == REDIS_REPLY_INTEGER && reply->element[2]->integer == 1) {
-        const char *const words[] = {"SADD", job->owners, job->owner};
-        store_command(job->events->store, NULL, NULL, 3, words, NULL);
-    }
+    if (reply->element[2]->type == REDIS_REPLY_INTEGER && reply->element[2]->integer == 1)
+        note_owner(job);
+    remember(job);
     finish(job, ERR_OK);
 }
 
@@ -132,12 +328,9 @@ static void add_text(json_t *record, const char *name, const char *text)
     if (text) json_object_set_new(record, name, json_string(text));
 }
 
-/* An event without an id is like no other. */
-static void pack_event(struct buf *out, const struct event *event)
+static struct line read_line(const struct event *event)
 {
-    uint64_t chance = rand_entropy();
-    struct digest digest =
-        event->id ? digest_of(event->id, strlen(event->id)) : digest_of(&chance, sizeof chance);
+    struct line line = {.id = event->id ? mem_copy_text(event->id) : NULL};
     json_t *record = json_object();
     json_object_set_new(record, "t", json_integer(event->time_ms));
     add_text(record, "y", names[event->type]);
@@ -146,41 +339,27 @@ static void pack_event(struct buf *out, const struct event *event)
     if (event->properties) json_object_set_new(record, "p", json_loads(event->properties, 0, NULL));
     char *text = json_dumps(record, JSON_COMPACT);
     must(text);
-    pack_bytes(out, digest.bytes, sizeof digest.bytes);
-    pack_text(out, text);
+    line.text = mem_copy_text(text);
     free(text); // jansson's
     json_decref(record);
+    return line;
 }
 
 void events_store(struct events *events, const struct event_batch *batch, events_stored_fn *done,
                   void *argument)
 {
     struct job *job = mem_new(1, sizeof *job);
-    struct buf entries = {0}, owners = {0};
-    char consent[CONSENT_KEY_SIZE], list[CONSENT_KEY_SIZE + CONSENT_SOURCE_MAX],
-        ids[CONSENT_KEY_SIZE + CONSENT_SOURCE_MAX],
-        field[CONSENT_SOURCE_MAX + 16] = "history", most[16], most_ids[16], ttl[16];
-    const char *colon = *batch->source ? ":" : "";
     must(batch->count > 0 && batch->count <= EVENTS_CALL_MAX);
     *job =
         (struct job){.events = events, .done = done, .argument = argument, .fates = batch->fates};
     job->count = batch->count;
-    snprintf(job->owner, sizeof job->owner, "%s", batch->owner);
-    buf_addf(&owners, "qiao:{c:items:%s}:owners", batch->tenant);
-    job->owners = buf_take(&owners);
-    snprintf(consent, sizeof consent, "qiao:{u:%s}:consent", batch->owner);
-    snprintf(list, sizeof list, "qiao:{u:%s}:events%s%s", batch->owner, colon, batch->source);
-    snprintf(ids, sizeof ids, "qiao:{u:%s}:event_ids%s%s", batch->owner, colon, batch->source);
-    if (*batch->source) snprintf(field, sizeof field, "partner:%s", batch->source);
-    snprintf(most, sizeof most, "%d", EVENTS_KEPT);
-    snprintf(most_ids, sizeof most_ids, "%d", EVENT_IDS_KEPT);
-    snprintf(ttl, sizeof ttl, "%" PRIu32, events->ttl_seconds);
-    pack_list(&entries, 2 * batch->count);
+    job->tenant = mem_copy_text(batch->tenant);
+    job->lines = mem_new(batch->count, sizeof *job->lines);
     for (size_t i = 0; i < batch->count; i++)
-        pack_event(&entries, &batch->events[i]);
-    const char *const words[] = {consent, list, ids, field, most, most_ids, ttl, entries.data};
-    const size_t sizes[] = {strlen(consent), strlen(list),     strlen(ids), strlen(field),
-                            strlen(most),    strlen(most_ids), strlen(ttl), entries.size};
-    store_eval(events->store, events->script, on_stored, job, 3, 8, words, sizes);
-    buf_fini(&entries);
+        job->lines[i] = read_line(&batch->events[i]);
+    seal_draw(&job->with.seal, batch->owner, batch->source);
+    const struct known *known = place_of(events, &job->with.seal);
+    bool stands = is_same(&known->seal, &job->with.seal);
+    if (stands) job->with = *known;
+    send(job, stands);
 }

@@ -2,10 +2,11 @@
  *
  *      qiao:{u:OWNER}:events             list of records, the latest that came first, at most EVENTS_KEPT
  *      qiao:{u:OWNER}:event_ids          sorted set of hashes of the latest EVENT_IDS_KEPT event ids, by when they came
- *      qiao:{u:OWNER}:events:SOURCE, …:event_ids:SOURCE    the same of a second party's events
+ *      qiao:{u:OWNER}:event_key          the data key that seals the records (seal.h)
+ *      qiao:{u:OWNER}:events:SOURCE, …:event_ids:SOURCE, …:event_key:SOURCE    the same of a second party's events
  *      qiao:{c:items:TENANT}:owners      set of OWNERs who have events
  *
- * A record is JSON: t (ms since 1970), y (type), i (item), s (session), p (properties). One call of Redis takes all events of
+ * A record is JSON, sealed: t (ms since 1970), y (type), i (item), s (session), p (properties). One call of Redis takes all events of
  * one user: it looks for the consent (`history`, or `partner:SOURCE`) and the switch, drops ids that it has seen, pushes, trims
  * and renews the time to live. What it refuses is told event by event. Thread: the loop's. */
 #ifndef SCHEDULER_FEATURES_EVENTS_H
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 struct events;
+struct keyring;
 struct store;
 
 enum {
@@ -60,7 +62,8 @@ enum event_fate {
     EVENT_REFUSED   // the user has not agreed
 };
 
-struct events *events_new(struct store *store, uint32_t ttl_seconds);
+/* `keys` outlive it. */
+struct events *events_new(struct store *store, const struct keyring *keys, uint32_t ttl_seconds);
 void events_free(struct events *events);
 
 /* Those of one user, in the order of their times, from the user's own client ("") or a source. */

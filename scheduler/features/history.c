@@ -1,43 +1,59 @@
 #include "scheduler/features/history.h"
 
+#include "scheduler/features/seal.h"
 #include "scheduler/state/store.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 
 #include <hiredis/hiredis.h>
 #include <jansson.h>
+#include <sodium.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/*      KEYS  consent, events
+/*      KEYS  consent, events, event_key
  *      ARGV  purpose, most events
- *      gives 0 without consent; or 1 and the records of the user's own events, then of each partner's, newest first */
+ *      gives 0 without consent; or 1 and a list for each history, the user's own and each partner's: its source ('': the user's
+ *      own), the wrapped key or '', the records, newest first */
 static const char read_text[] =
     "local consent = redis.call('HMGET', KEYS[1], ARGV[1], 'personalization')\n"
     "if not consent[1] or consent[2] == '0' then return {0} end\n"
     "local out = {1}\n"
-    "local function add(key)\n"
-    "  for _, record in ipairs(redis.call('LRANGE', key, 0, ARGV[2] - 1)) do out[#out + 1] = "
-    "record end\n"
+    "local function add(source)\n"
+    "  local tail = source == '' and '' or ':' .. source\n"
+    "  local records = redis.call('LRANGE', KEYS[2] .. tail, 0, ARGV[2] - 1)\n"
+    "  if #records == 0 then return end\n"
+    "  local list = {source, redis.call('GET', KEYS[3] .. tail) or ''}\n"
+    "  for n = 1, #records do list[n + 2] = records[n] end\n"
+    "  out[#out + 1] = list\n"
     "end\n"
     "for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do\n"
-    "  if field == 'history' then add(KEYS[2]) end\n"
+    "  if field == 'history' then add('') end\n"
     "  local source = string.match(field, '^partner:(.+)$')\n"
-    "  if source then add(KEYS[2] .. ':' .. source) end\n"
+    "  if source then add(source) end\n"
     "end\n"
     "return out\n";
+
+enum {
+    LISTS_MAX = CONSENT_PARTNERS_MAX + 1,
+    LIST_HEAD = 2 // a list's source and key
+};
 
 struct histories {
     struct store *store;
     struct owner_key key;
+    const struct keyring *keys;
     struct store_script *script;
 };
 
 struct history_ticket {
+    const struct histories *histories;
     history_fn *done; // NULL: nobody asks any more
     void *argument;
+    char owner[OWNER_TEXT_SIZE];
 };
 
 /* An event with what it is read from. */
@@ -47,10 +63,18 @@ struct entry {
     size_t order; // as it came from Redis: the newest first
 };
 
-struct histories *histories_new(struct store *store, const struct owner_key *key)
+/* The entries of all lists. */
+struct entries {
+    struct entry *list;
+    size_t count;
+    struct buf text; // of one record
+};
+
+struct histories *histories_new(struct store *store, const struct owner_key *key,
+                                const struct keyring *keys)
 {
     struct histories *histories = mem_new(1, sizeof *histories);
-    *histories = (struct histories){store, *key, store_add_script(store, read_text)};
+    *histories = (struct histories){store, *key, keys, store_add_script(store, read_text)};
     return histories;
 }
 
@@ -59,10 +83,9 @@ void histories_free(struct histories *histories)
     mem_free(histories);
 }
 
-static bool read_entry(struct entry *entry, const redisReply *record)
+static bool read_entry(struct entry *entry, const struct buf *text)
 {
-    if (record->type != REDIS_REPLY_STRING) return false;
-    json_t *root = json_loadb(record->str, record->len, 0, NULL);
+    json_t *root = json_loadb(buf_text(text), text->size, 0, NULL);
     const char *type = json_string_value(json_object_get(root, "y"));
     struct history_event *event = &entry->event;
     if (!type || !event_type_find(type, &event->type)) {
@@ -78,6 +101,35 @@ static bool read_entry(struct entry *entry, const redisReply *record)
     return true;
 }
 
+static bool is_list(const redisReply *list)
+{
+    if (list->type != REDIS_REPLY_ARRAY || list->elements < LIST_HEAD) return false;
+    for (size_t i = 0; i < list->elements; i++)
+        if (list->element[i]->type != REDIS_REPLY_STRING) return false;
+    return list->element[0]->len <= CONSENT_SOURCE_MAX;
+}
+
+static enum err read_list(const struct history_ticket *ticket, const redisReply *list,
+                          struct entries *entries)
+{
+    struct seal seal;
+    enum err err = ERR_OK;
+    if (!is_list(list)) return err_note(ERR_INTERNAL, "a history's list is none");
+    const redisReply *key = list->element[1];
+    if (key->len > 0)
+        TRY(seal_unwrap(&seal, ticket->histories->keys, ticket->owner, list->element[0]->str,
+                        key->str, key->len));
+    for (size_t i = LIST_HEAD; i < list->elements && !err; i++) {
+        struct entry *entry = &entries->list[entries->count];
+        err = seal_open(key->len > 0 ? &seal : NULL, list->element[i]->str, list->element[i]->len,
+                        &entries->text);
+        entry->order = entries->count + i;
+        if (!err) entries->count += read_entry(entry, &entries->text);
+    }
+    seal_fini(&seal);
+    return err;
+}
+
 /* The oldest first; what came last into a list stands first there. */
 static int compare(const void *a, const void *b)
 {
@@ -87,23 +139,32 @@ static int compare(const void *a, const void *b)
     return left->order > right->order ? -1 : 1;
 }
 
+static size_t most_entries(const redisReply *reply)
+{
+    size_t most = 0;
+    for (size_t i = 1; i < reply->elements; i++)
+        most += reply->element[i]->type == REDIS_REPLY_ARRAY ? reply->element[i]->elements : 0;
+    return most;
+}
+
 static void tell(struct history_ticket *ticket, const redisReply *reply)
 {
-    size_t count = 0;
-    struct entry *entries = mem_new(reply->elements, sizeof *entries);
+    struct entries entries = {.list = mem_new(most_entries(reply) + 1, sizeof *entries.list)};
     struct history_event *events = mem_new(EVENTS_KEPT, sizeof *events);
-    for (size_t i = 1; i < reply->elements; i++) {
-        entries[count].order = i;
-        count += read_entry(&entries[count], reply->element[i]);
-    }
-    qsort(entries, count, sizeof *entries, compare);
-    size_t kept = count < EVENTS_KEPT ? count : EVENTS_KEPT;
+    enum err err = ERR_OK;
+    for (size_t i = 1; i < reply->elements && i <= LISTS_MAX && !err; i++)
+        err = read_list(ticket, reply->element[i], &entries);
+    qsort(entries.list, entries.count, sizeof *entries.list, compare);
+    size_t kept = entries.count < EVENTS_KEPT ? entries.count : EVENTS_KEPT;
     for (size_t i = 0; i < kept; i++)
-        events[i] = entries[count - kept + i].event;
-    ticket->done(ticket->argument, ERR_OK, &(struct history){true, events, kept});
-    for (size_t i = 0; i < count; i++)
-        json_decref(entries[i].record);
-    mem_free(entries);
+        events[i] = entries.list[entries.count - kept + i].event;
+    const struct history history = {true, events, kept};
+    ticket->done(ticket->argument, err, err ? NULL : &history);
+    for (size_t i = 0; i < entries.count; i++)
+        json_decref(entries.list[i].record);
+    if (entries.text.data) sodium_memzero(entries.text.data, entries.text.size);
+    buf_fini(&entries.text);
+    mem_free(entries.list);
     mem_free(events);
 }
 
@@ -126,20 +187,30 @@ static void on_read(void *argument, enum err err, const redisReply *reply)
     mem_free(ticket);
 }
 
+struct history_ticket *history_read_owner(struct histories *histories, const char *owner,
+                                          enum consent_purpose purpose, history_fn *done,
+                                          void *argument)
+{
+    struct history_ticket *ticket = mem_new(1, sizeof *ticket);
+    char keys[3][CONSENT_KEY_SIZE], most[16];
+    static const char *const kinds[] = {"consent", "events", "event_key"};
+    *ticket = (struct history_ticket){.histories = histories, .done = done, .argument = argument};
+    snprintf(ticket->owner, sizeof ticket->owner, "%s", owner);
+    for (size_t i = 0; i < 3; i++)
+        snprintf(keys[i], sizeof keys[i], "qiao:{u:%s}:%s", owner, kinds[i]);
+    snprintf(most, sizeof most, "%d", EVENTS_KEPT);
+    const char *const words[] = {keys[0], keys[1], keys[2], consent_name(purpose), most};
+    store_eval(histories->store, histories->script, on_read, ticket, 3, 5, words, NULL);
+    return ticket;
+}
+
 struct history_ticket *history_read(struct histories *histories, const char *tenant,
                                     const char *user, enum consent_purpose purpose,
                                     history_fn *done, void *argument)
 {
-    struct history_ticket *ticket = mem_new(1, sizeof *ticket);
-    char owner[OWNER_TEXT_SIZE], consent[CONSENT_KEY_SIZE], events[CONSENT_KEY_SIZE], most[16];
-    *ticket = (struct history_ticket){done, argument};
+    char owner[OWNER_TEXT_SIZE];
     owner_write(owner, &histories->key, tenant, user);
-    snprintf(consent, sizeof consent, "qiao:{u:%s}:consent", owner);
-    snprintf(events, sizeof events, "qiao:{u:%s}:events", owner);
-    snprintf(most, sizeof most, "%d", EVENTS_KEPT);
-    const char *const words[] = {consent, events, consent_name(purpose), most};
-    store_eval(histories->store, histories->script, on_read, ticket, 2, 4, words, NULL);
-    return ticket;
+    return history_read_owner(histories, owner, purpose, done, argument);
 }
 
 void history_drop(struct history_ticket *ticket)

@@ -19,6 +19,7 @@
 
 struct histories;
 struct history_ticket;
+struct keyring;
 
 struct history_event {
     enum event_type type;
@@ -36,14 +37,21 @@ struct history {
     size_t count;                       // at most EVENTS_KEPT
 };
 
-struct histories *histories_new(struct store *store, const struct owner_key *key);
+/* `keys` outlive it. */
+struct histories *histories_new(struct store *store, const struct owner_key *key,
+                                const struct keyring *keys);
 void histories_free(struct histories *histories);
 
-/* Answers once, from the loop, unless the ticket is dropped. ERR_STORE_AWAY: nobody knows whether the user has agreed. */
+/* Answers once, from the loop, unless the ticket is dropped. ERR_STORE_AWAY: nobody knows whether the user has agreed.
+ * ERR_INTERNAL: the history is sealed by a key that is not in the file any more (the note says its id), or damaged. */
 typedef void history_fn(void *argument, enum err err, const struct history *history);
 struct history_ticket *history_read(struct histories *histories, const char *tenant,
                                     const char *user, enum consent_purpose purpose,
                                     history_fn *done, void *argument);
+/* The same of OWNER, whoever that is. */
+struct history_ticket *history_read_owner(struct histories *histories, const char *owner,
+                                          enum consent_purpose purpose, history_fn *done,
+                                          void *argument);
 void history_drop(struct history_ticket *ticket);
 
 #endif

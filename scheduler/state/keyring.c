@@ -159,6 +159,12 @@ void keyring_wrap(const struct keyring *ring, const unsigned char key[KEYRING_KE
     buf_fini(&with);
 }
 
+bool keyring_is_newest(const struct keyring *ring,
+                       const unsigned char wrapped[KEYRING_WRAPPED_SIZE])
+{
+    return memcmp(wrapped + 4, &ring->keys[0].id, 4) == 0;
+}
+
 enum err keyring_unwrap(const struct keyring *ring, const char *bytes, size_t size,
                         const struct buf *bound, unsigned char key[KEYRING_KEY_SIZE])
 {

@@ -24,6 +24,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -58,6 +59,9 @@ void keyring_fini(struct keyring *ring);
 /* Seal a data key with the newest master key. */
 void keyring_wrap(const struct keyring *ring, const unsigned char key[KEYRING_KEY_SIZE],
                   const struct buf *bound, unsigned char out[KEYRING_WRAPPED_SIZE]);
+/* What was wrapped is so by the newest one. */
+bool keyring_is_newest(const struct keyring *ring,
+                       const unsigned char wrapped[KEYRING_WRAPPED_SIZE]);
 /* ERR_INTERNAL: the master key is not in the file (the note says its id), or the bytes are damaged or bound to another
  * thing. */
 enum err keyring_unwrap(const struct keyring *ring, const char *bytes, size_t size,

@@ -3,6 +3,7 @@
 #include "scheduler/features/events.h"
 #include "scheduler/features/history.h"
 #include "scheduler/features/popular.h"
+#include "scheduler/state/keyring.h"
 #include "scheduler/state/store.h"
 #include "tests/support/redis.h"
 #include "tests/test.h"
@@ -23,6 +24,7 @@ static struct consents *consents;
 static struct events *events;
 static struct histories *histories;
 static struct popular *popular;
+static struct keyring keys;
 static const unsigned char root[OWNER_ROOT_SIZE] = "the root of this test's names";
 static const int64_t now_ms = INT64_C(1790000000000);
 
@@ -34,8 +36,9 @@ static int set_up(void **state)
     base = event_base_new();
     store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
     consents = consents_new(store, root);
-    events = events_new(store, 3600);
-    histories = histories_new(store, consents_owner_key(consents));
+    keyring_make(&keys);
+    events = events_new(store, &keys, 3600);
+    histories = histories_new(store, consents_owner_key(consents), &keys);
     popular = popular_new(store);
     store_loop_until_up(base, store, true);
     return 0;
@@ -281,6 +284,115 @@ static void the_popular_are_a_regions_own_and_the_past_weighs_less(void **state)
     assert_string_equal(told.items, "new old ");
 }
 
+/* Another scheduler, with its own idea of the master keys. */
+static struct told look_with(const struct keyring *ring, const char *user)
+{
+    struct told told = {0};
+    struct histories *other = histories_new(store, consents_owner_key(consents), ring);
+    history_read(other, "shop", user, CONSENT_SEARCH, on_history, &told);
+    store_loop_until(base, &told.done);
+    histories_free(other);
+    return told;
+}
+
+static void redis_cannot_read_what_a_user_saw(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    char key[CONSENT_KEY_SIZE];
+    struct event event = {.id = "order-7", .type = EVENT_PURCHASE, .item = "umbrella"};
+    event.time_ms = now_ms;
+    agree("fay", &all);
+    put("fay", "", &event, 1);
+    snprintf(key, sizeof key, "qiao:{u:%s}:events", owner_of("fay"));
+    struct store_answer clear =
+        store_loop_ask(base, store, "EVAL",
+                       "local record = redis.call('LINDEX', KEYS[1], 0)\n"
+                       "return string.sub(record, 1, 4) == 'QSV1' and "
+                       "(string.find(record, 'umbrella', 1, true) or 0) or -1",
+                       "1", key, NULL);
+    assert_int_equal(clear.err, ERR_OK);
+    assert_int_equal(clear.integer, 0);
+    // another user's name on it, and it does not open
+    char other[CONSENT_KEY_SIZE];
+    agree("gus", &all);
+    snprintf(other, sizeof other, "qiao:{u:%s}:events", owner_of("gus"));
+    store_loop_ask(base, store, "RENAME", key, other, NULL);
+    snprintf(key, sizeof key, "qiao:{u:%s}:event_key", owner_of("fay"));
+    snprintf(other, sizeof other, "qiao:{u:%s}:event_key", owner_of("gus"));
+    store_loop_ask(base, store, "RENAME", key, other, NULL);
+    assert_int_equal(look("gus", CONSENT_SEARCH).err, ERR_INTERNAL);
+}
+
+static void events_of_earlier_versions_are_read_and_sealed_by_the_next(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    char key[CONSENT_KEY_SIZE];
+    struct event event = {.id = "n", .type = EVENT_VIEW, .item = "new", .time_ms = now_ms + 1};
+    agree("hal", &all);
+    snprintf(key, sizeof key, "qiao:{u:%s}:events", owner_of("hal"));
+    store_loop_ask(base, store, "LPUSH", key, "{\"t\":1790000000000,\"y\":\"view\",\"i\":\"old\"}",
+                   NULL);
+    assert_string_equal(look("hal", CONSENT_SEARCH).items, "old ");
+    put("hal", "", &event, 1);
+    assert_string_equal(look("hal", CONSENT_SEARCH).items, "old new ");
+    // and are sealed with the first of them
+    struct store_answer last = store_loop_ask(base, store, "LINDEX", key, "1", NULL);
+    assert_memory_equal(last.text, "QSV1", 4);
+    store_loop_ask(base, store, "RPUSH", key, "{\"t\":1,\"y\":\"cart\",\"i\":\"older\"}", NULL);
+    assert_string_equal(look("hal", CONSENT_SEARCH).items, "older old new ");
+}
+
+static void a_newer_master_key_takes_over_with_the_next_event(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct event event = {.id = "1", .type = EVENT_VIEW, .item = "a", .time_ms = now_ms};
+    struct keyring both = keys, newest;
+    agree("ida", &all);
+    put("ida", "", &event, 1);
+    both.keys[1] = keys.keys[0];
+    both.keys[0].id = 9;
+    memset(both.keys[0].secret, 9, sizeof both.keys[0].secret);
+    both.count = 2;
+    newest = both;
+    newest.count = 1;
+    assert_string_equal(look_with(&both, "ida").items, "a ");
+    assert_int_equal(look_with(&newest, "ida").err, ERR_INTERNAL);
+    assert_non_null(strstr(err_text(), "master key 1, which is not in the session key file"));
+    struct events *here = events, *there = events_new(store, &both, 3600);
+    events = there;
+    event.id = "2";
+    event.item = "b";
+    put("ida", "", &event, 1);
+    events = here;
+    events_free(there);
+    event.time_ms++;
+    assert_string_equal(look_with(&newest, "ida").items, "a b ");
+    // and the one that knows but the older key is told, and says so
+    event.id = "3";
+    assert_int_equal(put("ida", "", &event, 1), ERR_INTERNAL);
+}
+
+static void a_withdrawn_history_takes_its_key_with_it(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct event event = {.id = "1", .type = EVENT_VIEW, .item = "a", .time_ms = now_ms};
+    char key[CONSENT_KEY_SIZE];
+    agree("joe", &all);
+    put("joe", "", &event, 1);
+    snprintf(key, sizeof key, "qiao:{u:%s}:event_key", owner_of("joe"));
+    assert_int_equal(store_loop_ask(base, store, "EXISTS", key, NULL).integer, 1);
+    agree("joe", &(struct consent_change){.purposes = {CONSENT_WITHDRAW}});
+    assert_int_equal(store_loop_ask(base, store, "EXISTS", key, NULL).integer, 0);
+    agree("joe", &all);
+    put("joe", "", &event, 1); // this scheduler remembers the old key
+    assert_int_equal(fates[0], EVENT_STORED);
+    assert_string_equal(look("joe", CONSENT_SEARCH).items, "a ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +401,10 @@ int main(void)
         cmocka_unit_test(a_history_is_in_the_order_of_times_and_has_the_latest),
         cmocka_unit_test(without_consent_the_history_is_not_even_read),
         cmocka_unit_test(a_partners_events_are_its_own_and_go_with_its_consent),
+        cmocka_unit_test(redis_cannot_read_what_a_user_saw),
+        cmocka_unit_test(events_of_earlier_versions_are_read_and_sealed_by_the_next),
+        cmocka_unit_test(a_newer_master_key_takes_over_with_the_next_event),
+        cmocka_unit_test(a_withdrawn_history_takes_its_key_with_it),
         cmocka_unit_test(the_popular_are_a_regions_own_and_the_past_weighs_less),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
