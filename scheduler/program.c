@@ -5,13 +5,16 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/errand.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/partners.h"
 #include "scheduler/door/wait.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/collection.h"
 #include "scheduler/features/consent.h"
 #include "scheduler/features/events.h"
+#include "scheduler/features/feed.h"
 #include "scheduler/features/history.h"
 #include "scheduler/features/popular.h"
+#include "scheduler/features/pseudonym.h"
 #include "scheduler/features/search/indexes.h"
 #include "scheduler/features/sold.h"
 #include "scheduler/lexicon.h"
@@ -111,6 +114,8 @@ static void build_features(struct program *program)
         histories_new(door->store, consents_owner_key(door->consents), &program->master);
     door->popular = popular_new(door->store);
     door->solds = solds_new(door->base);
+    door->pseudonyms = pseudonyms_new(door->store, door->consents);
+    door->feeds = feeds_new(door->store);
 }
 
 static enum err build_search(struct program *program)
@@ -197,6 +202,7 @@ enum err program_build(struct program *program)
     if (*settings->chat_template)
         TRY(template_parse_name(&program->template, settings->chat_template));
     TRY(keys_new(&program->door.keys, settings->keys));
+    TRY(partners_new(&program->door.partners, settings->partners));
     TRY(master_read(&program->master, settings->session_key));
     keys_set_secret(program->door.keys, program->master.root);
     program->door.settings = settings;
@@ -233,6 +239,8 @@ void program_tear_down(struct program *program)
     durables_free(program->durables);
     if (door->store) store_free(door->store);
     popular_free(door->popular);
+    pseudonyms_free(door->pseudonyms);
+    feeds_free(door->feeds);
     solds_free(door->solds);
     histories_free(door->histories);
     events_free(door->events);
@@ -246,6 +254,7 @@ void program_tear_down(struct program *program)
     if (door->base) event_base_free(door->base);
     metrics_free(door->metrics);
     keys_free(door->keys);
+    partners_free(door->partners);
     keyring_fini(&program->master);
     conf_fini(&settings_table, &program->settings);
 }

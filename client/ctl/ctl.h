@@ -36,6 +36,14 @@ long long ctl_left(const struct json_t *node);
  * conf->wait seconds, after which CTL_FAILED says what is left. */
 enum ctl_exit ctl_drain(const struct ctl_conf *conf, struct qiao *qiao, const char *node, bool on);
 
+/* A partner's feed: FILE, with FILE.manifest and FILE.manifest.sig beside it (docs/operations.md); of the partner conf->source. */
+enum ctl_exit ctl_import(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+/* Delete the partner's events, of conf->user or of everybody. */
+enum ctl_exit ctl_forget(const struct ctl_conf *conf, struct qiao *qiao);
+
+/* What a recommender is trained on, into the directory conf->out: events.ndjson and items.ndjson. */
+enum ctl_exit ctl_export(const struct ctl_conf *conf, struct qiao *qiao);
+
 /* One answer to `text`, or with NULL a conversation read line by line from stdin. */
 enum ctl_exit ctl_chat(const struct ctl_conf *conf, struct qiao *qiao, const char *text);
 

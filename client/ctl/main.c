@@ -25,6 +25,9 @@ static const struct conf_table table = {
         "  drain NODE          give the node no new requests, and wait until nothing runs there\n"
         "  undrain NODE        take it back\n"
         "  chat [TEXT]         ask once, or talk line by line\n"
+        "  events import FILE  take a partner's signed feed (--source)\n"
+        "  events forget       delete a partner's events (--source), of everybody or of --user\n"
+        "  recommender export  what a recommender is trained on, into --out\n"
         "Exit codes: 0 done, 1 the cluster failed or refused, 2 the command line is not right.",
     .rows = rows,
     .row_count = sizeof rows / sizeof *rows,
@@ -50,6 +53,36 @@ static enum ctl_exit usage(const char *text)
     return CTL_USAGE;
 }
 
+/* Verbs of two words; false: it is none. */
+static bool run_pair(const struct ctl_conf *conf, struct qiao *qiao, int count, char **words,
+                     enum ctl_exit *code)
+{
+    static const struct {
+        const char *first, *second;
+        int count; // words
+        enum ctl_exit (*alone)(const struct ctl_conf *conf, struct qiao *qiao);
+        enum ctl_exit (*with_file)(const struct ctl_conf *conf, struct qiao *qiao,
+                                   const char *path);
+    } pairs[] = {
+        {"events", "import", 3, NULL, ctl_import},
+        {"events", "forget", 2, ctl_forget, NULL},
+        {"recommender", "export", 2, ctl_export, NULL},
+    };
+
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        if (count < 2 || strcmp(words[0], pairs[i].first) != 0 ||
+            strcmp(words[1], pairs[i].second) != 0)
+            continue;
+        if (count != pairs[i].count)
+            *code = usage(count < pairs[i].count ? "the file's name is missing" : "too many words");
+        else
+            *code = pairs[i].alone ? pairs[i].alone(conf, qiao)
+                                   : pairs[i].with_file(conf, qiao, words[2]);
+        return true;
+    }
+    return false;
+}
+
 static enum ctl_exit run(const struct ctl_conf *conf, struct qiao *qiao, int count, char **words)
 {
     static const char *const node_columns[] = {
@@ -58,8 +91,10 @@ static enum ctl_exit run(const struct ctl_conf *conf, struct qiao *qiao, int cou
         NULL};
     static const char *const scheduler_columns[] = {"url", "self", NULL};
     static const char *const model_columns[] = {"id", "context_length", "nodes", "owned_by", NULL};
+    enum ctl_exit code;
     if (count == 0) return usage("a verb is missing");
     const char *verb = words[0];
+    if (run_pair(conf, qiao, count, words, &code)) return code;
     bool drains = strcmp(verb, "drain") == 0, undrains = strcmp(verb, "undrain") == 0;
     bool chats = strcmp(verb, "chat") == 0;
     if (count > 2 || (count == 2 && !drains && !undrains && !chats))

@@ -5,11 +5,14 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/embeddings.h"
 #include "scheduler/door/events.h"
+#include "scheduler/door/export.h"
+#include "scheduler/door/feeds.h"
 #include "scheduler/door/gorse.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/indexes.h"
 #include "scheduler/door/items.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/links.h"
 #include "scheduler/door/me.h"
 #include "scheduler/door/recommend.h"
 #include "scheduler/door/rerank.h"
@@ -56,6 +59,8 @@ static const struct route routes[] = {
     {"GET", "/v1/me/consents", "me", me_consents},
     {"PUT", "/v1/me/consents", "me", me_put_consents},
     {"GET", "/v1/me/events", "me", me_events},
+    {"POST", "/v1/me/links", "me", links_post},
+    {"DELETE", "/v1/me/links/", "me", links_delete},
     {"GET", "/v1/me/personalization", "me", me_personalization},
     {"PUT", "/v1/me/personalization", "me", me_put_personalization},
     {"GET", "/v1/indexes", "indexes", indexes_door_list},
@@ -76,6 +81,12 @@ static const struct route routes[] = {
     {"GET", "/admin/status", "admin", admin_status},
     {"POST", "/admin/drain", "admin", admin_drain},
     {"POST", "/admin/undrain", "admin", admin_undrain},
+    {"POST", "/admin/feeds", "admin", feeds_post},
+    {"GET", "/admin/feeds/", "admin", feeds_show},
+    {"POST", "/admin/feeds/", "admin", feeds_post_lines},
+    {"POST", "/admin/forget", "admin", feeds_forget},
+    {"POST", "/admin/histories", "admin", export_histories},
+    {"POST", "/admin/catalogue", "admin", export_catalogue},
 };
 
 static bool is_path_of(const struct route *route, const char *path)

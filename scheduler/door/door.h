@@ -39,6 +39,9 @@ struct door {
     struct events *events;
     struct histories *histories;
     struct popular *popular;
+    struct partners *partners;
+    struct pseudonyms *pseudonyms;
+    struct feeds *feeds;
     struct solds *solds;
     struct errands *errands;
     struct waits *waits; // requests that wait for a node of their model

@@ -164,6 +164,18 @@ static enum err read_switch(struct consent_change *change, const json_t *root)
     return ERR_OK;
 }
 
+/* What a partner calls the user is taken from a back end's word; anyone else could name anybody. */
+static enum err check_word(const struct context *context, const struct consent_change *change)
+{
+    for (size_t i = 0; i < change->partner_count; i++) {
+        if (change->partners[i].wish != CONSENT_GIVE || context->key->may_assert_user) continue;
+        json_set_param("pseudonyms");
+        return err_note(ERR_FORBIDDEN, "pseudonyms: this key may not say what a partner calls the "
+                                       "user; POST /v1/me/links takes the partner's signed token");
+    }
+    return ERR_OK;
+}
+
 static void put(struct door *door, struct http_request *request, bool is_switch)
 {
     struct context context;
@@ -174,6 +186,7 @@ static void put(struct door *door, struct http_request *request, bool is_switch)
     const char *body = http_body(request, &size);
     enum err err = json_read(&root, body, size);
     if (!err) err = is_switch ? read_switch(&change, root) : read_change(&change, root);
+    if (!err) err = check_word(&context, &change);
     if (err) {
         door_refuse(request, err);
     } else {

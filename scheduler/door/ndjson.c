@@ -13,7 +13,7 @@ void ndjson_fail(struct ndjson_report *report, size_t line, enum err err)
     if (report->error_count++ == 0) report->first = err;
     // the error's object has a brace of its own before it, which ours is put in place of
     buf_addf(&report->errors, "%s{\"%s\":%zu,%s", report->error_count > 1 ? "," : "",
-             report->unit ? report->unit : "line", line, buf_text(&error) + 1);
+             report->unit ? report->unit : "line", report->before + line, buf_text(&error) + 1);
     buf_fini(&error);
 }
 

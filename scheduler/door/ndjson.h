@@ -37,6 +37,7 @@ struct ndjson_report {
     size_t error_count, line_count;
     enum err first;   // the first line's error
     const char *unit; // what the number of a line is called; NULL: "line"
+    size_t before;    // lines that came before the body: errors count from there
 };
 
 /* ERR_INVALID, ERR_TOO_LARGE: of the body as a whole; then nothing shall be stored. */
