@@ -321,7 +321,7 @@ enum err answer_start(struct answer **out, const struct answer_options *options,
     must(ask->choice_count > 0 && ask->choice_count <= ASK_CHOICES_MAX);
     struct answer *answer = mem_new(1, sizeof *answer);
     answer->options = *options;
-    answer->keeps_text = !ask->stream || ask->session.id;
+    answer->keeps_text = !ask->stream || ask->session.id || ask->context.count > 0;
     answer->later = event_new(options->door->base, -1, 0, on_later, answer);
     must(answer->later != NULL);
     shape_init(&answer->shape, ask->kind, options->model->name, &options->model->model);
@@ -435,16 +435,22 @@ void answer_tell_session(struct answer *answer, const char *session)
     answer->shape.session = session;
 }
 
+void answer_tell_context(struct answer *answer, const char *context)
+{
+    answer->shape.context = context;
+}
+
 bool answer_was_cut(const struct answer *answer)
 {
     const char *finish = answer->choices[0].finish;
     return finish && strcmp(finish, "length") == 0;
 }
 
-const char *answer_text(const struct answer *answer, size_t *size)
+const char *answer_text(const struct answer *answer, uint32_t choice, size_t *size)
 {
-    *size = answer->choices[0].text.size;
-    return buf_text(&answer->choices[0].text);
+    must(choice < answer->choice_count);
+    *size = answer->choices[choice].text.size;
+    return buf_text(&answer->choices[choice].text);
 }
 
 struct shape_usage answer_usage(const struct answer *answer)

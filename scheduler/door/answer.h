@@ -67,12 +67,14 @@ void answer_complete(struct answer *answer);
  * after. */
 void answer_fail(struct answer *answer, const struct http_error *error);
 
-/* The whole text of the first choice; kept only for plain replies and for sessions. */
-const char *answer_text(const struct answer *answer, size_t *size);
+/* The whole text of a choice, below the request's `n`; kept only for plain replies, sessions and what is grounded. */
+const char *answer_text(const struct answer *answer, uint32_t choice, size_t *size);
 /* Whether its length ended the first choice. */
 bool answer_was_cut(const struct answer *answer);
 /* What answer_complete() says of the session (shape.h); borrowed until then. */
 void answer_tell_session(struct answer *answer, const char *session);
+/* The same of what it is grounded on. */
+void answer_tell_context(struct answer *answer, const char *context);
 struct shape_usage answer_usage(const struct answer *answer);
 
 #endif

@@ -35,6 +35,7 @@ static const struct refused refused_of_text[] = {
     {"suffix", "\"\""},
     {"echo", "false"},
     {"best_of", "1"},
+    {"context", NULL},
 };
 
 static bool is_harmless(const json_t *value, const char *harmless)
@@ -291,6 +292,7 @@ static enum err read_delivery(struct ask *ask)
     TRY(json_take_text(root, "user", 0, USER_MAX, &user));
     if (ask->kind == ASK_TEXT) return ERR_OK;
     TRY(ask_session_read(&ask->session, root));
+    TRY(ask_context_read(&ask->context, root));
     const json_t *more = json_find(root, "chat_template_kwargs");
     if (!more) return ERR_OK;
     bool thinking = true;

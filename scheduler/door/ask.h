@@ -7,6 +7,7 @@
 #ifndef SCHEDULER_DOOR_ASK_H
 #define SCHEDULER_DOOR_ASK_H
 
+#include "scheduler/door/ask_context.h"
 #include "scheduler/door/ask_session.h"
 
 #include "text/stream.h"
@@ -47,6 +48,7 @@ struct ask {
     size_t stop_count;
     bool stream, include_usage, thinking_off;
     struct ask_session session;
+    struct ask_context context;
     bool prewarm; // compute the session's prompt, answer with counts
     struct wire_bias *bias;
     json_t *root; // what the texts above are borrowed from

@@ -3,6 +3,7 @@
 #include "scheduler/door/choose.h"
 #include "scheduler/door/completion_internal.h"
 #include "scheduler/door/door.h"
+#include "scheduler/door/ground.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/resume.h"
@@ -15,6 +16,48 @@
 
 #include "base/mem.h"
 
+/* A retry that would be grounded on something else is not the same answer. */
+static void on_grounded(void *argument, enum err err)
+{
+    struct completion *c = argument;
+    c->state = STARTING;
+    struct http_error error = {0};
+    if (!err && c->resume) {
+        struct digest digest = grounding_digest(c->grounding);
+        json_param_clear();
+        err = resume_ground(c->resume, &digest);
+        if (err) resume_explain(c->resume, &error);
+    }
+    if (!err) {
+        completion_encode(c);
+        return;
+    }
+    error.err = err;
+    error.message = err_text();
+    error.param = json_param();
+    completion_fail_with(c, &error);
+}
+
+/* All messages are there: on to the prompt, by way of what it is grounded on. */
+static void ground(struct completion *c)
+{
+    if (c->ask.context.count == 0) {
+        completion_encode(c);
+        return;
+    }
+    struct grounding_options options = {.door = c->door,
+                                        .context = &c->context,
+                                        .ask = &c->ask,
+                                        .tokenizer = lexicon_text(c->pack)->tokenizer,
+                                        .context_length = c->model.context_length,
+                                        .wait_ms = c->urgency.deadline_ms / 2,
+                                        .until_ms = c->resume ? completion_wall_ms(c) : INT64_MAX,
+                                        .done = on_grounded,
+                                        .owner = c};
+    c->state = GROUNDING;
+    c->grounding = grounding_start(&options);
+}
+
 /* The stored turns and the new ones are there, or an answer that was stored. */
 static void on_loaded(void *argument, enum err err)
 {
@@ -25,7 +68,7 @@ static void on_loaded(void *argument, enum err err)
     if (err) {
         completion_fail(c, err);
     } else if (!c->append.repeated) {
-        completion_encode(c);
+        ground(c);
     } else if (append_confirm(&c->append, completion_saved)) {
         c->state = SAVING;
     } else {
@@ -37,7 +80,7 @@ static void on_loaded(void *argument, enum err err)
 static void prepare(struct completion *c)
 {
     if (!c->ask.session.id) {
-        completion_encode(c);
+        ground(c);
         return;
     }
     c->state = LOADING;

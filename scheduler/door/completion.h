@@ -2,8 +2,8 @@
  *
  *      start --(Idempotency-Key)--> CLAIMING --granted--> as if there were none, with the first attempt's seed and model
  *
- *      start --(session)--> LOADING --turns--+
- *        +------------------------------------+--> ENCODING --ids--> RESERVING --admitted--> FLYING
+ *      start --(session)--> LOADING --turns--+   (and GROUNDING behind it)
+ *        +--(context)--> GROUNDING ----------+--> ENCODING --ids--> RESERVING --admitted--> FLYING
  *                       (short texts and keys without limits: at once)   |                     |
  *                             ^                                          | (a summary first)   |
  *                             +------------------- SUMMING_UP <----------+                     |

@@ -1,6 +1,7 @@
 #include "scheduler/door/answer.h"
 #include "scheduler/door/completion_internal.h"
 #include "scheduler/door/door.h"
+#include "scheduler/door/ground.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/replay.h"
@@ -17,6 +18,7 @@ void completion_finish(struct completion *c)
     c->door->answers--;
     resume_free(c->resume);
     append_fini(&c->append);
+    grounding_free(c->grounding);
     token_ids_fini(&c->prompt.ids);
     ask_fini(&c->ask);
     mem_free(c);
@@ -69,6 +71,7 @@ void completion_gone(void *argument)
     case CLAIMING: break; // completion_finish() drops it
     case LOADING:
     case SAVING: append_drop(&c->append); break;
+    case GROUNDING: break; // completion_finish() drops what it waits for
     case RESERVING: break; // completion_settle() gives back what was asked for
     case ENCODING: return; // the worker still reads the texts: on_encoded() finishes
     case SUMMING_UP: break;
@@ -93,12 +96,21 @@ void completion_taken(void *argument)
     completion_gone(c);
 }
 
+static void tell_context(struct completion *c)
+{
+    struct ground_answer answers[ASK_CHOICES_MAX];
+    for (uint32_t i = 0; i < c->ask.choice_count; i++)
+        answers[i].text = answer_text(c->answer, i, &answers[i].size);
+    answer_tell_context(c->answer, grounding_tell(c->grounding, answers, c->ask.choice_count));
+}
+
 /* The end of a good answer. */
 void completion_complete(struct completion *c)
 {
     completion_settle(c);
     append_set_header(&c->append, c->request);
     answer_tell_session(c->answer, c->append.told);
+    if (c->grounding) tell_context(c);
     answer_complete(c->answer);
     completion_finish(c);
 }

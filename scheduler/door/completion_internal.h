@@ -28,6 +28,7 @@
 
 struct answer;
 struct door;
+struct grounding;
 struct http_error;
 struct http_request;
 struct lexicon_pack;
@@ -37,6 +38,7 @@ enum completion_state {
     STARTING,
     CLAIMING,   // Redis looks the Idempotency-Key up
     LOADING,    // the session is on its way from Redis
+    GROUNDING,  // the history is, and searches run
     ENCODING,   // a worker has the prompt
     RESERVING,  // Redis decides about the limits
     SUMMING_UP, // a node works on a summary of the session's oldest turns
@@ -51,10 +53,11 @@ struct completion {
     struct context context;
     struct ask ask;
     struct urgency urgency;
-    struct fleet_model model;  // as it was when the request came
-    struct lexicon_pack *pack; // held
-    struct resume *resume;     // NULL: no Idempotency-Key
-    struct append append;      // to the session, if there is one
+    struct fleet_model model;    // as it was when the request came
+    struct lexicon_pack *pack;   // held
+    struct resume *resume;       // NULL: no Idempotency-Key
+    struct append append;        // to the session, if there is one
+    struct grounding *grounding; // NULL: no `context`
     struct prompt prompt;
     struct quota quota;
     bool admitted; // by it
@@ -63,7 +66,9 @@ struct completion {
     struct answer *answer; // from FLYING on
 };
 
-/* completion_run.c: on to the answer, and to the end of it: `c` may be dead behind this. c->pack is held, and what a
+/* completion_run.c. What a template that says the date says: a retry's is the first attempt's. */
+int64_t completion_wall_ms(const struct completion *c);
+/* On to the answer, and to the end of it: `c` may be dead behind this. c->pack is held, and what a
  * session has to give is in c->append. */
 void completion_encode(struct completion *c);
 

@@ -2,6 +2,7 @@
 #include "scheduler/door/answer.h"
 #include "scheduler/door/completion_internal.h"
 #include "scheduler/door/door.h"
+#include "scheduler/door/ground.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/resume.h"
@@ -44,7 +45,7 @@ static void on_answered(void *argument, enum err err, uint32_t retry_ms)
         return;
     }
     size_t size;
-    const char *text = answer_text(c->answer, &size);
+    const char *text = answer_text(c->answer, 0, &size);
     c->state = SAVING;
     append_save(&c->append, text, size, answer_was_cut(c->answer), completion_saved);
 }
@@ -77,8 +78,7 @@ static void fill_order(struct completion *c, struct flight_order *order)
     }
 }
 
-/* What a template that says the date says: a retry's is the first attempt's. */
-static int64_t wall_ms(const struct completion *c)
+int64_t completion_wall_ms(const struct completion *c)
 {
     return c->resume ? resume_wall_ms(c->resume) : clock_wall_ms();
 }
@@ -102,7 +102,7 @@ static void sum_up(struct completion *c)
     struct summary_options options = {.door = c->door,
                                       .tokenizer = lexicon_text(c->pack)->tokenizer,
                                       .template = lexicon_template(c->pack),
-                                      .wall_ms = wall_ms(c),
+                                      .wall_ms = completion_wall_ms(c),
                                       .context_length = c->model.context_length,
                                       .ended = on_summed_up,
                                       .owner = c};
@@ -213,6 +213,16 @@ static void reserve(struct completion *c)
     if (!quota_reserve(&c->quota, &ask, on_reserved, c, &c->ask.max_tokens)) fly(c);
 }
 
+/* The conversation goes before what the answer is grounded on. */
+static bool must_shrink(struct completion *c)
+{
+    size_t count = c->prompt.ids.count;
+    uint32_t wanted =
+        c->ask.max_tokens ? c->ask.max_tokens : (uint32_t)c->door->settings->answer_tokens;
+    if (append_wants_summary(&c->append, count, c->model.context_length)) return false;
+    return grounding_shrink(c->grounding, count, wanted);
+}
+
 static void use_prompt(struct completion *c)
 {
     if (c->prompt.err) {
@@ -222,6 +232,10 @@ static void use_prompt(struct completion *c)
     }
     if (c->ask.session.id &&
         append_shrink(&c->append, c->prompt.ids.count, c->model.context_length)) {
+        completion_encode(c);
+        return;
+    }
+    if (c->grounding && must_shrink(c)) {
         completion_encode(c);
         return;
     }
@@ -258,13 +272,16 @@ void completion_encode(struct completion *c)
     prompt->tokenizer = text->tokenizer;
     prompt->options = (struct template_options){.add_generation_prompt = !c->ask.prewarm,
                                                 .thinking_off = c->ask.thinking_off,
-                                                .wall_ms = wall_ms(c)};
+                                                .wall_ms = completion_wall_ms(c)};
     if (c->ask.kind == ASK_CHAT) {
         prompt->template = lexicon_template(c->pack);
         prompt->messages = c->ask.messages;
         prompt->message_count = c->ask.message_count;
         if (c->ask.session.id)
             prompt->messages = append_messages(&c->append, &prompt->message_count);
+        if (c->grounding)
+            prompt->messages =
+                grounding_messages(c->grounding, prompt->messages, &prompt->message_count);
     } else if (c->ask.ids) {
         for (size_t i = 0; i < c->ask.id_count; i++)
             token_ids_add(&prompt->ids, c->ask.ids[i]);

@@ -290,6 +290,20 @@ enum err resume_base(struct resume *resume, uint64_t version)
                     base->version, version);
 }
 
+enum err resume_ground(struct resume *resume, const struct digest *ground)
+{
+    char text[DIGEST_TEXT_SIZE];
+    char *first = resume->record.mark.ground;
+    digest_text(ground, text);
+    if (!*first) memcpy(first, text, sizeof text);
+    if (strcmp(first, text) == 0) return ERR_OK;
+    resume->refusal = ERR_CONFLICT;
+    resume->code = "context_changed";
+    return err_note(ERR_CONFLICT,
+                    "what the context gives has changed since this Idempotency-Key was first used: "
+                    "the answer cannot be made again; take a new key");
+}
+
 // ---- the bill ----------------------------------------------------------------------------------
 
 bool resume_take_max(const struct resume *resume, uint32_t *max_tokens)

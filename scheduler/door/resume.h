@@ -27,6 +27,7 @@
 
 struct ask;
 struct context;
+struct digest;
 struct door;
 struct fleet_model;
 struct http_error;
@@ -67,6 +68,9 @@ const struct position *resume_position(const struct resume *resume);
 const char *resume_turn(const struct resume *resume);
 /* The session, as loaded, has `version` and not this turn. ERR_CONFLICT when it was another before the first attempt. */
 enum err resume_base(struct resume *resume, uint64_t version);
+
+/* What the prompt is grounded on. ERR_CONFLICT when it was something else in the first attempt: explain it. */
+enum err resume_ground(struct resume *resume, const struct digest *ground);
 
 /* What a choice may have, as the first attempt had it; false when that was not known yet. */
 bool resume_take_max(const struct resume *resume, uint32_t *max_tokens);

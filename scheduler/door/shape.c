@@ -52,9 +52,17 @@ static const char *logprobs_of(const struct shape_piece *piece)
     return piece->logprobs ? piece->logprobs : "null";
 }
 
-static void write_session(struct buf *out, const struct shape *shape)
+static void write_member(struct buf *out, const char *member)
 {
-    if (shape->session && *shape->session) buf_addf(out, ",%s", shape->session);
+    if (!member || !*member) return;
+    buf_add_byte(out, ',');
+    buf_add_text(out, member);
+}
+
+static void write_rest(struct buf *out, const struct shape *shape)
+{
+    write_member(out, shape->session);
+    write_member(out, shape->context);
 }
 
 static void end_chunk(struct buf *out, const struct shape *shape)
@@ -86,7 +94,7 @@ void shape_final_chunk(struct buf *out, const struct shape *shape, uint32_t inde
     buf_addf(out, "{\"index\":%u,%s,\"logprobs\":null,\"finish_reason\":\"%s\"}", index,
              shape->kind == ASK_CHAT ? "\"delta\":{}" : "\"text\":\"\"", finish);
     buf_add_byte(out, ']');
-    write_session(out, shape);
+    write_rest(out, shape);
     buf_add_text(out, shape->include_usage ? ",\"usage\":null}" : "}");
 }
 
@@ -118,6 +126,6 @@ void shape_body_end(struct buf *out, const struct shape *shape, const struct sha
 {
     buf_add_text(out, "],");
     write_usage(out, usage);
-    write_session(out, shape);
+    write_rest(out, shape);
     buf_add_byte(out, '}');
 }

@@ -29,6 +29,7 @@ struct shape {
     bool include_usage; // chunks say "usage": null until the last
     const char *
         session; // "session":{…} for a body and for the chunk that ends a choice; NULL or "": none. Borrowed
+    const char *context; // "context":[…], in the same places
 };
 
 struct shape_usage {

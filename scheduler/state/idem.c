@@ -23,10 +23,10 @@ enum {
     KEY_MAX = 64
 };
 
-/* KEYS  the record: v, body, answer (written once); owner, since, until (ms), tries, paid, most, version
+/* KEYS  the record: v, body, answer (written once); owner, since, until (ms), tries, paid, most, version, ground
  * ARGV  body, answer, owner, run ms, ttl ms, most tries, "1" when it must be there, an owner that is dead,
  *       when we asked first (ms; "": now)
- * gives {"new"}, {"again", answer, paid, most, version}, {"busy", owner, since, now}, {"other"}, {"unknown"}, {"spent"} */
+ * gives {"new"}, {"again", answer, paid, most, version, ground}, {"busy", owner, since, now}, {"other"}, {"unknown"}, {"spent"} */
 static const char claim_text[] =
     "local time = redis.call('TIME')\n"
     "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
@@ -35,7 +35,7 @@ static const char claim_text[] =
     "local since = ARGV[9] ~= '' and ARGV[9] or now\n"
     "local old = redis.call('HMGET', KEYS[1], 'body', 'answer', 'owner', 'until', 'tries', "
     "'paid',\n"
-    "                       'most', 'version', 'since')\n"
+    "                       'most', 'version', 'since', 'ground')\n"
     "if not old[1] then\n"
     "  if ARGV[7] == '1' then return {'unknown'} end\n"
     "  redis.call('HSET', KEYS[1], 'v', '1', 'body', ARGV[1], 'answer', ARGV[2], 'owner', "
@@ -53,12 +53,13 @@ static const char claim_text[] =
     "redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'since', since, 'until', till)\n"
     "redis.call('HINCRBY', KEYS[1], 'tries', 1)\n"
     "redis.call('PEXPIRE', KEYS[1], ARGV[5])\n"
-    "return {'again', old[2], old[6], old[7], old[8]}\n";
+    "return {'again', old[2], old[6], old[7], old[8], old[10] or ''}\n";
 
-/* ARGV  owner, paid, most, version */
+/* ARGV  owner, paid, most, version, ground */
 static const char mark_text[] =
     "if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end\n"
     "redis.call('HSET', KEYS[1], 'paid', ARGV[2], 'most', ARGV[3], 'version', ARGV[4])\n"
+    "if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'ground', ARGV[5]) end\n"
     "return 1\n";
 
 /* ARGV  owner, paid, ttl ms */
@@ -236,8 +237,8 @@ static enum err read_number(const redisReply *field, uint64_t *out)
 
 static enum err read_record(const redisReply *reply, struct idem_record *record)
 {
-    if (reply->elements != 5) return unreadable();
-    for (size_t i = 0; i < 5; i++)
+    if (reply->elements != 6) return unreadable();
+    for (size_t i = 0; i < 6; i++)
         if (reply->element[i]->type != REDIS_REPLY_STRING) return unreadable();
     record->again = true;
     if (facts_read(&record->facts, reply->element[1]->str, reply->element[1]->len))
@@ -248,6 +249,8 @@ static enum err read_record(const redisReply *reply, struct idem_record *record)
     TRY(read_number(reply->element[3], &most));
     if (most > UINT32_MAX) return unreadable();
     mark->max_tokens = (uint32_t)most;
+    if (reply->element[5]->len >= sizeof mark->ground) return unreadable();
+    memcpy(mark->ground, reply->element[5]->str, reply->element[5]->len + 1);
     mark->has_base = reply->element[4]->len > 0;
     if (!mark->has_base) return ERR_OK;
     return read_number(reply->element[4], &mark->version);
@@ -436,8 +439,8 @@ void idem_set(struct idem_ticket *ticket, const struct idem_mark *mark)
     snprintf(paid, sizeof paid, "%" PRIu64, mark->paid);
     snprintf(most, sizeof most, "%" PRIu32, mark->max_tokens);
     if (mark->has_base) snprintf(version, sizeof version, "%" PRIu64, mark->version);
-    const char *words[] = {ticket->key, ticket->owner, paid, most, version};
-    store_eval(idems->store, idems->mark, NULL, NULL, 1, 5, words, NULL);
+    const char *words[] = {ticket->key, ticket->owner, paid, most, version, mark->ground};
+    store_eval(idems->store, idems->mark, NULL, NULL, 1, 6, words, NULL);
 }
 
 void idem_release(struct idem_ticket *ticket, uint64_t paid)

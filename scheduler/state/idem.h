@@ -57,6 +57,8 @@ struct idem_mark {
     uint32_t max_tokens; // that a choice may have; 0: not known yet
     bool has_base;       // of a session:
     uint64_t version;    // that it had before the first attempt
+    char ground
+        [DIGEST_TEXT_SIZE]; // of what the prompt is grounded on; "": nothing, or not known yet
 };
 
 struct idem_record {

@@ -21,7 +21,8 @@
 
 enum {
     ATTEMPTS_MAX = 64,
-    ARENA_SIZE = 8 << 20
+    ARENA_SIZE = 8 << 20,
+    HEARD_MAX = 4 << 20
 };
 
 struct attempt {
@@ -40,7 +41,8 @@ struct attempt {
 struct fake_node {
     struct fake_node_options options;
     pthread_t thread;
-    pthread_mutex_t lock; // of prompt
+    pthread_mutex_t lock; // of prompt and heard
+    struct buf heard;     // the bodies of all frames, one behind the other
     struct links *links;
     struct mailbox *inbox;
     struct buf pack; // bytes
@@ -73,7 +75,8 @@ static void say_hello(struct fake_node *node, uint64_t link)
         .pack = node->text->digest,
         .model = digest_of(weights, strlen(weights)),
         .numerics = digest_of("1", 1),
-        .context_length = node->text->context_length,
+        .context_length =
+            node->options.context ? node->options.context : node->text->context_length,
         .vocab_size = (uint32_t)tokenizer_size(node->text->tokenizer)};
     struct wire_message hello = {
         .type = WIRE_HELLO,
@@ -164,6 +167,9 @@ static void on_event(struct fake_node *node, const struct link_event *event)
         node->link = 0;
     }
     if (event->kind != LINK_FRAME) return;
+    pthread_mutex_lock(&node->lock);
+    buf_add(&node->heard, event->body, event->size);
+    pthread_mutex_unlock(&node->lock);
     arena_reset(&node->arena);
     must(message_decode(&message, event->type, event->body, event->size, &node->arena) == ERR_OK);
     if (message.type == WIRE_PACK_WANT) send_pack(node, event->link);
@@ -288,6 +294,7 @@ struct fake_node *fake_node_start(const struct fake_node_options *options)
     struct buf image = {0};
     struct gguf *gguf;
     node->options = *options;
+    node->heard.limit = HEARD_MAX;
     tiny_model_write(&image, &tiny);
     must(gguf_parse(&gguf, image.data, image.size) == ERR_OK);
     must(gguf_write_pack(gguf, &node->pack) == ERR_OK);
@@ -316,6 +323,7 @@ void fake_node_stop(struct fake_node *node)
     text_pack_close(node->text);
     token_ids_fini(&node->answer);
     buf_fini(&node->pack);
+    buf_fini(&node->heard);
     pthread_mutex_destroy(&node->lock);
     mem_free(node->arena.bytes);
     mem_free(node->prompt);
@@ -343,4 +351,13 @@ char *fake_node_prompt(struct fake_node *node)
     char *prompt = mem_copy_text(node->prompt ? node->prompt : "");
     pthread_mutex_unlock(&node->lock);
     return prompt;
+}
+
+bool fake_node_heard(struct fake_node *node, const char *bytes)
+{
+    pthread_mutex_lock(&node->lock);
+    must(!node->heard.overflow);
+    bool found = memmem(buf_text(&node->heard), node->heard.size, bytes, strlen(bytes)) != NULL;
+    pthread_mutex_unlock(&node->lock);
+    return found;
 }

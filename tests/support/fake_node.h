@@ -29,6 +29,7 @@ struct fake_node_options {
     uint32_t vector_size; // what it says that its vectors have; 0: FAKE_NODE_VECTOR
     uint32_t busy;        // so many of its first submits are answered BUSY
     uint32_t pause_ms;    // between two ids
+    uint32_t context;     // tokens; 0: as its text pack says
     uint32_t die_after;   // ids of its first answer, then the link is cut; 0: never
 };
 
@@ -38,6 +39,8 @@ void fake_node_stop(struct fake_node *node);
 void fake_node_hang(struct fake_node *node, bool on);
 unsigned fake_node_submits(struct fake_node *node);
 unsigned fake_node_cancels(struct fake_node *node);
+/* Whether these bytes stood in anything that schedulers have sent it. */
+bool fake_node_heard(struct fake_node *node, const char *bytes);
 /* The latest prompt, its control pieces as their names; mem_free() it. */
 char *fake_node_prompt(struct fake_node *node);
 

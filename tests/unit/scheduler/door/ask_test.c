@@ -46,6 +46,36 @@ static void a_chat_is_read_with_its_parameters(void **state)
     ask_fini(&ask);
 }
 
+static void a_context_is_a_list_of_sources(void **state)
+{
+    (void)state;
+    static const char *const wrong[][2] = {
+        {"\"history\"", "context must be a list of at most 4"},
+        {"[\"history\",\"search:a\",\"search:b\",\"search:c\",\"search:d\"]", "at most 4"},
+        {"[7]", "context[0] must be \"history\" or \"search:INDEX\""},
+        {"[\"history\",\"web\"]",
+         "context[1] must be \"history\" or \"search:INDEX\", not \"web\""},
+        {"[\"search:\"]", "context[0] must name an index"},
+        {"[\"search:a\",\"search:a\"]", "context[1] must not be given twice"},
+    };
+    struct ask ask = given(ASK_CHAT, CHAT(",\"context\":[\"history\",\"search:shop\"]"));
+    assert_int_equal(ask.context.count, 2);
+    assert_string_equal(ask.context.names[1], "search:shop");
+    ask_fini(&ask);
+    ask = given(ASK_CHAT, CHAT(",\"context\":null"));
+    assert_int_equal(ask.context.count, 0);
+    ask_fini(&ask);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char body[512];
+        snprintf(body, sizeof body, CHAT(",\"context\":%s"), wrong[i][0]);
+        assert_int_equal(ask_parse(&ask, ASK_CHAT, body, strlen(body)), ERR_INVALID);
+        assert_non_null(strstr(err_text(), wrong[i][1]));
+    }
+    const char *text = TEXT(",\"context\":[\"history\"]");
+    assert_int_equal(ask_parse(&ask, ASK_TEXT, text, strlen(text)), ERR_INVALID);
+    assert_string_equal(json_param(), "context");
+}
+
 static void a_session_is_an_id_or_an_object_that_says_more(void **state)
 {
     (void)state;
@@ -187,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chat_is_read_with_its_parameters),
+        cmocka_unit_test(a_context_is_a_list_of_sources),
         cmocka_unit_test(a_session_is_an_id_or_an_object_that_says_more),
         cmocka_unit_test(a_prompt_is_a_string_or_ids),
         cmocka_unit_test(wrong_parameters_are_named),

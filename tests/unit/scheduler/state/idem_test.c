@@ -144,7 +144,7 @@ static void a_second_claim_is_told_what_the_first_one_said(void **state)
     assert_int_equal(first.err, ERR_OK);
     assert_false(first.record.again);
     assert_int_equal(first.record.facts.seed, 7);
-    idem_set(first.ticket, &(struct idem_mark){50, 500, true, 3});
+    idem_set(first.ticket, &(struct idem_mark){50, 500, true, 3, "0a"});
     release(&first, 40);
     struct claim second = ask(there, "k1", "body", 8);
     assert_int_equal(second.err, ERR_OK);
@@ -155,6 +155,7 @@ static void a_second_claim_is_told_what_the_first_one_said(void **state)
     assert_int_equal(second.record.mark.max_tokens, 500);
     assert_true(second.record.mark.has_base);
     assert_int_equal(second.record.mark.version, 3);
+    assert_string_equal(second.record.mark.ground, "0a");
     release(&second, 40);
 }
 
