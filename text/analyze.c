@@ -53,6 +53,9 @@ struct analyst {
     UBreakIterator *breaks;
     struct word word;
     struct run run;
+    bool is_busy; // with a text
+    struct analyst *
+        inner; // for one that is analysed meanwhile, by who is told a term; NULL: there was none yet
 };
 
 /* One text on its way. */
@@ -359,13 +362,22 @@ static size_t possessive(const char *text, size_t size)
     return goes_on ? 0 : mark + 1;
 }
 
+static struct analyst *free_one(struct analyst *analyst)
+{
+    for (; analyst->is_busy; analyst = analyst->inner)
+        if (!analyst->inner) analyst->inner = analyst_new(analyst->analyzer);
+    return analyst;
+}
+
 void analyze(struct analyst *analyst, const struct analyze_options *options, const char *text,
              size_t size, analyze_fn *each, void *owner)
 {
+    analyst = free_one(analyst);
     struct pass pass = {
         .analyst = analyst, .options = options, .each = each, .owner = owner, .going = true};
     analyst->word.size = 0;
     analyst->run.count = 0;
+    analyst->is_busy = true;
     for (size_t at = 0; at < size && pass.going;) {
         int32_t code, folded[FOLD_MAX];
         size_t skipped = analyst->word.size ? possessive(text + at, size - at) : 0;
@@ -383,6 +395,7 @@ void analyze(struct analyst *analyst, const struct analyze_options *options, con
     }
     end_word(&pass);
     end_run(&pass, true);
+    analyst->is_busy = false;
 }
 
 // ---- life --------------------------------------------------------------------------------------
@@ -424,8 +437,11 @@ struct analyst *analyst_new(const struct analyzer *analyzer)
 
 void analyst_free(struct analyst *analyst)
 {
-    if (!analyst) return;
-    ubrk_close(analyst->breaks);
-    sb_stemmer_delete(analyst->stemmer);
-    mem_free(analyst);
+    while (analyst) {
+        struct analyst *inner = analyst->inner;
+        ubrk_close(analyst->breaks);
+        sb_stemmer_delete(analyst->stemmer);
+        mem_free(analyst);
+        analyst = inner;
+    }
 }

@@ -62,7 +62,7 @@ struct analyze_options {
     const struct analyze_stops *stops; // NULL: none
 };
 
-/* False: no more terms are wanted. */
+/* False: no more terms are wanted. It may analyse another text with the same analyst. */
 typedef bool analyze_fn(void *owner, const struct analyze_term *term);
 
 /* ERR_IO: a table of OpenCC's or ICU's is not there; the note says which. */

@@ -187,6 +187,25 @@ static void who_wants_no_more_terms_gets_none(void **state)
     assert_int_equal(count, 1);
 }
 
+/* Analyses other texts while it is told of one. */
+static bool write_and_analyze(void *owner, const struct analyze_term *term)
+{
+    gives(&english, "phone15 cases 智能手机", "phone/phone15 15 case 智能 能手 手机 机");
+    return write_term(owner, term);
+}
+
+static void a_text_may_be_analysed_in_the_middle_of_another(void **state)
+{
+    (void)state;
+    static const char text[] = "running1jogs2 机器学习 users";
+    struct buf alone = {0}, around = {0};
+    analyze(analyst, &english, text, strlen(text), write_term, &alone);
+    analyze(analyst, &english, text, strlen(text), write_and_analyze, &around);
+    assert_string_equal(buf_text(&around), buf_text(&alone));
+    buf_fini(&alone);
+    buf_fini(&around);
+}
+
 static void *analyze_much(void *argument)
 {
     struct analyst *own = analyst_new(analyzer);
@@ -228,6 +247,7 @@ int main(void)
         cmocka_unit_test(a_long_run_goes_in_pieces_that_miss_no_pair),
         cmocka_unit_test(any_bytes_give_bounded_terms),
         cmocka_unit_test(who_wants_no_more_terms_gets_none),
+        cmocka_unit_test(a_text_may_be_analysed_in_the_middle_of_another),
         cmocka_unit_test(threads_share_an_analyzer),
     };
     return cmocka_run_group_tests(tests, given_analyst, end_analyst);
