@@ -66,6 +66,13 @@ static void bound_row(struct catalogue *catalogue, size_t row, const float *x,
     if (!(error_bound <= bound->error)) bound->error = error_bound;
 }
 
+static bool is_finite(const float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(x[i])) return false;
+    return true;
+}
+
 static void fill_part(void *argument, size_t part, size_t lane)
 {
     struct filling *filling = argument;
@@ -81,8 +88,10 @@ static void fill_part(void *argument, size_t part, size_t lane)
         float *x = catalogue->floats + row * catalogue->dim;
         quant_row_to_f32(source->type, (const char *)source->data + row * source_size, x,
                          source->dim);
-        for (size_t k = 0; k < source->dim; k++)
-            if (!isfinite(x[k])) note_broken(filling, row);
+        if (!is_finite(x, source->dim)) { // nothing is made of it: the whole is refused
+            note_broken(filling, row);
+            continue;
+        }
         memcpy(padded, x, source->dim * sizeof *x);
         quant_row_to_q8_0(padded, codes + i * row_size, catalogue->width);
         bound_row(catalogue, row, padded, codes + i * row_size);
