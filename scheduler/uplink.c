@@ -54,6 +54,12 @@ enum err uplink_send(void *owner, uint64_t link, const struct wire_message *mess
     return link_send(uplink->links, link, message, urgent);
 }
 
+size_t uplink_backlog(void *owner, uint64_t link)
+{
+    struct uplink *uplink = owner;
+    return link_backlog(uplink->links, link);
+}
+
 uint64_t uplink_heard_ns(const struct uplink *uplink)
 {
     return uplink->heard_ns;
@@ -122,6 +128,18 @@ static void on_hello(struct uplink *uplink, uint64_t link, const struct wire_hel
     lexicon_hello(uplink->lexicon, link, hello, now_ns);
 }
 
+static void on_shards(struct uplink *uplink, uint64_t link, const struct wire_shard_state *state)
+{
+    struct fleet_shard *shards =
+        mem_new(state->shard_count ? state->shard_count : 1, sizeof *shards);
+    for (size_t i = 0; i < state->shard_count; i++)
+        shards[i] = (struct fleet_shard){.shard = state->shards[i].shard,
+                                         .version = state->shards[i].version,
+                                         .rows = state->shards[i].rows};
+    fleet_shards(uplink->options.fleet, link, shards, state->shard_count);
+    mem_free(shards);
+}
+
 static void on_message(struct uplink *uplink, uint64_t link, const struct wire_message *message,
                        uint64_t now_ns)
 {
@@ -137,7 +155,7 @@ static void on_message(struct uplink *uplink, uint64_t link, const struct wire_m
         if (fleet_cache_delta(fleet, link, &message->cache_delta, now_ns))
             refuse(uplink, link, err_text()); // it comes back, and tells all anew
         return;
-    case WIRE_SHARD_STATE: return;
+    case WIRE_SHARD_STATE: on_shards(uplink, link, &message->shard_state); return;
     default: refuse(uplink, link, "a message that only a scheduler may send"); return;
     }
 }

@@ -46,8 +46,10 @@ void uplink_set_peers(struct uplink *uplink, struct peers *peers);
 /* When the message that is being worked on was heard, clock_now_ns(); 0: none is. */
 uint64_t uplink_heard_ns(const struct uplink *uplink);
 
-/* The seams of flights and lexicon (owner: the uplink). */
+/* The seams of flights, lexicon and vectors (owner: the uplink). */
 enum err uplink_send(void *uplink, uint64_t link, const struct wire_message *message, bool urgent);
+/* Bytes that wait on their way to the node. */
+size_t uplink_backlog(void *uplink, uint64_t link);
 void uplink_quarantine(void *uplink, uint64_t link);
 
 /* Take a node out of the choice or back into it; ERR_NOT_FOUND names it. */

@@ -23,6 +23,7 @@ struct fleet *fleet_new(const struct fleet_options *options)
 static void node_free(struct node *node)
 {
     mem_free(node->models);
+    mem_free(node->shards);
     mem_free(node);
 }
 

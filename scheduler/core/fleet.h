@@ -90,9 +90,26 @@ size_t fleet_node_count(const struct fleet *fleet);
 const struct fleet_node *fleet_node_at(const struct fleet *fleet, size_t index);
 const struct fleet_node *fleet_find_node(const struct fleet *fleet, uint64_t link);
 
-/* What a request needs of a node. */
+/* A shard of vectors that a node holds (shards.h). */
+struct fleet_shard {
+    uint64_t shard;
+    uint64_t version; // of the vectors; 0: it is not whole
+    uint32_t rows;
+};
+
+/* All shards that the node holds now, as it said. */
+void fleet_shards(struct fleet *fleet, uint64_t link, const struct fleet_shard *shards,
+                  size_t count);
+/* Borrowed until the loop turns, here and below: by their ids; NULL: it holds none, or is no node. */
+const struct fleet_shard *fleet_shards_of(const struct fleet *fleet, uint64_t link, size_t *count);
+const struct fleet_shard *fleet_find_shard(const struct fleet *fleet, uint64_t link,
+                                           uint64_t shard);
+
+/* What a request needs of a node: a model, or shards. */
 struct fleet_need {
     struct digest model, adapter, numerics;
+    const uint64_t *shards; // the node holds all of them, and any model
+    size_t shard_count;
     uint32_t tokens;        // of the prompt, and of what was emitted before
     const uint64_t *hashes; // of its blocks, as far as they may be shared
     size_t hash_count;
@@ -107,7 +124,7 @@ struct fleet_choice {
     uint64_t wait_ns;  // predicted, to the first id
 };
 
-/* Choose a node. ERR_UNAVAILABLE: no live node serves it; ERR_BUSY: those that do are out of
+/* Choose a node. ERR_UNAVAILABLE: no live node serves it, or none holds all of the shards; ERR_BUSY: those that do are out of
  * credit. */
 enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need,
                     struct fleet_choice *choice);

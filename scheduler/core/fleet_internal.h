@@ -2,6 +2,8 @@
  *
  *      fleet_place.c      what a request has to do with nodes: which one takes it, what it holds there
  *          |
+ *      fleet_shards.c     the shards of vectors that they hold
+ *          |
  *      fleet.c            the nodes, as they tell of themselves and as they are asked to drain
  *
  * Pure. Thread: the loop's. */
@@ -26,15 +28,17 @@ enum {
 
 struct node {
     struct fleet_node face;
-    struct served *models; // [face.model_count]
-    uint16_t slot;         // its number in the index of blocks
-    bool tells_blocks;     // its blocks are named as ours
-    uint64_t deltas;       // that it has sent
-    uint64_t ended_ns;     // when a request of ours ended there last
-    double gap_ns;         // between two such ends, smoothed; 0: not known
-    uint64_t unreported;   // tokens that we have sent since its latest LOAD
-    bool drain_asked;      // by fleet_drain()
-    bool drain_said;       // by its heartbeats
+    struct served *models;      // [face.model_count]
+    uint16_t slot;              // its number in the index of blocks
+    bool tells_blocks;          // its blocks are named as ours
+    uint64_t deltas;            // that it has sent
+    uint64_t ended_ns;          // when a request of ours ended there last
+    double gap_ns;              // between two such ends, smoothed; 0: not known
+    uint64_t unreported;        // tokens that we have sent since its latest LOAD
+    bool drain_asked;           // by fleet_drain()
+    bool drain_said;            // by its heartbeats
+    struct fleet_shard *shards; // [shard_count] by their ids
+    size_t shard_count;
 };
 
 struct fleet {
@@ -52,5 +56,7 @@ struct fleet {
 
 /* NULL when no node has the link. */
 struct node *fleet_node_of(const struct fleet *fleet, uint64_t link);
+/* Whether it holds all of the shards, whole. */
+bool fleet_node_scans(const struct node *node, const uint64_t *shards, size_t count);
 
 #endif

@@ -97,9 +97,15 @@ static struct route_node view_of(const struct fleet *fleet, const struct node *n
                                    need->tokens * sizeof(int32_t) * WAY_BYTES_NS + step_ns(node)};
 }
 
+static bool can_do(const struct node *node, const struct fleet_need *need)
+{
+    return need->shard_count > 0 ? fleet_node_scans(node, need->shards, need->shard_count)
+                                 : serves(node, need);
+}
+
 static bool may_take(const struct node *node, const struct fleet_need *need)
 {
-    return node->face.state == FLEET_READY && serves(node, need) && !is_excluded(node, need);
+    return node->face.state == FLEET_READY && can_do(node, need) && !is_excluded(node, need);
 }
 
 enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need, struct fleet_choice *choice)
@@ -118,8 +124,13 @@ enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need, struct f
         nodes[count] = node;
         views[count++] = view_of(fleet, node, need, usual);
     }
-    if (count == 0 && full) return err_note(ERR_BUSY, "every node of this model is full");
-    if (count == 0) return err_note(ERR_UNAVAILABLE, "no node serves this model now");
+    bool scans = need->shard_count > 0;
+    if (count == 0 && full)
+        return err_note(ERR_BUSY, "every node of %s is full",
+                        scans ? "these shards" : "this model");
+    if (count == 0)
+        return err_note(ERR_UNAVAILABLE, "no node %s now",
+                        scans ? "holds these shards" : "serves this model");
     size_t chosen =
         route_choose(fleet->policy, views, count, need->tokens, fleet->turn++, &fleet->rand);
     const struct route_node *view = &views[chosen];

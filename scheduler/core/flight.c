@@ -46,7 +46,7 @@ static struct flight *flight_new(const struct flight_order *order,
     flight->argument = argument;
     flight->capacity = order->id_count + FIRST_CAPACITY;
     flight->ids = mem_new(flight->capacity, sizeof *flight->ids);
-    memcpy(flight->ids, order->ids, order->id_count * sizeof *flight->ids);
+    if (order->id_count > 0) memcpy(flight->ids, order->ids, order->id_count * sizeof *flight->ids);
     flight->id_count = order->id_count;
     return flight;
 }
@@ -210,7 +210,9 @@ void flight_retry(struct flights *flights, struct flight *flight, enum err cause
     snprintf(flight->note, sizeof flight->note, "%s", note);
     // A lost node may come back and others may free up; what a live node refused is answered at
     // once.
-    flight->give_up_ns = cause == ERR_UNAVAILABLE ? now_ns + FLIGHT_WAIT_NS : now_ns;
+    // A scan's shards may be divided among other nodes by now: whoever asked finds that out.
+    bool waits = cause == ERR_UNAVAILABLE && flight->order.kind != WIRE_SCAN;
+    flight->give_up_ns = waits ? now_ns + FLIGHT_WAIT_NS : now_ns;
     (void)flight_go_on(flights, flight, now_ns);
 }
 

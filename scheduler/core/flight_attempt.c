@@ -26,6 +26,8 @@ enum err attempt_plan(struct flights *flights, struct flight *flight, uint64_t n
     struct fleet_need need = {.model = flight->order.model,
                               .adapter = flight->order.adapter,
                               .numerics = flight->order.numerics,
+                              .shards = flight->order.shards,
+                              .shard_count = flight->order.shard_count,
                               .tokens = (uint32_t)flight->id_count,
                               .hashes = flight->blocks,
                               .hash_count = flight->block_count,

@@ -16,8 +16,14 @@ enum err order_check(const struct flight_order *order, uint64_t now_ns)
     must(!order_is_whole(order) || order->max_tokens == 0);
     must(order->top_count <= WIRE_RESULT_IDS_MAX && order->excluded_count <= WIRE_EXCLUDED_MAX);
     must(order->filter_size <= WIRE_FILTER_MAX && order->candidate_count <= WIRE_CANDIDATES_MAX);
+    must(order->kind == WIRE_SCAN || order->shard_count == 0);
+    must(order->shard_count <= WIRE_SCAN_SHARDS_MAX && order->query_size <= WIRE_VECTOR_MAX);
     if (order_is_late(order, now_ns))
         return err_note(ERR_TIMEOUT, "the deadline had passed before the request was sent");
+    if (order->kind == WIRE_SCAN)
+        return order->shard_count > 0 && order->query_size > 0
+                   ? ERR_OK
+                   : err_note(ERR_INVALID, "there is nothing to scan");
     if (order->id_count == 0) return err_note(ERR_INVALID, "the prompt is empty");
     if (order->id_count > WIRE_IDS_MAX || order->max_tokens > WIRE_IDS_MAX - order->id_count)
         return err_note(ERR_TOO_LONG, "%zu tokens of prompt and %" PRIu32 " of answer exceed %d",
@@ -41,6 +47,8 @@ void order_copy(struct flight_order *out, const struct flight_order *order)
     out->excluded = copy(order->excluded, order->excluded_count, sizeof *order->excluded);
     out->candidates = copy(order->candidates, order->candidate_count, sizeof *order->candidates);
     out->filter_bits = copy(order->filter_bits, order->filter_size, 1);
+    out->query = copy(order->query, order->query_size, sizeof *order->query);
+    out->shards = copy(order->shards, order->shard_count, sizeof *order->shards);
     out->sampling.bias = copy(sampling->bias, sampling->bias_count, sizeof *sampling->bias);
 }
 
@@ -57,6 +65,8 @@ void order_fini(struct flight_order *order)
     free_borrowed(order->excluded);
     free_borrowed(order->candidates);
     free_borrowed(order->filter_bits);
+    free_borrowed(order->query);
+    free_borrowed(order->shards);
     free_borrowed(order->sampling.bias);
 }
 
@@ -114,6 +124,10 @@ void order_submit(const struct flight_order *order, const struct wire_key *key, 
                                             .row_begin = order->row_begin,
                                             .row_end = order->row_end,
                                             .explain = order->explain,
+                                            .query = order->query,
+                                            .query_size = order->query_size,
+                                            .shards = order->shards,
+                                            .shard_count = order->shard_count,
                                             .want_vector = order->want_vector,
                                             .stop_ids = order->stop_ids,
                                             .stop_id_count = order->stop_id_count,

@@ -31,6 +31,11 @@ struct flight_order {
     const uint8_t *filter_bits; // NULL, 0: the node is believed to have them
     size_t filter_size;
     bool explain, want_vector;
+    const float *
+        query; // SCAN: the vector that is looked for, and where. It has no ids, and any node that holds all of
+    size_t query_size; // the shards may answer it; one that is lost is not waited for
+    const uint64_t *shards;
+    size_t shard_count;
     const int32_t *stop_ids;
     size_t stop_id_count;
     struct wire_sampling sampling; // its seed is resolved
@@ -42,7 +47,7 @@ struct flight_order {
     uint64_t deadline_ns; // absolute; 0: none
 };
 
-/* ERR_TIMEOUT (the deadline has passed), ERR_INVALID (no ids), ERR_TOO_LONG (prompt and answer together exceed
+/* ERR_TIMEOUT (the deadline has passed), ERR_INVALID (no ids, or no shards), ERR_TOO_LONG (prompt and answer together exceed
  * WIRE_IDS_MAX). */
 enum err order_check(const struct flight_order *order, uint64_t now_ns);
 /* With arrays of its own, but for the ids: the flight keeps those. */

@@ -89,12 +89,12 @@ static const char *title_of(void *argument, const char *item, const char *langua
 }
 
 static const struct history_event events[] = {
-    {EVENT_VIEW, "old", NOON_2026_01_02 - 3 * DAY_MS, NULL, NULL},
-    {EVENT_PURCHASE, "p1", NOON_2026_01_02 - DAY_MS, NULL, NULL},
-    {EVENT_SEARCH, NULL, NOON_2026_01_02, NULL, "secret"},
-    {EVENT_CART, "unknown", NOON_2026_01_02, NULL, NULL},
-    {EVENT_VIEW, "p1", NOON_2026_01_02, NULL, NULL},
-    {EVENT_VIEW, "later", NOON_2026_01_02 + 1, NULL, NULL},
+    {EVENT_VIEW, "old", NOON_2026_01_02 - 3 * DAY_MS, NULL, NULL, NULL},
+    {EVENT_PURCHASE, "p1", NOON_2026_01_02 - DAY_MS, NULL, NULL, NULL},
+    {EVENT_SEARCH, NULL, NOON_2026_01_02, NULL, "secret", NULL},
+    {EVENT_CART, "unknown", NOON_2026_01_02, NULL, NULL, NULL},
+    {EVENT_VIEW, "p1", NOON_2026_01_02, NULL, NULL, NULL},
+    {EVENT_VIEW, "later", NOON_2026_01_02 + 1, NULL, NULL, NULL},
 };
 
 static struct ground given_history(enum ground_language language)
