@@ -16,6 +16,7 @@
 #include "scheduler/features/popular.h"
 #include "scheduler/features/pseudonym.h"
 #include "scheduler/features/search/indexes.h"
+#include "scheduler/features/search/vectors.h"
 #include "scheduler/features/sold.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
@@ -127,9 +128,27 @@ static enum err build_search(struct program *program)
     struct indexes_options options = {.base = door->base,
                                       .collections = door->collections,
                                       .scribe = door->searchers,
-                                      .tools = {program->analyzer, program->pinyin}};
+                                      .tools = {program->analyzer, program->pinyin},
+                                      .told = vectors_told,
+                                      .owner = door->vectors};
     door->indexes = indexes_new(&options);
     return ERR_OK;
+}
+
+static void build_vectors(struct program *program)
+{
+    struct door *door = &program->door;
+    struct vectors_options options = {.base = door->base,
+                                      .collections = door->collections,
+                                      .fleet = door->fleet,
+                                      .flights = door->flights,
+                                      .lexicon = door->lexicon,
+                                      .scribe = door->scribe,
+                                      .metrics = door->metrics,
+                                      .owner = door->uplink,
+                                      .send = uplink_send,
+                                      .backlog = uplink_backlog};
+    door->vectors = vectors_new(&options);
 }
 
 static enum err build_nodes_side(struct program *program)
@@ -211,8 +230,9 @@ enum err program_build(struct program *program)
     program->door.base = make_loop();
     build_state(program);
     build_features(program);
-    TRY(build_search(program));
     TRY(build_nodes_side(program));
+    build_vectors(program);
+    TRY(build_search(program));
     TRY(build_clients_side(program));
     return ERR_OK;
 }
@@ -224,10 +244,12 @@ void program_tear_down(struct program *program)
     http_free(door->http);
     waits_free(door->waits);
     indexes_stop(door->indexes);
+    vectors_stop(door->vectors);
     scribe_free(door->searchers);
     indexes_free(door->indexes);
     door->indexes = NULL; // Redis' last answers come after it
     scribe_free(door->scribe);
+    vectors_free(door->vectors);
     errands_free(door->errands); // what a worker had of them is given back
     peers_free(door->peers);
     uplink_free(door->uplink);

@@ -32,6 +32,7 @@ struct door {
     struct scribe *scribe;
     struct scribe *searchers; // the workers of indexes
     struct indexes *indexes;
+    struct vectors *vectors; // of the indexes' documents
     struct peers *peers;
     struct consents *consents;
     struct collections *collections;

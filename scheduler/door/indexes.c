@@ -5,6 +5,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/index_errand.h"
 #include "scheduler/door/json.h"
+#include "scheduler/features/search/vectors.h"
 
 #include "base/mem.h"
 
@@ -74,19 +75,39 @@ static enum err describe(void *argument, struct corpus *corpus, uint64_t version
     struct index_errand *errand = argument;
     buf_addf(&errand->answer,
              "{\"object\":\"index\",\"name\":\"%s\",\"index_version\":%" PRIu64
-             ",\"documents\":%zu,\"bytes\":%zu,\"settings\":%s}",
+             ",\"documents\":%zu,\"bytes\":%zu,\"settings\":%s",
              errand->name, version, corpus_count(corpus), corpus_bytes(corpus),
              corpus_settings(corpus)->text);
+    errand->count = corpus_count(corpus);
     return ERR_OK;
+}
+
+/* The rest of the description, on the loop: the vectors, where the index has an embedder. */
+static void describe_vectors(struct index_errand *errand)
+{
+    struct vectors_status status;
+    if (vectors_status(errand->door->vectors, errand->collection, &status) == ERR_OK)
+        buf_addf(&errand->answer,
+                 ",\"vectors\":{\"documents\":%" PRIu64 ",\"waiting\":%" PRIu64
+                 ",\"version\":%" PRIu64 ",\"dimensions\":%u,\"shards\":%u,\"shards_held\":%u,"
+                 "\"whole\":%s}",
+                 status.vectors,
+                 errand->count > status.vectors ? errand->count - status.vectors : 0,
+                 status.version, status.size, status.shards, status.shards_held,
+                 status.is_whole ? "true" : "false");
+    buf_add_byte(&errand->answer, '}');
+    errand->count = 0;
 }
 
 static void on_described(void *argument, enum err err, uint64_t version)
 {
     (void)version;
-    if (err)
+    if (err) {
         index_errand_fail(argument, err);
-    else
-        index_errand_reply(argument);
+        return;
+    }
+    describe_vectors(argument);
+    index_errand_reply(argument);
 }
 
 void indexes_door_get(struct door *door, struct http_request *request)

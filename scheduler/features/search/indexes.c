@@ -129,7 +129,10 @@ static void on_reset(void *owner)
 
 static void on_settings(void *owner, const char *text, size_t size)
 {
+    const struct index_entry *entry = owner;
+    const struct indexes_options *options = &entry->indexes->options;
     order(owner, KEEPER_SETTINGS, NULL, 0, text, size, 0);
+    if (options->told) options->told(options->owner, entry->name, text, size);
 }
 
 static void on_put(void *owner, const char *id, size_t id_size, const char *record, size_t size)

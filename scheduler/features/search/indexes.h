@@ -43,6 +43,9 @@ struct indexes_options {
     struct collections *collections;
     struct scribe *scribe; // the workers
     struct corpus_tools tools;
+    /* Told an index' settings, at first and whenever they change; NULL: there is none. NULL: nobody is. */
+    void (*told)(void *owner, const char *collection, const char *settings, size_t size);
+    void *owner;
 };
 
 struct indexes *indexes_new(const struct indexes_options *options);

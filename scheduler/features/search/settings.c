@@ -63,6 +63,8 @@ void search_settings_free(struct search_settings *settings)
     free_names(&settings->filterable);
     free_names(&settings->sortable);
     free_names(&settings->stops);
+    free_names(&settings->embedder_fields);
+    mem_free(settings->embedder);
     mem_free(settings->primary_key);
     mem_free(settings->text);
     mem_free(settings);
@@ -85,26 +87,32 @@ static enum err check_name(const struct reader *reader, const char *param, const
 }
 
 /* An array of names, each once. */
-static enum err read_names(const struct reader *reader, const json_t *object, const char *key,
-                           size_t max, struct search_names *names)
+static enum err read_names_of(const struct reader *reader, const json_t *object, const char *key,
+                              const char *param, size_t max, struct search_names *names)
 {
     const json_t *array = find(object, key);
     size_t at;
     json_t *item;
     if (!array) return ERR_OK;
     if (!json_is_array(array) || json_array_size(array) > max)
-        return wrong(reader, key, "must be an array of at most %zu strings", max);
+        return wrong(reader, param, "must be an array of at most %zu strings", max);
     json_array_foreach(array, at, item)
     {
         if (!json_is_string(item) || json_string_length(item) > SEARCH_NAME_MAX)
-            return wrong(reader, key, "must be an array of strings of at most %d bytes",
+            return wrong(reader, param, "must be an array of strings of at most %d bytes",
                          SEARCH_NAME_MAX);
         if (names != &reader->settings->stops)
-            TRY(check_name(reader, key, json_string_value(item)));
+            TRY(check_name(reader, param, json_string_value(item)));
         if (!search_names_have(names, json_string_value(item)))
             add_name(names, json_string_value(item));
     }
     return ERR_OK;
+}
+
+static enum err read_names(const struct reader *reader, const json_t *object, const char *key,
+                           size_t max, struct search_names *names)
+{
+    return read_names_of(reader, object, key, key, max, names);
 }
 
 static enum err read_real(const struct reader *reader, const json_t *object, const char *key,
@@ -199,9 +207,9 @@ static enum err read_language(const struct reader *reader, const json_t *object)
 
 static enum err check_members(const struct reader *reader, const json_t *object)
 {
-    static const char *const known[] = {"primary_key", "fields",   "facets",
-                                        "filterable",  "sortable", "stop_words",
-                                        "typos",       "language", "bm25"};
+    static const char *const known[] = {"primary_key", "fields",     "facets", "filterable",
+                                        "sortable",    "stop_words", "typos",  "language",
+                                        "bm25",        "embedder"};
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
@@ -212,7 +220,7 @@ static enum err check_members(const struct reader *reader, const json_t *object)
         if (i == sizeof known / sizeof *known)
             return wrong(reader, name,
                          "is no setting of an index: there are primary_key, fields, facets, "
-                         "filterable, sortable, stop_words, typos, language, bm25");
+                         "filterable, sortable, stop_words, typos, language, bm25, embedder");
     }
     return ERR_OK;
 }
@@ -224,6 +232,30 @@ static enum err read_key(const struct reader *reader, const json_t *object)
     if (!name) return wrong(reader, "primary_key", "must be a string");
     TRY(check_name(reader, "primary_key", name));
     reader->settings->primary_key = mem_copy_text(name);
+    return ERR_OK;
+}
+
+static enum err read_embedder(const struct reader *reader, const json_t *object)
+{
+    struct search_settings *settings = reader->settings;
+    const json_t *embedder = find(object, "embedder"), *model = find(embedder, "model");
+    const char *name;
+    json_t *value;
+    if (!embedder) return ERR_OK;
+    if (!json_is_object(embedder))
+        return wrong(reader, "embedder", "must be an object of `model` and `fields`");
+    json_object_foreach((json_t *)(uintptr_t)embedder, name, value)
+    {
+        if (strcmp(name, "model") != 0 && strcmp(name, "fields") != 0)
+            return wrong(reader, "embedder", "has `model` and `fields`, and nothing else");
+    }
+    if (!json_is_string(model) || json_string_length(model) < 1 ||
+        json_string_length(model) > SEARCH_MODEL_MAX)
+        return wrong(reader, "embedder.model", "must name a model: 1 to %d bytes",
+                     SEARCH_MODEL_MAX);
+    TRY(read_names_of(reader, embedder, "fields", "embedder.fields", SEARCH_FIELDS_MAX,
+                      &settings->embedder_fields));
+    settings->embedder = mem_copy_text(json_string_value(model));
     return ERR_OK;
 }
 
@@ -255,6 +287,7 @@ static enum err read_all(const struct reader *reader, const json_t *object)
         return wrong(reader, "bm25", "must be an object of `k1` and `b`");
     TRY(read_real(reader, bm25, "k1", "bm25.k1", 0, 10, &settings->k1));
     TRY(read_real(reader, bm25, "b", "bm25.b", 0, 1, &settings->b));
+    TRY(read_embedder(reader, object));
     join_filterable(settings);
     return ERR_OK;
 }

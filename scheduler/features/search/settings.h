@@ -6,7 +6,8 @@
  *       "language": "auto",                       auto, en, zh: English words are stemmed; none: they are not
  *       "stop_words": ["the"],
  *       "typos": {"enabled": true, "one": 5, "two": 9},
- *       "bm25": {"k1": 0.9, "b": 0.4}}
+ *       "bm25": {"k1": 0.9, "b": 0.4},
+ *       "embedder": {"model": "all-minilm", "fields": ["title", "text"]}}      absent: the documents get no vectors
  *
  * Every member may be absent. A name is an attribute of the documents, or a way into an object of theirs: "titles.zh".
  * Facets and what can be sorted by can be filtered by, too.
@@ -27,7 +28,8 @@ enum {
     SEARCH_NAMES_MAX = 64, // of facets, filterable, sortable each
     SEARCH_NAME_MAX = 64,  // bytes of an attribute's name
     SEARCH_STOPS_MAX = 1000,
-    SEARCH_PARAM_MAX = 96
+    SEARCH_PARAM_MAX = 96,
+    SEARCH_MODEL_MAX = 128 // bytes of a model's name
 };
 
 /* Names, owned. */
@@ -46,6 +48,8 @@ struct search_settings {
     bool stem, typos;
     size_t one_typo, two_typos;
     double k1, b;
+    char *embedder; // the model that makes the documents' vectors; NULL: none does
+    struct search_names embedder_fields; // of these; empty: every text
 };
 
 /* ERR_INVALID: the note begins with the member's name, which is in `param`, too. `object` is not kept. */
