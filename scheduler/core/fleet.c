@@ -1,4 +1,5 @@
 #include "scheduler/core/fleet_internal.h"
+#include "scheduler/core/shards.h"
 
 #include "wire/block.h"
 
@@ -169,6 +170,7 @@ enum err fleet_hello(struct fleet *fleet, uint64_t link, const struct wire_hello
         node_free(node);
         return err;
     }
+    node->face.name_hash = shard_node_hash(node->face.name);
     node->tells_blocks = hello->block_tokens == WIRE_BLOCK_TOKENS;
     take_slot(fleet, node);
     fleet->nodes[fleet->node_count++] = node;

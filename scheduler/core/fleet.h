@@ -52,6 +52,7 @@ struct fleet_node {
     uint64_t heard_ns;    // of the last message
     uint64_t draining_ns; // since when it is DRAINING
     uint32_t model_count;
+    uint64_t name_hash; // as shard_place() wants it
 };
 
 struct fleet;

@@ -239,7 +239,7 @@ static void look_at_nodes(struct filler *filler)
         const struct fleet_node *node = fleet_node_at(filler->options.fleet, i);
         if (node->state != FLEET_READY) continue;
         nodes->links[nodes->count] = node->link;
-        nodes->hashes[nodes->count++] = shard_node_hash(node->name);
+        nodes->hashes[nodes->count++] = node->name_hash;
     }
 }
 
@@ -258,6 +258,7 @@ static void look_after(struct filler *filler, struct cargo *cargo, uint64_t now_
         cargo->failures = 0;
         return;
     }
+    if (filler->options.backlog(cargo->road.owner, cargo->link) > 0) cargo->settled_ns = now_ns;
     if (now_ns - cargo->settled_ns < FILLER_CONFIRM_MS * CLOCK_MS) return;
     const struct fleet_node *node = fleet_find_node(filler->options.fleet, cargo->link);
     log_warn("shard_not_held", "node=%s shard=%016" PRIx64 " collection=%s",

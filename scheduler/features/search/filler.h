@@ -28,7 +28,7 @@ struct vector;
 
 enum {
     FILLER_BACKLOG_MAX = 4 << 20, // bytes that wait on the way to a node, before more is read
-    FILLER_CONFIRM_MS = 5000      // for a node to say that it has what it was sent
+    FILLER_CONFIRM_MS = 5000
 };
 
 /* Borrowed for its life. */

@@ -6,6 +6,7 @@
 #include "scheduler/features/lock.h"
 #include "scheduler/features/search/numbers.h"
 #include "scheduler/features/search/settings.h"
+#include "scheduler/features/search/strays.h"
 #include "scheduler/features/search/vector.h"
 #include "scheduler/features/search/vectors_parts.h"
 #include "scheduler/settings.h"
@@ -245,18 +246,10 @@ static void on_list(void *argument, enum err err, const char *const *names, size
 {
     struct vectors *vectors = argument;
     vectors->listing = false;
+    vectors->has_list |= !err && count < COLLECTION_LIST_MAX;
     for (size_t i = 0; !err && !vectors->stopped && i < count; i++)
         look_at_name(vectors, names, count, names[i], clock_now_ns());
     vectors_answered(vectors);
-}
-
-static void list(struct vectors *vectors, uint64_t now_ns)
-{
-    if (vectors->listing || now_ns < vectors->list_ns) return;
-    vectors->listing = true;
-    vectors->list_ns = now_ns + LIST_MS * CLOCK_MS;
-    vectors->underway++;
-    collections_list(vectors->options.collections, on_list, vectors);
 }
 
 /* An index without an embedder, or without anything, whose vectors are gone. */
@@ -281,6 +274,53 @@ static void sweep(struct vectors *vectors)
         vectors->count--;
         free_entry(entry);
     }
+}
+
+// ---- shards that are nobody's ------------------------------------------------------------------
+
+static bool is_ours(const struct vectors *vectors, uint64_t shard)
+{
+    for (const struct vectors_entry *entry = vectors->entries; entry; entry = entry->next)
+        for (uint32_t i = 0; entry->made.known && i < numbers_shards(entry->numbers); i++)
+            if (vectors_shard(entry, i) == shard) return true;
+    return false;
+}
+
+/* Whether all vectors of all indexes are known here. */
+static bool knows_all(const struct vectors *vectors)
+{
+    for (const struct vectors_entry *entry = vectors->entries; entry; entry = entry->next)
+        if (entry->making || (entry->follower && !follower_is_whole(entry->follower))) return false;
+    return vectors->has_list && vectors->count < VECTORS_INDEXES_MAX;
+}
+
+static void drop_strays(struct vectors *vectors, uint64_t now_ns)
+{
+    const struct vectors_options *options = &vectors->options;
+    bool sure = knows_all(vectors);
+    strays_begin(vectors->strays);
+    for (size_t n = 0; sure && n < fleet_node_count(options->fleet); n++) {
+        uint64_t link = fleet_node_at(options->fleet, n)->link;
+        size_t count;
+        const struct fleet_shard *shards = fleet_shards_of(options->fleet, link, &count);
+        for (size_t i = 0; i < count; i++) {
+            struct wire_message message = {.type = WIRE_SHARD_DROP,
+                                           .shard_drop = {.shard = shards[i].shard}};
+            if (!is_ours(vectors, shards[i].shard) &&
+                strays_see(vectors->strays, link, shards[i].shard, now_ns))
+                (void)options->send(options->owner, link, &message, false);
+        }
+    }
+}
+
+static void list(struct vectors *vectors, uint64_t now_ns)
+{
+    if (vectors->listing || now_ns < vectors->list_ns) return;
+    drop_strays(vectors, now_ns);
+    vectors->listing = true;
+    vectors->list_ns = now_ns + LIST_MS * CLOCK_MS;
+    vectors->underway++;
+    collections_list(vectors->options.collections, on_list, vectors);
 }
 
 // ---- the timer ---------------------------------------------------------------------------------
@@ -373,6 +413,7 @@ struct vectors *vectors_new(const struct vectors_options *options)
     vectors->options = *options;
     vectors->underway = 1; // until it is freed
     vectors->tickets = vectors_tickets_new();
+    vectors->strays = strays_new();
     vectors->timer = event_new(options->base, -1, EV_PERSIST, on_tick, vectors);
     must(vectors->timer && event_add(vectors->timer, &period) == 0);
     return vectors;
@@ -398,6 +439,7 @@ void vectors_free(struct vectors *vectors)
         free_entry(entry);
     }
     event_free(vectors->timer);
+    strays_free(vectors->strays);
     vectors->is_over = true;
     vectors_answered(vectors);
 }

@@ -14,6 +14,7 @@ struct event;
 struct follower;
 struct lock;
 struct numbers;
+struct strays;
 
 /* What the collection of vectors says of itself: its settings, JSON.
  *      {"v": 1, "model": HEX, "adapter": HEX, "size": NUMBERS, "epoch": HEX}
@@ -52,6 +53,8 @@ struct vectors {
     struct event *timer;
     uint64_t list_ns;
     bool listing, stopped;
+    bool has_list; // of all collections, once
+    struct strays *strays;
     size_t underway; // calls that will be answered, of entries and of the list
     bool is_over;    // freed, but for those
     struct vectors_ticket *tickets;

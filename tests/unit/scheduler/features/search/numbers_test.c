@@ -4,10 +4,12 @@
 #include "scheduler/features/search/numbers.h"
 #include "scheduler/features/search/passage.h"
 #include "scheduler/features/search/settings.h"
+#include "scheduler/features/search/strays.h"
 #include "scheduler/features/search/vector.h"
 #include "tests/test.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/rand.h"
 
 #include <jansson.h>
@@ -205,6 +207,25 @@ static void an_embedder_that_is_none_is_refused_by_name(void **state)
     search_settings_free(settings);
 }
 
+static void a_shard_that_is_unknown_for_long_is_a_stray(void **state)
+{
+    struct strays *strays = strays_new();
+    uint64_t now_ns = 5;
+    (void)state;
+    strays_begin(strays);
+    assert_false(strays_see(strays, 1, 7, now_ns));
+    now_ns += STRAYS_MS * CLOCK_MS - 1;
+    strays_begin(strays);
+    assert_false(strays_see(strays, 1, 7, now_ns));
+    assert_false(strays_see(strays, 2, 7, now_ns));
+    strays_begin(strays);
+    assert_true(strays_see(strays, 1, 7, now_ns + 1));
+    strays_begin(strays); // a round without it
+    strays_begin(strays);
+    assert_false(strays_see(strays, 1, 7, now_ns + 2));
+    strays_free(strays);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +236,7 @@ int main(void)
         cmocka_unit_test(a_vector_is_rounded_by_its_greatest_number),
         cmocka_unit_test(a_vector_is_of_the_embedders_fields_in_their_order),
         cmocka_unit_test(an_embedder_that_is_none_is_refused_by_name),
+        cmocka_unit_test(a_shard_that_is_unknown_for_long_is_a_stray),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
