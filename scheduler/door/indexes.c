@@ -87,14 +87,14 @@ static void describe_vectors(struct index_errand *errand)
 {
     struct vectors_status status;
     if (vectors_status(errand->door->vectors, errand->collection, &status) == ERR_OK)
-        buf_addf(&errand->answer,
-                 ",\"vectors\":{\"documents\":%" PRIu64 ",\"waiting\":%" PRIu64
-                 ",\"version\":%" PRIu64 ",\"dimensions\":%u,\"shards\":%u,\"shards_held\":%u,"
-                 "\"whole\":%s}",
-                 status.vectors,
-                 errand->count > status.vectors ? errand->count - status.vectors : 0,
-                 status.version, status.size, status.shards, status.shards_held,
-                 status.is_whole ? "true" : "false");
+        buf_addf(
+            &errand->answer,
+            ",\"vectors\":{\"documents\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"version\":%" PRIu64
+            ",\"dimensions\":%u,\"shards\":%u,\"shards_held\":%u,\"copies\":%u,"
+            "\"whole\":%s}",
+            status.vectors, errand->count > status.vectors ? errand->count - status.vectors : 0,
+            status.version, status.size, status.shards, status.shards_held, status.copies,
+            status.is_whole ? "true" : "false");
     buf_add_byte(&errand->answer, '}');
     errand->count = 0;
 }

@@ -374,14 +374,15 @@ enum err vectors_model(const struct vectors *vectors, const char *index,
     return ERR_OK;
 }
 
-static bool is_held_somewhere(const struct fleet *fleet, uint64_t shard)
+static uint32_t count_holders(const struct fleet *fleet, uint64_t shard)
 {
+    uint32_t count = 0;
     for (size_t i = 0; i < fleet_node_count(fleet); i++) {
         const struct fleet_node *node = fleet_node_at(fleet, i);
         const struct fleet_shard *held = fleet_find_shard(fleet, node->link, shard);
-        if (node->state == FLEET_READY && held && held->version > 0) return true;
+        count += node->state == FLEET_READY && held && held->version > 0;
     }
-    return false;
+    return count;
 }
 
 enum err vectors_status(const struct vectors *vectors, const char *index,
@@ -398,8 +399,10 @@ enum err vectors_status(const struct vectors *vectors, const char *index,
     status->size = entry->made.size;
     for (uint32_t i = 0; i < numbers_shards(entry->numbers); i++) {
         if (numbers_in_shard(entry->numbers, i) == 0) continue;
+        uint32_t copies = count_holders(vectors->options.fleet, vectors_shard(entry, i));
+        if (status->shards == 0 || copies < status->copies) status->copies = copies;
         status->shards++;
-        status->shards_held += is_held_somewhere(vectors->options.fleet, vectors_shard(entry, i));
+        status->shards_held += copies > 0;
     }
     return ERR_OK;
 }

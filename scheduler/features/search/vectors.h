@@ -121,6 +121,7 @@ struct vectors_status {
     uint32_t size;        // numbers of a vector; 0: not known yet
     uint32_t shards;      // that hold a vector
     uint32_t shards_held; // of those: whole on some node
+    uint32_t copies;      // nodes that hold the shard that the fewest do
 };
 
 /* ERR_NOT_FOUND: the index has no embedder. */

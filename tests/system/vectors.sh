@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Vectors over two schedulers and two nodes with a real encoder: documents get them, both schedulers find what a plain reckoning over
+# /v1/embeddings finds, a node that is killed costs no answer, one that comes gets its shards, and a scheduler that is killed leaves its
+# work to the other.
+source "$(dirname "$0")/lib.sh"
+mkdir -p "$state/run" "$state/log"
+models=${QIAO_SHARED:-$root/../shared}/data/models
+encoder=$models/all-minilm-l6-v2-f16.gguf
+[ -f "$encoder" ] || { echo "skipped: no shared data"; exit 0; }
+
+cluster --schedulers 2 --nodes 2 --model "$encoder"
+second=http://127.0.0.1:$((port + 1))
+name=$(python3 "$root/tests/system/embeddings.py" name "$encoder")
+ask() { python3 "$root/tests/system/vectors.py" "$@"; }
+
+check "documents get vectors" ask fill "$url" "$name" 200 60
+check "the first scheduler finds what is near" ask exact "$url" "$name" 200
+check "so does the second" ask exact "$second" "$name" 200
+check "a filter holds" ask filtered "$second" "$name" 200
+check "what changed is found by its new text, what was deleted is not" ask change "$url" "$second" "$name"
+
+ask steady "$url" "$second" 8 >"$state/steady" 2>&1 &
+steady=$!
+sleep 1
+kill -9 "$(pid_of node-1)"
+check "no search fails or is cut while a node is killed" wait $steady
+check "one copy is left" ask exact "$second" "$name" 200
+
+setsid "$bin/qiao-node" --model "$encoder" --name node-9 --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))" \
+    >>"$state/log/node-9.log" 2>&1 </dev/null &
+echo $! >"$state/run/node-9.pid"
+disown
+check "a node that comes gets its shards" ask copies "$url" 2 20
+kill -9 "$(pid_of node-2)"
+check "and answers alone" eventually 5 ask exact "$second" "$name" 200
+
+kill -9 "$(pid_of scheduler-1)"
+check "the other scheduler goes on embedding" ask later "$second" "$name" 30
+echo "vectors: ok"
