@@ -5,6 +5,7 @@
  *                                     terms go on being asked
  *      corpus_rank                    a search's lexical list, with totals and facets
  *      corpus_answer                  a ranked list as the JSON of an answer
+ *      corpus_find, corpus_text, …    documents of other lists, between the two
  *      corpus_suggest                 completions
  *
  * A search is in two steps so that other lists can be fused in between (ranking.h).
@@ -100,8 +101,20 @@ enum err corpus_rank(struct corpus *corpus, const struct corpus_search *search,
 void corpus_ranking_free(struct corpus_ranking *ranking);
 /* Its list, best first. Borrowed. */
 const struct ranked *corpus_ranked(const struct corpus_ranking *ranking, size_t *count);
-/* Put another list into its place, as ranking_fuse() made it. */
-void corpus_rerank(struct corpus_ranking *ranking, const struct ranked *items, size_t count);
+/* Put another list into its place, as ranking_fuse() made it. `best`: more than any document can have. */
+void corpus_rerank(struct corpus_ranking *ranking, const struct ranked *items, size_t count,
+                   double best);
+/* A document that another list has, by its id, with its number and serial. False: it is not there (any more). */
+bool corpus_find(const struct corpus *corpus, const char *id, size_t size, struct ranked *out);
+/* Its id, borrowed; NULL: it has gone. */
+const char *corpus_id(const struct corpus *corpus, const struct ranked *item, size_t *size);
+/* Add what is searched of it, a line each, at most `max` bytes, cut between characters. */
+void corpus_text(const struct corpus *corpus, const struct ranked *item, size_t max,
+                 struct buf *out);
+/* Every document that the search's filter lets pass. ERR_TIMEOUT. */
+typedef void corpus_each_fn(struct buf *out, const char *id, size_t size);
+enum err corpus_each(struct corpus *corpus, const struct corpus_search *search,
+                     corpus_each_fn *each, struct buf *out);
 /* The second: members "hits", "estimatedTotalHits", "facetDistribution", "facetStats" of the answer's object, without braces. */
 void corpus_answer(struct corpus *corpus, const struct corpus_search *search,
                    const struct corpus_ranking *ranking, struct buf *out);

@@ -72,9 +72,11 @@ static json_t *write_parts(const struct ranked *item)
     json_t *out = json_pack("{s:f}", "score", item->score);
     for (size_t i = 0; i < RANKING_PARTS; i++) {
         if (item->parts[i].rank == 0) continue;
-        json_object_set_new(out, ranking_part_name((enum ranking_part)i),
-                            json_pack("{s:f, s:i}", "score", item->parts[i].score, "rank",
-                                      (int)item->parts[i].rank));
+        json_t *part = json_pack("{s:f, s:i}", "score", item->parts[i].score, "rank",
+                                 (int)item->parts[i].rank);
+        if (item->parts[i].adds > 0)
+            json_object_set_new(part, "adds", json_real(item->parts[i].adds));
+        json_object_set_new(out, ranking_part_name((enum ranking_part)i), part);
     }
     return out;
 }
@@ -90,7 +92,7 @@ static json_t *write_hit(struct corpus *corpus, const struct corpus_search *sear
     if (search->highlight_all || search->highlight_count > 0)
         json_object_set_new(hit, "_formatted", format(corpus, search, hit));
     if (search->show_score) {
-        double score = item->parts[RANKING_LEXICAL].score;
+        double score = ranking->is_fused ? item->score : item->parts[RANKING_LEXICAL].score;
         double share = ranking->best > 0 ? score / ranking->best : 1;
         json_object_set_new(hit, "_rankingScore", json_real(share));
     }

@@ -51,7 +51,8 @@ struct corpus_ranking {
     size_t total; // documents that match
     struct facet facets[SEARCH_NAMES_MAX];
     size_t facet_count;
-    double best; // lexical_best()
+    double best;   // lexical_best(), or of what was fused
+    bool is_fused; // the scores are
 };
 
 /* A record's object; NULL: it is none. The caller's. */

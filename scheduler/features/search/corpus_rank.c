@@ -271,12 +271,15 @@ const struct ranked *corpus_ranked(const struct corpus_ranking *ranking, size_t 
     return ranking->items;
 }
 
-void corpus_rerank(struct corpus_ranking *ranking, const struct ranked *items, size_t count)
+void corpus_rerank(struct corpus_ranking *ranking, const struct ranked *items, size_t count,
+                   double best)
 {
     struct ranked *copy = mem_new(count + 1, sizeof *copy);
     memcpy(copy, items, count * sizeof *copy);
     mem_free(ranking->items);
     ranking->items = copy;
     ranking->count = count;
+    ranking->best = best;
+    ranking->is_fused = true;
     if (ranking->total < count) ranking->total = count; // what only another list has found
 }

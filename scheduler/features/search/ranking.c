@@ -32,11 +32,14 @@ static int by_score(const void *left, const void *right)
     return by_number(left, right);
 }
 
+/* The sum is always taken in the order of the parts: equal ranks give equal scores, to the bit. */
 static void join(struct ranked *one, const struct ranked *other)
 {
-    one->score += other->score;
-    for (size_t i = 0; i < RANKING_PARTS; i++)
+    one->score = 0;
+    for (size_t i = 0; i < RANKING_PARTS; i++) {
         if (other->parts[i].rank > 0) one->parts[i] = other->parts[i];
+        one->score += one->parts[i].adds;
+    }
 }
 
 size_t ranking_fuse(const struct ranking_list *lists, size_t count, struct ranked *out, size_t max)
@@ -47,9 +50,14 @@ size_t ranking_fuse(const struct ranking_list *lists, size_t count, struct ranke
     if (all == 0) return 0;
     struct ranked *items = mem_new(all, sizeof *items);
     for (size_t i = 0, at = 0; i < count; i++) {
-        for (size_t j = 0; j < lists[i].count; j++, at++) {
-            items[at] = lists[i].items[j];
-            items[at].score = lists[i].weight / (double)(RANKING_K + j + 1);
+        const struct ranking_list *list = &lists[i];
+        for (size_t j = 0; j < list->count; j++, at++) {
+            const struct ranked *item = &list->items[j];
+            double adds = list->weight / (double)(RANKING_K + j + 1);
+            items[at] = (struct ranked){item->number, item->serial, .score = adds};
+            items[at].parts[list->part].score = item->score;
+            items[at].parts[list->part].rank = (uint32_t)j + 1;
+            items[at].parts[list->part].adds = adds;
         }
     }
     qsort(items, all, sizeof *items, by_number);

@@ -36,6 +36,7 @@ struct ranked {
     struct {
         double score;
         uint32_t rank; // from 1; 0: it does not stand in that list
+        double adds;   // to the score of what was fused; 0: nothing was
     } parts[RANKING_PARTS];
 };
 
@@ -43,10 +44,11 @@ struct ranking_list {
     const struct ranked *items; // best first, no document twice
     size_t count;
     double weight;
+    enum ranking_part part; // no two lists are of one
 };
 
 /* Write the best `max` of all lists' documents into `out`, best first, ties to the lower number; how many. A document's parts
- * are those of all lists. */
+ * are those of all lists; what they add is its score. */
 size_t ranking_fuse(const struct ranking_list *lists, size_t count, struct ranked *out, size_t max);
 
 #endif

@@ -364,36 +364,6 @@ static void settings_say_what_is_wrong(void **state)
     }
 }
 
-static void lists_are_fused_by_their_ranks(void **state)
-{
-    (void)state;
-    struct ranked words[3] = {
-        {.number = 1, .score = 9}, {.number = 2, .score = 8}, {.number = 3, .score = 7}};
-    struct ranked vectors[2] = {{.number = 3, .score = .9}, {.number = 4, .score = .8}};
-    struct ranked out[4];
-    for (uint32_t i = 0; i < 3; i++) {
-        words[i].parts[RANKING_LEXICAL].score = words[i].score;
-        words[i].parts[RANKING_LEXICAL].rank = i + 1;
-    }
-    for (uint32_t i = 0; i < 2; i++) {
-        vectors[i].parts[RANKING_VECTOR].score = vectors[i].score;
-        vectors[i].parts[RANKING_VECTOR].rank = i + 1;
-    }
-    struct ranking_list lists[] = {{words, 3, 1}, {vectors, 2, 1}};
-    assert_int_equal(ranking_fuse(lists, 2, out, 4), 4);
-    assert_int_equal(out[0].number, 3); // in both
-    assert_int_equal(out[1].number, 1);
-    assert_int_equal(out[2].number, 2); // as good as 4: the lower number
-    assert_int_equal(out[3].number, 4);
-    assert_int_equal(out[0].parts[RANKING_LEXICAL].rank, 3);
-    assert_int_equal(out[0].parts[RANKING_VECTOR].rank, 1);
-    assert_true(out[0].score == 1. / 63 + 1. / 61);
-    lists[0].weight = 0.1;
-    assert_int_equal(ranking_fuse(lists, 2, out, 2), 2);
-    assert_int_equal(out[1].number, 4);
-    assert_int_equal(ranking_fuse(lists, 0, out, 2), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,7 +377,6 @@ int main(void)
         cmocka_unit_test(other_settings_are_in_force_when_every_document_was_read_again),
         cmocka_unit_test(the_last_word_is_completed),
         cmocka_unit_test(settings_say_what_is_wrong),
-        cmocka_unit_test(lists_are_fused_by_their_ranks),
     };
     return cmocka_run_group_tests(tests, given_tools, end_tools);
 }
