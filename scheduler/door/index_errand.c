@@ -1,9 +1,9 @@
 #include "scheduler/door/index_errand.h"
 
-#include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/search_run.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -20,6 +20,7 @@ static void on_gone(void *argument)
 {
     struct index_errand *errand = argument;
     errand->request = NULL;
+    if (errand->run && search_run_gone(errand->run)) return;
     // Without a ticket Redis has been asked, and its answer ends the errand.
     if (errand->ticket) indexes_drop(errand->ticket, free_gone);
 }
@@ -43,6 +44,7 @@ struct index_errand *index_errand_new(struct door *door, struct http_request *re
     }
     struct index_errand *errand = mem_new(1, sizeof *errand);
     errand->door = door;
+    errand->context = context;
     errand->request = request;
     errand->status = 200;
     errand->start_ns = clock_now_ns();
@@ -56,6 +58,7 @@ struct index_errand *index_errand_new(struct door *door, struct http_request *re
 
 void index_errand_free(struct index_errand *errand)
 {
+    search_run_free(errand->run);
     search_ask_fini(&errand->ask);
     ndjson_fini(&errand->report);
     buf_fini(&errand->answer);
@@ -70,8 +73,10 @@ void index_errand_fail(struct index_errand *errand, enum err err)
 {
     const char *param = *errand->param ? errand->param : json_param();
     if (errand->request)
-        http_reply_error(errand->request,
-                         &(struct http_error){.err = err, .message = err_text(), .param = param});
+        http_reply_error(errand->request, &(struct http_error){.err = err,
+                                                               .message = err_text(),
+                                                               .param = param,
+                                                               .code = errand->code});
     index_errand_free(errand);
 }
 

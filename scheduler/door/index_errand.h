@@ -5,6 +5,7 @@
 #ifndef SCHEDULER_DOOR_INDEX_ERRAND_H
 #define SCHEDULER_DOOR_INDEX_ERRAND_H
 
+#include "scheduler/door/context.h"
 #include "scheduler/door/ndjson.h"
 #include "scheduler/door/search_ask.h"
 #include "scheduler/features/collection.h"
@@ -12,9 +13,10 @@
 
 #include "base/buf.h"
 
-struct context;
+struct corpus_ranking;
 struct door;
 struct http_request;
+struct search_run;
 
 enum {
     INDEX_WAIT_MS = 5000,    // that a write with ?wait=true waits for its version
@@ -31,6 +33,7 @@ struct index_line {
 struct index_errand {
     struct door *door;
     struct http_request *request; // NULL: the client has gone
+    struct context context;       // who asks
     struct indexes_ticket *ticket;
     char collection[COLLECTION_NAME_MAX + 1];
     char name[INDEXES_NAME_MAX + 1];
@@ -40,7 +43,9 @@ struct index_errand {
     int status;       // of the answer
     struct buf answer;
     char param[SEARCH_PARAM_MAX];
-    struct search_ask ask; // a search
+    const char *code;       // of a failure; NULL: its error's own
+    struct search_ask ask;  // a search
+    struct search_run *run; // one beyond words; NULL: none
     uint64_t start_ns;
     char primary_key[SEARCH_NAME_MAX + 1]; // a bulk write
     size_t index_bytes;
@@ -65,6 +70,10 @@ void index_errand_ask(struct index_errand *errand, uint64_t version, uint64_t wa
                       indexes_work_fn *work, indexes_done_fn *done);
 /* A write has been done at errand->version: reply, or wait for it first. `done` gets what the waiting gave. */
 void index_errand_written(struct index_errand *errand, indexes_done_fn *done);
+
+/* In a worker: the answer of a search, but for the brace that closes it. */
+void index_search_write(struct index_errand *errand, struct corpus *corpus,
+                        const struct corpus_ranking *ranking, uint64_t version);
 
 /* The rest of the routes, by what follows the name. */
 void index_search(struct index_errand *errand);

@@ -2,6 +2,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/index_errand.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/search_run.h"
 #include "scheduler/features/search/query.h"
 
 #include "base/clock.h"
@@ -9,7 +10,21 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* In a worker. Between the two steps other lists are fused in, once there are any (ranking.h). */
+void index_search_write(struct index_errand *errand, struct corpus *corpus,
+                        const struct corpus_ranking *ranking, uint64_t version)
+{
+    const struct corpus_search *search = &errand->ask.search;
+    buf_add_byte(&errand->answer, '{');
+    corpus_answer(corpus, search, ranking, &errand->answer);
+    buf_addf(&errand->answer,
+             ",\"offset\":%zu,\"limit\":%zu,\"processingTimeMs\":%" PRIu64
+             ",\"index_version\":%" PRIu64 ",\"query\":",
+             search->offset, search->limit, (clock_now_ns() - errand->start_ns) / CLOCK_MS,
+             version);
+    json_write_text(&errand->answer, search->q ? search->q : "", search->q_size);
+}
+
+/* In a worker: a search for words alone. */
 static enum err search(void *argument, struct corpus *corpus, uint64_t version)
 {
     struct index_errand *errand = argument;
@@ -17,15 +32,8 @@ static enum err search(void *argument, struct corpus *corpus, uint64_t version)
     struct corpus_ranking *ranking;
     TRY(corpus_check(corpus, search, errand->param));
     TRY(corpus_rank(corpus, search, &ranking));
-    buf_add_byte(&errand->answer, '{');
-    corpus_answer(corpus, search, ranking, &errand->answer);
+    index_search_write(errand, corpus, ranking, version);
     corpus_ranking_free(ranking);
-    buf_addf(&errand->answer,
-             ",\"offset\":%zu,\"limit\":%zu,\"processingTimeMs\":%" PRIu64
-             ",\"index_version\":%" PRIu64 ",\"query\":",
-             search->offset, search->limit, (clock_now_ns() - errand->start_ns) / CLOCK_MS,
-             version);
-    json_write_text(&errand->answer, search->q ? search->q : "", search->q_size);
     buf_add_byte(&errand->answer, '}');
     return ERR_OK;
 }
@@ -50,7 +58,10 @@ void index_search(struct index_errand *errand)
         return;
     }
     errand->ask.search.deadline_ns = errand->start_ns + errand->ask.deadline_ms * CLOCK_MS;
-    index_errand_ask(errand, errand->ask.min_version, errand->ask.deadline_ms, search, on_done);
+    if (hybrid_is_asked(&errand->ask.wishes))
+        search_run_start(errand);
+    else
+        index_errand_ask(errand, errand->ask.min_version, errand->ask.deadline_ms, search, on_done);
 }
 
 static enum err suggest(void *argument, struct corpus *corpus, uint64_t version)

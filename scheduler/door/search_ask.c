@@ -4,6 +4,8 @@
 #include "scheduler/features/filter.h"
 #include "scheduler/features/search/query.h"
 
+#include "wire/message.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -29,8 +31,11 @@ static enum err check_members(const json_t *root)
                                         "matchingStrategy",
                                         "highlight",
                                         "min_version",
+                                        "hybrid",
+                                        "rerank",
+                                        "personalize",
                                         "deadline_ms"};
-    static const char *const later[] = {"hybrid", "rerank", "personalize", "vector"};
+    static const char *const later[] = {"vector"};
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)root, name, value)
@@ -145,6 +150,82 @@ static enum err take_query(const json_t *root, struct search_ask *ask)
     return ERR_OK;
 }
 
+/* Every member of `object` is one of `known`. */
+static enum err check_known(const json_t *object, const char *param, const char *const *known,
+                            size_t count)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        size_t i = 0;
+        while (i < count && strcmp(known[i], name) != 0)
+            i++;
+        if (i == count) return json_wrong(param, "has no member `%.64s`: see docs/api.md", name);
+    }
+    return ERR_OK;
+}
+
+static enum err take_hybrid(const json_t *root, struct hybrid_wishes *wishes)
+{
+    static const char *const known[] = {"semantic_ratio", "semanticRatio", "model"};
+    const json_t *hybrid = json_find(root, "hybrid");
+    if (!hybrid) return ERR_OK;
+    if (!json_is_object(hybrid))
+        return json_wrong("hybrid", "must be an object such as {\"semantic_ratio\": 0.5}");
+    TRY(check_known(hybrid, "hybrid", known, 3));
+    wishes->hybrid = true;
+    wishes->ratio = HYBRID_RATIO_PRESET;
+    TRY(json_take_real(hybrid, "semanticRatio", 0, 1, &wishes->ratio));
+    TRY(json_take_real(hybrid, "semantic_ratio", 0, 1, &wishes->ratio));
+    return json_take_text(hybrid, "model", 1, WIRE_NAME_MAX, &wishes->embedder);
+}
+
+static enum err take_rerank(const json_t *root, struct hybrid_wishes *wishes)
+{
+    static const char *const known[] = {"model", "depth", "weight"};
+    const json_t *rerank = json_find(root, "rerank");
+    int64_t depth = HYBRID_RERANK_PRESET;
+    if (!rerank || json_is_false(rerank)) return ERR_OK;
+    if (!json_is_true(rerank) && !json_is_object(rerank))
+        return json_wrong("rerank", "must be true, or an object of `model`, `depth` and `weight`");
+    wishes->rerank = true;
+    wishes->rerank_weight = HYBRID_RERANK_WEIGHT_PRESET;
+    if (json_is_object(rerank)) {
+        TRY(check_known(rerank, "rerank", known, 3));
+        TRY(json_take_integer(rerank, "depth", 1, HYBRID_RERANK_MAX, &depth));
+        TRY(json_take_real(rerank, "weight", 0, 100, &wishes->rerank_weight));
+        TRY(json_take_text(rerank, "model", 1, WIRE_NAME_MAX, &wishes->reranker));
+    }
+    wishes->rerank_depth = (uint32_t)depth;
+    return ERR_OK;
+}
+
+static enum err take_personal(const json_t *root, struct hybrid_wishes *wishes)
+{
+    const json_t *value = json_find(root, "personalize");
+    if (!value || json_is_false(value)) return ERR_OK;
+    if (!json_is_true(value) && !json_is_number(value))
+        return json_wrong("personalize", "must be true, false or a weight from 0 to 1");
+    wishes->personal = HYBRID_PERSONAL_PRESET;
+    return json_is_true(value) ? ERR_OK
+                               : json_take_real(root, "personalize", 0, 1, &wishes->personal);
+}
+
+static enum err take_wishes(const json_t *root, struct search_ask *ask)
+{
+    TRY(take_hybrid(root, &ask->wishes));
+    TRY(take_rerank(root, &ask->wishes));
+    TRY(take_personal(root, &ask->wishes));
+    if (!hybrid_is_asked(&ask->wishes)) return ERR_OK;
+    if (ask->search.sort_count > 0)
+        return json_wrong("sort", "must not stand beside hybrid, rerank or personalize, which make "
+                                  "an order of their own");
+    if (ask->search.depth < HYBRID_LIST_LEAST) ask->search.depth = HYBRID_LIST_LEAST;
+    ask->search.show_parts = true;
+    return ERR_OK;
+}
+
 enum err search_ask_read(struct search_ask *ask, const char *body, size_t size)
 {
     *ask = (struct search_ask){0};
@@ -153,7 +234,8 @@ enum err search_ask_read(struct search_ask *ask, const char *body, size_t size)
     TRY(take_query(ask->root, ask));
     TRY(take_page(ask->root, ask));
     TRY(take_attributes(ask->root, ask));
-    return take_sorts(ask->root, ask);
+    TRY(take_sorts(ask->root, ask));
+    return take_wishes(ask->root, ask);
 }
 
 void search_ask_fini(struct search_ask *ask)

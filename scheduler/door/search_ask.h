@@ -3,12 +3,17 @@
  *      q, filter, facets, sort, limit, offset, attributesToRetrieve, attributesToHighlight, highlightPreTag,
  *      highlightPostTag, showRankingScore, showRankingScoreDetails, matchingStrategy; ours: highlight, min_version, deadline_ms
  *
+ *      hybrid       {"semantic_ratio": 0.5, "model": NAME}; semanticRatio is the same
+ *      rerank       true, or {"model": NAME, "depth": 20, "weight": 2}
+ *      personalize  true, or its weight, 0 to 1
+ *
  * Members that nobody knows are refused by name, as are those that are not served yet. Thread: the loop's; what was read is
  * immutable. */
 #ifndef SCHEDULER_DOOR_SEARCH_ASK_H
 #define SCHEDULER_DOOR_SEARCH_ASK_H
 
 #include "scheduler/features/search/corpus.h"
+#include "scheduler/features/search/hybrid.h"
 
 #include "base/err.h"
 
@@ -24,6 +29,7 @@ struct search_ask {
     json_t *root; // what the search's texts are borrowed from
     struct filter *filter;
     struct corpus_search search;
+    struct hybrid_wishes wishes;
     char sorts[CORPUS_SORTS_MAX][SEARCH_NAME_MAX + 8];
     uint64_t min_version;
     uint64_t deadline_ms;

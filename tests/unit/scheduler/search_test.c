@@ -107,7 +107,7 @@ static void what_is_wrong_is_named(void **state)
         {"/search", "{\"limit\":1001}", "400", "\"param\":\"limit\""},
         {"/search", "{\"offset\":9999,\"limit\":2}", "400", "\"param\":\"offset\""},
         {"/search", "{\"colour\":1}", "400", "\"param\":\"colour\""},
-        {"/search", "{\"hybrid\":{}}", "400", "not served yet"},
+        {"/search", "{\"vector\":[1]}", "400", "not served yet"},
         {"/search", "{\"q\":7}", "400", "\"param\":\"q\""},
         {"/search", "[]", "400", "JSON object"},
         {"/search", "{\"min_version\":99,\"deadline_ms\":50}", "503", "Retry-After"},
