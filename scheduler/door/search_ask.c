@@ -166,6 +166,17 @@ static enum err check_known(const json_t *object, const char *param, const char 
     return ERR_OK;
 }
 
+/* A failure of a member's member names both. */
+static enum err within(const char *object, enum err err)
+{
+    char param[JSON_PARAM_MAX], note[ERR_NOTE_MAX];
+    if (!err) return ERR_OK;
+    snprintf(param, sizeof param, "%s.%.64s", object, json_param());
+    snprintf(note, sizeof note, "%s.%s", object, err_text());
+    json_set_param(param);
+    return err_note(err, "%s", note);
+}
+
 static enum err take_hybrid(const json_t *root, struct hybrid_wishes *wishes)
 {
     static const char *const known[] = {"semantic_ratio", "semanticRatio", "model"};
@@ -176,9 +187,9 @@ static enum err take_hybrid(const json_t *root, struct hybrid_wishes *wishes)
     TRY(check_known(hybrid, "hybrid", known, 3));
     wishes->hybrid = true;
     wishes->ratio = HYBRID_RATIO_PRESET;
-    TRY(json_take_real(hybrid, "semanticRatio", 0, 1, &wishes->ratio));
-    TRY(json_take_real(hybrid, "semantic_ratio", 0, 1, &wishes->ratio));
-    return json_take_text(hybrid, "model", 1, WIRE_NAME_MAX, &wishes->embedder);
+    TRY(within("hybrid", json_take_real(hybrid, "semanticRatio", 0, 1, &wishes->ratio)));
+    TRY(within("hybrid", json_take_real(hybrid, "semantic_ratio", 0, 1, &wishes->ratio)));
+    return within("hybrid", json_take_text(hybrid, "model", 1, WIRE_NAME_MAX, &wishes->embedder));
 }
 
 static enum err take_rerank(const json_t *root, struct hybrid_wishes *wishes)
@@ -193,9 +204,9 @@ static enum err take_rerank(const json_t *root, struct hybrid_wishes *wishes)
     wishes->rerank_weight = HYBRID_RERANK_WEIGHT_PRESET;
     if (json_is_object(rerank)) {
         TRY(check_known(rerank, "rerank", known, 3));
-        TRY(json_take_integer(rerank, "depth", 1, HYBRID_RERANK_MAX, &depth));
-        TRY(json_take_real(rerank, "weight", 0, 100, &wishes->rerank_weight));
-        TRY(json_take_text(rerank, "model", 1, WIRE_NAME_MAX, &wishes->reranker));
+        TRY(within("rerank", json_take_integer(rerank, "depth", 1, HYBRID_RERANK_MAX, &depth)));
+        TRY(within("rerank", json_take_real(rerank, "weight", 0, 100, &wishes->rerank_weight)));
+        TRY(within("rerank", json_take_text(rerank, "model", 1, WIRE_NAME_MAX, &wishes->reranker)));
     }
     wishes->rerank_depth = (uint32_t)depth;
     return ERR_OK;

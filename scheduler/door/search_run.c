@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/metric.h"
+#include "base/must.h"
 
 #include <event2/event.h>
 
@@ -29,7 +30,7 @@ const char *search_texts_at(const struct search_texts *texts, size_t index, size
     return buf_text(&texts->text) + begin;
 }
 
-static void search_texts_init(struct search_texts *texts, size_t most)
+void search_texts_init(struct search_texts *texts, size_t most)
 {
     texts->ends = mem_new(most + 1, sizeof *texts->ends);
 }
@@ -51,7 +52,8 @@ static enum err rank(struct search_run *run, struct corpus *corpus)
 {
     struct corpus_search *search = &run->errand->ask.search;
     TRY(corpus_check(corpus, search, run->errand->param));
-    return corpus_rank(corpus, search, &run->ranking);
+    TRY(corpus_rank(corpus, search, &run->ranking));
+    return search_vector_filter(run, corpus);
 }
 
 /* Every list that has a say; the sum of their weights. */
@@ -113,7 +115,8 @@ static void write_degraded(const struct search_run *run)
     struct buf *out = &run->errand->answer;
     size_t count = 0;
     for (size_t i = 0; i < RANKING_PARTS; i++) {
-        if (!hybrid_lacks(&run->hybrid, (enum ranking_part)i)) continue;
+        bool is_partial = i == RANKING_VECTOR && run->vector.is_partial;
+        if (!hybrid_lacks(&run->hybrid, (enum ranking_part)i) && !is_partial) continue;
         buf_add_text(out, count++ > 0 ? "," : ",\"degraded\":[");
         buf_addf(out, "\"%s\"", ranking_part_name((enum ranking_part)i));
     }
@@ -141,6 +144,8 @@ static enum err visit(void *argument, struct corpus *corpus, uint64_t version)
 {
     struct search_run *run = ((struct index_errand *)argument)->run;
     if (run->work & HYBRID_RANK) TRY(rank(run, corpus));
+    bool has_vectors = run->weights[RANKING_VECTOR] > 0;
+    if (has_vectors && !run->lists[RANKING_VECTOR]) search_vector_list(run, corpus);
     if (run->work & HYBRID_GATHER) gather(run, corpus);
     if (run->work & HYBRID_ANSWER) write_answer(run, corpus, version);
     return ERR_OK;
@@ -176,7 +181,9 @@ static void on_visited(void *argument, enum err err, uint64_t version)
     }
     if (run->work & HYBRID_RANK) search_run_observe(run, "words", run->since_ns[RANKING_LEXICAL]);
     bool is_last = run->work & HYBRID_ANSWER;
-    hybrid_worked(&run->hybrid); // the next visit may have been its end
+    bool has_vectors = run->hybrid.parts[RANKING_VECTOR] == HYBRID_OUT;
+    hybrid_worked(&run->hybrid); // the next visit may have been its end, if there is one
+    if (has_vectors) search_vector_filtered(run);
     if (!is_last) return;
     count_missing(run);
     index_errand_reply(errand);
@@ -220,14 +227,16 @@ static void begin_part(void *owner, enum ranking_part part)
     wait_until(run, part == RANKING_VECTOR ? 4 : 7);
     run->since_ns[part] = clock_now_ns();
     switch (part) {
+    case RANKING_VECTOR: search_vector_begin(run); break;
     case RANKING_RERANK: search_rerank_begin(run); break;
     case RANKING_PERSONAL: search_personal_begin(run); break;
-    default: hybrid_settle(&run->hybrid, part, false);
+    default: must(false);
     }
 }
 
 static void drop_part(void *owner, enum ranking_part part)
 {
+    if (part == RANKING_VECTOR) search_vector_drop(owner);
     if (part == RANKING_RERANK) search_rerank_drop(owner);
     if (part == RANKING_PERSONAL) search_personal_drop(owner);
 }
@@ -277,13 +286,16 @@ static bool is_blank(const struct corpus_search *search)
 static enum err prepare(struct search_run *run)
 {
     struct index_errand *errand = run->errand;
+    enum err err = ERR_OK;
+    const char *param = "hybrid.model";
     json_param_clear();
-    if (errand->ask.wishes.rerank) {
-        enum err err = search_rerank_prepare(run, &errand->code);
-        if (err) snprintf(errand->param, sizeof errand->param, "rerank.model");
-        if (err) return err;
+    if (errand->ask.wishes.hybrid) err = search_vector_prepare(run);
+    if (!err && errand->ask.wishes.rerank) {
+        param = "rerank.model";
+        err = search_rerank_prepare(run, &errand->code);
     }
-    return ERR_OK;
+    if (err) snprintf(errand->param, sizeof errand->param, "%s", param);
+    return err;
 }
 
 void search_run_start(struct index_errand *errand)
@@ -326,6 +338,7 @@ void search_run_free(struct search_run *run)
     if (!run) return;
     hybrid_end(&run->hybrid);
     event_free(run->timer);
+    search_vector_fini(run);
     search_rerank_fini(run);
     search_personal_fini(run);
     search_texts_fini(&run->texts);

@@ -2,6 +2,7 @@
  *
  *      index_search --> search_run_start --> features/search/hybrid.h says what comes next:
  *          work in the index' worker      search_run.c        the words' list; documents for the judges; fusion and answer
+ *          RANKING_VECTOR                 search_vector.c     the question's vector, then the vectors of the index
  *          RANKING_RERANK                 search_rerank.c     an errand (errand.h) scores the question with each of the first documents
  *          RANKING_PERSONAL               search_personal.c   history (consent `search`) --> a recommender scores the hits
  *
@@ -25,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct corpus;
 struct corpus_ranking;
 struct door;
 struct errand;
@@ -32,12 +34,27 @@ struct event;
 struct history_ticket;
 struct http_error;
 struct index_errand;
+struct vectors_ticket;
 
 /* Texts one behind the other. */
 struct search_texts {
     struct buf text;
     size_t *ends; // [count]
     size_t count;
+};
+
+/* The vectors' likeness. */
+struct search_vector {
+    struct chosen chosen;          // the model that the index' vectors are made by
+    struct errand *errand;         // NULL: the question is not being embedded
+    float *query;                  // its vector
+    struct vectors_ticket *ticket; // NULL: they are not being searched
+    uint64_t scan_ns;              // when that began
+    struct buf allowed;            // what passes the filter, as the worker has written it
+    bool is_filtered;              // it has
+    struct search_texts ids;       // of what was found, best first
+    float *scores;
+    bool is_partial; // not all of them could be looked at
 };
 
 /* A cross-encoder's reading. */
@@ -80,6 +97,7 @@ struct search_run {
     // Each part's, once it is there:
     struct ranked *lists[RANKING_PARTS]; // [counts], best first; the words' stand in `ranking`
     size_t counts[RANKING_PARTS];
+    struct search_vector vector;
     struct search_rerank rerank;
     struct search_personal personal;
 };
@@ -100,10 +118,21 @@ void search_run_judge(struct search_run *run, enum ranking_part part, const uint
 void search_run_observe(const struct search_run *run, const char *part, uint64_t since_ns);
 /* Nothing is touched after it. */
 void search_run_settle(struct search_run *run, enum ranking_part part, bool is_there);
+void search_texts_init(struct search_texts *texts, size_t most);
 const char *search_texts_at(const struct search_texts *texts, size_t index, size_t *size);
 void search_texts_end(struct search_texts *texts); // what was added to `text` is one
 void search_texts_fini(struct search_texts *texts);
 
+/* search_vector.c. The failure where its model is named and not there. */
+enum err search_vector_prepare(struct search_run *run);
+void search_vector_begin(struct search_run *run);
+/* In the worker, with the words: write down what passes the search's filter; then, on the loop, it has. */
+enum err search_vector_filter(struct search_run *run, struct corpus *corpus);
+void search_vector_filtered(struct search_run *run);
+/* In the worker: the list, of the documents that are still there. */
+void search_vector_list(struct search_run *run, const struct corpus *corpus);
+void search_vector_drop(struct search_run *run);
+void search_vector_fini(struct search_run *run);
 /* search_rerank.c. The failure where its model is named and not there. */
 enum err search_rerank_prepare(struct search_run *run, const char **code);
 void search_rerank_begin(struct search_run *run);

@@ -128,8 +128,8 @@ def personal(url, port, items):
 
 def wrong(url):
     for body, param in (({"hybrid": True}, "hybrid"), ({"hybrid": {"ratio": 1}}, "hybrid"),
-                        ({"hybrid": {"semantic_ratio": 2}}, "semantic_ratio"), ({"rerank": 1}, "rerank"),
-                        ({"rerank": {"depth": 101}}, "depth"), ({"personalize": "yes"}, "personalize"),
+                        ({"hybrid": {"semantic_ratio": 2}}, "hybrid.semantic_ratio"), ({"rerank": 1}, "rerank"),
+                        ({"rerank": {"depth": 101}}, "rerank.depth"), ({"personalize": "yes"}, "personalize"),
                         ({"personalize": -0.1}, "personalize"), ({"personalize": True, "sort": ["price:asc"]}, "sort")):
         status, answer = ask(url, "POST", "/v1/indexes/shop/search", body)
         check(f"a wrong {param} is named", status == 400 and answer["error"]["param"] == param, status, answer)

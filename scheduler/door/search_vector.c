@@ -1,0 +1,186 @@
+/* The vectors in a search (search_run.h): its question is embedded by the index' own model while the words are searched, then the
+ * vectors are. Under a filter they wait for the worker, which says what passes it. */
+#include "scheduler/core/fleet.h"
+#include "scheduler/door/door.h"
+#include "scheduler/door/errand.h"
+#include "scheduler/door/index_errand.h"
+#include "scheduler/door/search_run.h"
+#include "scheduler/features/search/vectors.h"
+#include "scheduler/lexicon.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+// ---- in the worker -----------------------------------------------------------------------------
+
+enum err search_vector_filter(struct search_run *run, struct corpus *corpus)
+{
+    const struct corpus_search *search = &run->errand->ask.search;
+    if (!run->vector.chosen.pack || !search->filter) return ERR_OK;
+    return corpus_each(corpus, search, vectors_allow, &run->vector.allowed);
+}
+
+void search_vector_list(struct search_run *run, const struct corpus *corpus)
+{
+    const struct search_vector *vector = &run->vector;
+    struct ranked *list = mem_new(vector->ids.count + 1, sizeof *list);
+    size_t count = 0;
+    for (size_t i = 0; i < vector->ids.count; i++) {
+        size_t size;
+        const char *id = search_texts_at(&vector->ids, i, &size);
+        if (!corpus_find(corpus, id, size, &list[count])) continue;
+        list[count++].score = (double)vector->scores[i];
+    }
+    run->lists[RANKING_VECTOR] = list;
+    run->counts[RANKING_VECTOR] = count;
+}
+
+// ---- on the loop -------------------------------------------------------------------------------
+
+static void on_hits(void *argument, const struct vectors_answer *answer)
+{
+    struct search_run *run = argument;
+    struct search_vector *vector = &run->vector;
+    vector->ticket = NULL;
+    if (answer->err) {
+        search_run_settle(run, RANKING_VECTOR, false);
+        return;
+    }
+    search_run_observe(run, "scan", vector->scan_ns);
+    search_texts_init(&vector->ids, answer->count);
+    vector->scores = mem_new(answer->count + 1, sizeof *vector->scores);
+    for (size_t i = 0; i < answer->count; i++) {
+        buf_add(&vector->ids.text, answer->hits[i].id, answer->hits[i].id_size);
+        search_texts_end(&vector->ids);
+        vector->scores[i] = answer->hits[i].score;
+    }
+    vector->is_partial = answer->partial;
+    search_run_settle(run, RANKING_VECTOR, true);
+}
+
+/* Once the question's vector is there, and what passes the filter is known. */
+static void scan(struct search_run *run)
+{
+    struct search_vector *vector = &run->vector;
+    const struct index_errand *errand = run->errand;
+    const struct corpus_search *search = &errand->ask.search;
+    if (!vector->query || (search->filter && !vector->is_filtered)) return;
+    if (search->filter && vector->allowed.size == 0) {
+        search_run_settle(run, RANKING_VECTOR, true);
+        return;
+    }
+    size_t most = search->depth < VECTORS_TOP_MAX ? search->depth : VECTORS_TOP_MAX;
+    const struct vectors_query query = {.index = errand->collection,
+                                        .vector = vector->query,
+                                        .size = vector->chosen.model.vector_size,
+                                        .top_count = (uint32_t)most,
+                                        .filtered = search->filter != NULL,
+                                        .allowed = buf_text(&vector->allowed),
+                                        .allowed_size = vector->allowed.size,
+                                        .tenant = errand->context.tenant_tag,
+                                        .tenant_weight = errand->context.key->weight,
+                                        .priority = errand->context.key->priority,
+                                        .deadline_ns = run->until_ns,
+                                        .done = on_hits,
+                                        .argument = run};
+    vector->scan_ns = clock_now_ns();
+    if (vectors_search(run->door->vectors, &query, &vector->ticket))
+        search_run_settle(run, RANKING_VECTOR, false);
+}
+
+static void on_embedded(void *owner, const struct http_error *error)
+{
+    struct search_run *run = owner;
+    struct search_vector *vector = &run->vector;
+    size_t size = vector->chosen.model.vector_size;
+    if (!error) {
+        search_run_observe(run, "embed", run->since_ns[RANKING_VECTOR]);
+        vector->query = mem_new(size, sizeof *vector->query);
+        memcpy(vector->query, errand_numbers(vector->errand, 0), size * sizeof *vector->query);
+    }
+    errand_free(vector->errand);
+    vector->errand = NULL;
+    if (error)
+        search_run_settle(run, RANKING_VECTOR, false);
+    else
+        scan(run);
+}
+
+void search_vector_filtered(struct search_run *run)
+{
+    run->vector.is_filtered = true;
+    scan(run);
+}
+
+static enum err hold_model(struct search_run *run)
+{
+    struct chosen *chosen = &run->vector.chosen;
+    const struct fleet_model *model;
+    struct lexicon_pack *pack;
+    TRY(vectors_model(run->door->vectors, run->errand->collection, &model));
+    TRY(lexicon_find(run->door->lexicon, &model->pack, &pack));
+    lexicon_hold(pack);
+    *chosen = (struct chosen){*model, pack};
+    return ERR_OK;
+}
+
+enum err search_vector_prepare(struct search_run *run)
+{
+    const char *name = run->errand->ask.wishes.embedder;
+    enum err err = hold_model(run);
+    if (!name) return ERR_OK;
+    if (err == ERR_NOT_FOUND)
+        return err_note(ERR_INVALID, "hybrid.model: the index has no `embedder`");
+    if (!err && strcmp(run->vector.chosen.model.name, name) != 0)
+        return err_note(ERR_INVALID, "hybrid.model: the vectors of this index are made by '%s'",
+                        run->vector.chosen.model.name);
+    return err;
+}
+
+void search_vector_begin(struct search_run *run)
+{
+    struct search_vector *vector = &run->vector;
+    const struct index_errand *errand = run->errand;
+    const struct corpus_search *search = &errand->ask.search;
+    const struct errand_text text = {.text = search->q, .size = search->q_size};
+    const struct errand_options options = {.door = run->door,
+                                           .request = errand->request,
+                                           .context = &errand->context,
+                                           .is_free = true, // a question's few tokens
+                                           .kind = WIRE_EMBED,
+                                           .chosen = &vector->chosen,
+                                           .priority = errand->context.key->priority,
+                                           .deadline_ns = run->until_ns,
+                                           .texts = &text,
+                                           .count = 1,
+                                           .width = vector->chosen.model.vector_size,
+                                           .truncate = true,
+                                           .list_name = "q",
+                                           .cure = "ask for less",
+                                           .done = on_embedded,
+                                           .owner = run};
+    if (!vector->chosen.pack || errand_start(&vector->errand, &options))
+        search_run_settle(run, RANKING_VECTOR, false);
+}
+
+void search_vector_drop(struct search_run *run)
+{
+    struct search_vector *vector = &run->vector;
+    if (vector->errand) errand_free(vector->errand);
+    if (vector->ticket) vectors_cancel(vector->ticket);
+    vector->errand = NULL;
+    vector->ticket = NULL;
+}
+
+void search_vector_fini(struct search_run *run)
+{
+    struct search_vector *vector = &run->vector;
+    search_vector_drop(run);
+    chosen_release(&vector->chosen);
+    mem_free(vector->query);
+    mem_free(vector->scores);
+    buf_fini(&vector->allowed);
+    search_texts_fini(&vector->ids);
+}
