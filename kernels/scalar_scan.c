@@ -6,7 +6,7 @@
 static void scan_rows(const struct scan *scan)
 {
     for (size_t q = 0; q < scan->query_count; q++) {
-        const int8_t *query = scan->queries + q * scan->width;
+        const int8_t *query = scan->queries[q];
         for (size_t r = 0; r < scan->row_count; r++) {
             const int8_t *row = scan->rows + r * scan->width;
             int32_t dot = 0;

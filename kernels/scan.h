@@ -26,11 +26,12 @@ static inline size_t scan_width(size_t dims)
 }
 
 struct scan {
-    const int8_t *queries;     // [query_count][width], SCAN_ALIGN-aligned; each within -127..127
-    const float *query_scales; // [query_count]
-    size_t query_count;        // at most SCAN_QUERIES_MAX
-    const int8_t *rows;        // [row_count][width], SCAN_ALIGN-aligned; any bytes
-    const float *row_scales;   // [row_count]
+    const int8_t *
+        queries[SCAN_QUERIES_MAX]; // [query_count] of [width], SCAN_ALIGN-aligned; within -127..127
+    float query_scales[SCAN_QUERIES_MAX];
+    size_t query_count;
+    const int8_t *rows;      // [row_count][width], SCAN_ALIGN-aligned; any bytes
+    const float *row_scales; // [row_count]
     size_t row_count;
     size_t width; // a multiple of SCAN_ALIGN, at most SCAN_WIDTH_MAX
     float *out;   // [query_count][row_count]

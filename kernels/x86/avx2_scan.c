@@ -22,7 +22,7 @@ INLINE __m128i sum_four(const __m256i v[ROWS])
 INLINE __m128i dot_some(const struct scan *scan, size_t query, size_t row, size_t count)
 {
     const __m256i ones = _mm256_set1_epi16(1);
-    const int8_t *x = scan->queries + query * scan->width;
+    const int8_t *x = scan->queries[query];
     const int8_t *rows = scan->rows + row * scan->width;
     __m256i dots[ROWS];
     UNROLL

@@ -38,7 +38,7 @@ INLINE void scan_some(const struct scan *scan, size_t query, size_t row, size_t 
                       int32_t excess)
 {
     const __m512i turn = _mm512_set1_epi8((char)-128);
-    const int8_t *x = scan->queries + query * scan->width;
+    const int8_t *x = scan->queries[query];
     const int8_t *rows = scan->rows + row * scan->width;
     __m512i dots[ROWS];
     UNROLL
@@ -64,7 +64,7 @@ static void scan_rows(const struct scan *scan)
 {
     int32_t excess[SCAN_QUERIES_MAX];
     for (size_t q = 0; q < scan->query_count; q++)
-        excess[q] = excess_of(scan->queries + q * scan->width, scan->width);
+        excess[q] = excess_of(scan->queries[q], scan->width);
     size_t row = 0;
     for (; row + ROWS <= scan->row_count; row += ROWS)
         for (size_t q = 0; q < scan->query_count; q++)

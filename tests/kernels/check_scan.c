@@ -24,15 +24,15 @@ static int8_t *rows_of(struct check *check, size_t count, enum bytes bytes)
     return rows;
 }
 
-static int8_t *queries_of(struct check *check, size_t count, enum bytes bytes)
+static int8_t *query_of(struct check *check, size_t width, enum bytes bytes)
 {
-    int8_t *queries = check_memory(check, count, SCAN_ALIGN);
-    for (size_t i = 0; i < count; i++) {
-        if (bytes == BYTES_ANY) queries[i] = (int8_t)((int)check_below(check, 255) - 127);
-        if (bytes == BYTES_LOWEST) queries[i] = -127;
-        if (bytes == BYTES_HIGHEST) queries[i] = check_below(check, 2) ? 127 : -127;
+    int8_t *query = check_memory(check, width, SCAN_ALIGN);
+    for (size_t i = 0; i < width; i++) {
+        if (bytes == BYTES_ANY) query[i] = (int8_t)((int)check_below(check, 255) - 127);
+        if (bytes == BYTES_LOWEST) query[i] = -127;
+        if (bytes == BYTES_HIGHEST) query[i] = check_below(check, 2) ? 127 : -127;
     }
-    return queries;
+    return query;
 }
 
 static float *scales_of(struct check *check, size_t count)
@@ -43,6 +43,16 @@ static float *scales_of(struct check *check, size_t count)
     return scales;
 }
 
+static void give_queries(struct check *check, struct scan *scan, size_t count, enum bytes bytes)
+{
+    scan->query_count = count;
+    const float *scales = scales_of(check, count);
+    for (size_t i = 0; i < count; i++) {
+        scan->queries[i] = query_of(check, scan->width, bytes);
+        scan->query_scales[i] = scales[i];
+    }
+}
+
 static void one_scan(struct check *check, size_t width, size_t row_count, size_t query_count,
                      enum bytes bytes)
 {
@@ -50,15 +60,13 @@ static void one_scan(struct check *check, size_t width, size_t row_count, size_t
     float *want = check_memory(check, count * sizeof *want, sizeof *want);
     float *got = check_memory(check, count * sizeof *got, sizeof *got);
     struct scan scan = {
-        .queries = queries_of(check, query_count * width, bytes),
-        .query_scales = scales_of(check, query_count),
-        .query_count = query_count,
         .rows = rows_of(check, row_count * width, bytes),
         .row_scales = scales_of(check, row_count),
         .row_count = row_count,
         .width = width,
         .out = want,
     };
+    give_queries(check, &scan, query_count, bytes);
     check->want->scan(&scan);
     scan.out = got;
     check->got->scan(&scan);
@@ -100,16 +108,14 @@ static void bench_scan(struct check_bench *bench)
     for (size_t queries = 1; queries <= SCAN_QUERIES_MAX; queries *= SCAN_QUERIES_MAX) {
         struct scan_call call = {
             .ops = check->got,
-            .scan = {.queries = queries_of(check, queries * BENCH_WIDTH, BYTES_ANY),
-                     .query_scales = scales_of(check, queries),
-                     .query_count = queries,
-                     .rows = rows_of(check, (size_t)BENCH_ROWS * BENCH_WIDTH, BYTES_ANY),
+            .scan = {.rows = rows_of(check, (size_t)BENCH_ROWS * BENCH_WIDTH, BYTES_ANY),
                      .row_scales = scales_of(check, BENCH_ROWS),
                      .row_count = BENCH_ROWS,
                      .width = BENCH_WIDTH,
                      .out =
                          check_memory(check, queries * BENCH_ROWS * sizeof(float), sizeof(float))},
         };
+        give_queries(check, &call.scan, queries, BYTES_ANY);
         double bytes = (double)BENCH_ROWS * BENCH_WIDTH;
         check_time(bench, queries == 1 ? "65536 x 384, 1 query" : "65536 x 384, 8 queries",
                    call_scan, &call, bytes, 2 * bytes * (double)queries);

@@ -53,8 +53,15 @@ static void a_scan_gives_exact_dots_times_both_scales(void **state)
     (void)state;
     _Alignas(SCAN_ALIGN) int8_t queries[2][SCAN_ALIGN] = {{127, -127, 3}, {1}};
     _Alignas(SCAN_ALIGN) int8_t rows[2][SCAN_ALIGN] = {{127, -128, 5}, {-128, 127}};
-    float query_scales[] = {0.5f, 2.0f}, row_scales[] = {0.25f, 3.0f}, out[4];
-    ops.scan(&(struct scan){queries[0], query_scales, 2, rows[0], row_scales, 2, SCAN_ALIGN, out});
+    float row_scales[] = {0.25f, 3.0f}, out[4];
+    ops.scan(&(struct scan){.queries = {queries[0], queries[1]},
+                            .query_scales = {0.5f, 2.0f},
+                            .query_count = 2,
+                            .rows = rows[0],
+                            .row_scales = row_scales,
+                            .row_count = 2,
+                            .width = SCAN_ALIGN,
+                            .out = out});
     assert_true(out[0] == (float)(127 * 127 + 127 * 128 + 15) * 0.125f);
     assert_true(out[1] == (float)(-127 * 128 - 127 * 127) * 1.5f);
     assert_true(out[2] == 127 * 0.5f);
