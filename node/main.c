@@ -1,7 +1,7 @@
 /* qiao-node: token ids in, token ids out.
  *
  *      thread      owns                                            is told by
- *      main        the service: links, what is in the air          signals, links, engine
+ *      main        the service: links, shelf, what is in the air   signals, links, engine
  *      engine      model, pool, batch, sequences; leads the team   orders
  *      team 1..    a slice of one step                             the engine
  *      NNG's       nothing of ours
@@ -10,9 +10,11 @@
 #include "node/compute.h"
 #include "node/engine/calibrate.h"
 #include "node/engine/kv.h"
+#include "node/scanner.h"
 #include "node/service/dials.h"
 #include "node/service/service.h"
 #include "node/settings.h"
+#include "node/shelf/shelf.h"
 #include "node/stop.h"
 
 #include "base/buf.h"
@@ -32,6 +34,9 @@ struct node {
     struct settings settings;
     char name[WIRE_NAME_MAX];
     struct compute *compute;
+    struct wire_model model; // what compute says, and SCAN
+    struct scanner *scanner;
+    struct shelf *shelf;
     struct pace pace; // the engine's, once it runs
     struct engine *engine;
     pthread_t engine_thread;
@@ -74,6 +79,7 @@ static void set_pace(struct node *node, struct batch_limits *limits)
 static enum err start_engine(struct node *node)
 {
     const struct settings *s = &node->settings;
+    TRY(scanner_new(&node->scanner, compute_ops(node->compute), compute_team(node->compute)));
     struct compute_room room = compute_room(node->compute);
     struct engine_options options = {
         .backend = compute_backend(node->compute),
@@ -85,6 +91,7 @@ static enum err start_engine(struct node *node)
                    .waiting_max = (uint32_t)s->requests,
                    .waiting_tokens_max =
                        settings_waiting_tokens(s, compute_model(node->compute)->context_length)},
+        .scanner = scanner_table(node->scanner),
         .orders_max = 2 * (uint32_t)s->requests + 2, // a submit and a cancel for each, a stop
     };
     set_pace(node, &options.limits);
@@ -99,13 +106,17 @@ static enum err open_service(struct node *node)
 {
     const struct settings *s = &node->settings;
     const struct buf *pack = compute_pack(node->compute);
+    node->model = *compute_model(node->compute);
+    node->model.kinds |= UINT32_C(1) << WIRE_SCAN; // whatever the model is
+    node->shelf = shelf_new(s->shard_memory);
     struct service_options options = {
         .engine = node->engine,
+        .shelf = node->shelf,
         .hello = {.protocol = WIRE_PROTOCOL,
                   .node = {node->name, strlen(node->name)},
                   .instance = rand_entropy(),
                   .region = {s->region, strlen(s->region)},
-                  .models = compute_model(node->compute),
+                  .models = &node->model,
                   .model_count = 1,
                   .credits = (uint32_t)s->credits,
                   .block_tokens = KV_BLOCK_TOKENS,
@@ -152,6 +163,8 @@ static void tear_down(struct node *node, enum err err)
     }
     service_free(node->service);
     engine_free(node->engine);
+    scanner_free(node->scanner);
+    shelf_free(node->shelf);
     compute_free(node->compute);
     conf_fini(&settings_table, &node->settings);
 }

@@ -29,7 +29,8 @@ struct engine {
     struct engine_backend backend;
     struct kv_pool *pool;
     struct batch *batch;
-    struct pace *pace; // the batch's; NULL: none
+    struct scans *scans; // NULL: there is no scanner
+    struct pace *pace;   // the batch's; NULL: none
     struct sampler *sampler;
     uint32_t item_max; // of one report
     struct mailbox *inbox;
@@ -53,10 +54,14 @@ struct engine *engine_new(const struct engine_options *options)
     struct batch_limits limits = options->limits;
     limits.whole = options->backend.whole;
     engine->batch = batch_new(&limits, options->pool);
+    if (options->scanner.begin)
+        engine->scans = scans_new(&(struct scans_limits){.waiting_max = limits.waiting_max,
+                                                         .tenants_max = limits.tenants_max},
+                                  &options->scanner);
     engine->pace = options->limits.pace;
     engine->sampler = sampler_new(options->backend.vocab_size, options->ops);
     sampler_use_team(engine->sampler, options->team);
-    engine->item_max = options->limits.sequences;
+    engine->item_max = options->limits.sequences + (engine->scans ? ENGINE_SCANS : 0);
     engine->inbox = mailbox_new(options->orders_max + ENGINE_FORGETS);
     engine->outbox = mailbox_new(ENGINE_REPORTS);
     engine->blank = mailbox_new(ENGINE_REPORTS);
@@ -80,6 +85,7 @@ void engine_free(struct engine *engine)
     mailbox_free(engine->outbox);
     mailbox_free(engine->blank);
     sampler_free(engine->sampler);
+    scans_free(engine->scans);
     batch_free(engine->batch);
     mem_free(engine);
 }
@@ -149,8 +155,9 @@ uint64_t engine_step_age_ns(const struct engine *engine, uint64_t now_ns)
 static void send_report(struct engine *engine)
 {
     if (!engine->report) return;
-    engine->load.running = batch_running(engine->batch);
-    engine->load.waiting = batch_waiting(engine->batch);
+    const struct scans *scans = engine->scans;
+    engine->load.running = batch_running(engine->batch) + (scans ? scans_running(scans) : 0);
+    engine->load.waiting = batch_waiting(engine->batch) + (scans ? scans_waiting(scans) : 0);
     engine->load.waiting_tokens = batch_waiting_tokens(engine->batch);
     engine->load.kv = kv_count_blocks(engine->pool);
     engine->load.batch = *batch_stats(engine->batch);
@@ -200,25 +207,57 @@ static void end_with(struct engine *engine, struct seq *seq, enum err err, const
     give_back(engine, seq);
 }
 
+static bool is_scan(const struct seq *seq)
+{
+    return seq->kind == WIRE_SCAN;
+}
+
 static void cancel(struct engine *engine, struct seq *seq)
 {
-    batch_remove(engine->batch, seq);
+    if (is_scan(seq))
+        scans_remove(engine->scans, seq);
+    else
+        batch_remove(engine->batch, seq);
     seq->finish = WIRE_FINISH_CANCELED;
     give_back(engine, seq);
 }
 
 /* In between two steps. */
 
+static enum err add(struct engine *engine, struct seq *seq)
+{
+    must(!is_scan(seq) || engine->scans);
+    return is_scan(seq) ? scans_add(engine->scans, seq) : batch_add(engine->batch, seq);
+}
+
+static struct seq *find(struct engine *engine, uint64_t ticket)
+{
+    struct seq *seq = batch_find(engine->batch, ticket);
+    return seq || !engine->scans ? seq : scans_find(engine->scans, ticket);
+}
+
+static struct seq *expire(struct engine *engine, uint64_t now_ns)
+{
+    struct seq *seq = batch_expire(engine->batch, now_ns);
+    return seq || !engine->scans ? seq : scans_expire(engine->scans, now_ns);
+}
+
+static struct seq *any(struct engine *engine)
+{
+    struct seq *seq = batch_any(engine->batch);
+    return seq || !engine->scans ? seq : scans_any(engine->scans);
+}
+
 static void obey(struct engine *engine, const struct order *order)
 {
     struct seq *seq;
     switch (order->kind) {
     case ORDER_SUBMIT:
-        if (batch_add(engine->batch, order->seq) != ERR_OK)
+        if (add(engine, order->seq) != ERR_OK)
             end_with(engine, order->seq, ERR_BUSY, "the waiting room is full");
         break;
     case ORDER_CANCEL:
-        seq = batch_find(engine->batch, order->ticket);
+        seq = find(engine, order->ticket);
         if (seq) cancel(engine, seq);
         break;
     case ORDER_FORGET:
@@ -238,10 +277,10 @@ static void take_orders(struct engine *engine, uint64_t now_ns)
     }
     // Set before whatever was submitted after it.
     if (atomic_exchange(&engine->forget_all, false)) batch_forget(engine->batch, NULL);
-    for (struct seq *seq; (seq = batch_expire(engine->batch, now_ns)) != NULL;)
+    for (struct seq *seq; (seq = expire(engine, now_ns)) != NULL;)
         end_with(engine, seq, ERR_TIMEOUT, "the deadline passed in the waiting room");
     if (!engine->stopping) return;
-    for (struct seq *seq; (seq = batch_any(engine->batch)) != NULL;)
+    for (struct seq *seq; (seq = any(engine)) != NULL;)
         cancel(engine, seq);
 }
 
@@ -370,6 +409,24 @@ static void run_step(struct engine *engine, const struct batch_step *step)
     open_report(engine); // a step without an id still tells its load
 }
 
+/* Searches, for a while. */
+static bool run_scans(struct engine *engine)
+{
+    if (!engine->scans) return false;
+    atomic_store(&engine->step_started_ns, clock_now_ns());
+    bool busy = scans_turn(engine->scans);
+    atomic_store(&engine->step_started_ns, 0);
+    for (struct seq *seq; busy && (seq = scans_done(engine->scans)) != NULL;) {
+        struct engine_item *item = add_item(engine, seq);
+        must(answer_is_finite(&seq->answer)); // wire/message.h bounds what it is made of
+        seq_advance(seq, SEQ_FINISHED);
+        seq->finish = WIRE_FINISH_STOP;
+        item->answered = true;
+        item->end = true;
+    }
+    return busy;
+}
+
 bool engine_turn(struct engine *engine, uint64_t now_ns)
 {
     take_orders(engine, now_ns);
@@ -379,6 +436,7 @@ bool engine_turn(struct engine *engine, uint64_t now_ns)
         run_step(engine, step);
     else
         batch_ran(engine->batch);
+    busy |= run_scans(engine);
     send_report(engine);
     while (engine->more_changes) {
         open_report(engine);

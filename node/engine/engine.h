@@ -11,6 +11,8 @@
  * A sequence that does not generate is answered when its prompt has been computed, by the backend's own numbers
  * (answer.h); else it goes the same way: one queue, one batch, one prefix cache.
  *
+ * A search among vectors goes a way of its own (scans.h): between two steps, for a while each time.
+ *
  * What computes is a table of functions: the transformer (node/compute.c), the echo (echo.h), a
  * fake in tests.
  *
@@ -23,6 +25,7 @@
 #include "node/engine/kv.h"
 #include "node/engine/prefix.h"
 #include "node/engine/sampler.h"
+#include "node/engine/scans.h"
 
 #include "base/err.h"
 
@@ -64,8 +67,9 @@ struct engine_options {
     const struct ops *ops; // the sampler's; outlives the engine
     struct team *team;     // the sampler's, led by the engine's thread; NULL for none
     struct kv_pool *pool;
-    struct batch_limits limits; // `whole` is the backend's
-    uint32_t orders_max;        // orders that can wait at once: the sender's own bound
+    struct batch_limits limits;    // `whole` is the backend's
+    struct engine_scanner scanner; // all NULL: no SCAN is ever submitted
+    uint32_t orders_max;           // orders that can wait at once: the sender's own bound
 };
 
 /* One id, or one end, or both. */
@@ -100,7 +104,7 @@ struct engine_report {
     struct prefix_change changes[ENGINE_CHANGES]; // of the prefix cache, in the order of time
     size_t change_count;
     size_t item_count;
-    struct engine_item items[]; // [as many sequences as can run at once]
+    struct engine_item items[]; // [as many sequences as can run at once, searches included]
 };
 
 struct engine;

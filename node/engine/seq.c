@@ -87,10 +87,11 @@ static uint32_t vector_room(const struct wire_submit *submit, const struct seq_r
 
 static struct answer answer_room(const struct wire_submit *submit, const struct seq_room *room)
 {
-    bool lists = kind_of(submit) == WIRE_RECOMMEND;
+    bool ranks = kind_of(submit) == WIRE_RECOMMEND;
+    bool lists = ranks || kind_of(submit) == WIRE_SCAN;
     return (struct answer){.vector_max = vector_room(submit, room),
                            .row_max = lists ? submit->top_count : 0,
-                           .weight_max = lists && submit->explain ? (uint32_t)submit->id_count : 0};
+                           .weight_max = ranks && submit->explain ? (uint32_t)submit->id_count : 0};
 }
 
 static size_t answer_size(const struct answer *answer)
@@ -109,12 +110,19 @@ static void lay_answer(struct answer *answer, void *area)
     answer->weights = answer->scores + answer->row_max;
 }
 
+/* A search among vectors has no ids; everything else has a prompt. */
+static bool are_ids_sane(const struct wire_submit *submit, uint32_t context_max)
+{
+    if (kind_of(submit) == WIRE_SCAN) return submit->id_count == 0 && submit->prompt_length == 0;
+    return submit->id_count > 0 && submit->id_count <= context_max && submit->prompt_length > 0 &&
+           submit->prompt_length <= submit->id_count;
+}
+
 /* The struct, then what it points to. All of the parts are aligned to 8 bytes by their order. */
 struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t link,
                     const struct seq_room *room, uint64_t now_ns)
 {
-    must(submit->id_count > 0 && submit->id_count <= room->context_max);
-    must(submit->prompt_length > 0 && submit->prompt_length <= submit->id_count);
+    must(are_ids_sane(submit, room->context_max));
     uint32_t id_max = id_limit(submit, room->context_max);
     struct answer answer = answer_room(submit, room);
     const struct wire_sampling *sampling = &submit->sampling;
@@ -142,7 +150,7 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
 
     if (bias_size > 0) memcpy(bias, sampling->bias, bias_size);
     if (salts_size > 0) memcpy(salts, submit->salts, salts_size);
-    memcpy(ids, submit->ids, submit->id_count * sizeof *ids);
+    if (submit->id_count > 0) memcpy(ids, submit->ids, submit->id_count * sizeof *ids);
     copy_stop_ids(stop_ids, submit);
     copy_rows(excluded, submit->excluded, submit->excluded_count);
     copy_rows(candidates, submit->candidates, submit->candidate_count);

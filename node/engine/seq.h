@@ -48,7 +48,7 @@ enum seq_event {
     SEQ_EVENT_COUNT
 };
 
-/* What a RECOMMEND wants. */
+/* What a RECOMMEND wants, and a SCAN, whose rows are numbers. */
 struct seq_list {
     uint32_t top_count;
     const int32_t *excluded; // [excluded_count], ascending; behind the sequence
@@ -62,6 +62,15 @@ struct seq_list {
     size_t allowed_size;
 };
 
+/* What a SCAN looks for, and where: made by who made the sequence, set before it is submitted, and kept until it is back. */
+struct seq_scan {
+    const float *query; // [query_size]
+    size_t query_size;
+    const struct shelf_shard **shards; // [shard_count], held
+    size_t shard_count;
+    uint64_t rows; // in all of them
+};
+
 /* Why nothing more of it is sent while the engine still ends it. */
 enum seq_cut {
     SEQ_WHOLE,
@@ -73,6 +82,7 @@ enum seq_cut {
 struct filter;
 struct lookup;
 struct queue_account;
+struct shelf_shard;
 
 struct seq {
     /* Written at birth, then read by anyone. */
@@ -98,6 +108,7 @@ struct seq {
     struct seq *chain; // the maker's table of what it has submitted
     enum seq_cut cut;
     struct filter *filter; // of `list`; NULL: none
+    struct seq_scan *scan; // of a SCAN; else NULL
 
     /* The engine's. */
     enum seq_state state;

@@ -91,6 +91,31 @@ static enum err check_list(const struct wire_submit *submit, const struct wire_m
     return ERR_OK;
 }
 
+/* What is looked for among vectors, and where. */
+static enum err check_scan(const struct wire_submit *submit)
+{
+    if (submit->id_count > 0 || submit->prompt_length > 0)
+        return err_note(ERR_INVALID, "submit: a scan of %zu ids, it has none", submit->id_count);
+    if (submit->query_size == 0 || submit->shard_count == 0 || submit->top_count == 0)
+        return err_note(ERR_INVALID,
+                        "submit: a scan of %zu numbers in %zu shards for %u rows, each from 1",
+                        submit->query_size, submit->shard_count, submit->top_count);
+    for (size_t i = 1; i < submit->shard_count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (submit->shards[i] == submit->shards[j])
+                return err_note(ERR_INVALID, "submit: shards[%zu] is shards[%zu] again", i, j);
+    if (submit->filter_size > 0 && digest_is_zero(&submit->filter))
+        return err_note(ERR_INVALID, "submit: filter_bits without the digest of their filter");
+    return ERR_OK;
+}
+
+static enum err check_priority(const struct wire_submit *submit)
+{
+    if ((unsigned)submit->priority <= WIRE_BATCH) return ERR_OK;
+    return err_note(ERR_INVALID, "submit: priority %u, at most %d", (unsigned)submit->priority,
+                    WIRE_BATCH);
+}
+
 static enum err check_salts(const struct wire_submit *submit)
 {
     for (size_t i = 1; i < submit->salt_count; i++) {
@@ -104,6 +129,8 @@ static enum err check_salts(const struct wire_submit *submit)
 enum err intake_check(const struct wire_submit *submit, const struct wire_model *model)
 {
     TRY(check_kind(submit, model));
+    TRY(check_priority(submit));
+    if (submit->kind == WIRE_SCAN) return check_scan(submit); // no model has to do with it
     TRY(check_digest("model", &submit->model, &model->model));
     TRY(check_digest("adapter", &submit->adapter, &model->adapter));
     TRY(check_digest("numerics", &submit->numerics, &model->numerics));
@@ -113,10 +140,6 @@ enum err intake_check(const struct wire_submit *submit, const struct wire_model 
     TRY(check_ids("candidates", submit->candidates, submit->candidate_count, model->vocab_size));
     TRY(check_list(submit, model));
     TRY(check_salts(submit));
-    if ((unsigned)submit->priority > WIRE_BATCH) {
-        return err_note(ERR_INVALID, "submit: priority %u, at most %d", (unsigned)submit->priority,
-                        WIRE_BATCH);
-    }
     if (!generates(submit)) return ERR_OK;
     return sampler_check(&submit->sampling, model->vocab_size);
 }

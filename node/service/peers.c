@@ -1,5 +1,7 @@
 #include "node/service/peers.h"
 
+#include "node/shelf/shelf.h"
+
 #include "wire/link.h"
 
 #include "base/clock.h"
@@ -78,6 +80,29 @@ void peers_send_cached(struct peers *peers, uint64_t now_ns, struct cached *cach
     }
 }
 
+/* When the next SHARD_STATE is due. */
+static uint64_t shards_due_ns(const struct peers *peers, const struct peer *peer)
+{
+    if (!peers->shelf) return UINT64_MAX;
+    uint64_t changes = shelf_changes(peers->shelf);
+    if (peer->shards_told != changes + 1) return peer->shards_sent_ns + PEERS_LOAD_MS * CLOCK_MS;
+    if (shelf_is_empty(peers->shelf)) return UINT64_MAX;
+    return peer->shards_sent_ns + PEERS_SHARDS_MS * CLOCK_MS;
+}
+
+void peers_send_shards(struct peers *peers, uint64_t now_ns)
+{
+    for (size_t i = 0; i < peers->count; i++) {
+        struct peer *peer = &peers->list[i];
+        if (now_ns < shards_due_ns(peers, peer)) continue;
+        struct wire_message message = {.type = WIRE_SHARD_STATE,
+                                       .shard_state = shelf_state(peers->shelf)};
+        peer->shards_told = shelf_changes(peers->shelf) + 1;
+        peer->shards_sent_ns = now_ns;
+        (void)link_send(peers->links, peer->link, &message, false);
+    }
+}
+
 static void send_pack(struct peers *peers, struct peer *peer)
 {
     while (peer->pack_offset < peers->pack_size &&
@@ -112,8 +137,10 @@ uint64_t peers_wake_ns(const struct peers *peers, uint64_t now_ns, const struct 
         uint64_t load_ns = peer->load_sent_ns + PEERS_LOAD_MS * CLOCK_MS;
         uint64_t cached_ns = peer->cached_sent_ns + PEERS_LOAD_MS * CLOCK_MS;
         uint64_t pack_ns = now_ns + PEERS_PACK_MS * CLOCK_MS;
+        uint64_t shards_ns = shards_due_ns(peers, peer);
         if (peer->load_is_old && load_ns < wake_ns) wake_ns = load_ns;
         if (!cached_is_told(cached, &peer->cached) && cached_ns < wake_ns) wake_ns = cached_ns;
+        if (shards_ns < wake_ns) wake_ns = shards_ns;
         if (peer->wants_pack && pack_ns < wake_ns) wake_ns = pack_ns;
     }
     return wake_ns;

@@ -7,8 +7,11 @@
 #include "node/service/filters.h"
 #include "node/service/flights.h"
 #include "node/service/intake.h"
+#include "node/service/loads.h"
+#include "node/service/loan.h"
 #include "node/service/peers.h"
 #include "node/service/places.h"
+#include "node/shelf/shelf.h"
 
 #include "wire/link.h"
 
@@ -87,7 +90,8 @@ enum err service_new(struct service **out, const struct service_options *options
     service->next_ticket = 1;
     service->peers = (struct peers){.pack_digest = service->model->pack,
                                     .pack = options->pack,
-                                    .pack_size = options->pack_size};
+                                    .pack_size = options->pack_size,
+                                    .shelf = options->shelf};
     service->cached = cached_new(options->hello.kv_blocks);
     service->events = mailbox_new(EVENTS_MAX);
     void *bytes = mem_map(ARENA_SIZE);
@@ -159,15 +163,6 @@ static bool has_place(const struct service *service, const struct peer *peer, ui
            places_admit(flights_of(&service->flights, tenant), most - held);
 }
 
-/* The filter of a list, held for it; NULL: it has none. */
-static enum err hold_filter(struct service *service, const struct wire_submit *submit,
-                            struct filter **out)
-{
-    if (submit->kind != WIRE_RECOMMEND || digest_is_zero(&submit->filter)) return ERR_OK;
-    return filters_hold(&service->filters, &submit->filter, submit->filter_bits,
-                        submit->filter_size, out);
-}
-
 static void take_submit(struct service *service, struct peer *peer,
                         const struct wire_submit *submit)
 {
@@ -190,8 +185,8 @@ static void take_submit(struct service *service, struct peer *peer,
         answer_busy(service->links, link, &submit->key, retry_ms(service));
         return;
     }
-    struct filter *filter = NULL;
-    err = hold_filter(service, submit, &filter);
+    struct loan loan;
+    err = loan_take(&loan, &service->filters, service->options.shelf, submit);
     if (err) {
         refuse(service, link, submit, err);
         return;
@@ -205,11 +200,7 @@ static void take_submit(struct service *service, struct peer *peer,
         seq_free(seq);
         return;
     }
-    if (filter) {
-        seq->filter = filter;
-        seq->list.allowed = filter->bits;
-        seq->list.allowed_size = filter->size;
-    }
+    loan_pass(&loan, seq);
     if (service->flights.count == 0) places_begin(&service->places, clock_now_ns());
     flights_add(&service->flights, seq);
     peer->held++;
@@ -248,6 +239,25 @@ static void set_draining(struct service *service, bool draining)
     log_info("node_drain", "on=%d in_flight=%zu", draining, service->flights.count);
 }
 
+static void take_shard(struct service *service, const struct peer *peer,
+                       const struct wire_message *message)
+{
+    struct shelf *shelf = service->options.shelf;
+    if (!shelf) {
+        close_link(service, peer->link, "this node has no shelf");
+        return;
+    }
+    if (message->type == WIRE_SHARD_DROP) {
+        shelf_drop(shelf, message->shard_drop.shard);
+        return;
+    }
+    enum err err = shelf_put(shelf, peer->link, &message->shard_put);
+    if (err)
+        log_warn("shard_refused", "link=%llu shard=%016llx reason=\"%s\"",
+                 (unsigned long long)peer->link, (unsigned long long)message->shard_put.shard,
+                 err_text());
+}
+
 static void take_message(struct service *service, struct peer *peer,
                          const struct wire_message *message)
 {
@@ -263,6 +273,8 @@ static void take_message(struct service *service, struct peer *peer,
         break;
     case WIRE_DRAIN: set_draining(service, message->drain.on || service->stopping); break;
     case WIRE_EVICT: engine_forget(service->options.engine, message->evict.salt); break;
+    case WIRE_SHARD_PUT:
+    case WIRE_SHARD_DROP: take_shard(service, peer, message); break;
     default: close_link(service, peer->link, "a message that only a node sends"); break;
     }
 }
@@ -312,6 +324,7 @@ static void link_down(struct service *service, const struct link_event *event)
     struct peer *peer = peers_find(&service->peers, event->link);
     if (!peer) return;
     peers_remove(&service->peers, peer);
+    if (service->options.shelf) shelf_link_down(service->options.shelf, event->link);
     dials_down(&service->dials, event->dialer, clock_now_ns());
     struct gone gone = {.service = service, .link = event->link};
     flights_each(&service->flights, cut_if_gone, &gone);
@@ -343,16 +356,8 @@ static void end_flight(struct service *service, struct seq *seq)
         answer_end(service->links, seq);
     if (seq->err != ERR_BUSY) places_end(&service->places, clock_now_ns());
     flights_remove(&service->flights, seq);
-    filters_let_go(&service->filters, seq->filter);
+    loan_end(&service->filters, service->options.shelf, seq);
     seq_free(seq);
-}
-
-/* In the fields that LOAD carries. */
-static bool load_differs(const struct engine_load *a, const struct engine_load *b)
-{
-    return a->running != b->running || a->waiting != b->waiting ||
-           a->waiting_tokens != b->waiting_tokens || a->kv.held != b->kv.held ||
-           a->kv.cached != b->kv.cached || a->step_us != b->step_us;
 }
 
 /* An answer's last id and its end leave together, and so does what all sequences got of one step. */
@@ -370,7 +375,7 @@ static void take_reports(struct service *service)
         }
         for (size_t i = 0; i < report->change_count; i++)
             cached_note(service->cached, report->changes[i].hash, report->changes[i].gone);
-        if (load_differs(&service->load, &report->load)) peers_load_changed(&service->peers);
+        if (loads_differ(&service->load, &report->load)) peers_load_changed(&service->peers);
         service->load = report->load;
         engine_give(engine, report);
     }
@@ -386,22 +391,10 @@ static void send_by_clock(struct service *service, uint64_t now_ns)
     if (peers_beat(&service->peers, now_ns, age_ms, service->draining))
         links_check(service->links, now_ns);
 
-    const struct engine_load *load = &service->load;
-    struct wire_load message = {.running = load->running,
-                                .waiting = load->waiting,
-                                .waiting_tokens = load->waiting_tokens,
-                                .kv_blocks_used = load->kv.held,
-                                .kv_blocks = service->options.hello.kv_blocks,
-                                .step_us = load->step_us,
-                                .prefill_rate = load->prefill_rate,
-                                .decode_rate = load->decode_rate,
-                                .kv_blocks_cached = load->kv.cached,
-                                .kv_evictions = load->kv.evicted,
-                                .prefix_hit_tokens = load->batch.hit_tokens,
-                                .prefill_tokens = load->batch.miss_tokens,
-                                .preemptions = load->batch.preemptions};
-    peers_send_load(&service->peers, now_ns, &message);
+    struct wire_load load = loads_message(&service->load, service->options.hello.kv_blocks);
+    peers_send_load(&service->peers, now_ns, &load);
     peers_send_cached(&service->peers, now_ns, service->cached);
+    peers_send_shards(&service->peers, now_ns);
     peers_send_pack(&service->peers);
 }
 

@@ -8,7 +8,8 @@
  * that comes up it says HELLO; then heartbeats every LINK_HEARTBEAT_MS with the age of the engine's step, LOAD
  * when it changed (at most 20 a second), the text pack to whoever wants it, and for each SUBMIT results and
  * exactly one BUSY or DONE. A second SUBMIT under a key that is still in the air is refused without an answer:
- * the key's one end is the first's. A link that goes down cancels what came by it.
+ * the key's one end is the first's. A link that goes down cancels what came by it. Shards that schedulers put here go onto the
+ * shelf (node/shelf/shelf.h); SHARD_STATE says what is on it.
  *
  * No text, no user id, no disk, no Redis. Thread: one, which calls service_run(). */
 #ifndef NODE_SERVICE_SERVICE_H
@@ -23,9 +24,11 @@
 
 struct engine;
 struct service;
+struct shelf;
 
 struct service_options {
     struct engine *engine;
+    struct shelf *shelf; // outlives the service; NULL: there is none, and no SCAN among the kinds
     struct wire_hello hello; // all that it borrows outlives the service; one model
     const uint8_t *pack; // the text pack of which the model names the digest; outlives the service
     size_t pack_size;

@@ -10,7 +10,8 @@ enum {
 
 static const int32_t ids[CONTEXT + 1] = {1, 2, 3, 4, 5};
 static const struct wire_model model = {.kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED |
-                                                 1u << WIRE_SCORE | 1u << WIRE_RECOMMEND,
+                                                 1u << WIRE_SCORE | 1u << WIRE_RECOMMEND |
+                                                 1u << WIRE_SCAN,
                                         .context_length = CONTEXT,
                                         .vocab_size = VOCAB};
 
@@ -129,7 +130,8 @@ static void what_the_engine_cannot_do_is_unsupported(void **state)
     (void)state;
     struct wire_submit submit = given_submit(3);
     submit.kind = WIRE_SCAN;
-    refused(&submit, ERR_UNSUPPORTED, "kind");
+    struct wire_model other = {.kinds = 1u << WIRE_GENERATE};
+    assert_int_equal(intake_check(&submit, &other), ERR_UNSUPPORTED);
     submit = given_submit(3);
     submit.kind = (enum wire_kind)77;
     refused(&submit, ERR_UNSUPPORTED, "kind");
@@ -171,6 +173,41 @@ static void a_list_must_be_of_rows_that_there_are(void **state)
     refused(&submit, ERR_INVALID, "filter_bits");
 }
 
+static void a_scan_has_a_query_and_shards_and_no_model(void **state)
+{
+    (void)state;
+    static const float query[] = {1, 2};
+    static const uint64_t shards[] = {7, 8, 7};
+    struct wire_submit given = given_submit(0), submit;
+    given.kind = WIRE_SCAN;
+    given.query = query;
+    given.query_size = 2;
+    given.shards = shards;
+    given.shard_count = 2;
+    given.top_count = 5;
+    given.model = given.numerics = digest_of("any", 3);
+    given.priority = WIRE_BATCH;
+    assert_int_equal(intake_check(&given, &model), ERR_OK);
+    submit = given;
+    submit.shard_count = 3;
+    refused(&submit, ERR_INVALID, "shards[2] is shards[0] again");
+    submit = given;
+    submit.query_size = 0;
+    refused(&submit, ERR_INVALID, "a scan of 0 numbers in 2 shards for 5 rows");
+    submit = given;
+    submit.top_count = 0;
+    refused(&submit, ERR_INVALID, "for 0 rows");
+    submit = given;
+    submit.id_count = submit.next_position = 1;
+    refused(&submit, ERR_INVALID, "a scan of 1 ids");
+    submit = given;
+    submit.priority = (enum wire_priority)3;
+    refused(&submit, ERR_INVALID, "priority 3");
+    submit = given;
+    submit.filter_size = 1;
+    refused(&submit, ERR_INVALID, "filter_bits without");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +220,7 @@ int main(void)
         cmocka_unit_test(ids_must_be_the_vocabularys),
         cmocka_unit_test(salts_must_ascend),
         cmocka_unit_test(what_the_engine_cannot_do_is_unsupported),
+        cmocka_unit_test(a_scan_has_a_query_and_shards_and_no_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

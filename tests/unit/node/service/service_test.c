@@ -138,7 +138,7 @@ static void what_cannot_be_done_is_refused_with_its_reason(void **state)
         cases[i] = given_submit(stage, 100 + i, 10);
         wanted[i] = ERR_INVALID;
     }
-    cases[0].kind = WIRE_SCAN;
+    cases[0].kind = WIRE_RECOMMEND;
     wanted[0] = ERR_UNSUPPORTED;
     cases[1].protocol = WIRE_PROTOCOL + 1;
     wanted[1] = ERR_UNSUPPORTED;

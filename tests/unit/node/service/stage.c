@@ -3,7 +3,9 @@
 #include "node/engine/echo.h"
 #include "node/engine/engine.h"
 #include "node/engine/kv.h"
+#include "node/scanner.h"
 #include "node/service/service.h"
+#include "node/shelf/shelf.h"
 #include "tests/test.h"
 
 #include "kernels/ops.h"
@@ -59,7 +61,7 @@ struct link_event *next_event(struct stage *stage)
     return NULL;
 }
 
-/* The next message that is no heartbeat, load or delta of the cache, unless one of those is what is waited for. */
+/* The next message that is no heartbeat, load, delta of the cache or state of shards, unless one of those is what is waited for. */
 struct wire_message next_message(struct stage *stage, enum wire_type type)
 {
     struct wire_message message = {0};
@@ -67,7 +69,7 @@ struct wire_message next_message(struct stage *stage, enum wire_type type)
         struct link_event *event = next_event(stage);
         if (event->kind != LINK_FRAME) fail_msg("the link went down: %s", event->reason);
         bool rhythm = event->type == WIRE_HEARTBEAT || event->type == WIRE_LOAD ||
-                      event->type == WIRE_CACHE_DELTA;
+                      event->type == WIRE_CACHE_DELTA || event->type == WIRE_SHARD_STATE;
         if (rhythm && event->type != type) continue;
         if (event->type != type)
             fail_msg("%s came where %s was due", wire_type_name(event->type), wire_type_name(type));
@@ -101,18 +103,21 @@ static void open_node(struct stage *stage, uint32_t delay_ms, const char *url)
     assert_int_equal(kv_pool_new(&stage->pool, &shape), ERR_OK);
     struct batch_limits limits = {.batch_tokens = 64, .sequences = 2, .waiting_max = 16};
     ops_select(&stage->ops, 0);
+    assert_int_equal(scanner_new(&stage->scanner, &stage->ops, NULL), ERR_OK);
+    stage->shelf = shelf_new(SHELF_MEMORY);
     stage->echo = echo_new(limits.sequences, delay_ms);
     struct engine_options engine = {.backend = echo_backend(stage->echo),
                                     .ops = &stage->ops,
                                     .pool = stage->pool,
                                     .limits = limits,
+                                    .scanner = scanner_table(stage->scanner),
                                     .orders_max = 64};
     stage->engine = engine_new(&engine);
 
     echo_write_pack(&stage->pack);
     stage->model = (struct wire_model){
         .name = {"echo", 4},
-        .kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED | 1u << WIRE_SCORE,
+        .kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED | 1u << WIRE_SCORE | 1u << WIRE_SCAN,
         .pack = digest_of(stage->pack.data, stage->pack.size),
         .model = digest_of("m", 1),
         .numerics = digest_of("n", 1),
@@ -124,6 +129,7 @@ static void open_node(struct stage *stage, uint32_t delay_ms, const char *url)
     const char *schedulers[] = {url};
     struct service_options options = {
         .engine = stage->engine,
+        .shelf = stage->shelf,
         .hello = {.protocol = WIRE_PROTOCOL,
                   .node = {"node-under-test", 15},
                   .instance = 42,
@@ -176,6 +182,8 @@ void end_stage(struct stage *stage)
     service_free(stage->service);
     engine_free(stage->engine);
     echo_free(stage->echo);
+    scanner_free(stage->scanner);
+    shelf_free(stage->shelf);
     kv_pool_free(stage->pool);
     links_free(stage->links);
     link_event_free(stage->event);

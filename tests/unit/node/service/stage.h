@@ -22,13 +22,16 @@ struct kv_pool;
 struct link_event;
 struct links;
 struct mailbox;
+struct scanner;
 struct service;
+struct shelf;
 
 enum {
     CREDITS = 3, // of the node
     CONTEXT = 128,
     BLOCKS = 16,
-    VOCAB = 260
+    VOCAB = 260,
+    SHELF_MEMORY = 1 << 20
 };
 
 struct stage {
@@ -44,6 +47,8 @@ struct stage {
     struct kv_pool *pool;
     struct echo *echo;
     struct ops ops;
+    struct scanner *scanner;
+    struct shelf *shelf;
     struct engine *engine;
     struct service *service;
     int stop_fd;
@@ -61,7 +66,7 @@ void end_stage(struct stage *stage);
 
 /* The next event; it lives until the one after it is asked for. */
 struct link_event *next_event(struct stage *stage);
-/* The next message that is no heartbeat, load or delta of the cache, unless one of those is what is waited for. */
+/* The next message that is no heartbeat, load, delta of the cache or state of shards, unless one of those is what is waited for. */
 struct wire_message next_message(struct stage *stage, enum wire_type type);
 /* The node dials (again), says HELLO, and is welcomed. */
 void await_link(struct stage *stage);
