@@ -3,6 +3,8 @@
 
 #include "kernels/scan.h"
 
+#include "base/rand.h"
+
 #include <string.h>
 
 enum {
@@ -276,6 +278,86 @@ static void copies_for_holders_are_bounded_too(void **state)
     shelf_free(shelf);
 }
 
+enum {
+    PLAIN_NUMBERS = 3000, // of a shard that begins at 0
+    PLAIN_STEPS = 3000,
+    PLAIN_HELD = 6
+};
+
+/* What a shard should be: which numbers it has, with what scale. */
+struct plain {
+    bool has[PLAIN_NUMBERS];
+    float scales[PLAIN_NUMBERS];
+};
+
+static void assert_plain(const struct shelf_shard *shard, const struct plain *plain)
+{
+    uint32_t rows = 0;
+    for (size_t i = 0; i < PLAIN_NUMBERS; i++) {
+        const struct shelf_block *block = shard->blocks[i / SHELF_BLOCK];
+        size_t place = i % SHELF_BLOCK;
+        bool has = block && (block->present[place / 64] >> (place % 64) & 1);
+        assert_int_equal(has, plain->has[i]);
+        if (has) assert_true(block->scales[place] == plain->scales[i]);
+        rows += has;
+    }
+    assert_int_equal(shard->rows, rows);
+}
+
+/* Up to 600 rows put and as many numbers dropped, anywhere. */
+static void change_both(struct shelf *shelf, struct plain *plain, struct rand *rand)
+{
+    static int32_t gone[600];
+    struct part *part = part_of(1, 0, 1 + (size_t)rand_below(rand, 600));
+    int32_t first = (int32_t)rand_below(rand, PLAIN_NUMBERS - 600);
+    part->put.dropped_count = (size_t)rand_below(rand, 600);
+    part->put.dropped = gone;
+    for (size_t i = 0; i < part->put.dropped_count; i++) {
+        gone[i] = (int32_t)rand_below(rand, PLAIN_NUMBERS);
+        plain->has[gone[i]] = false;
+    }
+    for (size_t i = 0; i < part->put.row_count; i++) {
+        part->numbers[i] = first + (int32_t)i;
+        part->scales[i] = (float)rand_unit(rand_next(rand));
+        plain->has[part->numbers[i]] = true;
+        plain->scales[part->numbers[i]] = part->scales[i];
+    }
+    assert_int_equal(shelf_put(shelf, LINK, &part->put), ERR_OK);
+}
+
+static void any_parts_leave_what_a_plain_list_would_and_the_held_as_they_were(void **state)
+{
+    (void)state;
+    static struct plain now, then[PLAIN_HELD];
+    struct rand rand;
+    rand_init(&rand, 11);
+    struct shelf *shelf = shelf_new(ROOM);
+    const struct shelf_shard *held[PLAIN_HELD] = {0};
+    put_whole(shelf, 1, 0, 0);
+    for (int step = 0; step < PLAIN_STEPS; step++) {
+        size_t at = (size_t)rand_below(&rand, PLAIN_HELD);
+        if (held[at]) {
+            if (step % 8 == 0) assert_plain(held[at], &then[at]);
+            shelf_let_go(shelf, held[at]);
+            held[at] = NULL;
+        } else {
+            assert_int_equal(shelf_hold(shelf, 1, DIMS, &held[at]), ERR_OK);
+            then[at] = now;
+        }
+        change_both(shelf, &now, &rand);
+    }
+    for (size_t i = 0; i < PLAIN_HELD; i++) {
+        if (held[i]) assert_plain(held[i], &then[i]);
+        if (held[i]) shelf_let_go(shelf, held[i]);
+    }
+    assert_int_equal(shelf_hold(shelf, 1, DIMS, &held[0]), ERR_OK);
+    assert_plain(held[0], &now);
+    shelf_let_go(shelf, held[0]);
+    shelf_drop(shelf, 1);
+    assert_int_equal(shelf_state(shelf).used, 0);
+    shelf_free(shelf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +370,7 @@ int main(void)
         cmocka_unit_test(an_older_part_is_passed_over),
         cmocka_unit_test(shards_are_bounded_in_number),
         cmocka_unit_test(copies_for_holders_are_bounded_too),
+        cmocka_unit_test(any_parts_leave_what_a_plain_list_would_and_the_held_as_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
