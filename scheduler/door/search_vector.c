@@ -60,13 +60,14 @@ static void on_hits(void *argument, const struct vectors_answer *answer)
     search_run_settle(run, RANKING_VECTOR, true);
 }
 
-/* Once the question's vector is there, and what passes the filter is known. */
+/* Once, when the question's vector is there, and what passes the filter is known. */
 static void scan(struct search_run *run)
 {
     struct search_vector *vector = &run->vector;
     const struct index_errand *errand = run->errand;
     const struct corpus_search *search = &errand->ask.search;
-    if (!vector->query || (search->filter && !vector->is_filtered)) return;
+    bool was_asked = vector->scan_ns > 0;
+    if (was_asked || !vector->query || (search->filter && !vector->is_filtered)) return;
     if (search->filter && vector->allowed.size == 0) {
         search_run_settle(run, RANKING_VECTOR, true);
         return;
