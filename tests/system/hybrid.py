@@ -2,9 +2,12 @@
 """What hybrid.sh asks.
 
 hybrid.py personal URL REDIS_PORT ITEMS     the demo shop's items as an index, in a user's order and in nobody's
+hybrid.py meaning URL SECOND MODEL PID      documents by their meaning, whose encoder then dies
 """
 import http.client
 import json
+import os
+import signal
 import socket
 import sys
 import threading
@@ -143,5 +146,62 @@ def degraded(url):
     check("an empty question has nothing to compare with", "degraded" not in search(url, "shop", hybrid={}, rerank=True))
 
 
+TEXTS = {"kitten": "A kitten sleeps in the sun", "puppy": "A young dog runs after a ball", "engine": "The engine of the car is broken",
+         "bread": "Fresh bread is baked every morning", "rain": "It will be wet tomorrow, take an umbrella",
+         "money": "The bank raised its interest rate", "doctor": "A physician treats people who are ill"}
+
+
+def whole(url):
+    """Every document has its vector, and nodes hold them all."""
+    status, answer = ask(url, "GET", "/v1/indexes/texts")
+    vectors = answer.get("vectors", {}) if status == 200 else {}
+    return vectors.get("documents") == len(TEXTS) and vectors["waiting"] == 0 and 0 < vectors["shards"] == vectors["shards_held"]
+
+
+def wait_for(what, holds, seconds=20):
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            sys.exit(f"not so within {seconds} s: {what}")
+        time.sleep(0.05)
+    print(f"ok: {what}")
+
+
+def meaning(url, second, model, pid):
+    lines = "\n".join(json.dumps({"id": name, "text": text, "length": len(text)}) for name, text in TEXTS.items())
+    make_index(url, "texts", {"fields": ["text"], "filterable": ["length"], "embedder": {"model": model, "fields": ["text"]}},
+               lines.encode())
+    wait_for("every document has its vector", lambda: whole(url))
+    wait_for("at the other scheduler, too", lambda: whole(second))
+    for q, want in (("feline pets", "kitten"), ("automobile repair", "engine"), ("weather forecast", "rain"), ("hospital medicine", "doctor")):
+        check("words do not find it", ids(search(url, "texts", q=q)) == [], q)
+        for at in (url, second):
+            answer = search(at, "texts", q=q, hybrid={"semantic_ratio": 0.5})
+            check("vectors do", ids(answer)[0] == want and "degraded" not in answer and adds_up(answer), q, answer)
+    q = "a sleeping cat, or fresh bread"
+    words, vectors = (search(url, "texts", q=q, hybrid={"semantic_ratio": ratio}) for ratio in (0, 1))
+    both = search(url, "texts", q=q, hybrid={"semantic_ratio": 0.5, "model": model})
+    check("ratio 0 is the words", ids(words) == ids(search(url, "texts", q=q)), words)
+    check("ratio 1 is the vectors", len(ids(vectors)) == len(TEXTS) and all("lexical" not in hit["_ranking"] for hit in vectors["hits"]), vectors)
+    check("and between them both have a say", adds_up(both) and {"lexical", "vector"} <= set(both["hits"][0]["_ranking"]), both)
+    some = search(url, "texts", q="feline pets", hybrid={"semantic_ratio": 1}, filter="length > 30")
+    check("a filter holds before the cut", sorted(ids(some)) == sorted(name for name, text in TEXTS.items() if len(text) > 30), some)
+    none = search(url, "texts", q="feline pets", hybrid={"semantic_ratio": 1}, filter="length > 1000")
+    check("also where nothing passes", ids(none) == [] and "degraded" not in none, none)
+    one = search(url, "texts", q="feline pets", hybrid={"semantic_ratio": 1}, filter="length > 30", limit=1, offset=1)
+    check("pages are of one list", ids(one) == ids(some)[1:2], one)
+    status, answer = ask(url, "POST", "/v1/indexes/texts/search", {"q": "a", "hybrid": {"model": "another"}})
+    check("another model is refused by name", status == 400 and answer["error"]["param"] == "hybrid.model", status, answer)
+    status, answer = ask(url, "POST", "/v1/indexes/texts/documents?wait=true", json.dumps({"id": "wolf", "text": "Wolves howl at night", "length": 1}).encode())
+    check("a document is added", status == 200, answer)
+    wait_for("and found by its meaning", lambda: ids(search(second, "texts", q="wild canine animals", hybrid={}))[:1] == ["wolf"])
+    os.kill(int(pid), signal.SIGKILL)
+    gone = lambda: search(url, "texts", q="sleeps", hybrid={}).get("degraded") == ["vector"]
+    wait_for("without its encoder the words go on, and say so", gone)
+    check("and find what they find", ids(search(url, "texts", q="sleeps", hybrid={})) == ["kitten"])
+    status, answer = ask(url, "POST", "/v1/indexes/texts/search", {"q": "a", "hybrid": {"model": model}})
+    check("a model that is named is an error", status == 503, status, answer)
+
+
 if __name__ == "__main__":
-    {"personal": personal}[sys.argv[1]](*sys.argv[2:])
+    {"personal": personal, "meaning": meaning}[sys.argv[1]](*sys.argv[2:])

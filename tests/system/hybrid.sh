@@ -1,19 +1,33 @@
 #!/usr/bin/env bash
-# Searches beyond words through the door: in a user's order with consent and in nobody's without, what is missing is told, and the
+# Searches beyond words through the door: by what a question means where its words find nothing, in a user's order with consent and in nobody's without, what is missing is told, and the
 # parts of a score add up to it.
 source "$(dirname "$0")/lib.sh"
 mkdir -p "$state/run" "$state/log"
 
 node() { # node NAME FILE
-    setsid "$bin/qiao-node" --model "$2" --name "$1" --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))" \
+    setsid "$bin/qiao-node" --model "$2" --name "$1" --threads 1 \
+        --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))" \
         >>"$state/log/$1.log" 2>&1 </dev/null &
     echo $! >"$state/run/$1.pid"
     disown
 }
 recommends() { curl -s -m 5 "$url/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-3"]}' | grep -q '"basis":"session"'; }
 
-cluster --nodes 1
+encoder=${QIAO_SHARED:-$root/../shared}/data/models/all-minilm-l6-v2-f16.gguf
+embeds() { curl -s -m 5 -o /dev/null -f "$1/v1/embeddings" -d '{"input":"hello","model":"'"$name"'"}'; }
+
+cluster --nodes 1 --schedulers 2
+second=http://127.0.0.1:$((port + 1))
 node node-8 "$root/models/recommender/qiao-shop.gguf"
 check "the recommender is there" eventually 10 recommends
 python3 "$root/tests/system/hybrid.py" personal "$url" $((port + 200)) "$root/models/recommender/items.ndjson"
+if [ -f "$encoder" ]; then
+    node node-9 "$encoder"
+    name=$(python3 "$root/tests/system/embeddings.py" name "$encoder")
+    check "the encoder is there" eventually 20 embeds "$url"
+    check "for the other scheduler, too" eventually 20 embeds "$second"
+    python3 "$root/tests/system/hybrid.py" meaning "$url" "$second" "$name" "$(pid_of node-9)"
+else
+    echo "skipped: no shared data"
+fi
 echo "hybrid: ok"
