@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/must.h"
 
 #include <string.h>
 
@@ -66,8 +67,8 @@ static void scan(struct search_run *run)
     struct search_vector *vector = &run->vector;
     const struct index_errand *errand = run->errand;
     const struct corpus_search *search = &errand->ask.search;
-    bool was_asked = vector->scan_ns > 0;
-    if (was_asked || !vector->query || (search->filter && !vector->is_filtered)) return;
+    if (!vector->query || (search->filter && !vector->is_filtered)) return;
+    must(!vector->ticket && vector->ids.count == 0); // once: what is awaited last calls it
     if (search->filter && vector->allowed.size == 0) {
         search_run_settle(run, RANKING_VECTOR, true);
         return;
@@ -111,6 +112,7 @@ static void on_embedded(void *owner, const struct http_error *error)
 
 void search_vector_filtered(struct search_run *run)
 {
+    if (!run->errand->ask.search.filter) return; // nobody has waited for it
     run->vector.is_filtered = true;
     scan(run);
 }
