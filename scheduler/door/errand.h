@@ -9,7 +9,7 @@
  *
  * Bounds: ERRAND_TEXTS_MAX texts and ERRAND_NUMBERS_MAX numbers of an errand (ERR_INVALID), ERRANDS_NUMBERS_MAX numbers of all
  * that are under way (ERR_BUSY). Of one tenant at most ERRAND_AIR_MAX flights for each node of the model are in the air, whatever the
- * number of its errands; a free place goes to the tenant, and then to the errand, with the fewest.
+ * number of its errands, and of all tenants twice as many; a free place goes to the tenant, and then to the errand, with the fewest.
  *
  * A text that is longer than `text_tokens` is cut there. What is then longer than the model takes is ERR_TOO_LONG, or
  * cut with `truncate`: a pair's longer text down to the shorter, then both, as the makers of cross-encoders do it.

@@ -114,6 +114,14 @@ static struct errand_turn *whose_turn(const struct errands *all)
     return best;
 }
 
+static size_t in_air_of(const struct errands *all, const struct digest *model)
+{
+    size_t count = 0;
+    for (const struct errand_turn *turn = all->first; turn; turn = turn->next)
+        if (digest_equal(turn->model, model)) count += turn->in_air;
+    return count;
+}
+
 /* Whoever waits for the same nodes need not ask them. */
 static void rest(struct errands *all, const struct digest *model)
 {
@@ -130,6 +138,10 @@ void errands_go(struct errands *all)
         turn->rests = false;
     while ((turn = whose_turn(all)) != NULL) {
         const struct digest model = *turn->model;
+        if (in_air_of(all, &model) >= ERRANDS_SHARE * turn->most) {
+            rest(all, &model);
+            continue;
+        }
         switch (turn->take(turn->owner)) {
         case ERRAND_TOOK:
             turn->in_air++;

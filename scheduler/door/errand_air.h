@@ -3,8 +3,9 @@
  *      a place is free --> the tenant with the fewest in the air --> its errand with the fewest, the eldest of equals
  *                      --> take()
  *
- * A tenant whose errands have `most` in the air gets no further place. Where the nodes of a model are full, its errands rest until
- * some flight has landed. Work for each landing is O(errands). Thread: the loop's. */
+ * A tenant whose errands have `most` in the air gets no further place, nor does anybody for a model whose errands have ERRANDS_SHARE
+ * times that: the rest of its nodes' places is for chats. Where the nodes of a model are full, its errands rest until some flight has
+ * landed. Work for each landing is O(errands). Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_ERRAND_AIR_H
 #define SCHEDULER_DOOR_ERRAND_AIR_H
 
@@ -17,6 +18,10 @@
 
 struct errands;
 struct errand_tenant;
+
+enum {
+    ERRANDS_SHARE = 2
+};
 
 enum errand_took {
     ERRAND_TOOK,         // one more is in the air

@@ -360,11 +360,10 @@ static void look(struct recommend *r)
 
 static enum err hold_model(struct recommend *r, const char **code)
 {
-    const struct fleet_model *model;
-    TRY(choose_model_for(r->door, WIRE_RECOMMEND, r->ask.model, &model, code));
-    TRY(lexicon_find(r->door->lexicon, &model->pack, &r->pack));
-    lexicon_hold(r->pack);
-    r->model = *model;
+    struct chosen chosen;
+    TRY(choose_and_hold(r->door, WIRE_RECOMMEND, r->ask.model, &chosen, code));
+    r->pack = chosen.pack;
+    r->model = chosen.model;
     return ERR_OK;
 }
 

@@ -83,6 +83,28 @@ static void whoever_comes_late_gets_the_next_places(void **state)
     errands_free(all);
 }
 
+static void all_tenants_together_leave_places_to_chats(void **state)
+{
+    (void)state;
+    size_t places = 1000;
+    struct errands *all = errands_new();
+    struct player players[4], other = {.left = 100, .places = &places};
+    for (size_t i = 0; i < 4; i++) {
+        players[i] = (struct player){.left = 100, .places = &places};
+        begin(all, &players[i], i, 8);
+    }
+    begin(all, &other, 9, 8);
+    other.turn.model = &other_model;
+    errands_go(all);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(players[i].sent, 4);
+    assert_int_equal(other.sent, 8);
+    for (size_t i = 0; i < 4; i++)
+        errand_turn_end(all, &players[i].turn);
+    errand_turn_end(all, &other.turn);
+    errands_free(all);
+}
+
 static void a_model_whose_nodes_are_full_holds_no_other_up(void **state)
 {
     (void)state;
@@ -119,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tenant_has_no_more_in_the_air_for_more_errands),
         cmocka_unit_test(whoever_comes_late_gets_the_next_places),
+        cmocka_unit_test(all_tenants_together_leave_places_to_chats),
         cmocka_unit_test(a_model_whose_nodes_are_full_holds_no_other_up),
         cmocka_unit_test(numbers_are_lent_up_to_the_bound),
     };
