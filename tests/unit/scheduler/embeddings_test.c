@@ -214,6 +214,29 @@ static void a_client_that_goes_away_takes_its_flights_along(void **state)
     stop_scheduler();
 }
 
+/* Under way: texts that a worker reads, others that are in the air. */
+static void a_scheduler_that_stops_lets_go_of_everything(void **state)
+{
+    (void)state;
+    struct buf body = {0};
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){0});
+    fake_node_hang(node, true);
+    buf_add_text(&body, "{\"truncate\":true,\"input\":[\"");
+    for (int i = 0; i < 500000; i++)
+        buf_add_text(&body, "words ");
+    buf_add_text(&body, "\"]}");
+    int in_air = begin("POST", "/v1/embeddings", "", "{\"input\":[\"a\",\"b\"]}");
+    int with_worker = begin("POST", "/v1/embeddings", "", buf_text(&body));
+    for (int i = 0; i < 200 && fake_node_submits(node) < 2; i++)
+        usleep(10000);
+    stop_scheduler();
+    close(in_air);
+    close(with_worker);
+    fake_node_stop(node);
+    buf_fini(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +249,7 @@ int main(void)
         cmocka_unit_test(a_model_is_not_asked_for_what_it_does_not_do),
         cmocka_unit_test(tokens_count_against_the_limits),
         cmocka_unit_test(a_client_that_goes_away_takes_its_flights_along),
+        cmocka_unit_test(a_scheduler_that_stops_lets_go_of_everything),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

@@ -140,6 +140,26 @@ static void what_cannot_be_reranked_says_why(void **state)
     stop_scheduler();
 }
 
+static void a_model_says_all_that_it_does(void **state)
+{
+    (void)state;
+    start_scheduler("");
+    struct fake_node *node = start_node(&(struct fake_node_options){
+        .kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED | 1u << WIRE_SCORE | 1u << WIRE_RECOMMEND |
+                 1u << WIRE_SCAN});
+    assert_parts(
+        ask("GET", "/v1/models", "", ""),
+        "\"capabilities\":[\"generate\",\"embed\",\"score\",\"recommend\"],\"dimensions\":4}",
+        NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+    start_scheduler("");
+    node = start_node(&(struct fake_node_options){.kinds = 1u << WIRE_RECOMMEND});
+    assert_parts(ask("GET", "/v1/models/tiny", "", ""), "\"capabilities\":[\"recommend\"]}", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
 static void a_client_that_goes_away_takes_its_flights_along(void **state)
 {
     (void)state;
@@ -176,6 +196,7 @@ int main(void)
         cmocka_unit_test(many_texts_are_more_than_fly_at_once),
         cmocka_unit_test(long_texts_are_cut_or_refused_as_the_shape_says),
         cmocka_unit_test(what_cannot_be_reranked_says_why),
+        cmocka_unit_test(a_model_says_all_that_it_does),
         cmocka_unit_test(a_client_that_goes_away_takes_its_flights_along),
         cmocka_unit_test(a_deadline_ends_all_of_it),
     };
