@@ -30,6 +30,7 @@ struct attempt {
     enum wire_kind kind;
     int32_t second_id;
     uint32_t segment;
+    uint32_t row_begin, row_end, list_count;
     uint64_t link;
     struct wire_key key;
     uint32_t prompt_length, position, sent, max_tokens;
@@ -131,6 +132,9 @@ static void on_submit(struct fake_node *node, uint64_t link, const struct wire_s
                              .kind = submit->kind,
                              .second_id = submit->id_count > 1 ? submit->ids[1] : 0,
                              .segment = submit->segment,
+                             .row_begin = submit->row_begin,
+                             .row_end = submit->row_end,
+                             .list_count = submit->top_count,
                              .link = link,
                              .key = submit->key,
                              .prompt_length = submit->prompt_length,
@@ -216,6 +220,27 @@ static void score(struct fake_node *node, struct attempt *attempt)
     finish(node, attempt, WIRE_FINISH_STOP);
 }
 
+/* A list: the first rows of the slice, each better than the next. */
+static void recommend(struct fake_node *node, struct attempt *attempt)
+{
+    int32_t rows[FAKE_NODE_ROWS_MAX];
+    float scores[FAKE_NODE_ROWS_MAX];
+    uint32_t count = 0;
+    for (uint32_t row = attempt->row_begin; count < attempt->list_count; row++) {
+        if (count == FAKE_NODE_ROWS_MAX || (attempt->row_end > 0 && row == attempt->row_end)) break;
+        rows[count] = (int32_t)row;
+        scores[count++] = FAKE_NODE_BEST - (float)row;
+    }
+    struct wire_message message = {.type = WIRE_RESULT,
+                                   .result = {.key = attempt->key,
+                                              .position = attempt->prompt_length,
+                                              .ids = rows,
+                                              .logprobs = scores,
+                                              .id_count = count}};
+    say(node, attempt->link, &message);
+    finish(node, attempt, WIRE_FINISH_STOP);
+}
+
 /* The next id of an answer: of the text, then the end. */
 static void go_on(struct fake_node *node, struct attempt *attempt)
 {
@@ -225,6 +250,10 @@ static void go_on(struct fake_node *node, struct attempt *attempt)
     }
     if (attempt->kind == WIRE_SCORE) {
         score(node, attempt);
+        return;
+    }
+    if (attempt->kind == WIRE_RECOMMEND) {
+        recommend(node, attempt);
         return;
     }
     int32_t id = attempt->sent < node->answer.count ? node->answer.ids[attempt->sent]

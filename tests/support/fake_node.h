@@ -3,7 +3,7 @@
  *
  * It has a thread of its own. Every submit is answered with the ids of a fixed text, one a
  * message, then the end id; with the vector (count of ids, second id, 0, 0) where a vector is asked for; with a number where
- * a score is (how many ids the second text has, marks included, less FAKE_NODE_ZERO); or, while it is told to hang, with nothing. It
+ * a score is (how many ids the second text has, marks included, less FAKE_NODE_ZERO); with the first rows of its slice where a list is; or, while it is told to hang, with nothing. It
  * obeys CANCEL. */
 #ifndef TESTS_SUPPORT_FAKE_NODE_H
 #define TESTS_SUPPORT_FAKE_NODE_H
@@ -16,7 +16,9 @@ struct fake_node;
 
 enum {
     FAKE_NODE_VECTOR = 4, // numbers of a vector
-    FAKE_NODE_ZERO = 5
+    FAKE_NODE_ZERO = 5,
+    FAKE_NODE_ROWS_MAX = 128, // of a list
+    FAKE_NODE_BEST = 1000     // score of row 0, one less each
 };
 
 struct fake_node_options {

@@ -1,0 +1,154 @@
+/* Recommendations through the door: a whole scheduler and a real Redis, nodes that are played. Their rows have no names: their numbers
+ * are the ids. */
+#include "tests/support/redis.h"
+#include "tests/test.h"
+#include "tests/unit/scheduler/scene.h"
+
+#include "wire/message.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char path[] = "/v1/recommendations";
+static const char *const sliced[] = {"--slice-rows", "64", NULL}, *const whole[] = {NULL};
+
+/* Two nodes of one model, at a scheduler that has found Redis and both of them. */
+static void start(const char *const *flags, struct fake_node *nodes[2])
+{
+    static const char *const names[] = {"one", "two"};
+    bool both = false;
+    start_scheduler_with("", flags);
+    for (size_t i = 0; i < 2; i++)
+        nodes[i] = start_node(&(struct fake_node_options){
+            .name = names[i], .kinds = 1u << WIRE_RECOMMEND | 1u << WIRE_EMBED});
+    for (int i = 0; i < 500 && !both; i++) {
+        char *answer = ask("GET", "/ready", "", "");
+        both = strstr(answer, "\"nodes\":2") && strstr(answer, "\"redis\":\"up\"");
+        mem_free(answer);
+        if (!both) usleep(10000);
+    }
+    assert_true(both);
+}
+
+static void stop(struct fake_node *nodes[2])
+{
+    assert_int_equal(flights_in_air(), 0);
+    fake_node_stop(nodes[0]);
+    fake_node_stop(nodes[1]);
+    stop_scheduler();
+}
+
+/* What the list of `count` says. */
+static void assert_list(const char *answer, int count)
+{
+    struct buf want = {0};
+    buf_add_text(&want, "\"data\":[");
+    for (int i = 0; i < count; i++)
+        buf_addf(&want, "%s{\"item\":\"%d\",\"score\":%d}", i ? "," : "", i, FAKE_NODE_BEST - i);
+    buf_add_byte(&want, ']');
+    if (!strstr(answer, want.data)) fail_msg("no %s in %s", want.data, answer);
+    buf_fini(&want);
+}
+
+static void a_large_catalogue_is_ranked_by_the_nodes_together(void **state)
+{
+    (void)state;
+    struct fake_node *nodes[2];
+    if (!scene.redis.process) skip();
+    start(sliced, nodes);
+    char *answer = ask("POST", path, "", "{\"session\":[\"3\"],\"count\":100}");
+    assert_list(answer, 100);
+    mem_free(answer);
+    assert_int_equal(fake_node_submits(nodes[0]) + fake_node_submits(nodes[1]), 2);
+    assert_parts(ask("GET", "/metrics", "", ""), "qiao_recommendations_total{basis=\"session\"} 1",
+                 NULL);
+    stop(nodes);
+}
+
+static void a_small_one_by_one_of_them(void **state)
+{
+    (void)state;
+    struct fake_node *nodes[2];
+    if (!scene.redis.process) skip();
+    start(whole, nodes);
+    char *answer = ask("POST", path, "", "{\"session\":[\"3\"],\"count\":5}");
+    assert_list(answer, 5);
+    mem_free(answer);
+    assert_int_equal(fake_node_submits(nodes[0]) + fake_node_submits(nodes[1]), 1);
+    stop(nodes);
+}
+
+static void a_client_that_goes_away_takes_every_slice_along(void **state)
+{
+    (void)state;
+    struct fake_node *nodes[2];
+    if (!scene.redis.process) skip();
+    start(sliced, nodes);
+    fake_node_hang(nodes[0], true);
+    fake_node_hang(nodes[1], true);
+    int fd = begin("POST", path, "", "{\"session\":[\"3\"]}");
+    for (int i = 0; i < 200; i++) {
+        if (fake_node_submits(nodes[0]) + fake_node_submits(nodes[1]) == 2) break;
+        usleep(10000);
+    }
+    close(fd);
+    wait_for_cancels(nodes[0], fake_node_submits(nodes[0]));
+    wait_for_cancels(nodes[1], fake_node_submits(nodes[1]));
+    stop(nodes);
+}
+
+static void a_node_that_is_lost_leaves_its_slice_to_the_other(void **state)
+{
+    (void)state;
+    struct fake_node *nodes[2];
+    if (!scene.redis.process) skip();
+    start(sliced, nodes);
+    fake_node_hang(nodes[0], true);
+    int fd = begin("POST", path, "", "{\"session\":[\"3\"],\"count\":100}");
+    for (int i = 0; i < 200 && fake_node_submits(nodes[0]) == 0; i++)
+        usleep(10000);
+    fake_node_stop(nodes[0]);
+    char *answer = finish(fd, NULL);
+    assert_list(answer, 100);
+    mem_free(answer);
+    fake_node_stop(nodes[1]);
+    stop_scheduler();
+}
+
+static void who_is_not_known_and_has_no_item_that_is_gets_what_is_popular(void **state)
+{
+    (void)state;
+    struct fake_node *nodes[2];
+    if (!scene.redis.process) skip();
+    start(whole, nodes);
+    assert_parts(ask("POST", path, "", "{\"session\":[\"no-row\"]}"), " 200 ",
+                 "\"personalized\":false,\"basis\":\"popular\"", NULL);
+    assert_parts(ask("POST", path, "X-Qiao-User: zoe\r\n", "{}"), " 200 ",
+                 "\"personalized\":false,\"basis\":\"popular\"", NULL);
+    assert_parts(ask("POST", path, "", "{\"scenario\":\"popular\",\"explain\":true}"), " 200 ",
+                 "\"scenario\":\"popular\"", "\"data\":[]", "\"because\":[]", NULL);
+    assert_parts(ask("POST", path, "", "{\"scenario\":\"also-bought\",\"item\":\"3\",\"count\":2}"),
+                 " 200 ", "\"personalized\":false,\"basis\":\"item\"", "\"item\":\"0\"", NULL);
+    assert_parts(ask("POST", path, "", "{\"scenario\":\"similar\",\"item\":\"3\"}"), " 400 ",
+                 "item is not in the catalogue", NULL);
+    assert_int_equal(fake_node_submits(nodes[0]) + fake_node_submits(nodes[1]), 1);
+    assert_parts(ask("GET", "/metrics", "", ""), "basis=\"failed\"} 1", NULL);
+    stop(nodes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_large_catalogue_is_ranked_by_the_nodes_together),
+        cmocka_unit_test(a_small_one_by_one_of_them),
+        cmocka_unit_test(a_client_that_goes_away_takes_every_slice_along),
+        cmocka_unit_test(a_node_that_is_lost_leaves_its_slice_to_the_other),
+        cmocka_unit_test(who_is_not_known_and_has_no_item_that_is_gets_what_is_popular),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
