@@ -154,6 +154,21 @@ def bench_redisearch(folder, documents, queries):
         process.wait()
 
 
+def write_on(port, documents):
+    """A process that replaces 1,000 documents a second, 100 at once, until it is killed."""
+    child = os.fork()
+    if child:
+        return child
+    client, turn = http.client.HTTPConnection("127.0.0.1", port), 0
+    while True:
+        turn += 1
+        some = [{**documents[(turn * 7919 + 31 * i) % COUNT], "id": documents[(turn * 104729 + 17 * i) % COUNT]["id"]} for i in range(100)]
+        begin = time.perf_counter()
+        client.request("POST", "/v1/indexes/t/documents", json.dumps(some).encode())
+        client.getresponse().read()
+        time.sleep(max(0, 0.1 - (time.perf_counter() - begin)))
+
+
 def bench_qiao(folder, documents, queries):
     counts = collections.Counter(word for d in documents[:2000] for word in set(d["text"].split()))
     common = [word for word, _ in counts.most_common(12)]
@@ -191,6 +206,12 @@ def bench_qiao(folder, documents, queries):
         report("  with facets, filter", seconds, search({"facets": ["*"], "filter": "price < 2500", "highlight": True}), queries)
         report("  sorted", seconds, search({"sort": ["price:asc"], "filter": "category != c7"}), queries)
         report("  common words", seconds, search({}), [" ".join(random.Random(i).sample(common, 3)) for i in range(len(queries))])
+        writer = write_on(port, documents)
+        try:
+            report("  while 1,000/s are put", seconds, search({"facets": ["*"], "filter": "price < 2500"}), queries)
+        finally:
+            os.kill(writer, 9)
+            os.waitpid(writer, 0)
         print("scheduler's memory: %d MB" % (int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{scheduler.pid}/status").read())[1]) / 1024))
     finally:
         scheduler.terminate()

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    CHANGE_DOCUMENTS = 16 // that are read again between two looks at the clock
+    CHANGE_DOCUMENTS = 1 // that are read again between two looks at the clock: each may be large
 };
 
 void keeper_orders_init(struct keeper_orders *orders)

@@ -212,10 +212,8 @@ uint32_t postings_beginning(const struct postings *postings, const char *text, s
 
 // ---- runs --------------------------------------------------------------------------------------
 
-static void grow_run(struct postings_run *run)
+static void set_capacity(struct postings_run *run, uint32_t capacity)
 {
-    uint32_t capacity = run->capacity ? 4 * run->capacity : RUN_FIRST;
-    if (capacity > POSTINGS_RUN) capacity = POSTINGS_RUN;
     uint32_t *numbers = mem_new(capacity, sizeof *numbers + sizeof *run->frequencies);
     float *frequencies = (float *)(void *)(numbers + capacity);
     if (run->count > 0) {
@@ -226,6 +224,16 @@ static void grow_run(struct postings_run *run)
     run->numbers = numbers;
     run->frequencies = frequencies;
     run->capacity = capacity;
+}
+
+/* Room for `count`, at most POSTINGS_RUN. */
+static void grow_run(struct postings_run *run, uint32_t count)
+{
+    uint32_t capacity = run->capacity ? run->capacity : RUN_FIRST;
+    while (capacity < count)
+        capacity *= 4;
+    if (capacity > POSTINGS_RUN) capacity = POSTINGS_RUN;
+    if (capacity > run->capacity) set_capacity(run, capacity);
 }
 
 /* A new, empty run at `at`. */
@@ -297,8 +305,7 @@ static void split_run(struct term *term, uint32_t at)
 {
     struct postings_run *upper = insert_run(term, at + 1), *lower = &runs_of(term)[at];
     uint32_t half = lower->count / 2, count = lower->count - half;
-    while (upper->capacity < count)
-        grow_run(upper);
+    grow_run(upper, count);
     memcpy(upper->numbers, lower->numbers + half, count * sizeof *upper->numbers);
     memcpy(upper->frequencies, lower->frequencies + half, count * sizeof *upper->frequencies);
     upper->count = count;
@@ -322,7 +329,7 @@ static void insert(struct term *term, uint32_t number, float frequency, uint32_t
         run = &runs_of(term)[at];
         place = find_place(run, number);
     }
-    if (run->count == run->capacity) grow_run(run);
+    grow_run(run, run->count + 1);
     uint32_t behind = run->count - place;
     memmove(run->numbers + place + 1, run->numbers + place, behind * sizeof *run->numbers);
     memmove(run->frequencies + place + 1, run->frequencies + place,
@@ -333,6 +340,24 @@ static void insert(struct term *term, uint32_t number, float frequency, uint32_t
     if (frequency > run->most) run->most = frequency;
     if (length < run->shortest) run->shortest = length;
     term->count++;
+}
+
+/* A run that has lost most of what it had: join it with the one behind it where both are few, or give room back. */
+static void shrink(struct term *term, uint32_t at)
+{
+    struct postings_run *run = &runs_of(term)[at], *next = run + 1;
+    if (at + 1 < term->run_count && run->count + next->count <= POSTINGS_RUN / 2) {
+        grow_run(run, run->count + next->count);
+        memcpy(run->numbers + run->count, next->numbers, next->count * sizeof *run->numbers);
+        memcpy(run->frequencies + run->count, next->frequencies,
+               next->count * sizeof *run->frequencies);
+        run->count += next->count;
+        if (next->most > run->most) run->most = next->most;
+        if (next->shortest < run->shortest) run->shortest = next->shortest;
+        remove_run(term, at + 1);
+    } else if (run->capacity > RUN_FIRST && 8 * run->count <= run->capacity) {
+        set_capacity(run, run->capacity / 4);
+    }
 }
 
 /* Its bounds stay: they hold for fewer, too. */
@@ -348,7 +373,10 @@ static void take_out(struct postings *postings, uint32_t id, uint32_t number)
     memmove(run->numbers + place, run->numbers + place + 1, behind * sizeof *run->numbers);
     memmove(run->frequencies + place, run->frequencies + place + 1,
             behind * sizeof *run->frequencies);
-    if (--run->count == 0) remove_run(term, at);
+    if (--run->count == 0)
+        remove_run(term, at);
+    else
+        shrink(term, at);
     if (--term->count == 0) forget_term(postings, id);
 }
 

@@ -5,7 +5,7 @@
  *      number -> its terms in their order                           for phrases, and to take it out again
  *
  * A document goes in between postings_begin() and postings_end(), and comes out as a whole; both touch one run of each
- * of its terms, wherever in the list that stands, so there is nothing to merge later. A term that no document has is
+ * of its terms, wherever in the list that stands, so there is nothing to merge later. Runs that have lost most of what they had are joined; a term that no document has is
  * forgotten, and its id given to another.
  *
  * Bounds: as much as the documents have. Thread: one owner. */

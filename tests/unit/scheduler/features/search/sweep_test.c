@@ -279,34 +279,51 @@ static void phrases_are_counted_as_they_stand(void **state)
     }
 }
 
-/* A document goes in and comes out in the middle of lists of any length, and every term that nobody has is forgotten. */
-static void lists_are_written_in_any_order(void **state)
+enum {
+    LISTED = 6000 // documents that come and go
+};
+
+/* Which of the words, by bits: the first one nearly all have, the last one hardly any. */
+static uint32_t random_words(struct rand *chance)
 {
+    uint32_t words = 0;
+    for (uint32_t i = 0; i < 5; i++)
+        if (below(chance, 1u << (2 * i)) == 0) words |= 1u << i;
+    return words;
+}
+
+/* Documents go in and come out in the middle of lists of any length; when few are left, and when none is. */
+static void lists_are_those_of_the_documents(void **state)
+{
+    static const char *const words[] = {"alpha", "beta", "gamma", "delta", "omega"};
+    static uint32_t have[LISTED]; // and 32: it is there
     struct scene *scene = *state;
-
-    enum {
-        COUNT = 1000
-    };
-
-    uint32_t order[COUNT];
     struct rand chance;
     rand_init(&chance, 3);
-    for (uint32_t i = 0; i < COUNT; i++)
-        order[i] = i;
-    for (size_t round = 0; round < 3; round++) {
-        for (uint32_t i = COUNT - 1; i > 0; i--) {
-            uint32_t other = below(&chance, i + 1), moved = order[i];
-            order[i] = order[other];
-            order[other] = moved;
+    for (size_t round = 0; round < 12; round++) {
+        uint32_t share = round % 4 < 2 ? 3 : round % 4 == 2 ? 60 : UINT32_MAX; // 1 in it is put
+        for (uint32_t i = 0; i < 4 * LISTED; i++) {
+            uint32_t at = round % 4 == 3 ? i % LISTED : below(&chance, LISTED);
+            if (have[at]) drop(scene, at);
+            have[at] = 0;
+            if (share == UINT32_MAX || below(&chance, share) > 0) continue;
+            struct buf text = {0};
+            have[at] = 32 | random_words(&chance);
+            for (size_t j = 0; j < 5; j++)
+                if (have[at] >> j & 1) buf_addf(&text, "%s ", words[j]);
+            put(scene, at, NULL, buf_text(&text));
+            buf_fini(&text);
         }
-        for (uint32_t i = 0; i < COUNT; i++)
-            put(scene, order[i], NULL, order[i] % 7 ? "alpha beta" : "alpha");
-        assert_int_equal(count_of(scene, "alpha"), COUNT);
-        assert_int_equal(count_of(scene, "beta"), COUNT - (COUNT + 6) / 7);
-        for (uint32_t i = 0; i < COUNT; i++)
-            drop(scene, (i + (uint32_t)round * 13) % COUNT);
-        struct lexical_term term = {.text = "alpha", .size = 5, .weight = 1};
-        assert_false(lexical_has(scene->lexical, &term));
+        for (size_t j = 0; j < 5; j++) {
+            size_t count = 0;
+            struct lexical_term term = {.text = words[j], .size = strlen(words[j])};
+            for (uint32_t i = 0; i < LISTED; i++)
+                count += have[i] >> j & 1;
+            assert_int_equal(count_of(scene, words[j]), count);
+            assert_int_equal(lexical_has(scene->lexical, &term), count > 0);
+            for (uint32_t i = 0; i < LISTED; i++)
+                assert_int_equal(bitmap_has(lexical_matched(scene->lexical), i), have[i] >> j & 1);
+        }
     }
 }
 
@@ -316,7 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENE(the_best_are_the_best_of_all),
         SCENE(phrases_are_counted_as_they_stand),
-        SCENE(lists_are_written_in_any_order),
+        SCENE(lists_are_those_of_the_documents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
