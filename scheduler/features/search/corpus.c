@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+enum {
+    LEAVING_PART = 64 // documents that are freed for one that would be read
+};
+
 // ---- the half that settings decide -------------------------------------------------------------
 
 static void on_word(void *owner, const struct analyze_term *term, int sign)
@@ -102,6 +106,7 @@ void corpus_free(struct corpus *corpus)
     if (!corpus) return;
     drop_half(corpus->half);
     drop_half(corpus->coming);
+    drop_half(corpus->leaving);
     documents_free(corpus->documents);
     bitmap_fini(&corpus->live);
     bitmap_fini(&corpus->allowed);
@@ -109,6 +114,18 @@ void corpus_free(struct corpus *corpus)
     for (size_t i = 0; i < SEARCH_FIELDS_MAX; i++)
         buf_fini(&corpus->texts[i]);
     mem_free(corpus);
+}
+
+/* Whether there is more of the half to free. */
+static bool shed_half(struct corpus_half *half, size_t count)
+{
+    return half && lexical_shed(half->lexical, count);
+}
+
+bool corpus_shed(struct corpus *corpus, size_t count)
+{
+    return shed_half(corpus->half, count) || shed_half(corpus->coming, count) ||
+           shed_half(corpus->leaving, count) || documents_shed(corpus->documents, count);
 }
 
 const struct search_settings *corpus_settings(const struct corpus *corpus)
@@ -228,6 +245,8 @@ enum err corpus_configure(struct corpus *corpus, struct search_settings *setting
 {
     enum err err;
     must(!corpus->coming);
+    drop_half(corpus->leaving);
+    corpus->leaving = NULL;
     corpus->coming = new_half(corpus, settings, &err);
     corpus->next = 0;
     return err;
@@ -235,14 +254,23 @@ enum err corpus_configure(struct corpus *corpus, struct search_settings *setting
 
 static void end_change(struct corpus *corpus)
 {
-    drop_half(corpus->half);
+    corpus->leaving = corpus->half;
     corpus->half = corpus->coming;
     corpus->coming = NULL;
 }
 
+/* Whether there is more of it. */
+static bool free_leaving(struct corpus *corpus, size_t count)
+{
+    if (shed_half(corpus->leaving, count)) return true;
+    drop_half(corpus->leaving);
+    corpus->leaving = NULL;
+    return false;
+}
+
 bool corpus_change(struct corpus *corpus, size_t count)
 {
-    if (!corpus->coming) return false;
+    if (!corpus->coming) return free_leaving(corpus, LEAVING_PART * count);
     uint32_t end = documents_end(corpus->documents);
     for (; corpus->next < end && count > 0; corpus->next++) {
         struct document *document = documents_at(corpus->documents, corpus->next);
@@ -255,5 +283,5 @@ bool corpus_change(struct corpus *corpus, size_t count)
     }
     if (corpus->next < end) return true;
     end_change(corpus);
-    return false;
+    return true;
 }

@@ -40,6 +40,8 @@ struct corpus_tools {
 enum err corpus_new(struct corpus **out, const struct corpus_tools *tools,
                     struct search_settings *settings);
 void corpus_free(struct corpus *corpus);
+/* Before corpus_free(), and nothing but it comes between: free a part, of at most `count` documents; whether there is more. */
+bool corpus_shed(struct corpus *corpus, size_t count);
 const struct search_settings *corpus_settings(const struct corpus *corpus);
 size_t corpus_count(const struct corpus *corpus);
 /* Bytes of ids and records. */

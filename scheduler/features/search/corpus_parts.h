@@ -32,8 +32,9 @@ struct corpus {
     struct bitmap live;    // their numbers
     struct bitmap allowed; // of the search at hand
     struct corpus_half *half;
-    struct corpus_half *coming; // NULL: no change is under way
-    uint32_t next;              // the document that is read next by it
+    struct corpus_half *coming;  // NULL: no change is under way
+    struct corpus_half *leaving; // what the latest change has left, until it is freed
+    uint32_t next;               // the document that is read next by it
     size_t bytes;
     struct query query;                  // of the search at hand
     struct buf texts[SEARCH_FIELDS_MAX]; // of the document at hand

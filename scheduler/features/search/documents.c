@@ -38,11 +38,18 @@ static void free_document(struct document *document)
     mem_free(document);
 }
 
+bool documents_shed(struct documents *documents, size_t count)
+{
+    for (; documents->end > 0 && count > 0; count--)
+        free_document(documents->slots[--documents->end]);
+    return documents->end > 0;
+}
+
 void documents_free(struct documents *documents)
 {
     if (!documents) return;
-    for (uint32_t i = 0; i < documents->end; i++)
-        free_document(documents->slots[i]);
+    while (documents_shed(documents, SIZE_MAX))
+        continue;
     mem_free(documents->slots);
     mem_free(documents->spare);
     mem_free(documents->buckets);

@@ -5,6 +5,7 @@
 #ifndef SCHEDULER_FEATURES_SEARCH_DOCUMENTS_H
 #define SCHEDULER_FEATURES_SEARCH_DOCUMENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,8 @@ struct documents;
 
 struct documents *documents_new(void);
 void documents_free(struct documents *documents);
+/* Before documents_free(), and nothing but it comes between: free at most `count`; whether there are more. */
+bool documents_shed(struct documents *documents, size_t count);
 size_t documents_count(const struct documents *documents);
 /* Numbers are below this. */
 uint32_t documents_end(const struct documents *documents);

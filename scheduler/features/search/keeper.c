@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum {
+    LEAVING_PART = 64,   // documents that are freed between two looks at the clock
     CHANGE_DOCUMENTS = 1 // that are read again between two looks at the clock: each may be large
 };
 
@@ -77,7 +78,8 @@ static void take_settings(struct keeper *keeper, const struct keeper_order *orde
 static void take_mark(struct keeper *keeper, const struct keeper_order *order)
 {
     if (keeper->is_reset) {
-        corpus_free(keeper->corpus);
+        corpus_free(keeper->leaving);
+        keeper->leaving = keeper->corpus;
         keeper->corpus = keeper->coming;
         keeper->coming = NULL;
         keeper->is_reset = false;
@@ -108,21 +110,36 @@ static void take_order(struct keeper *keeper, const struct keeper_order *order)
     }
 }
 
+/* A part of it; whether there is more. */
+static bool free_leaving(struct keeper *keeper)
+{
+    if (!keeper->leaving) return false;
+    if (corpus_shed(keeper->leaving, LEAVING_PART)) return true;
+    corpus_free(keeper->leaving);
+    keeper->leaving = NULL;
+    return false;
+}
+
 void keeper_work(struct keeper *keeper, struct keeper_orders *orders, uint64_t slice_ns)
 {
     uint64_t end_ns = clock_now_ns() + slice_ns;
     do {
         keeper->restless = keeper->corpus && corpus_change(keeper->corpus, CHANGE_DOCUMENTS);
         if (keeper->restless) continue;
-        if (!orders->first) return;
-        take_order(keeper, orders->first);
-        take_first(orders);
+        if (orders->first) {
+            take_order(keeper, orders->first);
+            take_first(orders);
+        } else if (!free_leaving(keeper)) {
+            return;
+        }
     } while (clock_now_ns() < end_ns);
+    keeper->restless |= keeper->leaving != NULL;
 }
 
 void keeper_fini(struct keeper *keeper)
 {
     corpus_free(keeper->corpus);
     corpus_free(keeper->coming);
-    keeper->corpus = keeper->coming = NULL;
+    corpus_free(keeper->leaving);
+    keeper->corpus = keeper->coming = keeper->leaving = NULL;
 }

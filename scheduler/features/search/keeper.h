@@ -32,10 +32,11 @@ struct keeper_orders {
 struct keeper {
     struct corpus_tools tools;
     struct corpus *corpus, *coming; // coming: since a reset, until the next mark
+    struct corpus *leaving;         // what it has replaced, until it is freed
     bool is_reset;
     uint64_t version; // of `corpus`; 0: there is no index
     uint64_t refused; // records that could not be taken
-    bool restless;    // a change of settings is under way
+    bool restless;    // a change of settings is under way, or something is left to free
 };
 
 void keeper_orders_init(struct keeper_orders *orders);

@@ -49,6 +49,11 @@ void lexical_free(struct lexical *lexical)
     mem_free(lexical);
 }
 
+bool lexical_shed(struct lexical *lexical, size_t count)
+{
+    return postings_shed(lexical->postings, count);
+}
+
 // ---- writing -----------------------------------------------------------------------------------
 
 /* A field on its way in or out. */

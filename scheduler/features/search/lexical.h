@@ -79,6 +79,8 @@ struct lexical_query {
 
 struct lexical *lexical_new(const struct lexical_options *options);
 void lexical_free(struct lexical *lexical);
+/* postings_shed(), before lexical_free(). */
+bool lexical_shed(struct lexical *lexical, size_t count);
 
 /* `texts`: [field_count]. `number` is not in use. */
 void lexical_put(struct lexical *lexical, uint32_t number, const struct lexical_text *texts);

@@ -77,16 +77,24 @@ static void free_runs(struct term *term)
     term->run_count = term->run_capacity = 0;
 }
 
+bool postings_shed(struct postings *postings, size_t count)
+{
+    for (; postings->document_count > 0 && count > 0; count--)
+        mem_free(postings->documents[--postings->document_count]);
+    for (; postings->end > 0 && count > 0; count--) {
+        struct term *term = &postings->terms[--postings->end];
+        if (!term->text) continue;
+        free_runs(term);
+        mem_free(term->text);
+    }
+    return postings->end > 0 || postings->document_count > 0;
+}
+
 void postings_free(struct postings *postings)
 {
     if (!postings) return;
-    for (size_t i = 0; i < postings->end; i++) {
-        if (!postings->terms[i].text) continue;
-        free_runs(&postings->terms[i]);
-        mem_free(postings->terms[i].text);
-    }
-    for (size_t i = 0; i < postings->document_count; i++)
-        mem_free(postings->documents[i]);
+    while (postings_shed(postings, SIZE_MAX))
+        continue;
     mem_free(postings->terms);
     mem_free(postings->buckets);
     mem_free(postings->documents);

@@ -37,6 +37,9 @@ struct postings_run {
 
 struct postings *postings_new(void);
 void postings_free(struct postings *postings);
+/* Before postings_free(), and nothing but it comes between: free at most `count` documents or terms; whether there are more.
+ * A large index takes a while to be freed. */
+bool postings_shed(struct postings *postings, size_t count);
 
 /* A document whose number is not in use; then its terms, field after field; then its length in terms. */
 void postings_begin(struct postings *postings);

@@ -304,6 +304,42 @@ static void other_settings_are_in_force_when_every_document_was_read_again(void 
     corpus_free(corpus);
 }
 
+static struct corpus *given_many(void)
+{
+    struct corpus *corpus = given_corpus("{\"fields\":[\"t\"]}");
+    char id[16], record[64];
+    for (int i = 0; i < 500; i++) {
+        snprintf(id, sizeof id, "m%d", i);
+        snprintf(record, sizeof record, "{\"id\":\"m%d\",\"t\":\"red w%d\",\"u\":\"blue\"}", i, i);
+        put(corpus, id, record);
+    }
+    return corpus;
+}
+
+/* At any moment of it: before all is read, while what was before is being freed, by another change, and at the end. */
+static void a_change_may_end_at_any_moment(void **state)
+{
+    (void)state;
+    for (size_t steps = 0; steps < 600; steps += 7) {
+        struct corpus *corpus = given_many();
+        assert_int_equal(corpus_configure(corpus, given_settings("{\"fields\":[\"u\"]}")), ERR_OK);
+        size_t left = steps;
+        while (left > 0 && corpus_change(corpus, 1))
+            left--;
+        if (steps % 2 == 0 && left == 0 && steps >= 500) {
+            finds(corpus, (struct corpus_search){.q = "red", .limit = 1}, "");
+            finds(corpus, (struct corpus_search){.q = "blue", .limit = 1}, "m0");
+            assert_int_equal(corpus_configure(corpus, given_settings("{\"fields\":[\"t\"]}")),
+                             ERR_OK);
+            while (corpus_change(corpus, 100))
+                continue;
+            finds(corpus, (struct corpus_search){.q = "w7", .limit = 1}, "m7");
+        }
+        if (steps % 3 == 0) (void)corpus_shed(corpus, steps);
+        corpus_free(corpus);
+    }
+}
+
 static void suggests(struct corpus *corpus, const char *q, const char *want)
 {
     struct buf got = {0};
@@ -375,6 +411,7 @@ int main(void)
         cmocka_unit_test(what_was_found_is_marked),
         cmocka_unit_test(a_hit_shows_what_was_asked_for),
         cmocka_unit_test(other_settings_are_in_force_when_every_document_was_read_again),
+        cmocka_unit_test(a_change_may_end_at_any_moment),
         cmocka_unit_test(the_last_word_is_completed),
         cmocka_unit_test(settings_say_what_is_wrong),
     };
