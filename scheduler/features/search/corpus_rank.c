@@ -126,6 +126,13 @@ static void sort_kept(const struct rank *rank)
     }
 }
 
+static enum err check_clock(const struct rank *rank)
+{
+    if (rank->search->deadline_ns && clock_now_ns() > rank->search->deadline_ns)
+        return err_note(ERR_TIMEOUT, "the search took longer than its deadline");
+    return ERR_OK;
+}
+
 // ---- facets ------------------------------------------------------------------------------------
 
 static void add_facet(struct corpus_ranking *ranking, const char *name)
@@ -137,7 +144,7 @@ static void add_facet(struct corpus_ranking *ranking, const char *name)
 }
 
 /* Of all that match. */
-static void count_facets(const struct rank *rank, const struct bitmap *matched)
+static enum err count_facets(const struct rank *rank, const struct bitmap *matched)
 {
     const struct columns *columns = rank->corpus->half->columns;
     const struct search_names *all = &rank->corpus->half->settings->facets;
@@ -149,8 +156,10 @@ static void count_facets(const struct rank *rank, const struct bitmap *matched)
         struct facet *facet = &rank->ranking->facets[i];
         const struct column *column = columns_find(columns, facet->name);
         must(column != NULL); // facets can be filtered by
+        TRY(check_clock(rank));
         column_count(column, matched, CORPUS_FACET_VALUES, &facet->found);
     }
+    return ERR_OK;
 }
 
 // ---- the search --------------------------------------------------------------------------------
@@ -175,9 +184,7 @@ static enum err rank_all(struct rank *rank)
     for (size_t i = 0; i < allowed->count; i++) {
         for (uint64_t left = allowed->words[i]; left; left &= left - 1) {
             if (rank->search->sort_count == 0 && ranking->count == ranking->depth) return ERR_OK;
-            if (seen++ % CLOCK_DOCUMENTS == 0 && rank->search->deadline_ns &&
-                clock_now_ns() > rank->search->deadline_ns)
-                return err_note(ERR_TIMEOUT, "the search took longer than its deadline");
+            if (seen++ % CLOCK_DOCUMENTS == 0) TRY(check_clock(rank));
             on_hit(rank, (uint32_t)(64 * i + (size_t)__builtin_ctzll(left)), 0);
         }
     }
@@ -236,13 +243,13 @@ enum err corpus_rank(struct corpus *corpus, const struct corpus_search *search,
     }
     enum err err = corpus_filter(corpus, search);
     if (!err) err = all ? rank_all(&rank) : rank_some(&rank);
+    const struct bitmap *matched = all ? &corpus->allowed : lexical_matched(corpus->half->lexical);
+    if (!err) err = count_facets(&rank, matched);
     if (err) {
         corpus_ranking_free(ranking);
         return err;
     }
-    const struct bitmap *matched = all ? &corpus->allowed : lexical_matched(corpus->half->lexical);
     ranking->total = bitmap_size(matched);
-    count_facets(&rank, matched);
     sort_kept(&rank);
     for (size_t i = 0; i < ranking->count; i++) {
         ranking->items[i].serial =

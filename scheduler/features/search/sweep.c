@@ -4,6 +4,7 @@
 #include "base/must.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -64,6 +65,13 @@ static uint32_t end_in(const struct postings_run *run, uint32_t at, uint64_t end
     return at;
 }
 
+/* The list has nothing in the window: the next one begins where this one does. */
+static void stay(struct sweep_list *list)
+{
+    list->next_run = list->run;
+    list->next_at = list->at;
+}
+
 // ---- bits --------------------------------------------------------------------------------------
 
 /* Set the bits of the list's documents, and know where the next window begins. */
@@ -84,13 +92,27 @@ static void mark(struct sweep_list *list, const struct window *window, uint64_t 
     list->next_at = at;
 }
 
+static bool is_in(const struct sweep *sweep, const struct sweep_group *group, uint64_t end)
+{
+    for (size_t i = group->begin; i < group->end; i++)
+        if (next_of(&sweep->lists[i]) < end) return true;
+    return false;
+}
+
 static void mark_groups(struct sweep *sweep, struct window *window, const bool *is_weak)
 {
     uint64_t bits[WORDS];
     memset(window->every, 0xFF, sizeof window->every);
     for (size_t i = 0; i < sweep->group_count; i++) {
+        const struct sweep_group *group = &sweep->groups[i];
+        // Most groups of a long query are of rare words. Where every group must be there, this one is not.
+        if (!is_in(sweep, group, window->end) && !sweep->all) {
+            for (size_t j = group->begin; j < group->end; j++)
+                stay(&sweep->lists[j]);
+            continue;
+        }
         memset(bits, 0, sizeof bits);
-        for (size_t j = sweep->groups[i].begin; j < sweep->groups[i].end; j++)
+        for (size_t j = group->begin; j < group->end; j++)
             mark(&sweep->lists[j], window, bits);
         for (size_t j = 0; j < WORDS; j++) {
             window->any[j] |= bits[j];
@@ -103,7 +125,7 @@ static void mark_groups(struct sweep *sweep, struct window *window, const bool *
 }
 
 /* What matches is told; what may be among the best stays in `strong`. */
-static bool select(struct sweep *sweep, struct window *window)
+static bool choose(struct sweep *sweep, struct window *window)
 {
     size_t first = (size_t)window->begin / 64;
     uint64_t candidates = 0;
@@ -134,30 +156,40 @@ static double bound_of(const struct sweep *sweep, const struct sweep_list *list,
     return bound * list->weight;
 }
 
+/* What a group can add to a score at most. */
+struct bound {
+    double bound;
+    size_t group;
+};
+
+static int compare_bounds(const void *left, const void *right)
+{
+    double a = ((const struct bound *)left)->bound, b = ((const struct bound *)right)->bound;
+    return (a > b) - (a < b);
+}
+
 /* Which groups are too weak to make a candidate where `least` is needed. False: all of them together. */
 static bool find_weak(struct sweep *sweep, const struct window *window, double least, bool *is_weak)
 {
+    struct bound weakest[LEXICAL_TERMS_MAX];
     double sum = 0, weak = 0;
     memset(is_weak, 0, sweep->group_count * sizeof *is_weak);
     if (!(least > -INFINITY)) return true;
     for (size_t i = 0; i < sweep->group_count; i++) {
-        struct sweep_group *group = &sweep->groups[i];
-        group->bound = 0;
-        for (size_t j = group->begin; j < group->end; j++)
-            group->bound = fmax(group->bound, bound_of(sweep, &sweep->lists[j], window));
-        sum += group->bound;
+        double bound = 0;
+        for (size_t j = sweep->groups[i].begin; j < sweep->groups[i].end; j++)
+            bound = fmax(bound, bound_of(sweep, &sweep->lists[j], window));
+        sum += bound;
+        weakest[i] = (struct bound){bound, i};
     }
     if (sum * slack <= least) return false;
-    for (;;) {
-        size_t lowest = SIZE_MAX;
-        for (size_t i = 0; i < sweep->group_count; i++)
-            if (!is_weak[i] &&
-                (lowest == SIZE_MAX || sweep->groups[i].bound < sweep->groups[lowest].bound))
-                lowest = i;
-        if (lowest == SIZE_MAX || (weak + sweep->groups[lowest].bound) * slack > least) return true;
-        weak += sweep->groups[lowest].bound;
-        is_weak[lowest] = true;
+    qsort(weakest, sweep->group_count, sizeof *weakest, compare_bounds);
+    for (size_t i = 0; i < sweep->group_count; i++) {
+        weak += weakest[i].bound;
+        if (weak * slack > least) break;
+        is_weak[weakest[i].group] = true;
     }
+    return true;
 }
 
 // ---- scores ------------------------------------------------------------------------------------
@@ -231,7 +263,7 @@ enum err sweep_run(struct sweep *sweep)
             skip_to(&sweep->lists[i], window.begin);
         bool may_win = find_weak(sweep, &window, least, is_weak);
         mark_groups(sweep, &window, is_weak);
-        if (select(sweep, &window) && may_win) {
+        if (choose(sweep, &window) && may_win) {
             score_groups(sweep, &window);
             least = tell(sweep, &window, least);
         }

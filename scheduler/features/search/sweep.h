@@ -33,7 +33,6 @@ struct sweep_list {
 /* Lists that stand for one another: the best one counts. */
 struct sweep_group {
     size_t begin, end; // of the lists
-    double bound;      // in this window
 };
 
 /* The caller's: what is asked. */
