@@ -6,7 +6,11 @@
  *      team 1..    a slice of one step                             the engine
  *      NNG's       nothing of ours
  *
- * SIGTERM or SIGINT drains: what is in the air may end for --drain-ms; once more ends at once. */
+ *      swapper     a newer model, while it is loaded              SIGHUP, schedulers, the file's change
+ *      leaving     the old model's service, once a newer one runs  its time
+ *
+ * SIGTERM or SIGINT drains: what is in the air may end for --drain-ms; once more ends at once. A newer model is served beside the
+ * old one until everybody knows it (swap.h): the node introduces itself anew, under its name, before the old self leaves. */
 #include "node/compute.h"
 #include "node/engine/calibrate.h"
 #include "node/engine/kv.h"
@@ -16,18 +20,25 @@
 #include "node/settings.h"
 #include "node/shelf/shelf.h"
 #include "node/stop.h"
+#include "node/swap.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/rand.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 struct node {
@@ -40,9 +51,20 @@ struct node {
     struct pace pace; // the engine's, once it runs
     struct engine *engine;
     pthread_t engine_thread;
-    bool engine_runs;
+    bool engine_runs, drained; // service_run() has ended, and told the engine to
     struct service *service;
-    int stop; // readable when a signal asked for it
+    uint64_t instance, replaces; // of HELLO
+    int stop; // readable when a signal asked for it; of one that leaves, when its time has come
+    struct program *program;
+};
+
+/* What outlives a model. */
+struct program {
+    struct settings settings;
+    int stop, reload, swapped; // bells: of signals, and of the swapper
+    struct swapper *swapper;
+    atomic_int leaving;
+    int leave_timer; // of the one that leaves
 };
 
 /* Prompts and answers are in this process's memory: none of it may reach a core file. */
@@ -114,33 +136,58 @@ static enum err open_service(struct node *node)
         .shelf = node->shelf,
         .hello = {.protocol = WIRE_PROTOCOL,
                   .node = {node->name, strlen(node->name)},
-                  .instance = rand_entropy(),
+                  .instance = node->instance,
                   .region = {s->region, strlen(s->region)},
                   .models = &node->model,
                   .model_count = 1,
                   .credits = (uint32_t)s->credits,
                   .block_tokens = KV_BLOCK_TOKENS,
                   .kv_blocks = kv_blocks_total(compute_pool(node->compute)),
-                  .threads = compute_threads(node->compute)},
+                  .threads = compute_threads(node->compute),
+                  .replaces = node->replaces},
         .pack = (const uint8_t *)pack->data,
         .pack_size = pack->size,
         .schedulers = (const char *const *)s->scheduler.items,
         .scheduler_count = s->scheduler.count,
         .gone_ms = DIALS_GONE_MS,
         .requests_max = (uint32_t)s->requests,
+        .reload_bell = node->program->reload,
+        .pause_bell = node->program->swapped,
     };
     return service_new(&node->service, &options);
 }
 
-static enum err run(struct node *node)
+/* In the reverse order, as far as it came. */
+static void tear_down(struct node *node)
 {
-    uint64_t started_ns = clock_now_ns();
-    log_set_level((enum log_level)log_level_parse(node->settings.log_level));
+    if (node->engine_runs && !node->drained) engine_stop(node->engine);
+    if (node->engine_runs) pthread_join(node->engine_thread, NULL);
+    service_free(node->service);
+    engine_free(node->engine);
+    scanner_free(node->scanner);
+    shelf_free(node->shelf);
+    compute_free(node->compute);
+    mem_free(node);
+}
+
+/* The model is loaded, and its engine waits for work. NULL: a failure with a note. */
+static struct node *open_node(struct program *program)
+{
+    struct node *node = mem_new(1, sizeof *node);
+    node->settings = program->settings; // the program's texts
+    node->program = program;
+    node->stop = program->stop;
+    node->instance = rand_entropy();
     choose_name(node);
-    TRY(stop_open(&node->stop));
-    TRY(compute_new(&node->compute, &node->settings));
-    TRY(start_engine(node));
-    TRY(open_service(node));
+    enum err err = compute_new(&node->compute, &node->settings);
+    if (!err) err = start_engine(node);
+    if (!err) return node;
+    tear_down(node);
+    return NULL;
+}
+
+static void say_ready(const struct node *node, uint64_t started_ns)
+{
     const struct wire_model *model = compute_model(node->compute);
     log_info("node_ready",
              "node=%s model=%.*s context=%" PRIu32 " vocabulary=%" PRIu32 " kv_blocks=%" PRIu32
@@ -149,40 +196,136 @@ static enum err run(struct node *node)
              model->vocab_size, kv_blocks_total(compute_pool(node->compute)),
              compute_threads(node->compute), compute_rung(node->compute),
              (clock_now_ns() - started_ns) / CLOCK_MS);
-    service_run(node->service, node->stop, node->settings.drain_ms);
-    return ERR_OK;
 }
 
-/* In the reverse order, as far as it came. */
-static void tear_down(struct node *node, enum err err)
+// ---- a newer model -----------------------------------------------------------------------------
+
+static void rest(void)
 {
-    if (node->engine_runs) {
-        if (err) engine_stop(node->engine); // service_run() did not
-        pthread_join(node->engine_thread, NULL);
-        log_info("node_stopped", "node=%s", node->name);
+    const struct timespec pause = {.tv_nsec = 10000000L};
+    nanosleep(&pause, NULL);
+}
+
+/* The swapper's: at most two models at a time. */
+static void *load_next(void *argument)
+{
+    struct program *program = argument;
+    while (atomic_load(&program->leaving) > 0 && !stop_asked())
+        rest();
+    return open_node(program);
+}
+
+static void unload(void *loaded)
+{
+    tear_down(loaded);
+}
+
+static void set_timer(int timer, uint64_t ns)
+{
+    struct itimerspec due = {
+        .it_value = {.tv_sec = (time_t)(ns / CLOCK_SECOND), .tv_nsec = (long)(ns % CLOCK_SECOND)}};
+    (void)timerfd_settime(timer, 0, &due, NULL);
+}
+
+static void *leave(void *argument)
+{
+    struct node *node = argument;
+    struct program *program = node->program;
+    node->drained = service_run(node->service, node->stop, node->settings.drain_ms);
+    log_info("node_left", "node=%s model=%.*s", node->name,
+             (int)compute_model(node->compute)->name.size, compute_model(node->compute)->name.text);
+    tear_down(node);
+    atomic_fetch_sub(&program->leaving, 1);
+    return NULL;
+}
+
+/* The old one goes on in a thread of its own until its time has come. */
+static enum err let_leave(struct program *program, struct node *node)
+{
+    pthread_t thread;
+    if (program->leave_timer < 0)
+        program->leave_timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (program->leave_timer < 0) return err_note(ERR_IO, "timerfd: %s", strerror(errno));
+    set_timer(program->leave_timer, SWAP_OVERLAP_MS * CLOCK_MS);
+    node->stop = program->leave_timer;
+    atomic_fetch_add(&program->leaving, 1);
+    int failed = pthread_create(&thread, NULL, leave, node);
+    if (!failed) failed = pthread_detach(thread);
+    if (!failed) return ERR_OK;
+    atomic_fetch_sub(&program->leaving, 1);
+    node->stop = program->stop;
+    return err_note(ERR_IO, "the thread of the model that leaves: %s", strerror(failed));
+}
+
+/* `node`, or the newer one that stands in for it. */
+static struct node *swap(struct program *program, struct node *node)
+{
+    struct node *next = swapper_take(program->swapper);
+    if (!next) return node;
+    next->replaces = node->instance;
+    enum err err = open_service(next);
+    if (!err) err = let_leave(program, node);
+    if (!err) return next;
+    log_error("model_refused", "serving=\"the old one\" reason=\"%s\"", err_text());
+    tear_down(next);
+    return node;
+}
+
+// ---- birth and death ---------------------------------------------------------------------------
+
+static enum err serve(struct program *program)
+{
+    uint64_t started_ns = clock_now_ns();
+    struct node *node = open_node(program);
+    if (!node) return ERR_INVALID; // with the note of whatever failed
+    enum err err = open_service(node);
+    if (!err) say_ready(node, started_ns);
+    while (!err && !service_run(node->service, program->stop, program->settings.drain_ms)) {
+        node = swap(program, node);
+        say_ready(node, clock_now_ns());
     }
-    service_free(node->service);
-    engine_free(node->engine);
-    scanner_free(node->scanner);
-    shelf_free(node->shelf);
-    compute_free(node->compute);
-    conf_fini(&settings_table, &node->settings);
+    if (!err) log_info("node_stopped", "node=%s", node->name);
+    node->drained = !err;
+    tear_down(node);
+    return err;
+}
+
+static enum err run(struct program *program)
+{
+    log_set_level((enum log_level)log_level_parse(program->settings.log_level));
+    TRY(stop_open(&program->stop, &program->reload));
+    program->swapped = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (program->swapped < 0) return err_note(ERR_IO, "eventfd: %s", strerror(errno));
+    struct swapper_options options = {.path = program->settings.model,
+                                      .watch = program->settings.watch,
+                                      .reload = program->reload,
+                                      .bell = program->swapped,
+                                      .load = load_next,
+                                      .unload = unload,
+                                      .argument = program};
+    TRY(swapper_new(&program->swapper, &options));
+    enum err err = serve(program);
+    if (atomic_load(&program->leaving) > 0) set_timer(program->leave_timer, 1);
+    while (atomic_load(&program->leaving) > 0)
+        rest();
+    return err;
 }
 
 int main(int argc, char **argv)
 {
     forbid_cores();
-    struct node node = {0};
-    int rest = argc;
+    struct program program = {.leave_timer = -1};
+    int rest_at = argc;
     enum conf_next next = CONF_GO;
-    enum err err = conf_load(&settings_table, &node.settings, argc, argv, &rest, &next);
-    if (!err && rest < argc)
-        err = err_note(ERR_INVALID, "'%s' is not expected: settings are flags", argv[rest]);
+    enum err err = conf_load(&settings_table, &program.settings, argc, argv, &rest_at, &next);
+    if (!err && rest_at < argc)
+        err = err_note(ERR_INVALID, "'%s' is not expected: settings are flags", argv[rest_at]);
     if (!err && next == CONF_GO) {
-        err = settings_check(&node.settings);
-        if (!err) err = run(&node);
+        err = settings_check(&program.settings);
+        if (!err) err = run(&program);
     }
     if (err) fprintf(stderr, "qiao-node: %s\n", err_text());
-    tear_down(&node, err);
+    swapper_free(program.swapper);
+    conf_fini(&settings_table, &program.settings);
     return err ? 1 : 0;
 }

@@ -113,6 +113,25 @@ static void tell_news(struct uplink *uplink)
         (void)send_welcome(uplink, fleet_node_at(fleet, i)->link);
 }
 
+/* Nodes with a newer model stand in for themselves as soon as its text pack is here. */
+static void take_over(struct uplink *uplink, uint64_t now_ns)
+{
+    struct fleet *fleet = uplink->options.fleet;
+    struct lexicon_pack *pack;
+    for (size_t i = 0; i < fleet_node_count(fleet); i++) {
+        const struct fleet_node *node = fleet_node_at(fleet, i);
+        const struct served *models = fleet_node_models(fleet, i);
+        bool ready = node->replaces != 0;
+        for (size_t m = 0; ready && m < node->model_count; m++)
+            ready = lexicon_find(uplink->lexicon, &models[m].pack, &pack) == ERR_OK;
+        if (!ready) continue;
+        log_info("node_swapped", "node=%s link=%" PRIu64 " model=%s", node->name, node->link,
+                 models[0].name);
+        fleet_take_over(fleet, node->link, now_ns);
+        count_nodes(uplink);
+    }
+}
+
 static void on_hello(struct uplink *uplink, uint64_t link, const struct wire_hello *hello,
                      uint64_t now_ns)
 {
@@ -274,6 +293,7 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     /* What waits in the mailbox was said before now: nobody is judged silent over it. */
     if (drain(uplink, INBOX_MAX)) links_check(uplink->links, now_ns);
     fleet_tick(uplink->options.fleet, now_ns);
+    take_over(uplink, now_ns);
     flights_tick(uplink->flights, now_ns);
     lexicon_tick(uplink->lexicon, now_ns);
     count_flights(uplink);
@@ -335,6 +355,23 @@ enum err uplink_drain(struct uplink *uplink, const char *node, bool on)
     log_info(on ? "node_drain" : "node_undrain", "node=%s", node_name(uplink, link));
     count_nodes(uplink);
     return link_send(uplink->links, link, &message, false);
+}
+
+enum err uplink_reload(struct uplink *uplink, const char *node)
+{
+    const struct fleet *fleet = uplink->options.fleet;
+    const struct fleet_node *found = NULL;
+    for (size_t i = 0; i < fleet_node_count(fleet); i++) {
+        const struct fleet_node *one = fleet_node_at(fleet, i);
+        // While one stands in for itself, two have the name: the younger is meant.
+        if (strcmp(one->name, node) == 0 && (!found || one->since_ns > found->since_ns))
+            found = one;
+    }
+    if (!found) return err_note(ERR_NOT_FOUND, "no linked node has the name %s", node);
+    struct wire_message message = {.type = WIRE_DRAIN,
+                                   .drain = {.on = found->state == FLEET_DRAINING, .reload = true}};
+    log_info("node_reload", "node=%s", found->name);
+    return link_send(uplink->links, found->link, &message, false);
 }
 
 void uplink_free(struct uplink *uplink)

@@ -54,5 +54,7 @@ void uplink_quarantine(void *uplink, uint64_t link);
 
 /* Take a node out of the choice or back into it; ERR_NOT_FOUND names it. */
 enum err uplink_drain(struct uplink *uplink, const char *node, bool on);
+/* Have it load its model's file again; it introduces itself anew when that is done, and stands in for itself. */
+enum err uplink_reload(struct uplink *uplink, const char *node);
 
 #endif

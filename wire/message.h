@@ -152,6 +152,8 @@ struct wire_hello {
     uint32_t block_tokens; // ids of one KV block
     uint32_t kv_blocks;    // the whole pool
     uint32_t threads;
+    uint64_t
+        replaces; // the instance that this one stands in for, under the same name, with another model; 0: none
 };
 
 struct wire_welcome {
@@ -327,7 +329,8 @@ struct wire_cancel {
 };
 
 struct wire_drain {
-    bool on; // false: take requests again
+    bool on;     // false: take requests again
+    bool reload; // and load the model's file again: a new HELLO follows when that is done
 };
 
 struct wire_evict {

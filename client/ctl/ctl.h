@@ -44,6 +44,9 @@ enum ctl_exit ctl_forget(const struct ctl_conf *conf, struct qiao *qiao);
 /* What a recommender is trained on, into the directory conf->out: events.ndjson and items.ndjson. */
 enum ctl_exit ctl_export(const struct ctl_conf *conf, struct qiao *qiao);
 
+/* Check the model's file, copy it to conf->to, and have the nodes serve it, one after another. */
+enum ctl_exit ctl_load(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+
 /* One answer to `text`, or with NULL a conversation read line by line from stdin. */
 enum ctl_exit ctl_chat(const struct ctl_conf *conf, struct qiao *qiao, const char *text);
 

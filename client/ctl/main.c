@@ -27,6 +27,7 @@ static const struct conf_table table = {
         "  chat [TEXT]         ask once, or talk line by line\n"
         "  events import FILE  take a partner's signed feed (--source)\n"
         "  events forget       delete a partner's events (--source), of everybody or of --user\n"
+        "  models load FILE    check a model's file, copy it to --to, and have the nodes serve it\n"
         "  recommender export  what a recommender is trained on, into --out\n"
         "Exit codes: 0 done, 1 the cluster failed or refused, 2 the command line is not right.",
     .rows = rows,
@@ -66,6 +67,7 @@ static bool run_pair(const struct ctl_conf *conf, struct qiao *qiao, int count, 
     } pairs[] = {
         {"events", "import", 3, NULL, ctl_import},
         {"events", "forget", 2, ctl_forget, NULL},
+        {"models", "load", 3, NULL, ctl_load},
         {"recommender", "export", 2, ctl_export, NULL},
     };
 

@@ -50,6 +50,7 @@ struct service {
     struct cached *cached;
     bool draining;    // nothing new comes in
     bool stopping;    // and then the node goes away
+    bool paused;      // service_run() is to return
     uint64_t stop_ns; // at the latest, when stopping
 };
 
@@ -258,6 +259,15 @@ static void take_shard(struct service *service, const struct peer *peer,
                  err_text());
 }
 
+static void ring_reload(const struct service *service)
+{
+    uint64_t one = 1;
+    if (service->options.reload_bell == 0) return;
+    log_info("node_reload", "by=scheduler");
+    ssize_t written = write(service->options.reload_bell, &one, sizeof one);
+    (void)written; // full: it rings already
+}
+
 static void take_message(struct service *service, struct peer *peer,
                          const struct wire_message *message)
 {
@@ -271,7 +281,10 @@ static void take_message(struct service *service, struct peer *peer,
         seq = flights_find(&service->flights, peer->link, &message->cancel.key);
         if (seq) cut(service, seq, SEQ_CUT_CANCELED); // else it has ended already
         break;
-    case WIRE_DRAIN: set_draining(service, message->drain.on || service->stopping); break;
+    case WIRE_DRAIN:
+        set_draining(service, message->drain.on || service->stopping);
+        if (message->drain.reload) ring_reload(service);
+        break;
     case WIRE_EVICT: engine_forget(service->options.engine, message->evict.salt); break;
     case WIRE_SHARD_PUT:
     case WIRE_SHARD_DROP: take_shard(service, peer, message); break;
@@ -415,6 +428,13 @@ static void read_stop(struct service *service, int stop_fd, uint64_t now_ns, uin
     set_draining(service, true);
 }
 
+/* And it is read away. */
+static bool is_rung(int bell)
+{
+    uint64_t count;
+    return read(bell, &count, sizeof count) > 0;
+}
+
 /* Until something is there to do. True: a stop was asked for. */
 static bool wait(struct service *service, int stop_fd, uint64_t wait_ns)
 {
@@ -422,17 +442,21 @@ static bool wait(struct service *service, int stop_fd, uint64_t wait_ns)
         EVENTS,
         REPORTS,
         STOP,
+        PAUSE,
         COUNT
     };
 
+    int pause = service->options.pause_bell;
     struct pollfd bells[COUNT] = {
         [EVENTS] = {.fd = mailbox_bell(service->events), .events = POLLIN},
         [REPORTS] = {.fd = mailbox_bell(engine_outbox(service->options.engine)), .events = POLLIN},
         [STOP] = {.fd = stop_fd, .events = POLLIN},
+        [PAUSE] = {.fd = pause > 0 ? pause : -1, .events = POLLIN}, // poll() skips -1
     };
     struct timespec limit = {.tv_sec = (time_t)(wait_ns / CLOCK_SECOND),
                              .tv_nsec = (long)(wait_ns % CLOCK_SECOND)};
     (void)ppoll(bells, COUNT, &limit, NULL);
+    service->paused = pause > 0 && (bells[PAUSE].revents & POLLIN) && is_rung(pause);
     return (bells[STOP].revents & POLLIN) != 0;
 }
 
@@ -478,7 +502,7 @@ static void flush(struct service *service, int stop_fd)
     }
 }
 
-void service_run(struct service *service, int stop_fd, uint64_t drain_ms)
+bool service_run(struct service *service, int stop_fd, uint64_t drain_ms)
 {
     while (!service->stopping || service->flights.count > 0) {
         uint64_t now_ns = clock_now_ns();
@@ -486,7 +510,9 @@ void service_run(struct service *service, int stop_fd, uint64_t drain_ms)
         if (wait(service, stop_fd, wake_ns > now_ns ? wake_ns - now_ns : 0))
             read_stop(service, stop_fd, now_ns, drain_ms);
         turn(service);
+        if (service->paused && !service->stopping) return false;
     }
     flush(service, stop_fd);
     engine_stop(service->options.engine);
+    return true;
 }

@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,8 @@ struct service_options {
     size_t scheduler_count;
     uint64_t gone_ms; // that a scheduler must be gone before its place is another's: DIALS_GONE_MS
     uint32_t requests_max; // in the air, over all links; `hello.credits` bounds each link
+    int reload_bell;       // an eventfd that is rung when a scheduler orders a new model; 0: none
+    int pause_bell;        // see service_run(); 0: none
 };
 
 /* ERR_INVALID, ERR_IO: a URL that cannot be dialed, by name. */
@@ -46,8 +49,10 @@ void service_free(struct service *service);
 /* Serve until `stop_fd` is readable; then tell every scheduler (the heartbeat says draining), answer what comes
  * with ERR_UNAVAILABLE, let what is in the air end for at most `drain_ms`, end the rest as ERR_UNAVAILABLE, so
  * that the schedulers go on with it elsewhere, stop the engine and return. Readable once more: at once. What is
- * readable there is read away. */
-void service_run(struct service *service, int stop_fd, uint64_t drain_ms);
+ * readable there is read away.
+ *
+ * False: the pause bell was rung (and is read away). Nothing has changed; another call goes on, maybe another thread's. */
+bool service_run(struct service *service, int stop_fd, uint64_t drain_ms);
 
 /* The parts of a turn of service_run(), for whoever brings a clock and links of his own (the simulator): what came by the
  * links and what goes out by the clock; what the engine reports; when the first of them has something to do by the

@@ -71,6 +71,7 @@ static void count_sets(struct fleet *fleet)
         sets_count(&fleet->sets, node->models, node->face.model_count,
                    node->face.state == FLEET_READY);
     }
+    sets_settle(&fleet->sets);
 }
 
 static void refresh(struct fleet *fleet, uint64_t now_ns)
@@ -132,7 +133,9 @@ static enum err check_hello(const struct fleet *fleet, uint64_t link,
     if (fleet_node_of(fleet, link)) return err_note(ERR_CONFLICT, "the node has said HELLO before");
     for (size_t i = 0; i < fleet->node_count; i++) {
         const char *name = fleet->nodes[i]->face.name;
-        if (strlen(name) == hello->node.size &&
+        bool is_replaced =
+            hello->replaces != 0 && hello->replaces == fleet->nodes[i]->face.instance;
+        if (!is_replaced && strlen(name) == hello->node.size &&
             memcmp(name, hello->node.text, hello->node.size) == 0)
             return err_note(ERR_CONFLICT, "a live node has the name %s; names are unique", name);
     }
@@ -159,6 +162,7 @@ enum err fleet_hello(struct fleet *fleet, uint64_t link, const struct wire_hello
                                      .state = FLEET_READY,
                                      .credits = hello->credits,
                                      .threads = hello->threads,
+                                     .replaces = hello->replaces,
                                      .since_ns = now_ns,
                                      .heard_ns = now_ns,
                                      .model_count = (uint32_t)hello->model_count};
@@ -239,6 +243,27 @@ enum err fleet_drain(struct fleet *fleet, const char *name, bool on, uint64_t no
         return ERR_OK;
     }
     return err_note(ERR_NOT_FOUND, "no linked node has the name %s", name);
+}
+
+const struct served *fleet_node_models(const struct fleet *fleet, size_t index)
+{
+    must(index < fleet->node_count);
+    return fleet->nodes[index]->models;
+}
+
+void fleet_take_over(struct fleet *fleet, uint64_t link, uint64_t now_ns)
+{
+    struct node *node = fleet_node_of(fleet, link);
+    if (!node || node->face.replaces == 0) return;
+    for (size_t i = 0; i < fleet->node_count; i++) {
+        struct node *old = fleet->nodes[i];
+        if (old->face.instance != node->face.replaces) continue;
+        old->drain_asked = true;
+        settle_state(fleet, old, now_ns);
+    }
+    node->face.replaces = 0;
+    for (size_t i = 0; i < node->face.model_count; i++)
+        sets_take_over(&fleet->sets, &node->models[i]);
 }
 
 enum err fleet_promote(struct fleet *fleet, const char *model, const struct digest *digest)

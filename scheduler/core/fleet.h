@@ -51,6 +51,7 @@ struct fleet_node {
     uint64_t since_ns;    // of the HELLO
     uint64_t heard_ns;    // of the last message
     uint64_t draining_ns; // since when it is DRAINING
+    uint64_t replaces;    // the instance that it will stand in for, by fleet_take_over(); 0: none
     uint32_t model_count;
     uint64_t name_hash; // as shard_place() wants it
 };
@@ -90,6 +91,12 @@ const struct fleet_model *fleet_model_at(const struct fleet *fleet, size_t index
 size_t fleet_node_count(const struct fleet *fleet);
 const struct fleet_node *fleet_node_at(const struct fleet *fleet, size_t index);
 const struct fleet_node *fleet_find_node(const struct fleet *fleet, uint64_t link);
+
+/* What the node at `index` serves, [face.model_count]; borrowed until the next change. */
+const struct served *fleet_node_models(const struct fleet *fleet, size_t index);
+/* The node stands in for the one that its HELLO said it replaces, from now on: that one is not chosen any more, and its models are
+ * current as soon as half of the nodes have them. Until then it is a node beside the other, under the same name. */
+void fleet_take_over(struct fleet *fleet, uint64_t link, uint64_t now_ns);
 
 /* A shard of vectors that a node holds (shards.h). */
 struct fleet_shard {

@@ -105,6 +105,37 @@ void sets_forget(struct sets *sets, uint64_t now_ns)
     }
 }
 
+void sets_take_over(struct sets *sets, const struct served *served)
+{
+    struct set *set = find_set(sets, served);
+    must(set);
+    set->takes_over = !set->face.current;
+    sets_settle(sets);
+}
+
+/* Of the same name, the one that is current. */
+static struct set *rival_of(struct sets *sets, const struct set *set)
+{
+    for (size_t i = 0; i < sets->count; i++)
+        if (sets->list[i].face.current && strcmp(sets->list[i].face.name, set->face.name) == 0)
+            return &sets->list[i];
+    return NULL;
+}
+
+void sets_settle(struct sets *sets)
+{
+    for (size_t i = 0; i < sets->count; i++) {
+        struct set *set = &sets->list[i], *rival = rival_of(sets, set);
+        if (!set->takes_over || !rival || set->face.node_count == 0 ||
+            set->face.node_count < rival->face.node_count)
+            continue;
+        rival->face.current = false;
+        rival->takes_over = false;
+        set->face.current = true;
+        set->takes_over = false;
+    }
+}
+
 enum err sets_promote(struct sets *sets, const char *model, const struct digest *digest)
 {
     struct fleet_model *chosen = NULL;

@@ -1,7 +1,8 @@
 /* scheduler/core/sets.h -- models as the fleet knows them: a name, and the sets of digests that nodes serve under it.
  *
  * A set is a name with four digests (pack, model, adapter, numerics). The first set seen under a name is the current one:
- * requests go to it alone, until sets_promote() makes another current. A set that nobody serves is forgotten at once; the
+ * requests go to it alone, until sets_promote() makes another current, or one that was put in its place (sets_take_over()) has
+ * as many READY nodes. A set that nobody serves is forgotten at once; the
  * current one of a name after SETS_FORGET_NS, so that a restart of its only node changes nothing: then the eldest set
  * left under the name is current.
  *
@@ -50,6 +51,7 @@ struct set {
     struct fleet_model face;
     uint32_t live_count; // nodes that serve it, draining ones included
     uint64_t gone_ns;    // since when live_count is 0
+    bool takes_over;     // it was put in the place of the current one
 };
 
 struct sets {
@@ -66,6 +68,11 @@ enum err sets_add(struct sets *sets, const struct served *models, size_t count);
 void sets_begin_count(struct sets *sets);
 void sets_count(struct sets *sets, const struct served *models, size_t count, bool ready);
 void sets_forget(struct sets *sets, uint64_t now_ns);
+
+/* The operator puts this model in the place of what is current under its name. */
+void sets_take_over(struct sets *sets, const struct served *served);
+/* After a count: make current what has taken over. */
+void sets_settle(struct sets *sets);
 
 /* The current set under a name; NULL: no such model was seen. */
 const struct fleet_model *sets_current(const struct sets *sets, const char *name, size_t size);

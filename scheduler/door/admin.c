@@ -16,15 +16,31 @@
 #include "base/metric.h"
 
 #include <inttypes.h>
+#include <string.h>
 
-static void write_node(struct buf *out, const struct fleet_node *node, uint64_t now_ns)
+static void write_served(struct buf *out, const struct served *models, size_t count)
+{
+    char hex[DIGEST_TEXT_SIZE];
+    buf_add_text(out, ",\"serves\":[");
+    for (size_t i = 0; i < count; i++) {
+        buf_add_text(out, i ? ",{\"name\":" : "{\"name\":");
+        json_write_string(out, models[i].name);
+        buf_addf(out, ",\"digest\":\"%s\"}", digest_text(&models[i].model, hex));
+    }
+    buf_add_byte(out, ']');
+}
+
+static void write_node(struct buf *out, const struct fleet_node *node, const struct served *models,
+                       uint64_t now_ns)
 {
     buf_add_text(out, "{\"name\":");
     json_write_string(out, node->name);
     buf_add_text(out, ",\"region\":");
     json_write_string(out, node->region);
+    write_served(out, models, node->model_count);
     buf_addf(out,
-             ",\"state\":\"%s\",\"uptime_seconds\":%" PRIu64 ",\"heard_ms\":%" PRIu64
+             ",\"state\":\"%s\",\"arriving\":%s,\"uptime_seconds\":%" PRIu64
+             ",\"heard_ms\":%" PRIu64
              ",\"models\":%u,\"threads\":%u,\"credits\":%u,\"in_flight\":%u,\"running\":%u,"
              "\"waiting\":%u,\"waiting_tokens\":%" PRIu64 ",\"kv_blocks_used\":%u,\"kv_blocks\":%u,"
              "\"kv_blocks_cached\":%u,\"kv_evictions\":%" PRIu64 ",\"prefix_hit_tokens\":%" PRIu64
@@ -32,13 +48,13 @@ static void write_node(struct buf *out, const struct fleet_node *node, uint64_t 
              "\"step_us\":%u,\"step_age_ms\":%u,\"prefill_tokens_per_second\":%.1f,"
              "\"decode_tokens_per_second\":%.1f}",
              node->state == FLEET_DRAINING ? "draining" : "ready",
-             (now_ns - node->since_ns) / CLOCK_SECOND, (now_ns - node->heard_ns) / CLOCK_MS,
-             node->model_count, node->threads, node->credits, node->in_air, node->load.running,
-             node->load.waiting, node->load.waiting_tokens, node->load.kv_blocks_used,
-             node->load.kv_blocks, node->load.kv_blocks_cached, node->load.kv_evictions,
-             node->load.prefix_hit_tokens, node->load.prefill_tokens, node->load.preemptions,
-             node->load.step_us, node->step_age_ms, (double)node->load.prefill_rate,
-             (double)node->load.decode_rate);
+             node->replaces != 0 ? "true" : "false", (now_ns - node->since_ns) / CLOCK_SECOND,
+             (now_ns - node->heard_ns) / CLOCK_MS, node->model_count, node->threads, node->credits,
+             node->in_air, node->load.running, node->load.waiting, node->load.waiting_tokens,
+             node->load.kv_blocks_used, node->load.kv_blocks, node->load.kv_blocks_cached,
+             node->load.kv_evictions, node->load.prefix_hit_tokens, node->load.prefill_tokens,
+             node->load.preemptions, node->load.step_us, node->step_age_ms,
+             (double)node->load.prefill_rate, (double)node->load.decode_rate);
 }
 
 static void write_nodes(struct buf *out, const struct door *door)
@@ -47,7 +63,7 @@ static void write_nodes(struct buf *out, const struct door *door)
     buf_add_byte(out, '[');
     for (size_t i = 0; i < fleet_node_count(door->fleet); i++) {
         if (i) buf_add_byte(out, ',');
-        write_node(out, fleet_node_at(door->fleet, i), now_ns);
+        write_node(out, fleet_node_at(door->fleet, i), fleet_node_models(door->fleet, i), now_ns);
     }
     buf_add_byte(out, ']');
 }
@@ -127,7 +143,13 @@ void admin_status(struct door *door, struct http_request *request)
     buf_fini(&body);
 }
 
-static enum err set_drain(struct door *door, struct http_request *request, bool on)
+enum order {
+    ORDER_DRAIN,
+    ORDER_UNDRAIN,
+    ORDER_RELOAD
+};
+
+static enum err give_order(struct door *door, struct http_request *request, enum order order)
 {
     size_t size;
     json_t *root;
@@ -136,32 +158,39 @@ static enum err set_drain(struct door *door, struct http_request *request, bool 
     TRY(json_read(&root, text, size));
     enum err err = json_take_text(root, "node", 1, WIRE_NAME_MAX, &node);
     if (!err && !node) err = json_wrong("node", "must be given: GET /admin/nodes lists them");
-    if (!err) err = uplink_drain(door->uplink, node, on);
+    if (!err && order == ORDER_RELOAD)
+        err = uplink_reload(door->uplink, node);
+    else if (!err)
+        err = uplink_drain(door->uplink, node, order == ORDER_DRAIN);
     json_decref(root);
     return err;
 }
 
-static void drain(struct door *door, struct http_request *request, bool on)
+static void obey(struct door *door, struct http_request *request, enum order order)
 {
+    static const char *const answers[] = {[ORDER_DRAIN] = "{\"draining\":true}",
+                                          [ORDER_UNDRAIN] = "{\"draining\":false}",
+                                          [ORDER_RELOAD] = "{\"reloading\":true}"};
     struct context context;
-    struct buf body = {0};
     if (!door_admit(door, request, true, &context)) return;
-    enum err err = set_drain(door, request, on);
-    if (err) {
+    enum err err = give_order(door, request, order);
+    if (err)
         door_refuse(request, err);
-        return;
-    }
-    buf_addf(&body, "{\"draining\":%s}", on ? "true" : "false");
-    http_reply_json(request, 200, body.data, body.size);
-    buf_fini(&body);
+    else
+        http_reply_json(request, 200, answers[order], strlen(answers[order]));
 }
 
 void admin_drain(struct door *door, struct http_request *request)
 {
-    drain(door, request, true);
+    obey(door, request, ORDER_DRAIN);
 }
 
 void admin_undrain(struct door *door, struct http_request *request)
 {
-    drain(door, request, false);
+    obey(door, request, ORDER_UNDRAIN);
+}
+
+void admin_reload(struct door *door, struct http_request *request)
+{
+    obey(door, request, ORDER_RELOAD);
 }

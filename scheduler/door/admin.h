@@ -1,5 +1,5 @@
 /* scheduler/door/admin.h -- what operators ask and do: /admin/nodes, schedulers, status, drain,
- * undrain.
+ * undrain, reload.
  *
  * Open to keys with `admin`; without keys to everyone, who is then on this machine. Thread: the
  * loop's. */
@@ -14,5 +14,6 @@ void admin_schedulers(struct door *door, struct http_request *request);
 void admin_status(struct door *door, struct http_request *request);
 void admin_drain(struct door *door, struct http_request *request);
 void admin_undrain(struct door *door, struct http_request *request);
+void admin_reload(struct door *door, struct http_request *request);
 
 #endif

@@ -81,6 +81,7 @@ static const struct route routes[] = {
     {"GET", "/admin/status", "admin", admin_status},
     {"POST", "/admin/drain", "admin", admin_drain},
     {"POST", "/admin/undrain", "admin", admin_undrain},
+    {"POST", "/admin/reload", "admin", admin_reload},
     {"POST", "/admin/feeds", "admin", feeds_post},
     {"GET", "/admin/feeds/", "admin", feeds_show},
     {"POST", "/admin/feeds/", "admin", feeds_post_lines},

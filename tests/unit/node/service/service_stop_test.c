@@ -7,6 +7,11 @@
 
 #include "base/log.h"
 
+static void *rest(void *argument)
+{
+    return argument;
+}
+
 static void a_draining_node_says_so_and_takes_nothing(void **state)
 {
     (void)state;
@@ -45,6 +50,24 @@ static void a_link_that_goes_down_takes_its_requests_along(void **state)
         load = next_message(stage, WIRE_LOAD).load;
     while (load.running > 0 || load.kv_blocks_used > 0);
     assert_int_equal(load.kv_blocks, BLOCKS);
+    end_stage(stage);
+}
+
+static void a_pause_gives_the_service_back_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct stage *stage = given_stage(2, 3600 * 1000);
+    struct wire_submit asked = given_submit(stage, 1, 20);
+    submit(stage, &asked);
+    (void)next_message(stage, WIRE_RESULT);
+    ask_pause(stage);
+    struct wire_done done;
+    assert_int_equal(await_done(stage, &done), CONTEXT - 20 - 1); // as without
+    assert_int_equal(done.finish, WIRE_FINISH_LENGTH);
+    ask_stop(stage);
+    pthread_join(stage->service_thread, NULL);
+    assert_int_equal(stage->pauses, 1);
+    assert_int_equal(pthread_create(&stage->service_thread, NULL, rest, stage), 0);
     end_stage(stage);
 }
 
@@ -101,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_draining_node_says_so_and_takes_nothing),
         cmocka_unit_test(a_link_that_goes_down_takes_its_requests_along),
+        cmocka_unit_test(a_pause_gives_the_service_back_and_changes_nothing),
         cmocka_unit_test(a_stop_lets_end_what_is_in_the_air),
         cmocka_unit_test(a_stopping_node_says_so_at_once_and_refuses_what_comes),
         cmocka_unit_test(a_stop_that_cannot_wait_says_that_the_node_goes_away),

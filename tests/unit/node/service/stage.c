@@ -31,7 +31,8 @@ int32_t prompt_ids[CONTEXT + 10];
 static void *serve(void *argument)
 {
     struct stage *stage = argument;
-    service_run(stage->service, stage->stop_fd, stage->drain_ms);
+    while (!service_run(stage->service, stage->stop_fd, stage->drain_ms))
+        stage->pauses++;
     return NULL;
 }
 
@@ -144,6 +145,7 @@ static void open_node(struct stage *stage, uint32_t delay_ms, const char *url)
         .schedulers = schedulers,
         .scheduler_count = 1,
         .requests_max = 16,
+        .pause_bell = stage->pause_fd,
     };
     assert_int_equal(service_new(&stage->service, &options), ERR_OK);
 }
@@ -157,6 +159,8 @@ struct stage *given_stage(uint32_t delay_ms, uint64_t drain_ms)
     stage->drain_ms = drain_ms;
     assert_int_equal(links_new(&stage->links, stage->inbox), ERR_OK);
     assert_int_equal(links_listen(stage->links, "tcp://127.0.0.1:0", url), ERR_OK);
+    stage->pause_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    assert_true(stage->pause_fd > 0);
     open_node(stage, delay_ms, url);
     stage->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     assert_true(stage->stop_fd >= 0);
@@ -170,6 +174,12 @@ void ask_stop(const struct stage *stage)
 {
     uint64_t one = 1;
     assert_int_equal(write(stage->stop_fd, &one, sizeof one), sizeof one);
+}
+
+void ask_pause(const struct stage *stage)
+{
+    uint64_t one = 1;
+    assert_int_equal(write(stage->pause_fd, &one, sizeof one), sizeof one);
 }
 
 void end_stage(struct stage *stage)
@@ -191,6 +201,7 @@ void end_stage(struct stage *stage)
         link_event_free(event);
     mailbox_free(stage->inbox);
     close(stage->stop_fd);
+    close(stage->pause_fd);
     buf_fini(&stage->pack);
     mem_free(stage->arena.bytes);
     mem_free(stage);

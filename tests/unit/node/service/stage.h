@@ -51,7 +51,8 @@ struct stage {
     struct shelf *shelf;
     struct engine *engine;
     struct service *service;
-    int stop_fd;
+    int stop_fd, pause_fd;
+    int pauses; // times that service_run() came back for it; read it when the service has ended
     uint64_t drain_ms;
     pthread_t engine_thread;
     pthread_t service_thread;
@@ -61,6 +62,8 @@ struct stage {
 struct stage *given_stage(uint32_t delay_ms, uint64_t drain_ms);
 /* The service is asked to stop: once, gently; twice, at once. */
 void ask_stop(const struct stage *stage);
+/* The service is asked to pause: its thread goes on with it at once. */
+void ask_pause(const struct stage *stage);
 /* Stops and frees; every block of the pool must be free. */
 void end_stage(struct stage *stage);
 

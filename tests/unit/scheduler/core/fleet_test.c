@@ -24,7 +24,9 @@ static struct fleet *fleet_of(uint64_t seed, enum route_policy policy)
     return fleet_new(&(struct fleet_options){.seed = seed, .policy = policy});
 }
 
-/* A node that serves `model` in the version `version`. */
+static uint64_t replaced; // by who says hello next
+
+/* A node that serves `model` in the version `version`; its instance is its link. */
 static enum err hello(struct fleet *fleet, uint64_t link, const char *name, const char *model,
                       uint8_t version, uint64_t now_ns)
 {
@@ -41,8 +43,18 @@ static enum err hello(struct fleet *fleet, uint64_t link, const char *name, cons
                                .model_count = 1,
                                .credits = 4,
                                .block_tokens = WIRE_BLOCK_TOKENS,
-                               .threads = 2};
+                               .threads = 2,
+                               .instance = link,
+                               .replaces = replaced};
+    replaced = 0;
     return fleet_hello(fleet, link, &hello, now_ns);
+}
+
+static enum err hello_again(struct fleet *fleet, uint64_t link, const char *name, uint8_t version,
+                            uint64_t replaces)
+{
+    replaced = replaces;
+    return hello(fleet, link, name, "m", version, 0);
 }
 
 static struct fleet_need need(uint8_t version)
@@ -217,6 +229,55 @@ static void a_second_digest_waits_until_it_is_promoted(void **state)
     fleet_free(fleet);
 }
 
+static bool is_current(const struct fleet *fleet, uint8_t version)
+{
+    struct digest wanted = digest(version);
+    return digest_equal(&fleet_find_model(fleet, "m", 1)->model, &wanted);
+}
+
+static void a_node_that_stands_in_for_itself_takes_over_when_it_is_told_to(void **state)
+{
+    (void)state;
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
+    hello(fleet, 1, "a", "m", 1, 0);
+    assert_int_equal(hello_again(fleet, 2, "a", 2, 9), ERR_CONFLICT); // for somebody else
+    assert_int_equal(hello_again(fleet, 2, "a", 2, 1), ERR_OK);
+    assert_true(is_current(fleet, 1)); // its text pack may be on its way
+    assert_int_equal(pick(fleet, 1), 1);
+    fleet_take_over(fleet, 2, 5);
+    assert_true(is_current(fleet, 2));
+    assert_int_equal(pick(fleet, 2), 2);
+    assert_int_equal(fleet_find_node(fleet, 1)->state, FLEET_DRAINING);
+    assert_int_equal(fleet_find_node(fleet, 2)->replaces, 0);
+    fleet_heartbeat(fleet, 1, &(struct wire_heartbeat){.draining = false}, 6); // it does not know
+    assert_int_equal(fleet_find_node(fleet, 1)->state, FLEET_DRAINING);
+    fleet_down(fleet, 1, 7);
+    assert_true(is_current(fleet, 2));
+    // and back again
+    assert_int_equal(hello_again(fleet, 3, "a", 1, 2), ERR_OK);
+    fleet_take_over(fleet, 3, 8);
+    assert_true(is_current(fleet, 1));
+    fleet_free(fleet);
+}
+
+static void a_model_takes_over_when_half_of_the_nodes_have_it(void **state)
+{
+    (void)state;
+    struct fleet *fleet = fleet_of(1, ROUTE_PREDICTED);
+    static const char *const names[] = {"a", "b", "c"};
+    for (uint64_t i = 0; i < 3; i++)
+        hello(fleet, 1 + i, names[i], "m", 1, 0);
+    hello_again(fleet, 11, "a", 2, 1);
+    fleet_take_over(fleet, 11, 1);
+    assert_true(is_current(fleet, 1)); // two have the old one
+    hello_again(fleet, 12, "b", 2, 2);
+    fleet_take_over(fleet, 12, 2);
+    assert_true(is_current(fleet, 2)); // two have the newer one
+    fleet_down(fleet, 11, 3);
+    assert_true(is_current(fleet, 2)); // it does not go back by itself
+    fleet_free(fleet);
+}
+
 static void a_set_that_is_gone_is_forgotten_in_time(void **state)
 {
     (void)state;
@@ -368,6 +429,8 @@ int main(void)
         cmocka_unit_test(credits_end_in_busy_and_drains_in_unavailable),
         cmocka_unit_test(a_drain_is_told_by_any_scheduler),
         cmocka_unit_test(a_second_digest_waits_until_it_is_promoted),
+        cmocka_unit_test(a_node_that_stands_in_for_itself_takes_over_when_it_is_told_to),
+        cmocka_unit_test(a_model_takes_over_when_half_of_the_nodes_have_it),
         cmocka_unit_test(a_set_that_is_gone_is_forgotten_in_time),
         cmocka_unit_test(a_restart_in_time_changes_nothing),
         cmocka_unit_test(the_context_is_that_of_the_smallest_node),
