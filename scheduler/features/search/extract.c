@@ -54,16 +54,23 @@ static size_t title_field(const struct search_settings *settings, const json_t *
     return best;
 }
 
+/* What parts values from one another, and from their names. */
+static const char *mark(const char *language, const char *chinese, const char *other)
+{
+    return strcmp(language, "zh") == 0 ? chinese : other;
+}
+
 /* In a text of its own: attribute_write_text() parts lines by what is there before. */
-static void add_value(struct buf *out, const char *name, const json_t *value)
+static void add_value(struct buf *out, const char *language, const char *name, const json_t *value)
 {
     struct buf text = {0};
     attribute_write_text(&text, value);
     if (text.size > 0) {
-        if (out->size > 0) buf_add_byte(out, '\n');
+        if (out->size > 0) buf_add_text(out, mark(language, "；", "; "));
         if (name) {
-            buf_add_text(out, name);
-            buf_add_text(out, ": ");
+            const char *dot = strrchr(name, '.');
+            buf_add_text(out, dot ? dot + 1 : name);
+            buf_add_text(out, mark(language, "：", ": "));
         }
         buf_add(out, text.data, text.size);
     }
@@ -81,19 +88,19 @@ void extract_text(const struct search_settings *settings, const json_t *document
     if (settings->fields.count == 0) {
         const json_t *name = json_object_get(document, "title");
         if (!name) name = json_object_get(document, "name");
-        if (json_is_string(name)) add_value(title, NULL, name);
-        add_value(text, NULL, document);
+        if (json_is_string(name)) add_value(title, language, NULL, name);
+        add_value(text, language, NULL, document);
         return;
     }
     size_t first = title_field(settings, document, language);
     for (size_t i = 0; i < settings->fields.count; i++) {
         const json_t *value = attribute_find(document, settings->fields.items[i]);
         if (!value || (i != first && is_translated(settings, document, i, language))) continue;
-        add_value(i == first ? title : text, NULL, value);
+        add_value(i == first ? title : text, language, NULL, value);
     }
     for (size_t i = 0; i < settings->filterable.count; i++) {
         const char *name = settings->filterable.items[i];
         const json_t *value = attribute_find(document, name);
-        if (value && !is_field(settings, name)) add_value(text, name, value);
+        if (value && !is_field(settings, name)) add_value(text, language, name, value);
     }
 }

@@ -26,6 +26,13 @@ test('an answer names what it was grounded on, the newest first, in the language
   assert.ok(english.usage.prompt_tokens > 60);
 });
 
+test('the bundled model cites what it was told, and the answer says what it cites', async () => {
+  const answer = await ann.chat.completions.create(ask('我最近做了什么？', ['history']));
+  const text = answer.choices[0].message.content;
+  assert.ok(answer.context.some((entry) => entry.used), text);
+  for (const entry of answer.context) assert.equal(entry.used, text.includes(`[${entry.n}]`), text);
+});
+
 test('a search adds documents that fit the question, with prices', async () => {
   const answer = await bob.chat.completions.create(ask('How much is the Bamboo phone 5?', ['search:shop']));
   const first = answer.context[0];

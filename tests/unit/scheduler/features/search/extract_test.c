@@ -36,7 +36,7 @@ static void the_title_weighs_most_and_what_can_be_filtered_has_its_name(void **s
                   "{\"id\":1,\"text\":[\"a\",\"b\"],\"title\":\"T\",\"price\":9.5,\"brand\":\"B\","
                   "\"secret\":\"s\"}",
                   "en"),
-        "T|a\nb\nbrand: B\nprice: 9.5");
+        "T|a\nb; brand: B; price: 9.5");
     // a field that is not there gives its place to the next
     assert_string_equal(
         extracted("{\"fields\":{\"title\":3,\"text\":1}}", "{\"text\":\"a\"}", "en"), "a|");
@@ -52,6 +52,9 @@ static void of_one_thing_in_several_languages_the_questions_is_taken(void **stat
     assert_string_equal(extracted(settings, both, "zh"), "手机|c");
     assert_string_equal(extracted(settings, both, "en"), "phone|c");
     assert_string_equal(extracted(settings, one, "zh"), "phone|");
+    assert_string_equal(extracted("{\"fields\":[\"t\",\"u\"],\"facets\":[\"a.colour\"]}",
+                                  "{\"t\":\"名\",\"u\":\"好\",\"a\":{\"colour\":\"红\"}}", "zh"),
+                        "名|好；colour：红");
 }
 
 static void without_fields_it_is_every_text(void **state)
