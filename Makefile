@@ -9,7 +9,7 @@ SECONDS ?= 120
 up: ## a cluster on this machine: make up ARGS="--nodes 3 --model FILE"
 	@deploy/install build run
 	@$(MAKE) build
-	@exec deploy/local $(ARGS)
+	@exec deploy/local --shop $(ARGS)
 
 build: ## release programs into build/bin/
 	@deploy/install build

@@ -80,6 +80,37 @@ def invented(rng, lang):
     return title, text, facts
 
 
+# Products as an index of a shop's catalogue tells them (scheduler/features/search/extract.c): names of attributes, then values.
+LINES = [("Bamboo", "青竹"), ("Summit", "远山"), ("Skiff", "小舟"), ("Canvas", "画板"), ("Brook", "溪流"), ("Dawn", "晨光"), ("Lily", "睡莲"), ("Pebble", "鹅卵石"),
+         ("Pine", "青松"), ("Cloud", "云朵"), ("Lantern", "灯笼"), ("Heron", "白鹭")]
+GOODS = [("phone", "手机"), ("tablet", "平板电脑"), ("laptop", "笔记本电脑"), ("earbuds", "无线耳机"), ("headphones", "头戴式耳机"), ("speaker", "音箱"), ("watch", "智能手表"),
+         ("fitness band", "手环"), ("charger", "充电器"), ("power bank", "充电宝"), ("case", "手机壳"), ("keyboard", "键盘"), ("mouse", "鼠标"), ("monitor", "显示器"),
+         ("backpack", "双肩包"), ("home camera", "家用摄像头"), ("desk lamp", "台灯"), ("robot vacuum", "扫地机器人"), ("rice cooker", "电饭煲"), ("kettle", "水壶")]
+COLOURS = {"black": "黑色", "white": "白色", "green": "绿色", "blue": "蓝色", "grey": "灰色", "red": "红色", "silver": "银色", "gold": "金色", "pink": "粉色"}
+
+
+def ware(rng, lang):
+    """A note on a product; what the talk's shop says of products of like names does not count here."""
+    n = lang == "zh"
+    if rng.random() < 0.25:
+        title = rng.choice(shop.PRODUCTS)[n]
+    else:
+        number = f" {rng.randint(1, 12)}" if rng.random() < 0.85 else ""
+        title = rng.choice(LINES)[n] + ("" if n else " ") + rng.choice(GOODS)[n] + number
+    told = {"category": rng.choice(GOODS)[0], "colour": rng.choice(sorted(COLOURS)), "price": str(rng.randint(9, 9999))}
+    kept = [k for k in told if rng.random() < (0.9 if k == "price" else 0.7)] or ["price"]
+    if rng.random() < 0.3:
+        rng.shuffle(kept)
+    text = ("；" if n else "; ").join(f"{k}{COLON[lang]}{told[k]}" for k in kept)
+    said = {"price": ("价格", f"{told['price']} 元") if n else ("price", f"{told['price']} yuan"), "colour": ("颜色", told["colour"]) if n else ("colour", told["colour"]),
+            "category": ("类别", told["category"]) if n else ("category", told["category"])}
+    return title, text, dict(said[k] for k in kept)
+
+
+ASK_WARE = {"price": ["how much is {n}?", "how much does {n} cost?", "what does {n} cost?", "price of {n}?"], "价格": ["{n}多少钱？", "{n}[卖多少钱|要多少钱]？", "一个{n}多少钱"],
+            "colour": ["which colour is {n}?", "what colour is {n}?", "what colours does {n} come in?"], "颜色": ["{n}是什么颜色的？", "{n}有什么颜色？"]}
+
+
 class Library:
     """Real notes in Chinese, from the dialogues' knowledge."""
 
@@ -171,7 +202,8 @@ def about_found(rng, lang, found, shift):
         return say(rng, ASK[lang], n=title, f=name), NOT_THERE[lang]
     name = rng.choice(sorted(facts))
     value = facts[name]
-    question = say(rng, ASK[lang], n=title, f=name)
+    asks = ASK_WARE[name] if name in ASK_WARE and rng.random() < 0.6 else ASK[lang]
+    question = say(rng, asks, n=title if lang == "zh" or rng.random() < 0.5 else "the " + title, f=name)
     if lang == "en":
         return question, f"The {name} of {title} is {value} {mark}."
     return question, f"{title}的{name}是{value} {mark}。"
@@ -182,7 +214,8 @@ def dialogue(rng, systems, library, talk):
     roll = rng.random()
     history = deeds(rng, lang) if roll < 0.4 else []
     real = lang == "zh" and library.notes and rng.random() < 0.4
-    found = [library.note(rng) if real else invented(rng, lang) for _ in range(rng.randint(1, 4))] if not history or roll < 0.15 else []
+    draw = (lambda: library.note(rng)) if real else (lambda: rng.choice([ware, ware, invented])(rng, lang)) if rng.random() < 0.6 else (lambda: invented(rng, lang))
+    found = [draw() for _ in range(rng.randint(1, 4))] if not history or roll < 0.15 else []
     found = list({f[0]: f for f in found}.values())
     part = part_of(rng, lang, history, found)
     messages = []

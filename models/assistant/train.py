@@ -14,6 +14,7 @@ import argparse
 import math
 import multiprocessing
 import os
+import sys
 import time
 
 import numpy as np
@@ -22,6 +23,9 @@ import torch.nn.functional as F
 
 from generate import Source
 from tokenizer import Tokenizer
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import gguf_file
 
 SHAPE = dict(dim=320, layers=8, heads=6, kv_heads=2, head_dim=64, ffn=896, theta=10000.0, eps=1e-6, context=2048)
 
@@ -174,6 +178,7 @@ def parse():
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--begin", help="a GGUF whose weights to begin with")
     parser.add_argument("--row", type=int, default=2048)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2.5e-3)
@@ -183,6 +188,7 @@ def parse():
     parser.add_argument("--notes", type=float, default=0.3, help="share of dialogues over notes (grounded.py)")
     parser.add_argument("--talks", type=float, default=0.02, help="share of people's dialogues, of --dialogues")
     parser.add_argument("--dialogues", help="folder with kdconv/ and crosswoz/")
+    parser.add_argument("--threads", type=int, default=1, help="of a CPU")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--compile", action="store_true")
     return parser.parse_args()
@@ -191,11 +197,14 @@ def parse():
 def main():
     args = parse()
     torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     os.makedirs(args.out, exist_ok=True)
     source = batches(args)
     product = product_bf16 if args.bf16 and device == "cpu" else product_fp32
     model = Model(SHAPE, len(Tokenizer.load(args.tokenizer).tokens)).to(device)
+    if args.begin:
+        model.load_state_dict({k: torch.tensor(v) for k, v in gguf_file.load(args.begin)[1].items()})
     groups = [{"params": [p for p in model.parameters() if p.dim() == 2], "weight_decay": 0.05},
               {"params": [p for p in model.parameters() if p.dim() == 1], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.97), eps=1e-8)
