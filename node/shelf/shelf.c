@@ -1,5 +1,7 @@
 #include "node/shelf/shelf.h"
 
+#include "node/shelf/slabs.h"
+
 #include "kernels/scan.h"
 
 #include "base/mem.h"
@@ -23,7 +25,8 @@ struct entry {
 
 struct shelf {
     uint64_t memory;
-    uint64_t used;
+    struct slabs slabs; // the rows of all blocks
+    uint64_t small;     // bytes of blocks and shards beside their rows
     uint64_t refused;
     uint64_t changes;
     struct entry *buckets[BUCKETS];
@@ -39,29 +42,38 @@ struct shelf *shelf_new(uint64_t memory)
     return shelf;
 }
 
-/* Blocks. */
-
-static size_t block_size(const struct shelf_shard *shard)
+static uint64_t used(const struct shelf *shelf)
 {
-    return sizeof(struct shelf_block) + SCAN_ALIGN + (size_t)SHELF_BLOCK * shard->width;
+    return shelf->slabs.bytes + shelf->small;
 }
 
+/* Blocks. */
+
+static size_t rows_size(const struct shelf_shard *shard)
+{
+    return (size_t)SHELF_BLOCK * shard->width;
+}
+
+/* NULL: the system refused. */
 static struct shelf_block *new_block(struct shelf *shelf, const struct shelf_shard *shard)
 {
-    struct shelf_block *block = mem_new(1, block_size(shard));
-    uintptr_t end = (uintptr_t)(block + 1);
-    block->rows = (int8_t *)(block + 1) + (SCAN_ALIGN - end % SCAN_ALIGN) % SCAN_ALIGN;
+    struct slab *slab;
+    int8_t *rows = slabs_take(&shelf->slabs, rows_size(shard), &slab);
+    if (!rows) return NULL;
+    struct shelf_block *block = mem_new(1, sizeof *block);
+    block->rows = rows;
+    block->slab = slab;
     block->holders = 1;
-    shelf->used += block_size(shard);
+    shelf->small += sizeof *block;
     return block;
 }
 
-static void release_block(struct shelf *shelf, const struct shelf_shard *shard,
-                          struct shelf_block *block)
+static void release_block(struct shelf *shelf, struct shelf_block *block)
 {
     must(block->holders > 0);
     if (--block->holders > 0) return;
-    shelf->used -= block_size(shard);
+    slabs_give(&shelf->slabs, block->slab, block->rows);
+    shelf->small -= sizeof *block;
     mem_free(block);
 }
 
@@ -74,7 +86,7 @@ static struct shelf_shard *new_shard(struct shelf *shelf, uint32_t dims)
     shard->dims = dims;
     shard->width = (uint32_t)scan_width(dims);
     shard->first = -1;
-    shelf->used += sizeof *shard;
+    shelf->small += sizeof *shard;
     return shard;
 }
 
@@ -83,8 +95,8 @@ static void release_shard(struct shelf *shelf, struct shelf_shard *shard)
     must(shard->holders > 0);
     if (--shard->holders > 0) return;
     for (size_t i = 0; i < SHELF_BLOCKS; i++)
-        if (shard->blocks[i]) release_block(shelf, shard, shard->blocks[i]);
-    shelf->used -= sizeof *shard;
+        if (shard->blocks[i]) release_block(shelf, shard->blocks[i]);
+    shelf->small -= sizeof *shard;
     mem_free(shard);
 }
 
@@ -112,7 +124,7 @@ void shelf_free(struct shelf *shelf)
     for (size_t i = 0; i < BUCKETS; i++)
         while (shelf->buckets[i])
             forget(shelf, &shelf->buckets[i]);
-    must(shelf->used == 0);
+    must(used(shelf) == 0);
     mem_free(shelf->list);
     mem_free(shelf);
 }
@@ -123,16 +135,17 @@ void shelf_free(struct shelf *shelf)
 static enum err make_room(const struct shelf *shelf, size_t size, bool is_copy)
 {
     uint64_t most = shelf->memory + (is_copy ? shelf->memory / SHELF_SPARE : 0);
-    if (shelf->used <= most && size <= most - shelf->used) return ERR_OK;
+    if (used(shelf) <= most && size <= most - used(shelf)) return ERR_OK;
     return err_note(ERR_TOO_LARGE, "shard: %zu bytes more, of %" PRIu64 " are %" PRIu64 " in use",
-                    size, shelf->memory, shelf->used);
+                    size, shelf->memory, used(shelf));
 }
 
-/* The shard of an entry, which nobody else holds. */
-static struct shelf_shard *own_shard(struct shelf *shelf, struct entry *entry)
+/* Make the shard of an entry one that nobody else holds. */
+static enum err own_shard(struct shelf *shelf, struct entry *entry)
 {
     struct shelf_shard *old = entry->shard;
-    if (old->holders == 1) return old;
+    if (old->holders == 1) return ERR_OK;
+    TRY(make_room(shelf, sizeof *old, true));
     struct shelf_shard *shard = new_shard(shelf, old->dims);
     *shard = *old;
     shard->holders = 1;
@@ -140,7 +153,7 @@ static struct shelf_shard *own_shard(struct shelf *shelf, struct entry *entry)
         if (shard->blocks[i]) shard->blocks[i]->holders++;
     release_shard(shelf, old);
     entry->shard = shard;
-    return shard;
+    return ERR_OK;
 }
 
 /* A block of a shard that is our own, which no other shard has; made if it is missing. */
@@ -148,14 +161,16 @@ static enum err own_block(struct shelf *shelf, struct shelf_shard *shard, size_t
 {
     struct shelf_block *old = shard->blocks[index];
     if (old && old->holders == 1) return ERR_OK;
-    TRY(make_room(shelf, block_size(shard), old != NULL));
+    size_t size = sizeof *old + slabs_cost(&shelf->slabs, rows_size(shard));
+    TRY(make_room(shelf, size, old != NULL));
     struct shelf_block *block = new_block(shelf, shard);
+    if (!block) return err_note(ERR_TOO_LARGE, "shard: the system refused %zu bytes", size);
     if (old) {
         block->count = old->count;
         memcpy(block->present, old->present, sizeof block->present);
         memcpy(block->scales, old->scales, sizeof block->scales);
-        memcpy(block->rows, old->rows, (size_t)SHELF_BLOCK * shard->width);
-        release_block(shelf, shard, old);
+        memcpy(block->rows, old->rows, rows_size(shard));
+        release_block(shelf, old);
     }
     shard->blocks[index] = block;
     return ERR_OK;
@@ -178,7 +193,9 @@ static enum err put_row(struct shelf *shelf, struct shelf_shard *shard, size_t a
         shard->rows++;
     }
     block->scales[place] = scale;
-    memcpy(block->rows + place * shard->width, row, shard->dims); // zeros behind it stay
+    int8_t *bytes = block->rows + place * shard->width;
+    memcpy(bytes, row, shard->dims);
+    memset(bytes + shard->dims, 0, shard->width - shard->dims);
     return ERR_OK;
 }
 
@@ -191,7 +208,7 @@ static enum err drop_row(struct shelf *shelf, struct shelf_shard *shard, size_t 
     block->present[place / 64] &= ~(UINT64_C(1) << (place % 64));
     shard->rows--;
     if (--block->count > 0) return ERR_OK;
-    release_block(shelf, shard, block);
+    release_block(shelf, block);
     shard->blocks[at / SHELF_BLOCK] = NULL;
     return ERR_OK;
 }
@@ -213,7 +230,8 @@ static enum err change(struct shelf *shelf, struct entry *entry, const struct wi
         return err_note(ERR_INVALID, "shard: rows of %" PRIu32 ", it has rows of %" PRIu32,
                         put->dims, entry->shard->dims);
     if (put->row_count + put->dropped_count == 0) return ERR_OK;
-    struct shelf_shard *shard = own_shard(shelf, entry);
+    TRY(own_shard(shelf, entry));
+    struct shelf_shard *shard = entry->shard;
     int32_t any = put->row_count > 0 ? put->numbers[0] : put->dropped[0];
     if (shard->first < 0) shard->first = any / WIRE_SHARD_NUMBERS * WIRE_SHARD_NUMBERS;
     TRY(check_numbers(shard, put->numbers, put->row_count));
@@ -327,6 +345,6 @@ struct wire_shard_state shelf_state(struct shelf *shelf)
     return (struct wire_shard_state){.shards = shelf->list,
                                      .shard_count = count,
                                      .memory = shelf->memory,
-                                     .used = shelf->used,
+                                     .used = used(shelf),
                                      .refused = shelf->refused};
 }

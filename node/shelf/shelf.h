@@ -12,7 +12,7 @@
  * makes a new one, which shares with the old one every block but those that it writes. So neither waits for the other,
  * and a search sees one moment of each shard.
  *
- * Memory is counted in blocks and shards, those included that only a search still holds. New rows find room up to the
+ * Memory is counted as it is taken from the system (slabs.h), what only a search still holds included. New rows find room up to the
  * limit; copies for the sake of holders, SHELF_SPARE parts of it more.
  *
  * Thread: one, the service's; what is held may be read by any. */
@@ -34,12 +34,16 @@ enum {
     SHELF_SPARE = 8 // copies may take a part in so many beyond the limit
 };
 
+struct slab;
+
 struct shelf_block {
     uint32_t holders; // shards that it is part of
     uint32_t count;   // rows that are there
     uint64_t present[SHELF_WORDS];
     float scales[SHELF_BLOCK];
-    int8_t *rows; // [SHELF_BLOCK][width], as kernels/scan.h wants them
+    int8_t *
+        rows; // [SHELF_BLOCK][width], as kernels/scan.h wants them; what is not present is anything
+    struct slab *slab; // that they lie in
 };
 
 /* A shard as it is at one time. */

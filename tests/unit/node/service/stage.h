@@ -31,7 +31,7 @@ enum {
     CONTEXT = 128,
     BLOCKS = 16,
     VOCAB = 260,
-    SHELF_MEMORY = 1 << 20
+    SHELF_MEMORY = 4 << 20
 };
 
 struct stage {

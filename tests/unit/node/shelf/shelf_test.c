@@ -153,26 +153,37 @@ static void what_is_held_does_not_change(void **state)
     shelf_free(shelf);
 }
 
+/* A row in each of so many blocks. */
+static void put_sparse(struct shelf *shelf, uint64_t shard, size_t blocks)
+{
+    struct part *part = part_of(shard, 0, blocks);
+    for (size_t i = 0; i < blocks; i++)
+        part->numbers[i] *= SHELF_BLOCK;
+    part->put.reset = part->put.complete = true;
+    assert_int_equal(shelf_put(shelf, LINK, &part->put), ERR_OK);
+}
+
 static void what_does_not_fit_costs_its_shard_and_no_other(void **state)
 {
     (void)state;
-    struct shelf *shelf = shelf_new(40000); // two blocks of 256 rows of 64 bytes, and no third
-    put_whole(shelf, 1, 0, 100);
-    put_whole(shelf, 2, 0, 100);
+    struct shelf *shelf = shelf_new(3 << 20); // 128 blocks of 256 rows of 64 bytes, and no more
+    put_sparse(shelf, 1, 100);
+    put_sparse(shelf, 2, 28);
     struct part *part = part_of(3, 0, 1);
     part->put.reset = true;
     assert_int_equal(shelf_put(shelf, LINK, &part->put), ERR_TOO_LARGE);
-    assert_non_null(strstr(err_text(), "of 40000 are"));
+    assert_non_null(strstr(err_text(), "of 3145728 are"));
     assert_null(told(shelf, 3));
     assert_int_equal(shelf_state(shelf).refused, 1);
     assert_int_equal(told(shelf, 1)->rows, 100);
-    part = part_of(1, 300, 1); // a third block
+    part = part_of(1, 101 * SHELF_BLOCK, 1); // another block
     assert_int_equal(shelf_put(shelf, LINK, &part->put), ERR_TOO_LARGE);
     assert_null(told(shelf, 1));
-    assert_int_equal(told(shelf, 2)->rows, 100);
+    assert_int_equal(told(shelf, 2)->rows, 28);
     assert_int_equal(shelf_put(shelf, LINK, &part->put), ERR_OK); // it has no shard: passed over
     assert_null(told(shelf, 1));
     assert_int_equal(shelf_state(shelf).refused, 2);
+    put_sparse(shelf, 3, 100); // what was given up is there for others
     shelf_free(shelf);
 }
 
@@ -260,16 +271,17 @@ static void copies_for_holders_are_bounded_too(void **state)
     (void)state;
 
     enum {
-        HOLDERS = 200
+        HOLDERS = 200,
+        MEMORY = 9 << 18 // of 2 MiB are 128 blocks
     };
-    struct shelf *shelf = shelf_new(100000);
+    struct shelf *shelf = shelf_new(MEMORY);
     const struct shelf_shard *held[HOLDERS];
     put_whole(shelf, 1, 0, 256);
     size_t count = 0;
     while (count < HOLDERS && shelf_hold(shelf, 1, DIMS, &held[count]) == ERR_OK) {
         count++;
         (void)shelf_put(shelf, LINK, &part_of(1, 0, 1)->put);
-        assert_true(shelf_state(shelf).used <= 100000 + 100000 / SHELF_SPARE);
+        assert_true(shelf_state(shelf).used <= MEMORY + MEMORY / SHELF_SPARE);
     }
     assert_true(count > 2 && count < HOLDERS); // then the shard was given up
     for (size_t i = 0; i < count; i++)
