@@ -23,6 +23,7 @@ static const char reserve_text[] =
 
 enum {
     PATROL_SLICE = 2000,
+    AIR_TOKENS_FIRST = 256,
     ORPHANS_MAX = COLLECTION_CHUNK_ENTRIES // that are deleted together
 };
 
@@ -181,7 +182,7 @@ static void on_deleted(void *argument, enum err err, uint64_t version)
 
 static void delete_orphans(struct embedder *embedder)
 {
-    if (embedder->orphan_count == 0 || embedder->deletions || !embedder->is_held) return;
+    if (embedder->orphan_count == 0 || embedder->deletions) return;
     size_t count = 0;
     embedder->doomed = embedder->orphans;
     embedder->orphans = (struct buf){0};
@@ -233,13 +234,13 @@ static size_t count_waiting(const struct embedder *embedder)
 
 // ---- life --------------------------------------------------------------------------------------
 
-void embedder_tick(struct embedder *embedder, uint64_t version, bool held, uint64_t now_ns)
+void embedder_tick(struct embedder *embedder, uint64_t version, bool asked, uint64_t now_ns)
 {
-    embedder->is_held = held;
+    embedder->is_asked = asked;
     embedder->is_known = version > 0;
     embedder->is_settled = embedder->is_known && version >= embedder->written_version;
     embedder->stats.waiting = count_waiting(embedder);
-    if (!held || !embedder->is_whole || now_ns < embedder->pause_ns) return;
+    if (!embedder->is_whole || now_ns < embedder->pause_ns) return;
     if (embedder->is_settled) {
         patrol(embedder);
         delete_orphans(embedder);
@@ -282,6 +283,7 @@ struct embedder *embedder_new(const struct embedder_options *options)
     embedder->reserve = store_add_script(collections_store(options->collections), reserve_text);
     embedder->tenant = tenant_of(options->index);
     embedder->ids = ids_new();
+    embedder->air_most = AIR_TOKENS_FIRST;
     embedder->follower = follower_new(options->collections, options->index, &sink, embedder);
     return embedder;
 }

@@ -31,7 +31,10 @@ struct scribe;
 enum {
     EMBEDDER_BATCH = 32,      // documents that go together
     EMBEDDER_BATCHES_MAX = 3, // at once
-    EMBEDDER_DEADLINE_MS = 60000
+    EMBEDDER_ASKED_MS =
+        40, // that a text may take while others ask: with fewer at once a node's steps are shorter
+    EMBEDDER_QUIET_MS = 400,     // and while nobody does
+    EMBEDDER_DEADLINE_MS = 60000 // of one text
 };
 
 /* What is borrowed outlives it; texts are copied. */
@@ -63,8 +66,8 @@ struct embedder_stats {
 struct embedder *embedder_new(const struct embedder_options *options);
 /* What is under way comes to nothing. */
 void embedder_free(struct embedder *embedder);
-/* Every 100 ms or so. `version`: of the vectors that `numbers` knows, whole; `held`: the lock is. */
-void embedder_tick(struct embedder *embedder, uint64_t version, bool held, uint64_t now_ns);
+/* Every 100 ms or so. `version`: of the vectors that `numbers` knows, whole; `asked`: there were searches lately. Under the lock. */
+void embedder_tick(struct embedder *embedder, uint64_t version, bool asked, uint64_t now_ns);
 const struct embedder_stats *embedder_stats(const struct embedder *embedder);
 
 #endif

@@ -20,7 +20,11 @@
 #include <string.h>
 
 enum {
-    PAUSE_MS = 1000 // after a failure that has nothing to do with the text
+    PAUSE_MS = 1000, // after a failure that has nothing to do with the text
+    AIR_TOKENS_LEAST = 64,
+    AIR_TOKENS_MAX = 8192,
+    AIR_LESS = 4,
+    AIR_MORE = 8
 };
 
 static void fly(struct batch *batch);
@@ -50,6 +54,7 @@ static void recall(struct batch *batch)
         if (!batch->items[i].flight) continue;
         flight_cancel(batch->embedder->options.flights, batch->items[i].flight, clock_now_ns());
         batch->items[i].flight = 0;
+        batch->embedder->air_tokens -= batch->items[i].ids.count;
     }
 }
 
@@ -77,7 +82,7 @@ void embedder_recall(struct embedder *embedder)
 /* Whether it is to go no further. */
 static bool stops(struct batch *batch, enum err err)
 {
-    bool over = err || batch->embedder->closing || !batch->embedder->is_held;
+    bool over = err || batch->embedder->closing; // as it is when the lock is lost
     if (over) batch_end(batch, err != ERR_OK);
     return over;
 }
@@ -191,11 +196,23 @@ static bool is_lasting(enum err err)
            err == ERR_UNSUPPORTED || err == ERR_INTERNAL || err == ERR_FORMAT;
 }
 
+/* As many tokens at once as come back in time: a little more after each that did, much less after one that did not. */
+static void pace(struct embedder *embedder, const struct batch_item *item)
+{
+    uint64_t most_ms = embedder->is_asked ? EMBEDDER_ASKED_MS : EMBEDDER_QUIET_MS;
+    bool is_late = clock_now_ns() - item->flew_ns > most_ms * CLOCK_MS;
+    if (is_late && embedder->air_most > AIR_TOKENS_LEAST)
+        embedder->air_most -= embedder->air_most / AIR_LESS;
+    else if (!is_late && embedder->air_most < AIR_TOKENS_MAX)
+        embedder->air_most += 1 + item->ids.count / AIR_MORE;
+}
+
 static void on_end(void *argument, const struct flight_end *end)
 {
     struct batch_item *item = argument;
     item->flight = 0;
     item->batch->in_air--;
+    item->batch->embedder->air_tokens -= item->ids.count;
     item->err = end->err;
     item->is_stuck = end->err ? is_lasting(end->err) : !item->values;
     if (end->err == ERR_BUSY) { // fly() again, when there is a place
@@ -203,7 +220,8 @@ static void on_end(void *argument, const struct flight_end *end)
         item->err = ERR_OK;
         return;
     }
-    fly(item->batch);
+    if (!end->err) pace(item->batch->embedder, item);
+    embedder_fly_on(item->batch->embedder); // there is room for another's
 }
 
 static enum err start_flight(struct batch *batch, struct batch_item *item)
@@ -220,7 +238,7 @@ static enum err start_flight(struct batch *batch, struct batch_item *item)
         .tenant = batch->embedder->tenant,
         .tenant_weight = 1,
         .priority = WIRE_BATCH,
-        .deadline_ns = batch->deadline_ns,
+        .deadline_ns = clock_now_ns() + EMBEDDER_DEADLINE_MS * CLOCK_MS,
     };
     for (size_t i = 0; i < sizeof order.trace; i += 8) {
         uint64_t bits = rand_entropy();
@@ -230,22 +248,26 @@ static enum err start_flight(struct batch *batch, struct batch_item *item)
                         &item->flight);
 }
 
+static bool has_room(const struct batch *batch)
+{
+    size_t nodes = batch->model.node_count > 0 ? batch->model.node_count : 1;
+    return batch->embedder->air_tokens < nodes * batch->embedder->air_most;
+}
+
 static void fly(struct batch *batch)
 {
     bool waits = false, failed = false;
     for (size_t i = 0; i < batch->count && !waits; i++) {
         struct batch_item *item = &batch->items[i];
         if (item->is_gone || item->is_stuck || item->flew) continue;
-        enum err err = start_flight(batch, item);
-        waits = err == ERR_BUSY; // the tick tries again
+        enum err err = has_room(batch) ? start_flight(batch, item) : ERR_BUSY;
+        waits = err == ERR_BUSY; // the next end, or the tick, tries again
         item->flew = !waits;
+        item->flew_ns = clock_now_ns();
         item->err = waits ? ERR_OK : err;
         item->is_stuck = err && is_lasting(err);
         batch->in_air += err == ERR_OK;
-    }
-    if (waits && clock_now_ns() > batch->deadline_ns) {
-        batch_end(batch, true);
-        return;
+        batch->embedder->air_tokens += err == ERR_OK ? item->ids.count : 0;
     }
     if (waits || batch->in_air > 0) return;
     for (size_t i = 0; i < batch->count; i++)
@@ -301,7 +323,6 @@ static void on_encoded(void *argument)
     struct batch *batch = argument;
     if (stops(batch, batch->is_encoded ? ERR_OK : ERR_CANCELED)) return;
     batch->step = BATCH_FLY;
-    batch->deadline_ns = clock_now_ns() + EMBEDDER_DEADLINE_MS * CLOCK_MS;
     fly(batch);
 }
 
@@ -353,13 +374,15 @@ static bool find_model(struct batch *batch)
 
 void embedder_pump(struct embedder *embedder)
 {
-    while (embedder->is_held && embedder->is_whole && embedder->is_known && !embedder->closing &&
+    while (embedder->is_whole && embedder->is_known && !embedder->closing &&
            !embedder->stats.full && embedder->batch_count < EMBEDDER_BATCHES_MAX &&
            embedder->queue_count > 0 && clock_now_ns() >= embedder->pause_ns) {
         struct batch *batch = mem_new(1, sizeof *batch);
         batch->embedder = embedder;
-        batch->next = embedder->batches;
-        embedder->batches = batch;
+        struct batch **last = &embedder->batches;
+        while (*last)
+            last = &(*last)->next;
+        *last = batch;
         embedder->batch_count++;
         bool served = find_model(batch);
         while (served && batch->count < EMBEDDER_BATCH) {

@@ -44,6 +44,7 @@ struct batch_item {
     struct token_ids ids;
     uint64_t flight; // 0: not in the air
     bool flew;
+    uint64_t flew_ns; // since when
     int8_t *values;
     float scale;
     uint32_t number; // NUMBERS_NONE: it is to get one
@@ -66,7 +67,6 @@ struct batch {
     struct fleet_model model;
     struct batch_item items[EMBEDDER_BATCH];
     size_t count, in_air;
-    uint64_t deadline_ns;
     struct collection_entry entries[EMBEDDER_BATCH];
     unsigned char fates[EMBEDDER_BATCH];
 };
@@ -81,7 +81,7 @@ struct embedder {
     bool is_whole;   // all documents are known
     bool is_known;   // so are all vectors
     bool is_settled; // those among them that were written here
-    bool is_held;
+    bool is_asked;
     struct ids *ids;
     struct want *wants; // [capacity], by place
     uint32_t capacity;
@@ -90,8 +90,10 @@ struct embedder {
     uint32_t patrol_wants, patrol_numbers; // what is looked at next
     struct buf orphans; // ids without a document, each a byte of size and its bytes
     size_t orphan_count;
-    struct batch *batches;
+    struct batch *batches; // the eldest first
     size_t batch_count;
+    size_t air_tokens; // of all texts in the air
+    size_t air_most;   // of those that may be, for each node: it follows how long they take
     struct collection_entry *deletions; // that are under way; their texts are in `doomed`
     unsigned char *deletion_fates;
     struct buf doomed;

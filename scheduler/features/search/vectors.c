@@ -25,6 +25,7 @@
 enum {
     TICK_MS = 50,
     LIST_MS = 5000,
+    ASKED_MS = 2000,  // after a search others are expected
     ORPHAN_MS = 10000 // that vectors without an index are left alone
 };
 
@@ -198,6 +199,11 @@ void vectors_told(void *owner, const char *index, const char *settings, size_t s
     if (entry->model) follow(entry);
 }
 
+bool vectors_asked(const struct vectors *vectors, uint64_t now_ns)
+{
+    return vectors->asked_ns > 0 && now_ns - vectors->asked_ns < ASKED_MS * CLOCK_MS;
+}
+
 static void tend(struct vectors_entry *entry, uint64_t now_ns)
 {
     if (!entry->follower) return;
@@ -209,7 +215,7 @@ static void tend(struct vectors_entry *entry, uint64_t now_ns)
     else if (whole)
         vectors_write(entry, now_ns);
     else if (entry->embedder)
-        embedder_tick(entry->embedder, 0, true, now_ns);
+        embedder_tick(entry->embedder, 0, vectors_asked(entry->vectors, now_ns), now_ns);
     if (!lock_is_held(entry->shards, now_ns) || !entry->made.known)
         vectors_stop_filling(entry, false);
     else if (whole)

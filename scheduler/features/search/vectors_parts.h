@@ -59,7 +59,8 @@ struct vectors {
     bool is_over;    // freed, but for those
     struct vectors_ticket *tickets;
     size_t ticket_count;
-    uint64_t turn; // of searches
+    uint64_t turn;     // of searches
+    uint64_t asked_ns; // when the latest came
 };
 
 /* NULL: there is none. */
@@ -84,6 +85,8 @@ void vectors_count(struct vectors_entry *entry);
 
 /* vectors_search.c. The head of the searches' ring. */
 struct vectors_ticket *vectors_tickets_new(void);
+/* There were searches lately. */
+bool vectors_asked(const struct vectors *vectors, uint64_t now_ns);
 /* Every search is ended. */
 void vectors_cancel_all(struct vectors *vectors);
 

@@ -400,6 +400,7 @@ enum err vectors_search(struct vectors *vectors, const struct vectors_query *que
 {
     const struct vectors_entry *entry = vectors_find(vectors, query->index);
     enum err err = check(vectors, entry, query);
+    vectors->asked_ns = clock_now_ns();
     if (err) return err;
     struct vectors_ticket *ticket = ticket_new(vectors, entry, query);
     uint32_t end = numbers_shards(entry->numbers);

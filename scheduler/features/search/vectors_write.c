@@ -215,7 +215,7 @@ void vectors_write(struct vectors_entry *entry, uint64_t now_ns)
         return;
     }
     if (!entry->embedder) embed(entry, model);
-    embedder_tick(entry->embedder, version, true, now_ns);
+    embedder_tick(entry->embedder, version, vectors_asked(entry->vectors, now_ns), now_ns);
 }
 
 void vectors_fill(struct vectors_entry *entry, uint64_t now_ns)
