@@ -41,6 +41,8 @@ void cast_node_down(size_t node);
 void cast_node_refuses(size_t node, bool on);
 /* Shards that it has, whole. */
 size_t cast_node_shards(size_t node);
+/* Vectors of those. */
+size_t cast_node_rows(size_t node);
 /* Texts that were embedded, scans, and those of them that brought a filter's bits, by all nodes so far. */
 size_t cast_embedded(void);
 size_t cast_scanned(void);

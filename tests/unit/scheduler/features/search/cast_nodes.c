@@ -352,6 +352,14 @@ size_t cast_node_shards(size_t node)
     return count;
 }
 
+size_t cast_node_rows(size_t node)
+{
+    size_t count = 0;
+    for (size_t i = 0; nodes[node].up && i < nodes[node].count; i++)
+        if (nodes[node].shelves[i].version > 0) count += nodes[node].shelves[i].count;
+    return count;
+}
+
 size_t cast_embedded(void)
 {
     return embedded;

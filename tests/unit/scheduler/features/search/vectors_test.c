@@ -224,6 +224,34 @@ static void a_scheduler_that_ends_leaves_its_work_to_the_other(void **state)
     assert_int_equal(cast_embedded(), DOCUMENTS + 1);
 }
 
+static void what_went_while_nobody_was_there_is_dropped_without_a_gap(void **state)
+{
+    static struct cast_answer answer;
+    float query[CAST_SIZE];
+    (void)state;
+    if (!there) skip();
+    given_index();
+    cast_embed(text_of(3), query);
+    cast_scheduler_down(0);
+    cast_scheduler_down(1);
+    cast_put("d3", NULL);
+    cast_put("d4", NULL);
+    cast_scheduler_up(0);
+    for (size_t i = 0; i < 500 && cast_node_rows(0) + cast_node_rows(1) > 2 * (DOCUMENTS - 2);
+         i++) {
+        cast_run(10);
+        cast_search(0, query, 1, NULL, &answer); // the nodes have the rest all the time
+        if (!answer.err) assert_false(answer.partial);
+        assert_int_equal(cast_node_shards(0), 1);
+    }
+    assert_int_equal(cast_node_rows(0), DOCUMENTS - 2);
+    assert_int_equal(cast_node_rows(1), DOCUMENTS - 2);
+    cast_until(DOCUMENTS - 2);
+    cast_search(0, query, DOCUMENTS, NULL, &answer);
+    assert_int_equal(answer.count, DOCUMENTS - 2);
+    assert_int_equal(cast_embedded(), DOCUMENTS);
+}
+
 static void another_model_makes_all_vectors_anew(void **state)
 {
     struct vectors_status status;
@@ -441,6 +469,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_scheduler_that_ends_leaves_its_work_to_the_other, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(what_went_while_nobody_was_there_is_dropped_without_a_gap,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_model_makes_all_vectors_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_index_that_goes_takes_its_vectors_with_it, set_up,
                                         tear_down),
