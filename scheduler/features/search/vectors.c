@@ -252,7 +252,7 @@ static void on_list(void *argument, enum err err, const char *const *names, size
 {
     struct vectors *vectors = argument;
     vectors->listing = false;
-    vectors->has_list |= !err && count < COLLECTION_LIST_MAX;
+    if (!err && count < COLLECTION_LIST_MAX) vectors->listed_ns = clock_now_ns();
     for (size_t i = 0; !err && !vectors->stopped && i < count; i++)
         look_at_name(vectors, names, count, names[i], clock_now_ns());
     vectors_answered(vectors);
@@ -292,18 +292,23 @@ static bool is_ours(const struct vectors *vectors, uint64_t shard)
     return false;
 }
 
-/* Whether all vectors of all indexes are known here. */
-static bool knows_all(const struct vectors *vectors)
+/* Whether all vectors of all indexes are known here, and Redis has said so lately. */
+static bool knows_all(const struct vectors *vectors, uint64_t now_ns)
 {
-    for (const struct vectors_entry *entry = vectors->entries; entry; entry = entry->next)
-        if (entry->making || (entry->follower && !follower_is_whole(entry->follower))) return false;
-    return vectors->has_list && vectors->count < VECTORS_INDEXES_MAX;
+    for (const struct vectors_entry *entry = vectors->entries; entry; entry = entry->next) {
+        if (entry->making) return false;
+        if (entry->follower &&
+            (!follower_is_whole(entry->follower) || follower_age_ms(entry->follower) > LIST_MS))
+            return false;
+    }
+    return vectors->listed_ns > 0 && now_ns - vectors->listed_ns < 2 * LIST_MS * CLOCK_MS &&
+           vectors->count < VECTORS_INDEXES_MAX;
 }
 
 static void drop_strays(struct vectors *vectors, uint64_t now_ns)
 {
     const struct vectors_options *options = &vectors->options;
-    bool sure = knows_all(vectors);
+    bool sure = knows_all(vectors, now_ns);
     strays_begin(vectors->strays);
     for (size_t n = 0; sure && n < fleet_node_count(options->fleet); n++) {
         uint64_t link = fleet_node_at(options->fleet, n)->link;

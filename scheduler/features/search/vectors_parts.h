@@ -51,9 +51,9 @@ struct vectors {
     struct vectors_entry *entries;
     size_t count;
     struct event *timer;
-    uint64_t list_ns;
+    uint64_t list_ns;   // when the next list of collections is asked for
+    uint64_t listed_ns; // when the latest came, whole
     bool listing, stopped;
-    bool has_list; // of all collections, once
     struct strays *strays;
     size_t underway; // calls that will be answered, of entries and of the list
     bool is_over;    // freed, but for those
