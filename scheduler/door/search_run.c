@@ -145,7 +145,8 @@ static enum err visit(void *argument, struct corpus *corpus, uint64_t version)
     struct search_run *run = ((struct index_errand *)argument)->run;
     if (run->work & HYBRID_RANK) TRY(rank(run, corpus));
     bool has_vectors = run->weights[RANKING_VECTOR] > 0;
-    if (has_vectors && !run->lists[RANKING_VECTOR]) search_vector_list(run, corpus);
+    if (has_vectors && !run->lists[RANKING_VECTOR]) TRY(search_vector_list(run, corpus));
+    if (run->vector.is_short) return ERR_OK;
     if (run->work & HYBRID_GATHER) gather(run, corpus);
     if (run->work & HYBRID_ANSWER) write_answer(run, corpus, version);
     return ERR_OK;
@@ -180,6 +181,12 @@ static void on_visited(void *argument, enum err err, uint64_t version)
         return;
     }
     if (run->work & HYBRID_RANK) search_run_observe(run, "words", run->since_ns[RANKING_LEXICAL]);
+    if (run->vector.is_short) {
+        run->vector.is_short = false;
+        hybrid_again(&run->hybrid);
+        search_vector_filtered(run);
+        return;
+    }
     bool is_last = run->work & HYBRID_ANSWER;
     bool has_vectors = run->hybrid.parts[RANKING_VECTOR] == HYBRID_OUT;
     hybrid_worked(&run->hybrid); // the next visit may have been its end, if there is one

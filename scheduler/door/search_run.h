@@ -51,7 +51,9 @@ struct search_vector {
     struct vectors_ticket *ticket; // NULL: they are not being searched
     uint64_t scan_ns;              // when that began
     struct buf allowed;            // what passes the filter, as the worker has written it
-    bool is_filtered;              // it has
+    bool is_filtered;              // it knows, or has
+    bool is_wide;                  // of many, what passes is taken in the worker
+    bool is_short;                 // and that was too few
     struct search_texts ids;       // of what was found, best first
     float *scores;
     bool is_partial; // not all of them could be looked at
@@ -129,8 +131,8 @@ void search_vector_begin(struct search_run *run);
 /* In the worker, with the words: write down what passes the search's filter; then, on the loop, it has. */
 enum err search_vector_filter(struct search_run *run, struct corpus *corpus);
 void search_vector_filtered(struct search_run *run);
-/* In the worker: the list, of the documents that are still there. */
-void search_vector_list(struct search_run *run, const struct corpus *corpus);
+/* In the worker: the list, of the documents that are still there. Or vector.is_short: search them again. */
+enum err search_vector_list(struct search_run *run, struct corpus *corpus);
 void search_vector_drop(struct search_run *run);
 void search_vector_fini(struct search_run *run);
 /* search_rerank.c. The failure where its model is named and not there. */

@@ -1,5 +1,12 @@
 /* The vectors in a search (search_run.h): its question is embedded by the index' own model while the words are searched, then the
- * vectors are. Under a filter they wait for the worker, which says what passes it. */
+ * vectors are. Under a filter they wait for the worker, which knows what passes it:
+ *
+ *      few documents      are named, and they alone are looked at
+ *      many               would cost more to name than to scan: the best WIDE of all are asked for, and the worker takes those that
+ *                         pass. Where these are too few after all (the filter shuts out what the question is about) it names the
+ *                         passing ones, and they are searched once more
+ *
+ * Either way the list is that of the passing documents, exactly. */
 #include "scheduler/core/fleet.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/errand.h"
@@ -14,28 +21,65 @@
 
 #include <string.h>
 
+enum {
+    WIDE = 2000 // documents of a list that is filtered afterwards
+};
+
+/* Documents that are wanted of the vectors. */
+static size_t wanted(const struct search_run *run)
+{
+    size_t depth = run->errand->ask.search.depth;
+    return depth < VECTORS_TOP_MAX ? depth : VECTORS_TOP_MAX;
+}
+
 // ---- in the worker -----------------------------------------------------------------------------
 
 enum err search_vector_filter(struct search_run *run, struct corpus *corpus)
 {
     const struct corpus_search *search = &run->errand->ask.search;
-    if (!run->vector.chosen.pack || !search->filter) return ERR_OK;
-    return corpus_each(corpus, search, vectors_allow, &run->vector.allowed);
+    struct search_vector *vector = &run->vector;
+    size_t passing, count = corpus_count(corpus);
+    if (!vector->chosen.pack || !search->filter) return ERR_OK;
+    TRY(corpus_pass(corpus, search, &passing));
+    // So many of the first WIDE can be expected to pass that half as many again are not missing.
+    vector->is_wide = count <= WIDE || 2 * passing * WIDE >= 3 * wanted(run) * count;
+    if (!vector->is_wide) corpus_each(corpus, vectors_allow, &vector->allowed);
+    return ERR_OK;
 }
 
-void search_vector_list(struct search_run *run, const struct corpus *corpus)
+/* Too few have passed: those that pass are named, and what was found is forgotten. */
+static void name_passing(struct search_vector *vector, const struct corpus *corpus)
 {
-    const struct search_vector *vector = &run->vector;
+    vector->is_wide = false;
+    vector->is_short = true;
+    search_texts_fini(&vector->ids);
+    mem_free(vector->scores);
+    vector->ids = (struct search_texts){0};
+    vector->scores = NULL;
+    corpus_each(corpus, vectors_allow, &vector->allowed);
+}
+
+enum err search_vector_list(struct search_run *run, struct corpus *corpus)
+{
+    struct search_vector *vector = &run->vector;
+    size_t count = 0, passing = 0, most = wanted(run);
+    if (vector->is_wide) TRY(corpus_pass(corpus, &run->errand->ask.search, &passing));
     struct ranked *list = mem_new(vector->ids.count + 1, sizeof *list);
-    size_t count = 0;
-    for (size_t i = 0; i < vector->ids.count; i++) {
+    for (size_t i = 0; i < vector->ids.count && count < most; i++) {
         size_t size;
         const char *id = search_texts_at(&vector->ids, i, &size);
         if (!corpus_find(corpus, id, size, &list[count])) continue;
+        if (vector->is_wide && !corpus_passes(corpus, &list[count])) continue;
         list[count++].score = (double)vector->scores[i];
+    }
+    if (vector->is_wide && count < most && count < passing) {
+        mem_free(list);
+        name_passing(vector, corpus);
+        return ERR_OK;
     }
     run->lists[RANKING_VECTOR] = list;
     run->counts[RANKING_VECTOR] = count;
+    return ERR_OK;
 }
 
 // ---- on the loop -------------------------------------------------------------------------------
@@ -69,16 +113,18 @@ static void scan(struct search_run *run)
     const struct corpus_search *search = &errand->ask.search;
     if (!vector->query || (search->filter && !vector->is_filtered)) return;
     must(!vector->ticket && vector->ids.count == 0); // once: what is awaited last calls it
-    if (search->filter && vector->allowed.size == 0) {
+    bool is_named = search->filter && !vector->is_wide;
+    if (is_named && vector->allowed.size == 0) {
         search_run_settle(run, RANKING_VECTOR, true);
         return;
     }
-    size_t most = search->depth < VECTORS_TOP_MAX ? search->depth : VECTORS_TOP_MAX;
+    size_t most = wanted(run);
+    if (vector->is_wide && most < WIDE) most = WIDE;
     const struct vectors_query query = {.index = errand->collection,
                                         .vector = vector->query,
                                         .size = vector->chosen.model.vector_size,
                                         .top_count = (uint32_t)most,
-                                        .filtered = search->filter != NULL,
+                                        .filtered = is_named,
                                         .allowed = buf_text(&vector->allowed),
                                         .allowed_size = vector->allowed.size,
                                         .tenant = errand->context.tenant_tag,

@@ -2,6 +2,7 @@
 """What hybrid.sh asks.
 
 hybrid.py personal URL REDIS_PORT ITEMS     the demo shop's items as an index, in a user's order and in nobody's
+hybrid.py filters URL MODEL                 vectors under filters that let many pass, of which few are near
 hybrid.py meaning URL SECOND MODEL PID      documents by their meaning, whose encoder then dies
 """
 import http.client
@@ -203,5 +204,34 @@ def meaning(url, second, model, pid):
     check("a model that is named is an error", status == 503, status, answer)
 
 
+def filters(url, model):
+    """More documents about kittens than a list is long that is filtered afterwards; the filter lets pass what is about engines."""
+    rows = [("kitten", f"A kitten with number {n} sleeps in the sun") for n in range(2100)]
+    rows += [("engine", f"The engine with number {n} of the car is broken") for n in range(900)]
+    lines = "\n".join(json.dumps({"id": f"{kind}-{n}", "text": text, "kind": kind, "n": n}) for n, (kind, text) in enumerate(rows))
+    make_index(url, "many", {"fields": ["text"], "filterable": ["kind", "n"], "embedder": {"model": model, "fields": ["text"]}}, lines.encode())
+
+    def all_there():
+        vectors = ask(url, "GET", "/v1/indexes/many")[1].get("vectors", {})
+        return vectors.get("documents") == len(rows) and 0 < vectors["shards"] == vectors["shards_held"]
+    wait_for("three thousand documents have their vectors", all_there, 60)
+    question = {"q": "a kitten that sleeps", "hybrid": {"semantic_ratio": 1}}
+    every = search(url, "many", limit=1000, **question)
+    check("kittens are nearest", {hit["kind"] for hit in every["hits"]} == {"kitten"}, every["hits"][:3])
+    near = search(url, "many", limit=100, filter="n >= 1000 OR kind = engine", **question)
+    want = [hit["id"] for hit in every["hits"] if hit["n"] >= 1000]
+    check("what passes of many is the same list", ids(near)[:len(want)] == want[:100], want, near)
+    far = search(url, "many", limit=300, filter="kind = engine", **question)
+    scores = [hit["_ranking"]["vector"]["score"] for hit in far["hits"]]
+    check("what passes and is far is found all the same", {hit["kind"] for hit in far["hits"]} == {"engine"} and len(scores) == 300 and
+          scores == sorted(scores, reverse=True) and "degraded" not in far, len(scores), far["hits"][:3])
+    some = search(url, "many", limit=100, filter="kind = engine AND n < 2500 AND n != 2200", **question)
+    want = [hit["id"] for hit in far["hits"] if hit["n"] < 2500 and hit["n"] != 2200]
+    check("also of few", ids(some)[:len(want)] == want[:100], want, some)
+    both = search(url, "many", limit=20, filter="kind = engine", q="kitten number 2222", hybrid={}, personalize=True)
+    check("words and judges go on with it", len(ids(both)) == 20 and {hit["kind"] for hit in both["hits"]} == {"engine"} and
+          both["degraded"] == ["personal"], both["hits"][:2])
+
+
 if __name__ == "__main__":
-    {"personal": personal, "meaning": meaning}[sys.argv[1]](*sys.argv[2:])
+    {"personal": personal, "filters": filters, "meaning": meaning}[sys.argv[1]](*sys.argv[2:])

@@ -113,10 +113,12 @@ const char *corpus_id(const struct corpus *corpus, const struct ranked *item, si
 /* Add what is searched of it, a line each, at most `max` bytes, cut between characters. */
 void corpus_text(const struct corpus *corpus, const struct ranked *item, size_t max,
                  struct buf *out);
-/* Every document that the search's filter lets pass. ERR_TIMEOUT. */
+/* How many documents the search's filter lets pass, for corpus_passes() and corpus_each() until the next search. ERR_TIMEOUT. */
+enum err corpus_pass(struct corpus *corpus, const struct corpus_search *search, size_t *count);
+bool corpus_passes(const struct corpus *corpus, const struct ranked *item);
+/* Every one of them. */
 typedef void corpus_each_fn(struct buf *out, const char *id, size_t size);
-enum err corpus_each(struct corpus *corpus, const struct corpus_search *search,
-                     corpus_each_fn *each, struct buf *out);
+void corpus_each(const struct corpus *corpus, corpus_each_fn *each, struct buf *out);
 /* The second: members "hits", "estimatedTotalHits", "facetDistribution", "facetStats" of the answer's object, without braces. */
 void corpus_answer(struct corpus *corpus, const struct corpus_search *search,
                    const struct corpus_ranking *ranking, struct buf *out);

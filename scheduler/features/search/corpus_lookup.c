@@ -56,15 +56,24 @@ void corpus_text(const struct corpus *corpus, const struct ranked *item, size_t 
     buf_fini(&text);
 }
 
-enum err corpus_each(struct corpus *corpus, const struct corpus_search *search,
-                     corpus_each_fn *each, struct buf *out)
+enum err corpus_pass(struct corpus *corpus, const struct corpus_search *search, size_t *count)
 {
     TRY(corpus_filter(corpus, search));
+    *count = bitmap_size(&corpus->allowed);
+    return ERR_OK;
+}
+
+bool corpus_passes(const struct corpus *corpus, const struct ranked *item)
+{
+    return bitmap_has(&corpus->allowed, item->number);
+}
+
+void corpus_each(const struct corpus *corpus, corpus_each_fn *each, struct buf *out)
+{
     for (uint32_t i = 0; i < documents_end(corpus->documents); i++) {
         if (!bitmap_has(&corpus->allowed, i)) continue;
         const struct document *document = documents_at(corpus->documents, i);
         must(document != NULL);
         each(out, document->id, document->id_size);
     }
-    return ERR_OK;
 }

@@ -85,6 +85,16 @@ void hybrid_worked(struct hybrid *hybrid)
     advance(hybrid);
 }
 
+void hybrid_again(struct hybrid *hybrid)
+{
+    if (hybrid->state == HYBRID_ENDED) return;
+    must(hybrid->parts[RANKING_LEXICAL] == HYBRID_OUT);
+    must(hybrid->parts[RANKING_VECTOR] == HYBRID_THERE);
+    hybrid->parts[RANKING_LEXICAL] = HYBRID_THERE;
+    hybrid->parts[RANKING_VECTOR] = HYBRID_OUT;
+    hybrid->state = HYBRID_FINDING;
+}
+
 void hybrid_settle(struct hybrid *hybrid, enum ranking_part part, bool is_there)
 {
     if (hybrid->state == HYBRID_ENDED || hybrid->parts[part] != HYBRID_OUT) return;

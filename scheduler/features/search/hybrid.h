@@ -93,6 +93,8 @@ void hybrid_init(struct hybrid *hybrid, const struct hybrid_wishes *wishes,
                  const struct hybrid_seams *seams, bool has_words);
 void hybrid_start(struct hybrid *hybrid);
 void hybrid_worked(struct hybrid *hybrid);
+/* Instead of it: the vectors' list was found to be too short, and they are out again. */
+void hybrid_again(struct hybrid *hybrid);
 /* Ignored unless it is out. */
 void hybrid_settle(struct hybrid *hybrid, enum ranking_part part, bool is_there);
 /* There is no more time for the parts of this step; the worker's is its own. */

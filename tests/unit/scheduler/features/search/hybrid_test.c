@@ -92,6 +92,23 @@ static void vectors_may_be_there_before_the_words(void **state)
     says(&stage, "[A]");
 }
 
+static void vectors_that_were_too_few_are_searched_again(void **state)
+{
+    (void)state;
+    struct stage stage = {0};
+    given(&stage, &everything, true);
+    hybrid_start(&stage.hybrid);
+    hybrid_settle(&stage.hybrid, RANKING_VECTOR, true);
+    hybrid_worked(&stage.hybrid);
+    says(&stage, "+vector[R][G]");
+    hybrid_again(&stage.hybrid);
+    says(&stage, "");
+    hybrid_settle(&stage.hybrid, RANKING_VECTOR, true);
+    says(&stage, "[G]");
+    hybrid_worked(&stage.hybrid);
+    says(&stage, "+rerank+personal");
+}
+
 static void words_alone_take_one_visit(void **state)
 {
     (void)state;
@@ -192,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_search_for_everything_takes_three_visits),
         cmocka_unit_test(vectors_may_be_there_before_the_words),
+        cmocka_unit_test(vectors_that_were_too_few_are_searched_again),
         cmocka_unit_test(words_alone_take_one_visit),
         cmocka_unit_test(judges_without_vectors_take_two),
         cmocka_unit_test(without_words_nothing_is_compared),

@@ -79,7 +79,11 @@ static void documents_of_other_lists_are_found_and_read(void **state)
     search.filter = filter;
     assert_true(corpus_find(corpus, "p3", 2, &item));
     buf_clear(&out);
-    assert_int_equal(corpus_each(corpus, &search, add_id, &out), ERR_OK);
+    size_t passing;
+    assert_int_equal(corpus_pass(corpus, &search, &passing), ERR_OK);
+    assert_int_equal(passing, 2);
+    assert_true(corpus_passes(corpus, &item));
+    corpus_each(corpus, add_id, &out);
     assert_string_equal(buf_text(&out), "p2 p3 ");
     assert_int_equal(corpus_drop(corpus, "p3", 2), ERR_OK);
     assert_null(corpus_id(corpus, &item, &size));
