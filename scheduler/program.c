@@ -12,6 +12,7 @@
 #include "scheduler/features/consent.h"
 #include "scheduler/features/events.h"
 #include "scheduler/features/feed.h"
+#include "scheduler/features/forget.h"
 #include "scheduler/features/history.h"
 #include "scheduler/features/popular.h"
 #include "scheduler/features/pseudonym.h"
@@ -113,6 +114,7 @@ static void build_features(struct program *program)
                               (uint32_t)program->settings.history_days * SECONDS_OF_DAY);
     door->histories =
         histories_new(door->store, consents_owner_key(door->consents), &program->master);
+    door->forgets = forgets_new(door->store, consents_owner_key(door->consents), &program->master);
     door->popular = popular_new(door->store);
     door->solds = solds_new(door->base);
     door->pseudonyms = pseudonyms_new(door->store, door->consents);
@@ -265,6 +267,7 @@ void program_tear_down(struct program *program)
     feeds_free(door->feeds);
     solds_free(door->solds);
     histories_free(door->histories);
+    forgets_free(door->forgets);
     events_free(door->events);
     consents_free(door->consents);
     collections_free(door->collections);

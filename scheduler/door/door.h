@@ -39,6 +39,7 @@ struct door {
     struct catalogues *catalogues;
     struct events *events;
     struct histories *histories;
+    struct forgets *forgets;
     struct popular *popular;
     struct partners *partners;
     struct pseudonyms *pseudonyms;

@@ -6,6 +6,7 @@
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/events.h"
 #include "scheduler/features/follower.h"
+#include "scheduler/features/forget.h"
 #include "scheduler/features/history.h"
 #include "scheduler/settings.h"
 
@@ -22,6 +23,7 @@
 enum {
     TYPE_MAX = 64, // bytes of a feedback's type
     ID_HEAD = 6,   // "gorse-"
+    ID_SIZE = ID_HEAD + DIGEST_TEXT_SIZE,
     DAY_MS = 86400000
 };
 
@@ -76,16 +78,23 @@ static enum err read_feedback(struct feedback *out, const json_t *object, int64_
     return ERR_OK;
 }
 
+/* Of one type and item, and with a time that is not negative of that time. */
+static void write_id(char out[ID_SIZE], const char *type, const char *item, int64_t time_ms)
+{
+    struct buf text = {0};
+    buf_addf(&text, "%s%c%s", type, 0, item);
+    if (time_ms >= 0) buf_addf(&text, "%c%" PRId64, 0, time_ms);
+    struct digest digest = digest_of(text.data, text.size);
+    memcpy(out, "gorse-", ID_HEAD);
+    digest_text(&digest, out + ID_HEAD);
+    buf_fini(&text);
+}
+
 /* A feedback is one of its type and item, whenever it is sent; one that replaces it is another at its time. */
 static const char *name_event(json_t *names, const struct feedback *feedback, bool replaces)
 {
-    struct buf text = {0};
-    char id[ID_HEAD + DIGEST_TEXT_SIZE] = "gorse-";
-    buf_addf(&text, "%s%c%s", feedback->type, 0, feedback->item);
-    if (replaces) buf_addf(&text, "%c%" PRId64, 0, feedback->time_ms);
-    struct digest digest = digest_of(text.data, text.size);
-    digest_text(&digest, id + ID_HEAD);
-    buf_fini(&text);
+    char id[ID_SIZE];
+    write_id(id, feedback->type, feedback->item, replaces ? feedback->time_ms : -1);
     json_t *name = json_string(id);
     json_array_append_new(names, name);
     return json_string_value(name);
@@ -284,15 +293,37 @@ static void on_history(void *argument, enum err err, const struct history *histo
     mem_free(look);
 }
 
-/* What the user (part `user`) did, of a type and an item where these parts are not 0. */
+// ---- taking back -------------------------------------------------------------------------------
+
+/* It is deleted all the same. */
+static void on_deleter_gone(void *argument)
+{
+    struct look *look = argument;
+    look->request = NULL;
+}
+
+static bool pick(void *argument, const struct history_event *event, char id[EVENT_ID_MAX + 1])
+{
+    if (!is_asked_for(argument, event)) return false;
+    write_id(id, type_of(event), event->item, -1);
+    return true;
+}
+
+static void on_forgotten(void *argument, enum err err, uint64_t count)
+{
+    struct look *look = argument;
+    if (look->request && err)
+        gorse_refuse(look->request, err);
+    else if (look->request)
+        gorse_reply_rows(look->request, count);
+    mem_free(look);
+}
+
+/* What the user (part `user`) did, of a type and an item where these parts are not 0: told, or deleted. */
 static void look_at(struct gorse_call *call, size_t user, size_t type, size_t item)
 {
     json_param_clear();
     enum err err = context_set_user(&call->context, "the user", call->parts[user]);
-    if (!err && strcmp(http_method(call->request), "DELETE") == 0)
-        err = err_note(ERR_UNSUPPORTED,
-                       "feedback is not deleted one by one; who withdraws the consent 'history' "
-                       "(PUT /v1/me/consents), or DELETE /api/user/{user-id}, deletes all of it");
     if (err) {
         gorse_refuse(call->request, err);
         return;
@@ -303,6 +334,12 @@ static void look_at(struct gorse_call *call, size_t user, size_t type, size_t it
     snprintf(look->user, sizeof look->user, "%s", call->context.user);
     if (type > 0) snprintf(look->type, sizeof look->type, "%s", call->parts[type]);
     if (item > 0) snprintf(look->item, sizeof look->item, "%s", call->parts[item]);
+    if (strcmp(http_method(call->request), "DELETE") == 0) {
+        http_set_gone(call->request, on_deleter_gone, look);
+        forget_events(call->door->forgets, call->context.key->tenant, call->context.user, pick,
+                      on_forgotten, look);
+        return;
+    }
     http_set_gone(call->request, on_gone, look);
     look->ticket = history_read(call->door->histories, call->context.key->tenant,
                                 call->context.user, CONSENT_HISTORY, on_history, look);

@@ -83,22 +83,27 @@ void histories_free(struct histories *histories)
     mem_free(histories);
 }
 
+json_t *history_read_event(struct history_event *out, const char *text, size_t size)
+{
+    json_t *root = json_loadb(text, size, 0, NULL);
+    const char *type = json_string_value(json_object_get(root, "y"));
+    *out = (struct history_event){.type = EVENT_TYPES};
+    if (!type || !event_type_find(type, &out->type)) {
+        json_decref(root); // of a later version
+        return NULL;
+    }
+    out->time_ms = json_integer_value(json_object_get(root, "t"));
+    out->item = json_string_value(json_object_get(root, "i"));
+    out->session = json_string_value(json_object_get(root, "s"));
+    out->properties = json_object_get(root, "p");
+    out->query = json_string_value(json_object_get(out->properties, "query"));
+    return root;
+}
+
 static bool read_entry(struct entry *entry, const struct buf *text)
 {
-    json_t *root = json_loadb(buf_text(text), text->size, 0, NULL);
-    const char *type = json_string_value(json_object_get(root, "y"));
-    struct history_event *event = &entry->event;
-    if (!type || !event_type_find(type, &event->type)) {
-        json_decref(root); // of a later version
-        return false;
-    }
-    event->time_ms = json_integer_value(json_object_get(root, "t"));
-    event->item = json_string_value(json_object_get(root, "i"));
-    event->session = json_string_value(json_object_get(root, "s"));
-    event->properties = json_object_get(root, "p");
-    event->query = json_string_value(json_object_get(event->properties, "query"));
-    entry->record = root;
-    return true;
+    entry->record = history_read_event(&entry->event, buf_text(text), text->size);
+    return entry->record != NULL;
 }
 
 static bool is_list(const redisReply *list)

@@ -54,4 +54,7 @@ struct history_ticket *history_read_owner(struct histories *histories, const cha
                                           void *argument);
 void history_drop(struct history_ticket *ticket);
 
+/* One record, opened: what the event's texts are borrowed from, json_decref() it; NULL: it is of a later version. */
+json_t *history_read_event(struct history_event *out, const char *text, size_t size);
+
 #endif

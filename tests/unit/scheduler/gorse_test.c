@@ -134,6 +134,39 @@ static void feedback_is_kept_with_consent_alone_and_told_back(void **state)
     stop_scheduler();
 }
 
+static void feedback_that_is_taken_back_is_gone_and_may_come_again(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    static const char dans[] = "[{\"FeedbackType\":\"star\",\"UserId\":\"dan\",\"ItemId\":\"vue\"},"
+                               "{\"FeedbackType\":\"read\",\"UserId\":\"dan\",\"ItemId\":\"vue\"},"
+                               "{\"FeedbackType\":\"star\",\"UserId\":\"dan\",\"ItemId\":\"d3\"}]";
+    start("");
+    agree("dan");
+    assert_parts(ask("POST", "/api/feedback", "", dans), "{\"RowAffected\":3}", NULL);
+    assert_parts(ask("DELETE", "/api/feedback/star/dan/vue", "", ""), " 200 ",
+                 "{\"RowAffected\":1}", NULL);
+    assert_parts(ask("DELETE", "/api/feedback/star/dan/vue", "", ""), "{\"RowAffected\":0}", NULL);
+    assert_parts(ask("GET", "/api/feedback/dan/vue", "", ""), "\r\n\r\n[{\"FeedbackType\":\"read\"",
+                 "}]", NULL);
+    assert_parts(ask("POST", "/api/feedback", "", dans), "{\"RowAffected\":1}", NULL);
+    // also with personalization off, when nothing is read for anything else
+    assert_parts(
+        ask("PUT", "/v1/me/personalization", "X-Qiao-User: dan\r\n", "{\"enabled\":false}"),
+        " 200 ", NULL);
+    assert_parts(ask("DELETE", "/api/feedback/dan/vue", "", ""), " 200 ", "{\"RowAffected\":2}",
+                 NULL);
+    assert_parts(ask("DELETE", "/api/feedback/nobody/vue", "", ""), " 200 ", "{\"RowAffected\":0}",
+                 NULL);
+    assert_parts(ask("PUT", "/v1/me/personalization", "X-Qiao-User: dan\r\n", "{\"enabled\":true}"),
+                 " 200 ", NULL);
+    assert_parts(ask("GET", "/api/user/dan/feedback", "", ""),
+                 "\r\n\r\n[{\"FeedbackType\":\"star\","
+                 "\"UserId\":\"dan\",\"ItemId\":\"d3\"",
+                 "}]", NULL);
+    stop_scheduler();
+}
+
 static void a_wrong_feedback_is_named_and_nothing_of_its_body_stored(void **state)
 {
     (void)state;
@@ -253,7 +286,6 @@ static void a_path_that_is_none_is_refused_in_plain_text(void **state)
     assert_parts(ask("GET", "/api/recommend/ann", "", ""), " 404 ", "text/plain", "no model", NULL);
     assert_parts(ask("POST", "/api/session/recommend", "", "[]"), " 400 ", "1 to 4096 feedbacks",
                  NULL);
-    assert_parts(ask("DELETE", "/api/feedback/ann/a", "", ""), " 501 ", "one by one", NULL);
     stop_scheduler();
 }
 
@@ -263,6 +295,7 @@ int main(void)
         cmocka_unit_test(items_are_put_changed_listed_and_deleted),
         cmocka_unit_test(whatever_an_items_attributes_are_it_can_be_shown_and_changed),
         cmocka_unit_test(feedback_is_kept_with_consent_alone_and_told_back),
+        cmocka_unit_test(feedback_that_is_taken_back_is_gone_and_may_come_again),
         cmocka_unit_test(a_wrong_feedback_is_named_and_nothing_of_its_body_stored),
         cmocka_unit_test(a_user_is_who_has_agreed_and_is_deleted_with_all_events),
         cmocka_unit_test(the_key_is_gorses_header_and_may_do_what_its_entry_says),
