@@ -16,6 +16,7 @@ struct build {
     struct query *query;
     const struct query_options *options;
     uint32_t group; // of the next word
+    size_t guesses; // words for which others were looked for
     size_t end;     // where the text ends, if the piece at hand is its last; else SIZE_MAX
     bool is_phrase, is_unwanted;
     struct lexical_term phrase; // its terms so far
@@ -72,9 +73,11 @@ static void add_word(struct build *build, const struct analyze_term *term)
 {
     struct lexical_term word = term_of(build, term, 1);
     if (query_add(build->query, word) && build->options->words && !build->is_unwanted &&
-        !lexical_has(build->options->lexical, &word))
+        build->guesses < QUERY_GUESSES_MAX && !lexical_has(build->options->lexical, &word)) {
+        build->guesses++;
         build->group =
             standin_add(build->query, build->options, term, build->group, term->end == build->end);
+    }
     build->group++;
 }
 

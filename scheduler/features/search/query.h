@@ -9,7 +9,7 @@
  *                        ideograph alone: every term that begins with it
  *
  * A word of letters that no document has may stand for others that the index has (words.h), each weighing less than
- * what was written:
+ * what was written (the first QUERY_GUESSES_MAX of such words: to look for what is like a word takes a while):
  *
  *      the last word     words that begin with it
  *      a misspelled one  English words at an edit distance of 1 from `one_typo` letters on, of 2 from `two_typos` on
@@ -32,6 +32,7 @@ enum {
     QUERY_BYTES_MAX = 2048,
     QUERY_PHRASE_MAX = 32,  // terms of a phrase
     QUERY_STANDINS_MAX = 8, // words that may stand for one
+    QUERY_GUESSES_MAX = 16, // words for which others are looked for
     QUERY_ROOM = 48 << 10   // bytes of all terms' texts
 };
 

@@ -13,14 +13,24 @@
 enum {
     BUCKETS_FIRST = 1 << 10,
     BLOCK_SIZE = 64 << 10, // of texts
+    FRESH_MAX = 4096,      // words that wait to be sorted in
     NONE = UINT32_MAX
 };
 
 struct word {
     const char *text;
     uint32_t size, count;
-    uint32_t next;    // in its bucket
-    uint32_t letters; // edit_letters(), of an English word; else 0
+    uint32_t next; // in its bucket
+};
+
+/* English words of one size. */
+struct peers {
+    struct peer {
+        uint32_t letters; // edit_letters()
+        uint32_t item;
+    } * peers;
+
+    size_t count, capacity;
 };
 
 struct block {
@@ -37,6 +47,7 @@ struct words {
     size_t bucket_count; // a power of two
     struct block *blocks;
     struct sorted texts, sounds; // entries' items are words
+    struct peers peers[EDIT_SIZE_MAX + 1];
 };
 
 struct words *words_new(struct pinyin *pinyin)
@@ -59,6 +70,8 @@ void words_free(struct words *words)
     }
     sorted_fini(&words->texts);
     sorted_fini(&words->sounds);
+    for (size_t i = 0; i <= EDIT_SIZE_MAX; i++)
+        mem_free(words->peers[i].peers);
     mem_free(words->buckets);
     mem_free(words->words);
     mem_free(words);
@@ -118,6 +131,16 @@ static bool is_english(const char *text, size_t size)
     return true;
 }
 
+static void add_peer(struct words *words, const struct word *word, uint32_t item)
+{
+    struct peers *peers = &words->peers[word->size];
+    if (peers->count == peers->capacity) {
+        peers->capacity = peers->capacity ? 2 * peers->capacity : 64;
+        peers->peers = mem_resize(peers->peers, peers->capacity, sizeof *peers->peers);
+    }
+    peers->peers[peers->count++] = (struct peer){edit_letters(word->text, word->size), item};
+}
+
 static void add_sounds(struct words *words, const struct word *word, uint32_t item)
 {
     char spellings[PINYIN_SPELLINGS_MAX][PINYIN_TEXT_MAX];
@@ -139,11 +162,16 @@ static void add_new(struct words *words, const char *text, size_t size)
     size_t bucket = hash_of(text, size) & (words->bucket_count - 1);
     uint32_t item = (uint32_t)words->count++;
     struct word *word = &words->words[item];
-    *word = (struct word){keep(words, text, size), (uint32_t)size, 1, words->buckets[bucket], 0};
+    *word = (struct word){keep(words, text, size), (uint32_t)size, 1, words->buckets[bucket]};
     words->buckets[bucket] = item;
-    if (is_english(text, size)) word->letters = edit_letters(text, size);
+    if (size <= EDIT_SIZE_MAX && is_english(text, size)) add_peer(words, word, item);
     sorted_add(&words->texts, word->text, size, item);
     if (words->pinyin && (unsigned char)text[0] >= 0xE3) add_sounds(words, word, item);
+    // A part at a time, so that the first question behind many writes does not wait for all of it.
+    if (words->texts.count - words->texts.sorted_count >= FRESH_MAX) {
+        sorted_merge(&words->texts);
+        sorted_merge(&words->sounds);
+    }
 }
 
 void words_add(struct words *words, const char *text, size_t size)
@@ -227,15 +255,17 @@ size_t words_near(struct words *words, const char *text, size_t size, uint32_t d
     must(distance >= 1 && distance <= 2);
     if (size == 0 || size > EDIT_SIZE_MAX || !is_english(text, size)) return 0;
     uint32_t letters = edit_letters(text, size);
-    size_t count = 0;
-    for (size_t i = 0; i < words->count; i++) {
-        const struct word *word = &words->words[i];
-        if (word->letters == 0 || word->count == 0 || word->size + distance < size ||
-            word->size > size + distance ||
-            (uint32_t)__builtin_popcount(word->letters ^ letters) > 2 * distance)
-            continue;
-        uint32_t found = edit_distance(text, size, word->text, word->size, distance);
-        if (found >= 1 && found <= distance) count = offer(hits, count, max, word, found);
+    size_t count = 0, shortest = size > distance ? size - distance : 1;
+    for (size_t other = shortest; other <= size + distance && other <= EDIT_SIZE_MAX; other++) {
+        const struct peers *peers = &words->peers[other];
+        for (size_t i = 0; i < peers->count; i++) {
+            uint32_t apart = (uint32_t)__builtin_popcount(peers->peers[i].letters ^ letters);
+            if (apart > 2 * distance) continue;
+            const struct word *word = &words->words[peers->peers[i].item];
+            if (word->count == 0) continue;
+            uint32_t found = edit_distance(text, size, word->text, word->size, distance);
+            if (found >= 1 && found <= distance) count = offer(hits, count, max, word, found);
+        }
     }
     return count;
 }

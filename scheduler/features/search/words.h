@@ -4,8 +4,9 @@
  * So the words of all documents are counted here, as they were read (folded, not stemmed), and found by their beginning,
  * by their likeness (English) and by their sound (Chinese, text/pinyin.h).
  *
- * A word lies in a hash table, and in two lists that are sorted, by its letters and by its sounds. What is new waits behind the
- * sorted part, and is merged in by the next question; a word whose count falls to 0 is passed over.
+ * A word lies in a hash table, and in two lists that are sorted, by its letters and by its sounds; an English one also among
+ * those of its size. What is new waits behind the sorted part until there is much of it or a question comes; a word whose count falls
+ * to 0 is passed over.
  *
  * Bounds: WORDS_MAX words; what comes beyond is not kept. Thread: one owner. */
 #ifndef SCHEDULER_FEATURES_SEARCH_WORDS_H

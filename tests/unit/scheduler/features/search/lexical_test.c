@@ -330,6 +330,23 @@ static void strange_bytes_are_only_terms(void **state)
     finds(scene, "- -- --phone", "321");
 }
 
+/* To look for what is like a word takes a while: a query may ask for it only so often. */
+static void a_query_guesses_only_so_often(void **state)
+{
+    struct scene *scene = *state;
+    given_shop(scene);
+    char text[64 * QUERY_GUESSES_MAX] = "";
+    for (size_t i = 0, at = 0; i < QUERY_GUESSES_MAX; i++) {
+        if (i == QUERY_GUESSES_MAX - 1) {
+            snprintf(text + at, sizeof text - at, "wirless cabel");
+            finds(scene, text, "23"); // the second of them is one too many
+        }
+        at += (size_t)snprintf(text + at, sizeof text - at, "zzzzz%c ", (char)('a' + i));
+    }
+    strncat(text, "wirless phone", 32);
+    finds(scene, text, "321"); // what is written as it is needs no guess
+}
+
 static void a_long_query_is_cut(void **state)
 {
     struct scene *scene = *state;
@@ -358,6 +375,7 @@ int main(void)
         SCENE(a_search_ends_at_its_deadline),
         SCENE(counts_follow_what_is_written),
         SCENE(strange_bytes_are_only_terms),
+        SCENE(a_query_guesses_only_so_often),
         SCENE(a_long_query_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

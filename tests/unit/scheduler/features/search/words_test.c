@@ -79,6 +79,58 @@ static void the_nearest_spelling_comes_first(void **state)
     words_free(words);
 }
 
+/* Against the distance to each of 20,000 words, of which some have gone. */
+static void all_that_are_near_are_found(void **state)
+{
+    (void)state;
+
+    enum {
+        COUNT = 20000,
+        SIZE = 9
+    };
+
+    static char texts[COUNT][SIZE];
+    static struct words_hit hits[COUNT];
+    struct words *words = words_new(NULL);
+    struct rand rand;
+    rand_init(&rand, 9);
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t size = 3 + rand_below(&rand, SIZE - 3);
+        for (size_t j = 0; j < size; j++)
+            texts[i][j] = (char)('a' + rand_below(&rand, 4));
+        texts[i][size] = '\0';
+        words_add(words, texts[i], size);
+    }
+    for (size_t i = 0; i < COUNT; i += 3)
+        words_remove(words, texts[i], strlen(texts[i]));
+    for (size_t i = 0; i < 20; i++) {
+        const char *word = texts[i];
+        uint32_t distance = 1 + i % 2;
+        size_t want = 0;
+        size_t got = words_near(words, word, strlen(word), distance, hits, 500);
+        for (size_t j = 0; j < got; j++) {
+            uint32_t apart =
+                edit_distance(word, strlen(word), hits[j].text, hits[j].size, distance);
+            assert_true(apart == hits[j].distance && apart >= 1 && apart <= distance);
+            assert_true(words_count(words, hits[j].text, hits[j].size) > 0);
+        }
+        for (size_t j = 0; j < COUNT; j++) {
+            size_t size = strlen(texts[j]);
+            uint32_t apart = edit_distance(word, strlen(word), texts[j], size, distance);
+            if (apart < 1 || apart > distance || words_count(words, texts[j], size) == 0) continue;
+            size_t at = 0;
+            while (at < got &&
+                   (hits[at].size != size || memcmp(hits[at].text, texts[j], size) != 0))
+                at++;
+            assert_true(at < got || got == 500);
+            want++;
+        }
+        assert_true(want >= got); // a text may stand there more than once
+    }
+    finds(hits, words_beginning(words, texts[1], strlen(texts[1]), hits, 0), "");
+    words_free(words);
+}
+
 static void chinese_words_are_found_by_their_sound(void **state)
 {
     (void)state;
@@ -169,6 +221,7 @@ int main(void)
         cmocka_unit_test(beginnings_are_completed_the_most_frequent_first),
         cmocka_unit_test(a_word_that_no_document_has_is_not_found),
         cmocka_unit_test(the_nearest_spelling_comes_first),
+        cmocka_unit_test(all_that_are_near_are_found),
         cmocka_unit_test(chinese_words_are_found_by_their_sound),
         cmocka_unit_test(a_word_has_the_spellings_of_its_readings),
         cmocka_unit_test(the_list_stays_sorted_however_it_grows),
