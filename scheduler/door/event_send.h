@@ -1,7 +1,7 @@
 /* scheduler/door/event_send.h -- events of many users on their way into Redis: one call for each user, some at once.
  *
  *      event_send() sorts what it is given by user and time --> events_store() for each user --> what is new is counted as
- *      popular --> done(): each one's fate stands beside it
+ *      popular, each one's fate stands beside it, and judged() is called --> done(), once for all
  *
  * Nobody can stop it: who no longer waits lets it end. Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_EVENT_SEND_H
@@ -25,14 +25,25 @@ struct event_parcel {
     char owner[OWNER_TEXT_SIZE];
     size_t index; // the caller's
     enum event_fate fate;
-    enum err err; // of one whose fate is not known
 };
 
+/* A user's, as far as Redis has told: with an error (and its note) their fate is EVENT_UNSURE. */
+typedef void event_judged_fn(void *argument, const struct event_parcel *parcels, size_t count,
+                             enum err err);
 typedef void event_sent_fn(void *argument);
 
-/* `source` "": the users' own events. All is borrowed until `done` is called, from the loop or from inside when there is nothing
- * to send. */
-void event_send(struct door *door, const char *tenant, const char *region, const char *source,
-                struct event_parcel *parcels, size_t count, event_sent_fn *done, void *argument);
+/* All that it borrows outlives the sending. */
+struct event_sending {
+    const char *tenant, *region; // `region` "": of none
+    const char *source;          // "": the users' own events
+    struct event_parcel *parcels;
+    size_t count;
+    event_judged_fn *judged;
+    event_sent_fn
+        *done; // from the loop, or from inside of event_send() when there is nothing to send
+    void *argument;
+};
+
+void event_send(struct door *door, const struct event_sending *sending);
 
 #endif

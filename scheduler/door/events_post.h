@@ -7,6 +7,7 @@
 #define SCHEDULER_DOOR_EVENTS_POST_H
 
 #include "scheduler/door/context.h"
+#include "scheduler/door/event_send.h"
 #include "scheduler/door/ndjson.h"
 #include "scheduler/features/events.h"
 
@@ -15,12 +16,7 @@
 #include <stddef.h>
 
 struct door;
-struct events_taken;
 struct http_request;
-
-enum {
-    EVENTS_FLYING_MAX = 64 // users of one call whose events are on their way to Redis at once
-};
 
 struct events_post;
 typedef void events_reply_fn(struct http_request *request, const struct events_post *post);
@@ -31,11 +27,8 @@ struct events_post {
     struct context context;
     json_t *root; // what the events are borrowed from
     events_reply_fn *reply;
-    struct events_taken *taken;   // [count], by owner, then time, then index
-    struct event *events;         // [count], the same order: what events_store() reads
-    unsigned char *fates;         // [count]
-    size_t count, capacity, next; // those before `next` are on their way, or through
-    size_t flying, stored, repeated;
+    struct event_parcel *taken; // [count]
+    size_t count, capacity, stored, repeated;
     struct ndjson_report report;
 };
 

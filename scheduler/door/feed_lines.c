@@ -19,6 +19,7 @@
 #include "base/metric.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,7 @@ struct delivery {
     size_t count;
     struct event_parcel *parcels; // [sent]
     size_t sent;
+    bool lost; // it is not known what became of some events
     struct feed_counts counts;
     struct ndjson_report report;
 };
@@ -114,22 +116,27 @@ static void on_advanced(void *argument, enum err err, const struct feed *feed)
     free_delivery(delivery);
 }
 
+static void on_judged(void *argument, const struct event_parcel *parcels, size_t count,
+                      enum err err)
+{
+    struct delivery *delivery = argument;
+    struct feed_counts *counts = &delivery->counts;
+    if (err) delivery->lost = true;
+    for (size_t i = 0; i < count && !err; i++) {
+        counts->stored += parcels[i].fate == EVENT_STORED;
+        counts->repeated += parcels[i].fate == EVENT_REPEATED;
+        counts->refused += parcels[i].fate == EVENT_REFUSED;
+    }
+}
+
 static void on_sent(void *argument)
 {
     struct delivery *delivery = argument;
     struct feed_counts *counts = &delivery->counts;
     const struct place *place = &delivery->place;
-    enum err err = ERR_OK;
-    for (size_t i = 0; i < delivery->sent; i++) {
-        switch (delivery->parcels[i].fate) {
-        case EVENT_STORED: counts->stored++; break;
-        case EVENT_REPEATED: counts->repeated++; break;
-        case EVENT_REFUSED: counts->refused++; break;
-        default: err = delivery->parcels[i].err;
-        }
-    }
     json_param_clear();
-    if (err) { // the feed stays where it is: the same lines come again, and their ids make them one event each
+    if (delivery
+            ->lost) { // the feed stays where it is: the same lines come again, and their ids make them one event each
         refuse(delivery, err_note(ERR_STORE_AWAY, "some events could not be stored: send the same "
                                                   "lines again, each is stored once"));
         return;
@@ -170,8 +177,14 @@ static void on_owners(void *argument, enum err err, char (*owners)[OWNER_TEXT_SI
         if (!parcel->event.id) parcel->event.id = delivery->lines[i].made_id;
         memcpy(parcel->owner, owners[name], OWNER_TEXT_SIZE);
     }
-    event_send(delivery->door, delivery->tenant, "", delivery->place.source, delivery->parcels,
-               delivery->sent, on_sent, delivery);
+    event_send(delivery->door, &(struct event_sending){.tenant = delivery->tenant,
+                                                       .region = "",
+                                                       .source = delivery->place.source,
+                                                       .parcels = delivery->parcels,
+                                                       .count = delivery->sent,
+                                                       .judged = on_judged,
+                                                       .done = on_sent,
+                                                       .argument = delivery});
 }
 
 static void find_owners(struct delivery *delivery)
