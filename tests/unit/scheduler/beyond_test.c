@@ -32,13 +32,7 @@ static void put_shop(const char *headers)
 static struct fake_node *start(void)
 {
     start_scheduler("");
-    for (int i = 0; i < 100; i++) {
-        char *answer = ask("GET", "/ready", "", "");
-        bool is_up = strstr(answer, "\"redis\":\"up\"") != NULL;
-        mem_free(answer);
-        if (is_up) break;
-        usleep(20000);
-    }
+    wait_for_redis();
     struct fake_node *node = start_node(
         &(struct fake_node_options){.kinds = 1u << WIRE_SCORE, .name = "scorer", .credits = 8});
     put_shop("");
@@ -167,13 +161,7 @@ static void what_is_scored_counts_against_the_limits(void **state)
     struct fake_node *node =
         start_node(&(struct fake_node_options){.kinds = 1u << WIRE_SCORE, .name = "scorer"});
     static const char key[] = "Authorization: Bearer 0123456789abcdef\r\n";
-    for (int i = 0; i < 100; i++) {
-        char *answer = ask("GET", "/ready", "", "");
-        bool is_up = strstr(answer, "\"redis\":\"up\"") != NULL;
-        mem_free(answer);
-        if (is_up) break;
-        usleep(20000);
-    }
+    wait_for_redis();
     put_shop(key);
     assert_parts(ask("POST", "/v1/indexes/shop/search", key, "{\"q\":\"cable\"}"), "200 OK", NULL);
     assert_parts(ask("POST", "/v1/indexes/shop/search", key, "{\"q\":\"cable\",\"rerank\":true}"),

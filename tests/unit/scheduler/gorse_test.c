@@ -13,15 +13,8 @@
 /* A scheduler that has found Redis. */
 static void start(const char *keys)
 {
-    bool up = false;
     start_scheduler(keys);
-    for (int i = 0; i < 200 && !up; i++) {
-        char *answer = ask("GET", "/ready", "", "");
-        up = strstr(answer, "\"redis\":\"up\"") != NULL;
-        mem_free(answer);
-        if (!up) usleep(10000);
-    }
-    assert_true(up);
+    wait_for_redis();
 }
 
 static void agree(const char *user)

@@ -21,6 +21,7 @@ static const char keys_none[] = "";
 static struct fake_node *start(const char *answer)
 {
     start_scheduler(keys_none);
+    wait_for_redis();
     return start_node(&(struct fake_node_options){.answer = answer, .context = 4096});
 }
 
@@ -306,7 +307,8 @@ static void with_redis_away_a_chat_goes_on_without_its_history(void **state)
     (void)state;
     struct test_redis redis = scene.redis;
     snprintf(scene.redis.socket, sizeof scene.redis.socket, "/nonexistent");
-    struct fake_node *node = start("yes");
+    start_scheduler(keys_none);
+    struct fake_node *node = start_node(&(struct fake_node_options){.answer = "yes"});
     assert_parts(grounded(ANN, ASKS("[\"history\"]")), " 200 ",
                  "\"context\":[{\"source\":\"history\",\"skipped\":\"", NULL);
     assert_parts(grounded(ANN, ASKS("[\"search:help\"]")), " 200 ",

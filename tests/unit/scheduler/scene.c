@@ -38,6 +38,18 @@ void stop_scheduler(void)
     desk_stop(&desk);
 }
 
+void wait_for_redis(void)
+{
+    for (int wait = 0; wait < 1000; wait++) {
+        char *ready = ask("GET", "/ready", "", "");
+        bool is_up = strstr(ready, "\"redis\":\"up\"") != NULL;
+        mem_free(ready);
+        if (is_up) return;
+        usleep(10000);
+    }
+    fail_msg("Redis was not found");
+}
+
 int begin(const char *method, const char *path, const char *headers, const char *body)
 {
     struct buf text = {0};

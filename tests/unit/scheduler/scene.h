@@ -27,6 +27,8 @@ int stop_redis(void **state);
 void start_scheduler(const char *keys);
 void start_scheduler_with(const char *keys, const char *const *more);
 void stop_scheduler(void);
+/* Until it has found Redis. */
+void wait_for_redis(void);
 /* A node that the scheduler sees as ready; fake_node_stop() it. Its url is filled in here, and a text of its answer. */
 struct fake_node *start_node(const struct fake_node_options *like);
 void wait_for_cancels(struct fake_node *node, unsigned count);

@@ -13,14 +13,7 @@ static void start(void)
 {
     static const char *const more[] = {"--body-bytes", "4M", NULL};
     start_scheduler_with("", more);
-    for (int i = 0; i < 100; i++) {
-        char *answer = ask("GET", "/ready", "", "");
-        bool is_up = strstr(answer, "\"redis\":\"up\"") != NULL;
-        mem_free(answer);
-        if (is_up) return;
-        usleep(20000);
-    }
-    fail_msg("Redis was not found");
+    wait_for_redis();
 }
 
 static void put_index(const char *settings)

@@ -13,14 +13,7 @@ static const char keys_path[] = "/tmp/qiao-search-test-keys.json";
 static void start(const char *keys)
 {
     start_scheduler(keys);
-    for (int i = 0; i < 100; i++) {
-        char *answer = ask("GET", "/ready", "", "");
-        bool is_up = strstr(answer, "\"redis\":\"up\"") != NULL;
-        mem_free(answer);
-        if (is_up) return;
-        usleep(20000);
-    }
-    fail_msg("Redis was not found");
+    wait_for_redis();
 }
 
 static void put_shop(void)

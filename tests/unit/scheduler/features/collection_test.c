@@ -38,11 +38,8 @@ static struct collections *collections;
 static int set_up(void **state)
 {
     (void)state;
-    if (!test_redis_start(&redis)) return 0;
-    base = event_base_new();
-    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
+    if (!store_loop_begin(&redis, &base, &store)) return 0;
     collections = collections_new(base, store);
-    store_loop_until_up(base, store, true);
     return 0;
 }
 

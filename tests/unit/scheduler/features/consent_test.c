@@ -5,9 +5,6 @@
 #include "tests/test.h"
 #include "tests/unit/scheduler/state/store_loop.h"
 
-#include <event2/event.h>
-#include <sodium.h>
-
 #include <stdbool.h>
 #include <string.h>
 
@@ -20,12 +17,8 @@ static const unsigned char root[OWNER_ROOT_SIZE] = "the root of this test's name
 static int set_up(void **state)
 {
     (void)state;
-    if (!test_redis_start(&redis)) return 0;
-    assert_true(sodium_init() >= 0);
-    base = event_base_new();
-    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
+    if (!store_loop_begin(&redis, &base, &store)) return 0;
     consents = consents_new(store, root);
-    store_loop_until_up(base, store, true);
     return 0;
 }
 

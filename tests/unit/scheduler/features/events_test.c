@@ -11,9 +11,6 @@
 
 #include "base/clock.h"
 
-#include <event2/event.h>
-#include <sodium.h>
-
 #include <stdbool.h>
 #include <string.h>
 
@@ -31,16 +28,12 @@ static const int64_t now_ms = INT64_C(1790000000000);
 static int set_up(void **state)
 {
     (void)state;
-    assert_true(sodium_init() >= 0);
-    if (!test_redis_start(&redis)) return 0;
-    base = event_base_new();
-    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
+    if (!store_loop_begin(&redis, &base, &store)) return 0;
     consents = consents_new(store, root);
     keyring_make(&keys);
     events = events_new(store, &keys, 3600);
     histories = histories_new(store, consents_owner_key(consents), &keys);
     popular = popular_new(store);
-    store_loop_until_up(base, store, true);
     return 0;
 }
 

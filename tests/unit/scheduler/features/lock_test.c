@@ -7,8 +7,6 @@
 
 #include "base/clock.h"
 
-#include <event2/event.h>
-
 static struct test_redis redis;
 static struct event_base *base;
 static struct store *store;
@@ -16,10 +14,7 @@ static struct store *store;
 static int set_up(void **state)
 {
     (void)state;
-    if (!test_redis_start(&redis)) return 0;
-    base = event_base_new();
-    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
-    store_loop_until_up(base, store, true);
+    if (!store_loop_begin(&redis, &base, &store)) return 0;
     return 0;
 }
 

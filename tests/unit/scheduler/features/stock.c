@@ -11,7 +11,6 @@
 #include "base/mem.h"
 
 #include <event2/event.h>
-#include <sodium.h>
 
 #include <stdbool.h>
 #include <string.h>
@@ -26,14 +25,9 @@ static uint64_t written; // the latest write's version
 int stock_start(void **state)
 {
     (void)state;
-    assert_true(sodium_init() >= 0);
-    if (!test_redis_start(&redis)) return 0;
-    stock.base = event_base_new();
-    store =
-        store_new(stock.base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
+    if (!store_loop_begin(&redis, &stock.base, &store)) return 0;
     collections = collections_new(stock.base, store);
     stock.catalogues = catalogues_new(collections, 100000);
-    store_loop_until_up(stock.base, store, true);
     return 0;
 }
 

@@ -1,10 +1,12 @@
 #include "tests/unit/scheduler/state/store_loop.h"
 
 #include "scheduler/state/store.h"
+#include "tests/support/redis.h"
 #include "tests/test.h"
 
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
+#include <sodium.h>
 
 #include <string.h>
 
@@ -41,6 +43,16 @@ void store_loop_until_up(struct event_base *base, const struct store *store, boo
     for (int i = 0; i < PATIENCE_S * 200 && store_is_up(store) != up; i++)
         store_loop_run(base, 5);
     assert_int_equal(store_is_up(store), up);
+}
+
+bool store_loop_begin(struct test_redis *redis, struct event_base **base, struct store **store)
+{
+    assert_true(sodium_init() >= 0);
+    if (!test_redis_start(redis)) return false;
+    *base = event_base_new();
+    *store = store_new(*base, &(struct store_options){.host = redis->socket, .timeout_ms = 2000});
+    store_loop_until_up(*base, *store, true);
+    return true;
 }
 
 void store_loop_end(struct event_base *base, struct store *store)

@@ -12,6 +12,7 @@ struct event_base;
 struct redisReply;
 struct store;
 struct store_script;
+struct test_redis;
 
 struct store_answer {
     bool done;
@@ -26,6 +27,9 @@ struct store_answer {
 void store_loop_run(struct event_base *base, unsigned milliseconds);
 void store_loop_until(struct event_base *base, const bool *done);
 void store_loop_until_up(struct event_base *base, const struct store *store, bool up);
+/* What a group's tests begin with: a redis-server of their own, a loop, and a store that has found it. False, and all is as it was:
+ * there is no redis-server. */
+bool store_loop_begin(struct test_redis *redis, struct event_base **base, struct store **store);
 /* The last thing that a test program does with them: both are freed. NULL, NULL: it did nothing. */
 void store_loop_end(struct event_base *base, struct store *store);
 

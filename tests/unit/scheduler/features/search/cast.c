@@ -123,12 +123,8 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
 bool cast_start(void)
 {
     struct timeval period = {.tv_usec = 1000};
-    if (!test_redis_start(&redis)) return false;
-    cast_base = event_base_new();
-    cast_store =
-        store_new(cast_base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
+    if (!store_loop_begin(&redis, &cast_base, &cast_store)) return false;
     cast_collections = collections_new(cast_base, cast_store);
-    store_loop_until_up(cast_base, cast_store, true);
     cast_nodes_begin();
     timer = event_new(cast_base, -1, EV_PERSIST, on_timer, NULL);
     must(timer && event_add(timer, &period) == 0);
