@@ -7,17 +7,14 @@
 #include "node/service/service.h"
 #include "tests/support/tiny_sasrec.h"
 #include "tests/test.h"
+#include "tests/unit/node/service/caller.h"
 
 #include "kernels/cpu.h"
 #include "kernels/ops.h"
 #include "kernels/select.h"
 #include "kernels/team.h"
-#include "wire/link.h"
 
-#include "base/arena.h"
 #include "base/buf.h"
-#include "base/clock.h"
-#include "base/mailbox.h"
 #include "base/mem.h"
 #include "base/rand.h"
 
@@ -32,9 +29,7 @@ enum {
     CONTEXT = 12,
     USERS = 150,
     TOP_MAX = 30,
-    CREDITS = 4,
-    PATIENCE_S = 60,
-    ARENA = 1 << 20
+    CREDITS = 4
 };
 
 static char path[TINY_MODEL_PATH_MAX];
@@ -178,12 +173,7 @@ static void answers_are_the_same_bytes_at_batch_1_8_and_64(void **state)
 /* The service. */
 
 struct stage {
-    struct mailbox *inbox; // the scheduler's
-    struct links *links;
-    uint64_t link;
-    uint64_t heard_ns;
-    struct link_event *event;
-    struct arena arena;
+    struct caller caller;
     struct engine *engine;
     struct service *service;
     int stop_fd;
@@ -198,56 +188,11 @@ static void *serve(void *argument)
     return NULL;
 }
 
-static struct link_event *next_event(struct stage *stage)
-{
-    uint64_t end_ns = clock_now_ns() + PATIENCE_S * CLOCK_SECOND;
-    link_event_free(stage->event);
-    stage->event = NULL;
-    while (clock_now_ns() < end_ns) {
-        if (stage->link && clock_now_ns() > stage->heard_ns + 50 * CLOCK_MS) {
-            struct wire_message message = {.type = WIRE_HEARTBEAT};
-            (void)link_send(stage->links, stage->link, &message, true);
-            stage->heard_ns = clock_now_ns();
-        }
-        stage->event = mailbox_take(stage->inbox);
-        if (stage->event) return stage->event;
-        links_resume(stage->links);
-        mailbox_wait(stage->inbox, 20 * CLOCK_MS);
-    }
-    fail_msg("nothing happened");
-    return NULL;
-}
-
-static struct wire_message next_message(struct stage *stage, enum wire_type type)
-{
-    struct wire_message message = {0};
-    for (;;) {
-        struct link_event *event = next_event(stage);
-        if (event->kind == LINK_UP) {
-            stage->link = event->link;
-            continue;
-        }
-        if (event->kind != LINK_FRAME) fail_msg("the link went down: %s", event->reason);
-        if (event->type == WIRE_HEARTBEAT || event->type == WIRE_LOAD ||
-            event->type == WIRE_CACHE_DELTA)
-            continue;
-        if (event->type != type)
-            fail_msg("%s came where %s was due", wire_type_name(event->type), wire_type_name(type));
-        arena_reset(&stage->arena);
-        assert_int_equal(
-            message_decode(&message, event->type, event->body, event->size, &stage->arena), ERR_OK);
-        return message;
-    }
-}
-
 static void open_stage(struct stage *stage, struct service_options *options)
 {
     char url[WIRE_URL_MAX];
     const char *urls[] = {url};
-    arena_init(&stage->arena, mem_new(1, ARENA), ARENA);
-    stage->inbox = mailbox_new(256);
-    assert_int_equal(links_new(&stage->links, stage->inbox), ERR_OK);
-    assert_int_equal(links_listen(stage->links, "tcp://127.0.0.1:0", url), ERR_OK);
+    caller_open(&stage->caller, url);
     stage->engine = given_engine(RECOMMENDER_SEQUENCES);
     const struct buf *pack = sasrec_pack(recommender_model(recommender));
     *options = (struct service_options){
@@ -271,7 +216,7 @@ static void open_stage(struct stage *stage, struct service_options *options)
     stage->stop_fd = eventfd(0, EFD_NONBLOCK);
     assert_int_equal(pthread_create(&stage->engine_thread, NULL, engine_run, stage->engine), 0);
     assert_int_equal(pthread_create(&stage->service_thread, NULL, serve, stage), 0);
-    struct wire_message hello = next_message(stage, WIRE_HELLO);
+    struct wire_message hello = caller_await(&stage->caller);
     assert_int_equal(hello.hello.models[0].kinds, 1u << WIRE_RECOMMEND);
     assert_int_equal(hello.hello.models[0].vocab_size, ITEMS);
     assert_int_equal(hello.hello.models[0].vector_size, DIM);
@@ -287,19 +232,8 @@ static void close_stage(struct stage *stage)
     for (struct engine_report *report; (report = engine_take(stage->engine)) != NULL;)
         engine_give(stage->engine, report);
     engine_free(stage->engine);
-    links_free(stage->links);
-    link_event_free(stage->event);
-    for (struct link_event *event; (event = mailbox_take(stage->inbox)) != NULL;)
-        link_event_free(event);
-    mailbox_free(stage->inbox);
+    caller_close(&stage->caller);
     close(stage->stop_fd);
-    mem_free(stage->arena.bytes);
-}
-
-static void send_submit(struct stage *stage, const struct wire_submit *submit)
-{
-    struct wire_message message = {.type = WIRE_SUBMIT, .submit = *submit};
-    assert_int_equal(link_send(stage->links, stage->link, &message, false), ERR_OK);
 }
 
 static void a_list_crosses_the_wire_with_its_weights_and_vector(struct stage *stage)
@@ -307,8 +241,8 @@ static void a_list_crosses_the_wire_with_its_weights_and_vector(struct stage *st
     int32_t ids[CONTEXT];
     int32_t excluded[50];
     struct wire_submit submit = given_submit(15, ids, excluded); // explained, and with its vector
-    send_submit(stage, &submit);
-    struct wire_message message = next_message(stage, WIRE_RESULT);
+    caller_submit(&stage->caller, &submit);
+    struct wire_message message = caller_message(&stage->caller, WIRE_RESULT);
     assert_int_equal(message.result.key.request, 15);
     assert_int_equal(message.result.id_count, submit.top_count);
     assert_int_equal(message.result.position, submit.prompt_length);
@@ -316,7 +250,7 @@ static void a_list_crosses_the_wire_with_its_weights_and_vector(struct stage *st
     assert_int_equal(message.result.vector_size, DIM);
     for (size_t i = 1; i < message.result.id_count; i++)
         assert_true(message.result.logprobs[i] <= message.result.logprobs[i - 1]);
-    message = next_message(stage, WIRE_DONE);
+    message = caller_message(&stage->caller, WIRE_DONE);
     assert_int_equal(message.done.finish, WIRE_FINISH_STOP);
     assert_int_equal(message.done.err, ERR_OK);
 }
@@ -332,8 +266,8 @@ static void a_filter_is_sent_once_and_named_from_then_on(struct stage *stage)
     submit.top_count = 20;
     submit.excluded_count = 0;
     submit.filter = digest_of(bits, sizeof bits);
-    send_submit(stage, &submit);
-    struct wire_message message = next_message(stage, WIRE_DONE);
+    caller_submit(&stage->caller, &submit);
+    struct wire_message message = caller_message(&stage->caller, WIRE_DONE);
     assert_int_equal(message.done.err, ERR_NOT_FOUND);
     assert_int_equal(message.done.note.size, 6);
     assert_memory_equal(message.done.note.text, "filter", 6);
@@ -341,14 +275,14 @@ static void a_filter_is_sent_once_and_named_from_then_on(struct stage *stage)
         submit.key.attempt = attempt;
         submit.filter_bits = attempt == 1 ? bits : NULL;
         submit.filter_size = attempt == 1 ? sizeof bits : 0;
-        send_submit(stage, &submit);
-        message = next_message(stage, WIRE_RESULT);
+        caller_submit(&stage->caller, &submit);
+        message = caller_message(&stage->caller, WIRE_RESULT);
         assert_int_equal(message.result.id_count, 3);
         for (size_t i = 0; i < 3; i++) {
             int32_t row = message.result.ids[i];
             assert_true(row == 24 || row == 31 || row == 640);
         }
-        (void)next_message(stage, WIRE_DONE);
+        (void)caller_message(&stage->caller, WIRE_DONE);
     }
 }
 
@@ -362,21 +296,21 @@ static void candidates_alone_are_in_the_list(struct stage *stage)
     submit.excluded_count = 0;
     submit.candidates = candidates;
     submit.candidate_count = 4;
-    send_submit(stage, &submit);
-    struct wire_message message = next_message(stage, WIRE_RESULT);
+    caller_submit(&stage->caller, &submit);
+    struct wire_message message = caller_message(&stage->caller, WIRE_RESULT);
     assert_int_equal(message.result.id_count, 3);
     for (size_t i = 0; i < 3; i++) {
         int32_t row = message.result.ids[i];
         assert_true(row == 24 || row == 31 || row == 640);
         assert_true(i == 0 || message.result.logprobs[i] <= message.result.logprobs[i - 1]);
     }
-    (void)next_message(stage, WIRE_DONE);
+    (void)caller_message(&stage->caller, WIRE_DONE);
     static const int32_t strange[] = {ITEMS};
     submit.key.attempt = 1;
     submit.candidates = strange;
     submit.candidate_count = 1;
-    send_submit(stage, &submit);
-    assert_int_equal(next_message(stage, WIRE_DONE).done.err, ERR_INVALID);
+    caller_submit(&stage->caller, &submit);
+    assert_int_equal(caller_message(&stage->caller, WIRE_DONE).done.err, ERR_INVALID);
 }
 
 static void a_kind_that_the_model_does_not_do_is_refused(struct stage *stage)
@@ -385,8 +319,8 @@ static void a_kind_that_the_model_does_not_do_is_refused(struct stage *stage)
     int32_t excluded[50];
     struct wire_submit submit = given_submit(4, ids, excluded);
     submit.kind = WIRE_GENERATE;
-    send_submit(stage, &submit);
-    struct wire_message message = next_message(stage, WIRE_DONE);
+    caller_submit(&stage->caller, &submit);
+    struct wire_message message = caller_message(&stage->caller, WIRE_DONE);
     assert_int_equal(message.done.err, ERR_UNSUPPORTED);
 }
 

@@ -40,11 +40,11 @@ static void a_link_that_goes_down_takes_its_requests_along(void **state)
     struct wire_submit asked = given_submit(stage, 1, 100);
     submit(stage, &asked);
     (void)next_message(stage, WIRE_RESULT);
-    uint64_t old = stage->link;
-    link_close(stage->links, old, "test");
-    stage->link = 0;
+    uint64_t old = stage->caller.link;
+    link_close(stage->caller.links, old, "test");
+    stage->caller.link = 0;
     await_link(stage); // it dials again
-    assert_true(stage->link != old);
+    assert_true(stage->caller.link != old);
     struct wire_load load;
     do
         load = next_message(stage, WIRE_LOAD).load;

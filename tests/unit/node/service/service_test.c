@@ -228,9 +228,9 @@ static void beyond_the_credits_the_node_is_busy(void **state)
         event = next_event(stage);
     while (event->kind == LINK_FRAME && event->type != WIRE_BUSY);
     struct wire_message busy;
-    arena_reset(&stage->arena);
-    assert_int_equal(message_decode(&busy, event->type, event->body, event->size, &stage->arena),
-                     ERR_OK);
+    arena_reset(&stage->caller.arena);
+    assert_int_equal(
+        message_decode(&busy, event->type, event->body, event->size, &stage->caller.arena), ERR_OK);
     assert_int_equal(busy.busy.key.request, CREDITS);
     assert_true(busy.busy.retry_ms > 0);
 
@@ -305,9 +305,9 @@ static struct wire_cache_delta next_delta(struct stage *stage)
     struct wire_message message;
     while (next_event(stage)->type != WIRE_CACHE_DELTA) {
     }
-    arena_reset(&stage->arena);
-    assert_int_equal(message_decode(&message, WIRE_CACHE_DELTA, stage->event->body,
-                                    stage->event->size, &stage->arena),
+    arena_reset(&stage->caller.arena);
+    assert_int_equal(message_decode(&message, WIRE_CACHE_DELTA, stage->caller.event->body,
+                                    stage->caller.event->size, &stage->caller.arena),
                      ERR_OK);
     return message.cache_delta;
 }
@@ -362,14 +362,15 @@ static void a_node_that_knows_too_many_schedulers_forgets_those_that_are_gone(vo
         welcome.welcome.peer_count = left < WIRE_PEERS_MAX ? left : WIRE_PEERS_MAX;
         tell(stage, &welcome);
     }
-    assert_int_equal(links_listen(stage->links, "tcp://127.0.0.1:0", url), ERR_OK);
+    assert_int_equal(links_listen(stage->caller.links, "tcp://127.0.0.1:0", url), ERR_OK);
     struct wire_text living = {url, strlen(url)};
     welcome.welcome.peers = &living;
     welcome.welcome.peer_count = 1;
     tell(stage, &welcome);
     while (next_event(stage)->kind != LINK_UP)
         ;
-    assert_true(stage->event->link != stage->link); // the first one's place was not taken
+    assert_true(stage->caller.event->link !=
+                stage->caller.link); // the first one's place was not taken
     end_stage(stage);
 }
 
@@ -381,7 +382,7 @@ static void bytes_that_are_no_message_close_the_link(void **state)
     tell(stage, &wrong); // only a node says that
     while (next_event(stage)->kind != LINK_DOWN)
         ;
-    stage->link = 0;
+    stage->caller.link = 0;
     await_link(stage);
     end_stage(stage);
 }

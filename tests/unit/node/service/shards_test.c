@@ -203,7 +203,7 @@ static void a_link_that_goes_down_takes_along_what_it_was_filling(void **state)
     begun.shard_put.reset = true;
     tell(stage, &begun);
     assert_int_equal(await_state(stage, 1).shards[0].version, 0);
-    link_close(stage->links, stage->link, "a test");
+    link_close(stage->caller.links, stage->caller.link, "a test");
     await_link(stage);
     (void)await_state(stage, 0);
     end_stage(stage);

@@ -12,19 +12,11 @@
 #include "kernels/select.h"
 #include "wire/link.h"
 
-#include "base/arena.h"
 #include "base/buf.h"
-#include "base/clock.h"
-#include "base/mailbox.h"
 #include "base/mem.h"
 
 #include <pthread.h>
 #include <sys/eventfd.h>
-
-enum {
-    PATIENCE_S = 60,
-    ARENA = 1 << 20
-};
 
 int32_t prompt_ids[CONTEXT + 10];
 
@@ -36,57 +28,19 @@ static void *serve(void *argument)
     return NULL;
 }
 
-static void pulse(struct stage *stage)
-{
-    uint64_t now_ns = clock_now_ns();
-    if (!stage->link || now_ns < stage->heard_ns + 50 * CLOCK_MS) return;
-    stage->heard_ns = now_ns;
-    struct wire_message message = {.type = WIRE_HEARTBEAT};
-    (void)link_send(stage->links, stage->link, &message, true);
-}
-
-/* The next event; it lives until the one after it is asked for. */
 struct link_event *next_event(struct stage *stage)
 {
-    uint64_t end_ns = clock_now_ns() + PATIENCE_S * CLOCK_SECOND;
-    link_event_free(stage->event);
-    stage->event = NULL;
-    while (clock_now_ns() < end_ns) {
-        pulse(stage);
-        stage->event = mailbox_take(stage->inbox);
-        if (stage->event) return stage->event;
-        links_resume(stage->links);
-        mailbox_wait(stage->inbox, 20 * CLOCK_MS);
-    }
-    fail_msg("nothing happened");
-    return NULL;
+    return caller_event(&stage->caller);
 }
 
-/* The next message that is no heartbeat, load, delta of the cache or state of shards, unless one of those is what is waited for. */
 struct wire_message next_message(struct stage *stage, enum wire_type type)
 {
-    struct wire_message message = {0};
-    for (;;) {
-        struct link_event *event = next_event(stage);
-        if (event->kind != LINK_FRAME) fail_msg("the link went down: %s", event->reason);
-        bool rhythm = event->type == WIRE_HEARTBEAT || event->type == WIRE_LOAD ||
-                      event->type == WIRE_CACHE_DELTA || event->type == WIRE_SHARD_STATE;
-        if (rhythm && event->type != type) continue;
-        if (event->type != type)
-            fail_msg("%s came where %s was due", wire_type_name(event->type), wire_type_name(type));
-        arena_reset(&stage->arena);
-        assert_int_equal(
-            message_decode(&message, event->type, event->body, event->size, &stage->arena), ERR_OK);
-        return message;
-    }
+    return caller_message(&stage->caller, type);
 }
 
 void await_link(struct stage *stage)
 {
-    while (next_event(stage)->kind != LINK_UP)
-        ;
-    stage->link = stage->event->link;
-    struct wire_message hello = next_message(stage, WIRE_HELLO);
+    struct wire_message hello = caller_await(&stage->caller);
     assert_int_equal(hello.hello.protocol, WIRE_PROTOCOL);
     assert_int_equal(hello.hello.credits, CREDITS);
     assert_int_equal(hello.hello.model_count, 1);
@@ -94,7 +48,7 @@ void await_link(struct stage *stage)
     assert_int_equal(hello.hello.models[0].context_length, CONTEXT);
     struct wire_message welcome = {.type = WIRE_WELCOME,
                                    .welcome = {.protocol = WIRE_PROTOCOL, .instance = 1}};
-    assert_int_equal(link_send(stage->links, stage->link, &welcome, false), ERR_OK);
+    caller_tell(&stage->caller, &welcome);
 }
 
 static void open_node(struct stage *stage, uint32_t delay_ms, const char *url)
@@ -154,11 +108,8 @@ struct stage *given_stage(uint32_t delay_ms, uint64_t drain_ms)
 {
     char url[WIRE_URL_MAX];
     struct stage *stage = mem_new(1, sizeof *stage);
-    arena_init(&stage->arena, mem_new(1, ARENA), ARENA);
-    stage->inbox = mailbox_new(4096);
     stage->drain_ms = drain_ms;
-    assert_int_equal(links_new(&stage->links, stage->inbox), ERR_OK);
-    assert_int_equal(links_listen(stage->links, "tcp://127.0.0.1:0", url), ERR_OK);
+    caller_open(&stage->caller, url);
     stage->pause_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     assert_true(stage->pause_fd > 0);
     open_node(stage, delay_ms, url);
@@ -195,15 +146,10 @@ void end_stage(struct stage *stage)
     scanner_free(stage->scanner);
     shelf_free(stage->shelf);
     kv_pool_free(stage->pool);
-    links_free(stage->links);
-    link_event_free(stage->event);
-    for (struct link_event *event; (event = mailbox_take(stage->inbox)) != NULL;)
-        link_event_free(event);
-    mailbox_free(stage->inbox);
+    caller_close(&stage->caller);
     close(stage->stop_fd);
     close(stage->pause_fd);
     buf_fini(&stage->pack);
-    mem_free(stage->arena.bytes);
     mem_free(stage);
 }
 
@@ -229,13 +175,12 @@ struct wire_submit given_submit(const struct stage *stage, uint64_t request, uin
 
 void tell(struct stage *stage, const struct wire_message *message)
 {
-    assert_int_equal(link_send(stage->links, stage->link, message, false), ERR_OK);
+    caller_tell(&stage->caller, message);
 }
 
 void submit(struct stage *stage, const struct wire_submit *submit)
 {
-    struct wire_message message = {.type = WIRE_SUBMIT, .submit = *submit};
-    tell(stage, &message);
+    caller_submit(&stage->caller, submit);
 }
 
 void cancel(struct stage *stage, const struct wire_submit *submit)
@@ -253,9 +198,10 @@ uint32_t await_done(struct stage *stage, struct wire_done *done)
         if (event->kind != LINK_FRAME) fail_msg("the link went down: %s", event->reason);
         if (event->type != WIRE_RESULT && event->type != WIRE_DONE) continue;
         struct wire_message message;
-        arena_reset(&stage->arena);
+        arena_reset(&stage->caller.arena);
         assert_int_equal(
-            message_decode(&message, event->type, event->body, event->size, &stage->arena), ERR_OK);
+            message_decode(&message, event->type, event->body, event->size, &stage->caller.arena),
+            ERR_OK);
         if (event->type == WIRE_DONE) {
             *done = message.done;
             return ids;

@@ -7,10 +7,11 @@
 #ifndef TESTS_UNIT_NODE_SERVICE_STAGE_H
 #define TESTS_UNIT_NODE_SERVICE_STAGE_H
 
+#include "tests/unit/node/service/caller.h"
+
 #include "kernels/ops.h"
 #include "wire/message.h"
 
-#include "base/arena.h"
 #include "base/buf.h"
 
 #include <pthread.h>
@@ -19,9 +20,6 @@
 struct echo;
 struct engine;
 struct kv_pool;
-struct link_event;
-struct links;
-struct mailbox;
 struct scanner;
 struct service;
 struct shelf;
@@ -35,13 +33,7 @@ enum {
 };
 
 struct stage {
-    struct mailbox *inbox; // the scheduler's
-    struct links *links;
-    uint64_t link;
-    uint64_t heard_ns;        // when our last heartbeat went
-    struct link_event *event; // of the message that was read last
-    struct arena arena;
-
+    struct caller caller; // the test
     struct buf pack;
     struct wire_model model;
     struct kv_pool *pool;
@@ -67,10 +59,11 @@ void ask_pause(const struct stage *stage);
 /* Stops and frees; every block of the pool must be free. */
 void end_stage(struct stage *stage);
 
-/* The next event; it lives until the one after it is asked for. */
+/* As caller_event(), caller_message(), caller_tell(), caller_submit(). */
 struct link_event *next_event(struct stage *stage);
-/* The next message that is no heartbeat, load, delta of the cache or state of shards, unless one of those is what is waited for. */
 struct wire_message next_message(struct stage *stage, enum wire_type type);
+void tell(struct stage *stage, const struct wire_message *message);
+void submit(struct stage *stage, const struct wire_submit *submit);
 /* The node dials (again), says HELLO, and is welcomed. */
 void await_link(struct stage *stage);
 /* Results may come until the DONE; how many ids they brought. */
@@ -80,8 +73,6 @@ extern int32_t prompt_ids[CONTEXT + 10];
 /* Of the first `prompt_length` of prompt_ids, which are written anew. */
 struct wire_submit given_submit(const struct stage *stage, uint64_t request,
                                 uint32_t prompt_length);
-void tell(struct stage *stage, const struct wire_message *message);
-void submit(struct stage *stage, const struct wire_submit *submit);
 void cancel(struct stage *stage, const struct wire_submit *submit);
 
 #endif
