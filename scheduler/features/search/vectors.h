@@ -107,7 +107,7 @@ void vectors_allow(struct buf *allowed, const char *id, size_t id_size);
 
 /* ERR_NOT_FOUND: the index has no embedder; ERR_INVALID: the vector has another size than the index' vectors; ERR_UNAVAILABLE:
  * the numbers are not whole yet, or no node holds any shard; ERR_BUSY: VECTORS_SEARCHES_MAX, or the nodes are full;
- * ERR_TIMEOUT. Then nothing was started. An index without a vector yet is answered, with no hits. */
+ * ERR_TIMEOUT. Then nothing was started, and there is no ticket. An index without a vector yet is answered, with no hits. */
 enum err vectors_search(struct vectors *vectors, const struct vectors_query *query,
                         struct vectors_ticket **ticket);
 /* done() is not called any more. */

@@ -417,8 +417,10 @@ enum err vectors_search(struct vectors *vectors, const struct vectors_query *que
         err = send_out(ticket, shards, count, 1);
     }
     mem_free(shards);
-    *out = ticket;
-    if (is_empty || ticket->scans) return ERR_OK;
+    if (is_empty || ticket->scans) {
+        *out = ticket;
+        return ERR_OK;
+    }
     (err_note)(err, "%s", ticket->note);
     ticket_free(ticket);
     return err;

@@ -229,7 +229,7 @@ void cast_search(size_t scheduler, const float *vector, uint32_t top_count, cons
 {
     struct buf ids = {0};
     struct asked asked = {.answer = answer};
-    struct vectors_ticket *ticket;
+    struct vectors_ticket *ticket = NULL;
     struct vectors_query query = {.index = CAST_INDEX,
                                   .vector = vector,
                                   .size = CAST_SIZE,
@@ -249,6 +249,7 @@ void cast_search(size_t scheduler, const float *vector, uint32_t top_count, cons
     answer->err = vectors_search(cast_schedulers[scheduler].vectors, &query, &ticket);
     if (answer->err) snprintf(answer->note, sizeof answer->note, "%s", err_text());
     bool started = answer->err == ERR_OK;
+    must(started == (ticket != NULL)); // what was not started leaves nothing to cancel
     buf_fini(&ids);
     if (started) store_loop_until(cast_base, &asked.done);
 }
