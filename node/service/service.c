@@ -11,6 +11,7 @@
 #include "node/service/loan.h"
 #include "node/service/peers.h"
 #include "node/service/places.h"
+#include "node/service/service_parts.h"
 #include "node/shelf/shelf.h"
 
 #include "wire/link.h"
@@ -22,36 +23,12 @@
 #include "base/mem.h"
 #include "base/must.h"
 
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-    EVENTS_MAX = 1024,                                       // link events that can wait
-    ARENA_SIZE = WIRE_IDS_MAX * sizeof(int32_t) + (1 << 20), // arrays of one decoded message
-    FLUSH_MS = 500
-};
-
-struct service {
-    struct service_options options;
-    const struct wire_model *model;
-    struct mailbox *events;
-    struct links *links;
-    struct arena arena;
-
-    struct dials dials;
-    struct peers peers;
-
-    struct flights flights;
-    struct filters filters;
-    uint64_t next_ticket;
-    struct places places;
-    struct engine_load load;
-    struct cached *cached;
-    bool draining;    // nothing new comes in
-    bool stopping;    // and then the node goes away
-    bool paused;      // service_run() is to return
-    uint64_t stop_ns; // at the latest, when stopping
+    EVENTS_MAX = 1024,                                      // link events that can wait
+    ARENA_SIZE = WIRE_IDS_MAX * sizeof(int32_t) + (1 << 20) // arrays of one decoded message
 };
 
 /* Schedulers. */
@@ -149,7 +126,7 @@ static uint32_t retry_ms(const struct service *service)
 
 /* What a scheduler says. */
 
-static void cut(struct service *service, struct seq *seq, enum seq_cut why)
+void service_cut(struct service *service, struct seq *seq, enum seq_cut why)
 {
     if (seq->cut == SEQ_WHOLE) engine_cancel(service->options.engine, seq->ticket);
     if (seq->cut != SEQ_CUT_GONE) seq->cut = why;
@@ -232,7 +209,7 @@ static void take_pack_want(struct service *service, struct peer *peer,
     peer->pack_offset = 0;
 }
 
-static void set_draining(struct service *service, bool draining)
+void service_drain(struct service *service, bool draining)
 {
     if (service->draining == draining) return;
     service->draining = draining;
@@ -279,10 +256,10 @@ static void take_message(struct service *service, struct peer *peer,
     case WIRE_SUBMIT: take_submit(service, peer, &message->submit); break;
     case WIRE_CANCEL:
         seq = flights_find(&service->flights, peer->link, &message->cancel.key);
-        if (seq) cut(service, seq, SEQ_CUT_CANCELED); // else it has ended already
+        if (seq) service_cut(service, seq, SEQ_CUT_CANCELED); // else it has ended already
         break;
     case WIRE_DRAIN:
-        set_draining(service, message->drain.on || service->stopping);
+        service_drain(service, message->drain.on || service->stopping);
         if (message->drain.reload) ring_reload(service);
         break;
     case WIRE_EVICT: engine_forget(service->options.engine, message->evict.salt); break;
@@ -327,7 +304,7 @@ struct gone {
 static void cut_if_gone(void *argument, struct seq *seq)
 {
     const struct gone *gone = argument;
-    if (seq->link == gone->link) cut(gone->service, seq, SEQ_CUT_GONE);
+    if (seq->link == gone->link) service_cut(gone->service, seq, SEQ_CUT_GONE);
 }
 
 static void link_down(struct service *service, const struct link_event *event)
@@ -343,7 +320,7 @@ static void link_down(struct service *service, const struct link_event *event)
     flights_each(&service->flights, cut_if_gone, &gone);
 }
 
-static void take_events(struct service *service)
+void service_take_events(struct service *service)
 {
     mailbox_hush(service->events);
     for (struct link_event *event; (event = mailbox_take(service->events)) != NULL;) {
@@ -373,8 +350,7 @@ static void end_flight(struct service *service, struct seq *seq)
     seq_free(seq);
 }
 
-/* An answer's last id and its end leave together, and so does what all sequences got of one step. */
-static void take_reports(struct service *service)
+void service_take_reports(struct service *service)
 {
     struct engine *engine = service->options.engine;
     mailbox_hush(engine_outbox(engine));
@@ -393,126 +369,4 @@ static void take_reports(struct service *service)
         engine_give(engine, report);
     }
     links_release(service->links);
-}
-
-/* What goes out by the clock. */
-
-static void send_by_clock(struct service *service, uint64_t now_ns)
-{
-    uint64_t age_ns = engine_step_age_ns(service->options.engine, now_ns);
-    uint32_t age_ms = (uint32_t)(age_ns / CLOCK_MS);
-    if (peers_beat(&service->peers, now_ns, age_ms, service->draining))
-        links_check(service->links, now_ns);
-
-    struct wire_load load = loads_message(&service->load, service->options.hello.kv_blocks);
-    peers_send_load(&service->peers, now_ns, &load);
-    peers_send_cached(&service->peers, now_ns, service->cached);
-    peers_send_shards(&service->peers, now_ns);
-    peers_send_pack(&service->peers);
-}
-
-/* The end. */
-
-static void cut_for_stop(void *argument, struct seq *seq)
-{
-    if (seq->cut == SEQ_WHOLE) cut(argument, seq, SEQ_CUT_STOPPING);
-}
-
-static void read_stop(struct service *service, int stop_fd, uint64_t now_ns, uint64_t drain_ms)
-{
-    char away[512];
-    ssize_t got = read(stop_fd, away, sizeof away);
-    if (got <= 0) return;
-    service->stop_ns = service->stopping ? now_ns : now_ns + drain_ms * CLOCK_MS;
-    service->stopping = true;
-    set_draining(service, true);
-}
-
-/* And it is read away. */
-static bool is_rung(int bell)
-{
-    uint64_t count;
-    return read(bell, &count, sizeof count) > 0;
-}
-
-/* Until something is there to do. True: a stop was asked for. */
-static bool wait(struct service *service, int stop_fd, uint64_t wait_ns)
-{
-    enum {
-        EVENTS,
-        REPORTS,
-        STOP,
-        PAUSE,
-        COUNT
-    };
-
-    int pause = service->options.pause_bell;
-    struct pollfd bells[COUNT] = {
-        [EVENTS] = {.fd = mailbox_bell(service->events), .events = POLLIN},
-        [REPORTS] = {.fd = mailbox_bell(engine_outbox(service->options.engine)), .events = POLLIN},
-        [STOP] = {.fd = stop_fd, .events = POLLIN},
-        [PAUSE] = {.fd = pause > 0 ? pause : -1, .events = POLLIN}, // poll() skips -1
-    };
-    struct timespec limit = {.tv_sec = (time_t)(wait_ns / CLOCK_SECOND),
-                             .tv_nsec = (long)(wait_ns % CLOCK_SECOND)};
-    (void)ppoll(bells, COUNT, &limit, NULL);
-    service->paused = pause > 0 && (bells[PAUSE].revents & POLLIN) && is_rung(pause);
-    return (bells[STOP].revents & POLLIN) != 0;
-}
-
-static void go_by_clock(struct service *service)
-{
-    uint64_t now_ns = clock_now_ns();
-    send_by_clock(service, now_ns);
-    if (service->stopping && now_ns >= service->stop_ns)
-        flights_each(&service->flights, cut_for_stop, service);
-}
-
-void service_hear(struct service *service)
-{
-    take_events(service);
-    go_by_clock(service);
-}
-
-void service_tell(struct service *service)
-{
-    take_reports(service);
-    go_by_clock(service);
-}
-
-uint64_t service_wake_ns(const struct service *service)
-{
-    return peers_wake_ns(&service->peers, clock_now_ns(), service->cached);
-}
-
-static void turn(struct service *service)
-{
-    take_events(service);
-    take_reports(service);
-    go_by_clock(service);
-}
-
-/* Let the last messages leave. */
-static void flush(struct service *service, int stop_fd)
-{
-    uint64_t until_ns = clock_now_ns() + FLUSH_MS * CLOCK_MS;
-    while (peers_backlog(&service->peers) > 0 && clock_now_ns() < until_ns) {
-        (void)wait(service, stop_fd, PEERS_PACK_MS * CLOCK_MS);
-        take_events(service);
-    }
-}
-
-bool service_run(struct service *service, int stop_fd, uint64_t drain_ms)
-{
-    while (!service->stopping || service->flights.count > 0) {
-        uint64_t now_ns = clock_now_ns();
-        uint64_t wake_ns = peers_wake_ns(&service->peers, now_ns, service->cached);
-        if (wait(service, stop_fd, wake_ns > now_ns ? wake_ns - now_ns : 0))
-            read_stop(service, stop_fd, now_ns, drain_ms);
-        turn(service);
-        if (service->paused && !service->stopping) return false;
-    }
-    flush(service, stop_fd);
-    engine_stop(service->options.engine);
-    return true;
 }
