@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Nodes that die, Redis that goes away: what is in the air ends cleanly, what comes next is served.
 . "$(dirname "$0")/lib.sh"
-nodes_up() { [ "$("$bin/qiaoctl" --url "$url" nodes --json 2>/dev/null | grep -o '"name"' | wc -l)" -eq "$1" ]; }
+nodes_up() { [ "$("$bin/qiaoctl" --url "$url" nodes --json 2>/dev/null | grep -o '"uptime_seconds"' | wc -l)" -eq "$1" ]; }
 ask() { "$bin/qiaoctl" --url "$url" chat --temperature 0 --max-tokens 60 "$1"; }
 retries() { curl -s "$url/metrics" | awk '/^qiao_.*flight_retries_total/ {print int($2)}'; }
 ready_has() { curl -s "$url/ready" | grep -q "$1"; }
