@@ -63,6 +63,7 @@ struct program {
     struct settings settings;
     int stop, reload, swapped; // bells: of signals, and of the swapper
     struct swapper *swapper;
+    atomic_bool loaded; // a newer model, whose turn has not come yet
     atomic_int leaving;
     int leave_timer; // of the one that leaves
 };
@@ -206,13 +207,19 @@ static void rest(void)
     nanosleep(&pause, NULL);
 }
 
-/* The swapper's: at most two models at a time. */
+/* The swapper's: at most two models at a time. One that leaves looks at the bells, too: nothing is rung for before it has gone. */
 static void *load_next(void *argument)
 {
     struct program *program = argument;
-    while (atomic_load(&program->leaving) > 0 && !stop_asked())
+    while ((atomic_load(&program->loaded) || atomic_load(&program->leaving) > 0) && !stop_asked())
         rest();
-    return open_node(program);
+    if (stop_asked()) {
+        err_note(ERR_CANCELED, "the node ends");
+        return NULL;
+    }
+    struct node *next = open_node(program);
+    atomic_store(&program->loaded, next != NULL);
+    return next;
 }
 
 static void unload(void *loaded)
@@ -265,6 +272,7 @@ static struct node *swap(struct program *program, struct node *node)
     next->replaces = node->instance;
     enum err err = open_service(next);
     if (!err) err = let_leave(program, node);
+    atomic_store(&program->loaded, false); // one leaves by now
     if (!err) return next;
     log_error("model_refused", "serving=\"the old one\" reason=\"%s\"", err_text());
     tear_down(next);

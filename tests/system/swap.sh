@@ -92,6 +92,22 @@ digest=$(grep -o 'digest [0-9a-f]*' "$state/said" | cut -d' ' -f2)
 check "it is the current one" bash -c "curl -s '$url/admin/status' | grep -q '\"current\":true,\"nodes\":2,[^}]*$digest'"
 check "at the other scheduler, too" bash -c "curl -s '$second/admin/status' | grep -q '\"current\":true,\"nodes\":2,[^}]*$digest'"
 
+# Another file while one is being loaded: the last one is served, after the others have left.
+lines() { grep -c "$1" "$state/log/node-2.log"; }
+served() { [ "$(lines node_ready)" = $(($(lines model_loaded) + 1)) ] && [ "$(lines model_loaded)" = "$1" ]; }
+loaded=$(lines model_loaded)
+for pause in 0.01 0.03; do
+    for file in first second; do
+        cp "$state/talk.gguf" "$state/$file.gguf"
+        mv "$state/$file.gguf" "$state/chat.gguf"
+        kill -HUP "$(pid_of node-2)"
+        [ $file = second ] || sleep $pause
+    done
+    eventually 20 served $((loaded + 2)) || eventually 1 served $((loaded + 1)) || true # both were seen as one
+    check "no model that was loaded is left lying" served "$(lines model_loaded)"
+    loaded=$(lines model_loaded)
+done
+
 # A file that a node does not read, and one that comes by itself.
 cp "$state/text.gguf" "$state/bad.gguf"
 mv "$state/bad.gguf" "$state/shop.gguf"
