@@ -310,7 +310,7 @@ static void tend(struct filler *filler, struct shard *shard, uint64_t now_ns)
     while (*at) {
         struct cargo *cargo = *at;
         bool gone = cargo->broken || !is_linked(filler, cargo->link);
-        look_after(filler, cargo, now_ns);
+        if (!gone) look_after(filler, cargo, now_ns);
         if (gone || (!cargo->wanted && all_hold)) {
             filler->stats.bytes += cargo->bytes;
             remove_cargo(filler, at, !gone);
