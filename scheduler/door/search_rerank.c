@@ -69,9 +69,11 @@ static enum err start(struct search_run *run)
 
 enum err search_rerank_prepare(struct search_run *run, const char **code)
 {
-    const char *name = run->errand->ask.wishes.reranker;
-    enum err err = choose_and_hold(run->door, WIRE_SCORE, name, &run->rerank.chosen, code);
-    return name ? err : ERR_OK;
+    const char *name = run->errand->ask.wishes.reranker, *why = NULL;
+    enum err err = choose_and_hold(run->door, WIRE_SCORE, name, &run->rerank.chosen, &why);
+    if (!name || !err) return ERR_OK;
+    *code = why;
+    return err;
 }
 
 void search_rerank_begin(struct search_run *run)

@@ -115,6 +115,19 @@ static void what_is_named_must_be_served(void **state)
     stop_scheduler();
 }
 
+static void a_failure_of_the_index_is_not_told_as_that_of_a_model(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    start_scheduler("");
+    wait_for_redis();
+    put_shop("");
+    assert_parts(search("{\"q\":\"cable\",\"rerank\":true,\"min_version\":99,\"deadline_ms\":50}"),
+                 " 503 ", "has not reached the version", "\"code\":\"unavailable\"", NULL);
+    mem_free(ask("DELETE", "/v1/indexes/shop", "", ""));
+    stop_scheduler();
+}
+
 static void a_client_that_goes_away_takes_its_flights_along(void **state)
 {
     (void)state;
@@ -179,6 +192,7 @@ int main(void)
         cmocka_unit_test(the_first_documents_are_put_in_the_order_of_their_scores),
         cmocka_unit_test(a_part_that_comes_too_late_is_told_and_left_out),
         cmocka_unit_test(what_is_named_must_be_served),
+        cmocka_unit_test(a_failure_of_the_index_is_not_told_as_that_of_a_model),
         cmocka_unit_test(a_client_that_goes_away_takes_its_flights_along),
         cmocka_unit_test(an_index_that_is_deleted_meanwhile_is_not_found),
         cmocka_unit_test(what_is_scored_counts_against_the_limits),
