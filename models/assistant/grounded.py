@@ -89,14 +89,41 @@ GOODS = [("phone", "手机"), ("tablet", "平板电脑"), ("laptop", "笔记本�
 COLOURS = {"black": "黑色", "white": "白色", "green": "绿色", "blue": "蓝色", "grey": "灰色", "red": "红色", "silver": "银色", "gold": "金色", "pink": "粉色"}
 
 
-def ware(rng, lang):
+PARTS = [("Screen film for {t}", "{t}屏幕贴膜"), ("Silicone case for {t}", "{t}硅胶手机壳"), ("Woven case for {t}", "{t}编织手机壳"), ("Strap for {t}", "{t}表带"),
+         ("Cover for {t}", "{t}保护套")]
+
+
+def ware_title(rng, lang):
+    n = lang == "zh"
+    if rng.random() < 0.15:
+        return rng.choice(shop.PRODUCTS)[n]
+    number = f" {rng.randint(1, 12)}" if rng.random() < 0.9 else ""
+    return rng.choice(LINES)[n] + ("" if n else " ") + rng.choice(GOODS)[n] + number
+
+
+def relative(rng, lang, title):
+    """The title of something whose name is nearly the same, as a search finds it beside the thing itself."""
+    n = lang == "zh"
+    roll = rng.random()
+    if roll < 0.4:
+        return rng.choice(PARTS)[n].format(t=title)
+    if roll < 0.75:
+        return re.sub(r" ?\d+$", "", title) + f" {rng.randint(1, 12)}"
+    line, other = rng.choice(LINES)[n], next((one[n] for one in LINES if title.startswith(one[n])), None)
+    return line + title[len(other):] if other else ware_title(rng, lang)
+
+
+def family(rng, lang, count):
+    titles = [ware_title(rng, lang)]
+    while len(titles) < count:
+        titles.append(relative(rng, lang, titles[0]) if rng.random() < 0.8 else ware_title(rng, lang))
+    rng.shuffle(titles)
+    return [ware(rng, lang, title) for title in titles]
+
+
+def ware(rng, lang, title):
     """A note on a product; what the talk's shop says of products of like names does not count here."""
     n = lang == "zh"
-    if rng.random() < 0.25:
-        title = rng.choice(shop.PRODUCTS)[n]
-    else:
-        number = f" {rng.randint(1, 12)}" if rng.random() < 0.85 else ""
-        title = rng.choice(LINES)[n] + ("" if n else " ") + rng.choice(GOODS)[n] + number
     told = {"category": rng.choice(GOODS)[0], "colour": rng.choice(sorted(COLOURS)), "price": str(rng.randint(9, 9999))}
     kept = [k for k in told if rng.random() < (0.9 if k == "price" else 0.7)] or ["price"]
     if rng.random() < 0.3:
@@ -214,8 +241,11 @@ def dialogue(rng, systems, library, talk):
     roll = rng.random()
     history = deeds(rng, lang) if roll < 0.4 else []
     real = lang == "zh" and library.notes and rng.random() < 0.4
-    draw = (lambda: library.note(rng)) if real else (lambda: rng.choice([ware, ware, invented])(rng, lang)) if rng.random() < 0.6 else (lambda: invented(rng, lang))
-    found = [draw() for _ in range(rng.randint(1, 4))] if not history or roll < 0.15 else []
+    wanted = rng.randint(1, 4) if not history or roll < 0.15 else 0
+    if wanted and not real and rng.random() < 0.55:
+        found = family(rng, lang, wanted)
+    else:
+        found = [library.note(rng) if real else invented(rng, lang) for _ in range(wanted)]
     found = list({f[0]: f for f in found}.values())
     part = part_of(rng, lang, history, found)
     messages = []
