@@ -151,9 +151,10 @@ def produce(args, seed, queue):
 def batches(args):
     """The workers start at once, before anybody else has threads."""
     queue = multiprocessing.Queue(maxsize=2 * args.workers)
-    for n in range(args.workers):
-        multiprocessing.Process(target=produce, args=(args, args.seed * 1000 + n, queue), daemon=True).start()
-    return iter(queue.get, None)
+    workers = [multiprocessing.Process(target=produce, args=(args, args.seed * 1000 + n, queue), daemon=True) for n in range(args.workers)]
+    for worker in workers:
+        worker.start()
+    return iter(queue.get, None), workers
 
 
 def mask_of(owner):
@@ -200,7 +201,7 @@ def main():
     torch.set_num_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     os.makedirs(args.out, exist_ok=True)
-    source = batches(args)
+    source, workers = batches(args)
     product = product_bf16 if args.bf16 and device == "cpu" else product_fp32
     model = Model(SHAPE, len(Tokenizer.load(args.tokenizer).tokens)).to(device)
     if args.begin:
@@ -233,7 +234,8 @@ def main():
             save(path, model, step, args)
     save(path, model, step, args)
     print(f"{step} steps, {seen} tokens, {time.time() - began:.0f} s", flush=True)
-    os._exit(0)  # the workers are waiting with full hands
+    for worker in workers:  # they wait with full hands
+        worker.kill()
 
 
 if __name__ == "__main__":
