@@ -87,13 +87,13 @@ flat() { (($(mean "$1" last) <= $(mean "$1" first) + margin)); } # flat COLUMN
 figure() { grep -o "\"$2\": *[0-9]*" "$state/$1.json" | grep -o '[0-9]*$' | head -n 1 || echo 0; } # figure LOAD NAME
 long_count() { grep -c "$1" "$state/long.txt" || true; }                                             # long_count PATTERN
 
-export QIAO_KV_BYTES=4200K
+export QIAO_KV_BYTES=3300K
 cluster --nodes 2
 unset QIAO_KV_BYTES
 before=$(golden)
 SECONDS=0
 load streams --rate 1.5 --prompt-tokens 8-400 --max-tokens 16-300 --seed 1 &
-load wholes --rate 0.7 --no-stream --prompt-tokens 8-200 --max-tokens 16-300 --temperature 2 --seed 2 &
+load wholes --rate 4 --no-stream --prompt-tokens 8-200 --max-tokens 200-500 --temperature 2 --seed 2 &
 load hasty --rate 0.7 --timeout 0.02 --prompt-tokens 200-400 --max-tokens 300 --seed 3 &
 longs stayed 1.5 600 120 &
 longs leaver 2 900 0.2 &
