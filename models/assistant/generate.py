@@ -140,7 +140,7 @@ class Source:
     def __init__(self, seed, focus=0.0, notes=0.0, talks=0.0, dialogues=None):
         self.rng = random.Random(seed)
         self.focus, self.notes, self.talks = focus, notes, talks if dialogues else 0.0
-        self.library = grounded.Library(dialogues)
+        self.archive = grounded.Archive(dialogues)
         self.people = spoken(dialogues, self.rng) if dialogues else []
 
     def next(self):
@@ -148,7 +148,7 @@ class Source:
         if roll < self.talks:
             return self.rng.choice(self.people)
         if roll < self.talks + self.notes:
-            return grounded.dialogue(self.rng, SYSTEMS, self.library, Talk(self.rng.choice(["en", "zh"])))
+            return grounded.dialogue(self.rng, SYSTEMS, self.archive, Talk(self.rng.choice(["en", "zh"])))
         if self.focus and self.rng.random() < self.focus:
             return focused(self.rng)
         if self.rng.random() < 0.02:  # plain text, for completions without a template

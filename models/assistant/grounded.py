@@ -138,7 +138,7 @@ ASK_WARE = {"price": ["how much is {n}?", "how much does {n} cost?", "what does 
             "colour": ["which colour is {n}?", "what colour is {n}?", "what colours does {n} come in?"], "颜色": ["{n}是什么颜色的？", "{n}有什么颜色？"]}
 
 
-class Library:
+class Archive:
     """Real notes in Chinese, from the dialogues' knowledge."""
 
     def __init__(self, root):
@@ -236,16 +236,16 @@ def about_found(rng, lang, found, shift):
     return question, f"{title}的{name}是{value} {mark}。"
 
 
-def dialogue(rng, systems, library, talk):
+def dialogue(rng, systems, archive, talk):
     lang = talk.lang
     roll = rng.random()
     history = deeds(rng, lang) if roll < 0.4 else []
-    real = lang == "zh" and library.notes and rng.random() < 0.4
+    real = lang == "zh" and archive.notes and rng.random() < 0.4
     wanted = rng.randint(1, 4) if not history or roll < 0.15 else 0
     if wanted and not real and rng.random() < 0.55:
         found = family(rng, lang, wanted)
     else:
-        found = [library.note(rng) if real else invented(rng, lang) for _ in range(wanted)]
+        found = [archive.note(rng) if real else invented(rng, lang) for _ in range(wanted)]
     found = list({f[0]: f for f in found}.values())
     part = part_of(rng, lang, history, found)
     messages = []

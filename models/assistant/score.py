@@ -22,7 +22,7 @@ from ask import Assistant
 from phrases import rough
 
 
-LIBRARY = grounded.Library(None)
+ARCHIVE = grounded.Archive(None)
 
 
 def key_part(text):
@@ -44,7 +44,7 @@ def probe(rng, kind):
              "unknown": [everyday.unknown], "recommend": [shop.recommend], "explain": [longform.explain], "count": [everyday.count],
              "compare, day, unit": [rng.choice([everyday.compare, everyday.next_day, everyday.convert])], "spell": [everyday.spell], "notes": []}[kind]
     if kind == "notes":
-        messages = grounded.dialogue(rng, generate.SYSTEMS, LIBRARY, talk)["messages"]
+        messages = grounded.dialogue(rng, generate.SYSTEMS, ARCHIVE, talk)["messages"]
         return messages[:-1], messages[-1]["content"]
     messages = []
     for handler in chain:
