@@ -77,11 +77,9 @@ void feeds_show(struct door *door, struct http_request *request)
     const char *source = http_path(request) + strlen("/admin/feeds/");
     if (!door_admit(door, request, true, &context)) return;
     json_param_clear();
-    if (!consent_is_source(source)) {
-        door_refuse(request, err_note(ERR_NOT_FOUND,
-                                      "a partner's name has 1 to %d lower-case "
-                                      "letters, digits, '-' or '_'",
-                                      CONSENT_SOURCE_MAX));
+    enum err err = partners_check_name(source);
+    if (err) {
+        door_refuse(request, err);
         return;
     }
     feeds_look(door->feeds, context.key->tenant, source, on_feed, new_query(request, source));

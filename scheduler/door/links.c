@@ -120,11 +120,9 @@ void links_delete(struct door *door, struct http_request *request)
     const char *source = http_path(request) + strlen("/v1/me/links/");
     if (!door_admit(door, request, false, &context)) return;
     json_param_clear();
-    if (!consent_is_source(source)) {
-        door_refuse(request, err_note(ERR_NOT_FOUND,
-                                      "a partner's name has 1 to %d lower-case "
-                                      "letters, digits, '-' or '_'",
-                                      CONSENT_SOURCE_MAX));
+    enum err err = partners_check_name(source);
+    if (err) {
+        door_refuse(request, err);
         return;
     }
     struct knot *knot = new_knot(door, request, &context, false);

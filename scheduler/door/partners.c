@@ -2,6 +2,7 @@
 
 #include "scheduler/door/context.h"
 #include "scheduler/door/json.h"
+#include "scheduler/features/consent.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -240,4 +241,12 @@ enum err partners_read_token(const struct partners *partners, const char *tenant
                               signature);
     if (!err) *out = claim;
     return err;
+}
+
+enum err partners_check_name(const char *source)
+{
+    if (consent_is_source(source)) return ERR_OK;
+    return err_note(ERR_NOT_FOUND,
+                    "a partner's name has 1 to %d lower-case letters, digits, '-' or '_'",
+                    CONSENT_SOURCE_MAX);
 }

@@ -60,4 +60,7 @@ enum err partners_read_token(const struct partners *partners, const char *tenant
 /* base64 of exactly `size` bytes, with or without padding. */
 bool partner_decode(const char *text, unsigned char *out, size_t size);
 
+/* ERR_NOT_FOUND with the rule: `source`, out of a path, can be no partner's name. */
+enum err partners_check_name(const char *source);
+
 #endif
