@@ -200,7 +200,7 @@ def train_ranker(model, kinds, mined, args, device, rng):
         for _ in range(groups):
             a, b, wrong = rng.choice(sets)
             # Six that are near, from farther down the list too (the nearest may be right as well), and one by chance.
-            others = [picked[c][1] for c in rng.sample(wrong[2:], min(6, len(wrong) - 2))]
+            others = [picked[c][1] for c in rng.sample(wrong[2:], min(6, max(0, len(wrong) - 2)))]
             others += [rng.choice(picked)[1] for _ in range(7 - len(others))]
             flip = kind in ("program", "help", "word", "gloss") and rng.random() < 0.3
             rows += [bert.framed(c, a, 192) if flip else bert.framed(a, c, 192) for c in [b] + others]
