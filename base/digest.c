@@ -46,6 +46,14 @@ struct digest digester_end(struct digester *digester)
     return digest;
 }
 
+uint64_t digest_tag(const char *name)
+{
+    uint64_t tag;
+    struct digest digest = digest_of(name, strlen(name));
+    memcpy(&tag, digest.bytes, sizeof tag);
+    return tag;
+}
+
 bool digest_equal(const struct digest *a, const struct digest *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;

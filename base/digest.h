@@ -25,6 +25,9 @@ struct digester *digester_new(void);
 void digester_add(struct digester *digester, const void *bytes, size_t size);
 struct digest digester_end(struct digester *digester);
 
+/* A name in 64 bits, for comparing: the first of its digest. */
+uint64_t digest_tag(const char *name);
+
 bool digest_equal(const struct digest *a, const struct digest *b);
 bool digest_is_zero(const struct digest *digest);
 /* Lower-case hexadecimal into `text`, which is returned. */

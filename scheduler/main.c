@@ -3,6 +3,7 @@
  *
  * Threads: this one (the loop: HTTP, Redis, links, everything), the scribe's workers, NNG's own. */
 #include "scheduler/door/http.h"
+#include "scheduler/door/policy_admin.h"
 #include "scheduler/program.h"
 #include "scheduler/settings.h"
 #include "scheduler/state/peers.h"
@@ -20,7 +21,7 @@
 
 struct run {
     struct program program;
-    struct event *signals[2], *drain;
+    struct event *signals[2], *hangup, *drain;
     uint64_t drain_until_ns;
 };
 
@@ -56,6 +57,16 @@ static void on_signal(evutil_socket_t number, short what, void *argument)
     event_add(run->drain, &period);
 }
 
+/* The policy's folder is read again; without one nothing is. */
+static void on_hangup(evutil_socket_t number, short what, void *argument)
+{
+    struct run *run = argument;
+    (void)number;
+    (void)what;
+    if (run->program.door.policies)
+        (void)policy_reload(&run->program.door); // what came of it is logged
+}
+
 static void serve(struct run *run)
 {
     static const int numbers[2] = {SIGTERM, SIGINT};
@@ -66,7 +77,10 @@ static void serve(struct run *run)
         run->signals[i] = evsignal_new(base, numbers[i], on_signal, run);
         must(run->signals[i] && event_add(run->signals[i], NULL) == 0);
     }
+    run->hangup = evsignal_new(base, SIGHUP, on_hangup, run);
+    must(run->hangup && event_add(run->hangup, NULL) == 0);
     event_base_dispatch(base);
+    event_free(run->hangup);
     for (size_t i = 0; i < 2; i++)
         event_free(run->signals[i]);
     event_free(run->drain);

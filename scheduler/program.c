@@ -6,6 +6,7 @@
 #include "scheduler/door/errand.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/partners.h"
+#include "scheduler/door/policy_admin.h"
 #include "scheduler/door/wait.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/collection.h"
@@ -21,6 +22,7 @@
 #include "scheduler/features/sold.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
+#include "scheduler/policy/policy.h"
 #include "scheduler/scribe.h"
 #include "scheduler/state/durable.h"
 #include "scheduler/state/idem.h"
@@ -224,6 +226,8 @@ enum err program_build(struct program *program)
         TRY(template_parse_name(&program->template, settings->chat_template));
     TRY(keys_new(&program->door.keys, settings->keys));
     TRY(partners_new(&program->door.partners, settings->partners));
+    if (*settings->policy)
+        TRY(policies_new(&program->door.policies, settings->policy, settings->policy_keys));
     TRY(master_read(&program->master, settings->session_key));
     keys_set_secret(program->door.keys, program->master.root);
     program->door.settings = settings;
@@ -236,6 +240,7 @@ enum err program_build(struct program *program)
     build_vectors(program);
     TRY(build_search(program));
     TRY(build_clients_side(program));
+    program->policy_watch = policy_watch_new(&program->door);
     return ERR_OK;
 }
 
@@ -243,6 +248,7 @@ enum err program_build(struct program *program)
 void program_tear_down(struct program *program)
 {
     struct door *door = &program->door;
+    policy_watch_free(program->policy_watch);
     http_free(door->http);
     waits_free(door->waits);
     indexes_stop(door->indexes);
@@ -280,6 +286,7 @@ void program_tear_down(struct program *program)
     metrics_free(door->metrics);
     keys_free(door->keys);
     partners_free(door->partners);
+    policies_free(door->policies);
     keyring_fini(&program->master);
     conf_fini(&settings_table, &program->settings);
 }

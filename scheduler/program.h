@@ -15,6 +15,7 @@
 struct analyzer;
 struct durables;
 struct pinyin;
+struct policy_watch;
 
 struct program {
     struct settings settings; // loaded before program_build()
@@ -24,6 +25,7 @@ struct program {
     struct durables *durables;
     struct analyzer *analyzer; // of search
     struct pinyin *pinyin;
+    struct policy_watch *policy_watch; // NULL: nothing is governed
 };
 
 /* Everything but the loop's turning. Whatever it answers, program_tear_down() follows. */

@@ -122,6 +122,15 @@ enum err settings_check(const struct settings *settings)
             "listen: '%s' can be reached from other machines: `keys` must name a file of "
             "API keys (without keys only a loopback address is served)",
             settings->listen);
+    if (!settings_is_loopback(host) && !*settings->policy)
+        return err_note(
+            ERR_INVALID,
+            "listen: '%s' can be reached from other machines: `policy` must name a folder of "
+            "policy documents (ungoverned, only a loopback address is served)",
+            settings->listen);
+    if (*settings->policy && !*settings->policy_keys)
+        return err_note(ERR_INVALID, "policy_keys: must name a file of public keys where `policy` "
+                                     "is set: documents without a signature are none");
     return ERR_OK;
 }
 

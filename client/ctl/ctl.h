@@ -47,6 +47,17 @@ enum ctl_exit ctl_export(const struct ctl_conf *conf, struct qiao *qiao);
 /* Check the model's file, copy it to conf->to, and have the nodes serve it, one after another. */
 enum ctl_exit ctl_load(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
 
+/* The key of conf->sign_key; what is wrong has been said. sign_fini() it. */
+struct sign_secret;
+enum ctl_exit ctl_read_sign_key(const struct ctl_conf *conf, struct sign_secret *out);
+/* Policies: make a signing key, sign a document, have it checked; what is in force, have it read again, each rule of a region. */
+enum ctl_exit ctl_policy_keygen(const struct ctl_conf *conf, struct qiao *qiao, const char *name);
+enum ctl_exit ctl_policy_sign(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+enum ctl_exit ctl_policy_check(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+enum ctl_exit ctl_policy_show(const struct ctl_conf *conf, struct qiao *qiao);
+enum ctl_exit ctl_policy_reload(const struct ctl_conf *conf, struct qiao *qiao);
+enum ctl_exit ctl_policy_explain(const struct ctl_conf *conf, struct qiao *qiao);
+
 /* One answer to `text`, or with NULL a conversation read line by line from stdin. */
 enum ctl_exit ctl_chat(const struct ctl_conf *conf, struct qiao *qiao, const char *text);
 

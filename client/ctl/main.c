@@ -28,6 +28,11 @@ static const struct conf_table table = {
         "  events import FILE  take a partner's signed feed (--source)\n"
         "  events forget       delete a partner's events (--source), of everybody or of --user\n"
         "  models load FILE    check a model's file, copy it to --to, and have the nodes serve it\n"
+        "  policy keygen NAME  make a signing key, NAME.key and NAME.pub (--out)\n"
+        "  policy sign FILE    sign a policy document (--sign-key)\n"
+        "  policy check FILE   what is wrong in a policy document, and who signed it\n"
+        "  policy show         the documents in force; policy reload reads the folder again\n"
+        "  policy explain      each rule of --region, who says so, and what it answers\n"
         "  recommender export  what a recommender is trained on, into --out\n"
         "Exit codes: 0 done, 1 the cluster failed or refused, 2 the command line is not right.",
     .rows = rows,
@@ -68,6 +73,12 @@ static bool run_pair(const struct ctl_conf *conf, struct qiao *qiao, int count, 
         {"events", "import", 3, NULL, ctl_import},
         {"events", "forget", 2, ctl_forget, NULL},
         {"models", "load", 3, NULL, ctl_load},
+        {"policy", "check", 3, NULL, ctl_policy_check},
+        {"policy", "explain", 2, ctl_policy_explain, NULL},
+        {"policy", "keygen", 3, NULL, ctl_policy_keygen},
+        {"policy", "reload", 2, ctl_policy_reload, NULL},
+        {"policy", "show", 2, ctl_policy_show, NULL},
+        {"policy", "sign", 3, NULL, ctl_policy_sign},
         {"recommender", "export", 2, ctl_export, NULL},
     };
 

@@ -175,6 +175,7 @@ enum err fleet_hello(struct fleet *fleet, uint64_t link, const struct wire_hello
         return err;
     }
     node->face.name_hash = shard_node_hash(node->face.name);
+    node->face.region_tag = digest_tag(node->face.region);
     node->tells_blocks = hello->block_tokens == WIRE_BLOCK_TOKENS;
     take_slot(fleet, node);
     fleet->nodes[fleet->node_count++] = node;

@@ -53,7 +53,8 @@ struct fleet_node {
     uint64_t draining_ns; // since when it is DRAINING
     uint64_t replaces;    // the instance that it will stand in for, by fleet_take_over(); 0: none
     uint32_t model_count;
-    uint64_t name_hash; // as shard_place() wants it
+    uint64_t name_hash;  // as shard_place() wants it
+    uint64_t region_tag; // digest_tag()
 };
 
 struct fleet;
@@ -118,8 +119,10 @@ struct fleet_need {
     struct digest model, adapter, numerics;
     const uint64_t *shards; // the node holds all of them, and any model
     size_t shard_count;
-    uint32_t tokens;        // of the prompt, and of what was emitted before
-    const uint64_t *hashes; // of its blocks, as far as they may be shared
+    const uint64_t *regions; // digest_tag() of those where the node may be
+    size_t region_count;     // 0: anywhere
+    uint32_t tokens;         // of the prompt, and of what was emitted before
+    const uint64_t *hashes;  // of its blocks, as far as they may be shared
     size_t hash_count;
     const uint64_t *excluded; // links that were tried
     size_t excluded_count;
@@ -136,6 +139,8 @@ struct fleet_choice {
  * credit. */
 enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need,
                     struct fleet_choice *choice);
+/* Whether the node is in one of these regions; of no regions it is. */
+bool fleet_is_within(const struct fleet_node *node, const uint64_t *regions, size_t count);
 /* Charged at dispatch, given back when the first id comes (tokens) and when the attempt ends (the
  * place). */
 void fleet_charge(struct fleet *fleet, uint64_t link, uint32_t tokens);

@@ -103,9 +103,17 @@ static bool can_do(const struct node *node, const struct fleet_need *need)
                                  : serves(node, need);
 }
 
+bool fleet_is_within(const struct fleet_node *node, const uint64_t *regions, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (regions[i] == node->region_tag) return true;
+    return count == 0;
+}
+
 static bool may_take(const struct node *node, const struct fleet_need *need)
 {
-    return node->face.state == FLEET_READY && can_do(node, need) && !is_excluded(node, need);
+    return node->face.state == FLEET_READY && can_do(node, need) && !is_excluded(node, need) &&
+           fleet_is_within(&node->face, need->regions, need->region_count);
 }
 
 enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need, struct fleet_choice *choice)
@@ -129,8 +137,9 @@ enum err fleet_pick(struct fleet *fleet, const struct fleet_need *need, struct f
         return err_note(ERR_BUSY, "every node of %s is full",
                         scans ? "these shards" : "this model");
     if (count == 0)
-        return err_note(ERR_UNAVAILABLE, "no node %s now",
-                        scans ? "holds these shards" : "serves this model");
+        return err_note(ERR_UNAVAILABLE, "no node %s now%s",
+                        scans ? "holds these shards" : "serves this model",
+                        need->region_count > 0 ? " in the regions that the policy allows" : "");
     size_t chosen =
         route_choose(fleet->policy, views, count, need->tokens, fleet->turn++, &fleet->rand);
     const struct route_node *view = &views[chosen];

@@ -28,6 +28,8 @@ enum err attempt_plan(struct flights *flights, struct flight *flight, uint64_t n
                               .numerics = flight->order.numerics,
                               .shards = flight->order.shards,
                               .shard_count = flight->order.shard_count,
+                              .regions = flight->order.regions,
+                              .region_count = flight->order.region_count,
                               .tokens = (uint32_t)flight->id_count,
                               .hashes = flight->blocks,
                               .hash_count = flight->block_count,

@@ -49,6 +49,7 @@ void order_copy(struct flight_order *out, const struct flight_order *order)
     out->filter_bits = copy(order->filter_bits, order->filter_size, 1);
     out->query = copy(order->query, order->query_size, sizeof *order->query);
     out->shards = copy(order->shards, order->shard_count, sizeof *order->shards);
+    out->regions = copy(order->regions, order->region_count, sizeof *order->regions);
     out->sampling.bias = copy(sampling->bias, sampling->bias_count, sizeof *sampling->bias);
 }
 
@@ -67,6 +68,7 @@ void order_fini(struct flight_order *order)
     free_borrowed(order->filter_bits);
     free_borrowed(order->query);
     free_borrowed(order->shards);
+    free_borrowed(order->regions);
     free_borrowed(order->sampling.bias);
 }
 

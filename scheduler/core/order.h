@@ -43,8 +43,10 @@ struct flight_order {
     uint64_t tenant;
     uint32_t tenant_weight;
     enum wire_priority priority;
-    uint64_t salt;        // of cached blocks; 0: share none
-    uint64_t deadline_ns; // absolute; 0: none
+    uint64_t salt;           // of cached blocks; 0: share none
+    uint64_t deadline_ns;    // absolute; 0: none
+    const uint64_t *regions; // digest_tag() of those whose nodes may have it
+    size_t region_count;     // 0: any
 };
 
 /* ERR_TIMEOUT (the deadline has passed), ERR_INVALID (no ids, or no shards), ERR_TOO_LONG (prompt and answer together exceed

@@ -88,9 +88,10 @@ static void prepare(struct completion *c)
 }
 
 /* Hold the text pack of the model that will answer, and no other's. */
-static enum err hold_model(struct completion *c, const struct fleet_model *model)
+static enum err hold_model(struct completion *c, const struct fleet_model *model, const char **code)
 {
     struct lexicon_pack *pack;
+    TRY(govern_model(c->door, &c->context, FEATURE_ASSISTANT, model, code));
     TRY(lexicon_find(c->door->lexicon, &model->pack, &pack));
     if (pack != c->pack) {
         lexicon_hold(pack);
@@ -111,12 +112,14 @@ static void on_claimed(void *argument, enum err err)
     struct completion *c = argument;
     json_param_clear();
     c->state = STARTING;
-    if (!err) err = hold_model(c, resume_model(c->resume));
+    const char *code = NULL;
+    if (!err) err = hold_model(c, resume_model(c->resume), &code);
     if (!err) {
         prepare(c);
         return;
     }
-    struct http_error error = {.err = err, .message = err_text(), .param = json_param()};
+    struct http_error error = {
+        .err = err, .message = err_text(), .param = json_param(), .code = code};
     resume_explain(c->resume, &error);
     completion_fail_with(c, &error);
 }
@@ -143,12 +146,15 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
     c->quota = (struct quota){.door = door, .request = request, .context = &c->context};
     door->answers++;
     enum err err = context_read(&c->context, door->keys, request);
+    if (!err) err = govern_admit(door, &c->context, FEATURE_ASSISTANT, &c->governed, &code);
     if (!err) err = parse(c, kind, prewarmed);
+    if (!err && c->ask.context.count > 0)
+        err = govern_also(door, &c->context, FEATURE_GROUNDING, &code);
     if (!err)
         err = urgency_read(&c->urgency, c->ask.root, c->context.key, door->settings->deadline_ms);
     const struct fleet_model *model;
     if (!err) err = choose_model(door, &c->ask, &model, &code);
-    if (!err) err = hold_model(c, model);
+    if (!err) err = hold_model(c, model, &code);
     if (err && waits_take(door->waits, request, err,
                           prewarmed          ? sessions_prewarm
                           : kind == ASK_CHAT ? completion_chat

@@ -16,6 +16,7 @@
 #include "scheduler/door/append.h"
 #include "scheduler/door/ask.h"
 #include "scheduler/door/context.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/own.h"
 #include "scheduler/door/prompt.h"
 #include "scheduler/door/quota.h"
@@ -51,6 +52,7 @@ struct completion {
     struct http_request *request; // NULL: the client is gone
     enum completion_state state;
     struct context context;
+    struct governed governed;
     struct ask ask;
     struct urgency urgency;
     struct fleet_model model;    // as it was when the request came

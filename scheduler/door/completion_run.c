@@ -71,6 +71,7 @@ static void fill_order(struct completion *c, struct flight_order *order)
                               .priority = c->urgency.priority,
                               .salt = c->context.salt,
                               .deadline_ns = clock_now_ns() + c->urgency.deadline_ms * CLOCK_MS};
+    govern_place(&c->context, order);
     order->stop_ids = tokenizer_ends(text->tokenizer, &order->stop_id_count);
     for (size_t i = 0; i < sizeof order->trace; i += 8) {
         uint64_t bits = rand_entropy();
@@ -195,6 +196,11 @@ static void reserve(struct completion *c)
             c->ask.kind == ASK_CHAT ? (uint32_t)c->door->settings->answer_tokens : TEXT_TOKENS;
     if (c->ask.max_tokens > context - count && !sums_up)
         c->ask.max_tokens = context - (uint32_t)count;
+    enum err err = govern_size(&c->context, sums_up ? 0 : count, &c->ask.max_tokens);
+    if (err) {
+        completion_fail(c, err);
+        return;
+    }
     if (c->resume && resume_take_max(c->resume, &c->ask.max_tokens)) said = true;
     own_pass(&c->own, OWN_READ);
     if (c->admitted) {

@@ -119,8 +119,7 @@ enum err context_build(struct context *out, const struct keys *keys,
     TRY(copy_region(&context, headers->region));
     TRY(copy_os(&context, headers->os));
     TRY(copy_language(&context, headers->language));
-    struct digest tag = digest_of(context.key->tenant, strlen(context.key->tenant));
-    memcpy(&context.tenant_tag, tag.bytes, sizeof context.tenant_tag);
+    context.tenant_tag = digest_tag(context.key->tenant);
     context.salt = keys_salt(keys, context.key->tenant);
     *out = context;
     return ERR_OK;

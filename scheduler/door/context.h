@@ -33,6 +33,7 @@
 
 struct http_request;
 struct keys;
+struct rules;
 
 enum {
     CONTEXT_KEYS_MAX = 4096,
@@ -63,6 +64,7 @@ struct context {
     char language[CONTEXT_LABEL_MAX + 1]; // the preferred tag of Accept-Language
     uint64_t tenant_tag;                  // opaque: what nodes see of the tenant
     uint64_t salt; // of the tenant's cached blocks: keyed, so that no name gives it away
+    const struct rules *rules; // govern.h; borrowed from who holds them; NULL: nothing is governed
 };
 
 /* `path` "": no keys. ERR_IO, ERR_INVALID name file, entry and field. */

@@ -14,6 +14,7 @@
 #include "scheduler/door/json.h"
 #include "scheduler/door/links.h"
 #include "scheduler/door/me.h"
+#include "scheduler/door/policy_admin.h"
 #include "scheduler/door/recommend.h"
 #include "scheduler/door/rerank.h"
 #include "scheduler/door/sessions.h"
@@ -82,6 +83,10 @@ static const struct route routes[] = {
     {"POST", "/admin/drain", "admin", admin_drain},
     {"POST", "/admin/undrain", "admin", admin_undrain},
     {"POST", "/admin/reload", "admin", admin_reload},
+    {"GET", "/admin/policy", "admin", policy_admin_show},
+    {"GET", "/admin/policy/explain", "admin", policy_admin_explain},
+    {"POST", "/admin/policy/check", "admin", policy_admin_check},
+    {"POST", "/admin/policy/reload", "admin", policy_admin_reload},
     {"POST", "/admin/feeds", "admin", feeds_post},
     {"GET", "/admin/feeds/", "admin", feeds_show},
     {"POST", "/admin/feeds/", "admin", feeds_post_lines},

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct audit;
 struct context;
 struct event_base;
 struct http_request;
@@ -46,7 +47,9 @@ struct door {
     struct feeds *feeds;
     struct solds *solds;
     struct errands *errands;
-    struct waits *waits; // requests that wait for a node of their model
+    struct policies *policies; // NULL: nothing is governed
+    struct audit *audit;       // NULL: nothing is recorded
+    struct waits *waits;       // requests that wait for a node of their model
     uint64_t start_ns;
     size_t answers; // being made
     bool draining;

@@ -5,6 +5,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/embeddings_ask.h"
 #include "scheduler/door/errand.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/urgency.h"
@@ -30,6 +31,7 @@ struct embeddings {
     bool works;                   // a worker has it
     struct embeddings_ask ask;    // its input is gone when the errand has begun
     struct context context;
+    struct governed governed;
     struct urgency urgency;
     struct chosen chosen;
     size_t count;
@@ -44,6 +46,7 @@ static void finish(struct embeddings *e)
     embeddings_ask_fini(&e->ask);
     if (e->errand) errand_free(e->errand);
     chosen_release(&e->chosen);
+    govern_drop(&e->governed);
     e->door->answers--;
     buf_fini(&e->body);
     mem_free(e);
@@ -124,9 +127,11 @@ static enum err read_question(struct embeddings *e, const char **code)
     size_t size;
     const char *body = http_body(e->request, &size);
     TRY(context_read(&e->context, e->door->keys, e->request));
+    TRY(govern_admit(e->door, &e->context, FEATURE_EMBEDDINGS, &e->governed, code));
     TRY(embeddings_ask_parse(&e->ask, body, size));
     TRY(urgency_read(&e->urgency, e->ask.root, e->context.key, e->door->settings->deadline_ms));
     TRY(choose_and_hold(e->door, WIRE_EMBED, e->ask.model, &e->chosen, code));
+    TRY(govern_model(e->door, &e->context, FEATURE_EMBEDDINGS, &e->chosen.model, code));
     return embeddings_ask_check(&e->ask, &e->chosen.model);
 }
 

@@ -5,6 +5,7 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/errand_air.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/prompt.h"
@@ -217,6 +218,7 @@ static enum err start_flight(struct errand *e, struct item *item)
         .salt = model->kinds & 1u << WIRE_GENERATE ? options->context->salt : 0,
         .deadline_ns = options->deadline_ns,
     };
+    govern_place(options->context, &order);
     for (size_t i = 0; i < sizeof order.trace; i += 8) {
         uint64_t bits = rand_entropy();
         memcpy(order.trace + i, &bits, 8);

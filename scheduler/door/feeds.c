@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sign.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,7 +95,7 @@ static enum err read_begin(const struct door *door, const char *tenant, const js
     TRY(json_take_text(root, "signature", 1, 2 * PARTNER_SIGN_SIZE, &signature));
     TRY(json_take_flag(root, "skip", NULL, skip));
     if (!text) return json_wrong("manifest", "must be given: the text that was signed");
-    if (!signature || !partner_decode(signature, bytes, sizeof bytes))
+    if (!signature || !sign_decode(signature, bytes, sizeof bytes))
         return json_wrong("signature", "must be an Ed25519 signature of %d bytes in base64",
                           PARTNER_SIGN_SIZE);
     TRY(manifest_read(manifest, text, strlen(text), clock_wall_ms()));

@@ -66,6 +66,7 @@ void index_errand_free(struct index_errand *errand)
     mem_free(errand->lines);
     mem_free(errand->entries);
     mem_free(errand->fates);
+    govern_drop(&errand->governed);
     mem_free(errand);
 }
 

@@ -6,6 +6,7 @@
 #define SCHEDULER_DOOR_INDEX_ERRAND_H
 
 #include "scheduler/door/context.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/ndjson.h"
 #include "scheduler/door/search_ask.h"
 #include "scheduler/features/collection.h"
@@ -34,6 +35,7 @@ struct index_errand {
     struct door *door;
     struct http_request *request; // NULL: the client has gone
     struct context context;       // who asks
+    struct governed governed;     // a search
     struct indexes_ticket *ticket;
     char collection[COLLECTION_NAME_MAX + 1];
     char name[INDEXES_NAME_MAX + 1];

@@ -48,11 +48,18 @@ static void on_done(void *argument, enum err err, uint64_t version)
         index_errand_reply(argument);
 }
 
+static enum err admit(struct index_errand *errand)
+{
+    return govern_admit(errand->door, &errand->context, FEATURE_SEARCH, &errand->governed,
+                        &errand->code);
+}
+
 void index_search(struct index_errand *errand)
 {
     size_t size;
     const char *body = http_body(errand->request, &size);
-    enum err err = search_ask_read(&errand->ask, body, size);
+    enum err err = admit(errand);
+    if (!err) err = search_ask_read(&errand->ask, body, size);
     if (err) {
         index_errand_fail(errand, err);
         return;
@@ -91,7 +98,8 @@ static enum err read_suggest(struct index_errand *errand)
 
 void index_suggest(struct index_errand *errand)
 {
-    enum err err = read_suggest(errand);
+    enum err err = admit(errand);
+    if (!err) err = read_suggest(errand);
     if (err)
         index_errand_fail(errand, err);
     else

@@ -3,11 +3,11 @@
 #include "scheduler/door/json.h"
 
 #include "base/digest.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <sodium.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -235,14 +235,10 @@ enum err keys_new(struct keys **out, const char *path)
         *out = keys;
         return ERR_OK;
     }
-    FILE *file = fopen(path, "re");
-    if (!file) return err_note(ERR_IO, "keys: cannot read '%s': %s", path, strerror(errno));
-    char *text = mem_new(1, KEYS_FILE_MAX + 1);
-    size_t size = fread(text, 1, KEYS_FILE_MAX + 1, file);
-    fclose(file);
-    enum err err = size > KEYS_FILE_MAX
-                       ? err_note(ERR_TOO_LARGE, "%s: larger than %d bytes", path, KEYS_FILE_MAX)
-                       : keys_parse(out, path, text, size);
+    char *text;
+    size_t size;
+    TRY(file_read(&text, &size, path, KEYS_FILE_MAX));
+    enum err err = keys_parse(out, path, text, size);
     sodium_memzero(text, size);
     mem_free(text);
     return err;

@@ -5,12 +5,13 @@
 #include "scheduler/features/consent.h"
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
+#include "base/sign.h"
 
 #include <jansson.h>
 #include <sodium.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,28 +38,13 @@ struct partners {
 
 // ---- the file ----------------------------------------------------------------------------------
 
-bool partner_decode(const char *text, unsigned char *out, size_t size)
-{
-    static const int variants[] = {
-        sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING,
-        sodium_base64_VARIANT_URLSAFE, sodium_base64_VARIANT_URLSAFE_NO_PADDING};
-    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
-        size_t got = 0;
-        if (sodium_base642bin(out, size, text, strlen(text), "\r\n", &got, NULL, variants[i]) ==
-                0 &&
-            got == size)
-            return true;
-    }
-    return false;
-}
-
 static bool read_public_key(const char *text, unsigned char out[PARTNER_KEY_SIZE])
 {
     static const unsigned char head[DER_HEAD_SIZE] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
                                                       0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
     unsigned char der[DER_HEAD_SIZE + PARTNER_KEY_SIZE];
-    if (partner_decode(text, out, PARTNER_KEY_SIZE)) return true;
-    if (!partner_decode(text, der, sizeof der) || memcmp(der, head, sizeof head) != 0) return false;
+    if (sign_decode(text, out, PARTNER_KEY_SIZE)) return true;
+    if (!sign_decode(text, der, sizeof der) || memcmp(der, head, sizeof head) != 0) return false;
     memcpy(out, der + DER_HEAD_SIZE, PARTNER_KEY_SIZE);
     return true;
 }
@@ -117,14 +103,10 @@ enum err partners_parse(struct partners **out, const char *name, const char *tex
 enum err partners_new(struct partners **out, const char *path)
 {
     if (!*path) return partners_parse(out, "partners", "[]", 2);
-    FILE *file = fopen(path, "re");
-    if (!file) return err_note(ERR_IO, "partners: cannot read '%s': %s", path, strerror(errno));
-    char *text = mem_new(1, FILE_MAX + 1);
-    size_t size = fread(text, 1, FILE_MAX + 1, file);
-    fclose(file);
-    enum err err = size > FILE_MAX
-                       ? err_note(ERR_TOO_LARGE, "%s: larger than %d bytes", path, FILE_MAX)
-                       : partners_parse(out, path, text, size);
+    char *text;
+    size_t size;
+    TRY(file_read(&text, &size, path, FILE_MAX));
+    enum err err = partners_parse(out, path, text, size);
     mem_free(text);
     return err;
 }
@@ -229,7 +211,7 @@ enum err partners_read_token(const struct partners *partners, const char *tenant
     bool good = algorithm && strcmp(algorithm, "EdDSA") == 0 && !json_object_get(head, "crit");
     json_decref(head);
     if (!good) return not_a_token("its algorithm must be EdDSA");
-    if (!partner_decode(second + 1, signature, sizeof signature))
+    if (!sign_decode(second + 1, signature, sizeof signature))
         return not_a_token("its signature must be 64 bytes");
     json_t *claims = read_part(first + 1, (size_t)(second - first) - 1);
     enum err err = claims ? read_claims(claims, tenant, now_s, &claim)

@@ -57,9 +57,6 @@ struct partner_claim {
 enum err partners_read_token(const struct partners *partners, const char *tenant, const char *token,
                              int64_t now_s, struct partner_claim *out);
 
-/* base64 of exactly `size` bytes, with or without padding. */
-bool partner_decode(const char *text, unsigned char *out, size_t size);
-
 /* ERR_NOT_FOUND with the rule: `source`, out of a path, can be no partner's name. */
 enum err partners_check_name(const char *source);
 

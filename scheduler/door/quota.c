@@ -3,6 +3,7 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
+#include "scheduler/policy/rules.h"
 #include "scheduler/settings.h"
 #include "scheduler/state/limit.h"
 
@@ -84,13 +85,24 @@ static uint64_t cost_of(const struct quota_ask *ask, uint32_t max_tokens)
     return tokens > ask->paid ? tokens - ask->paid : 0;
 }
 
+/* What a user may do: the key's word, and the region's where that is less. */
+static struct limit_rule user_rule_of(const struct context *context)
+{
+    struct limit_rule rule = context->key->user_rule;
+    uint64_t most = context->rules ? context->rules->limits.user_requests_per_minute : 0;
+    if (most > 0 && (rule.requests_per_minute == 0 || most < rule.requests_per_minute))
+        rule.requests_per_minute = most;
+    return rule;
+}
+
 bool quota_reserve(struct quota *quota, const struct quota_ask *ask, quota_fn *done, void *owner,
                    uint32_t *max_tokens)
 {
     const struct context *context = quota->context;
     const struct key *key = context->key;
     *max_tokens = ask->max_tokens;
-    if (!limit_is_set(&key->rule) && !limit_is_set(&key->user_rule)) return false;
+    struct limit_rule user_rule = user_rule_of(context);
+    if (!limit_is_set(&key->rule) && !limit_is_set(&user_rule)) return false;
     uint32_t answer_least = ask->max_tokens;
     if (ask->may_shorten && answer_least > QUOTA_ANSWER_LEAST) answer_least = QUOTA_ANSWER_LEAST;
     struct limit_ask limit = {
@@ -98,7 +110,7 @@ bool quota_reserve(struct quota *quota, const struct quota_ask *ask, quota_fn *d
         .tenant = key->tenant,
         .user = context->user,
         .key_rule = key->rule,
-        .user_rule = key->user_rule,
+        .user_rule = user_rule,
         .tokens = cost_of(ask, ask->max_tokens),
         .least = cost_of(ask, answer_least),
         .streams = ask->choices,

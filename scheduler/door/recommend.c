@@ -4,6 +4,7 @@
 #include "scheduler/door/choose.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/quota.h"
@@ -39,6 +40,7 @@ struct recommend {
     struct http_request *request;
     const struct recommend_words *words;
     struct context context;
+    struct governed governed;
     struct recommend_ask ask;
     struct lexicon_pack *pack;
     struct fleet_model model;
@@ -64,6 +66,7 @@ static void finish(struct recommend *r)
     recommend_ask_fini(&r->ask);
     json_decref(r->looked);
     mem_free(r->seen);
+    govern_drop(&r->governed);
     r->door->answers--;
     mem_free(r);
 }
@@ -364,7 +367,7 @@ static enum err hold_model(struct recommend *r, const char **code)
     TRY(choose_and_hold(r->door, WIRE_RECOMMEND, r->ask.model, &chosen, code));
     r->pack = chosen.pack;
     r->model = chosen.model;
-    return ERR_OK;
+    return govern_model(r->door, &r->context, FEATURE_RECOMMENDATIONS, &r->model, code);
 }
 
 /* Of the scenario similar: the item's category is one more condition. */
@@ -423,7 +426,8 @@ void recommend_begin(struct door *door, struct http_request *request, const stru
     r->quota = (struct quota){.door = door, .request = request, .context = &r->context};
     door->answers++;
     json_param_clear();
-    enum err err = hold_model(r, &code);
+    enum err err = govern_admit(door, &r->context, FEATURE_RECOMMENDATIONS, &r->governed, &code);
+    if (!err) err = hold_model(r, &code);
     r->catalogue = catalogue_of(door->catalogues, r->context.key->tenant);
     if (!err && !r->catalogue)
         err =

@@ -4,6 +4,7 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/errand.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/rerank_ask.h"
@@ -28,6 +29,7 @@ struct rerank {
     struct door *door;
     struct http_request *request;
     struct context context;
+    struct governed governed;
     struct urgency urgency;
     struct rerank_ask ask;
     struct chosen chosen;
@@ -39,6 +41,7 @@ static void finish(struct rerank *r)
     if (r->errand) errand_free(r->errand);
     rerank_ask_fini(&r->ask);
     chosen_release(&r->chosen);
+    govern_drop(&r->governed);
     r->door->answers--;
     mem_free(r);
 }
@@ -136,9 +139,11 @@ static enum err read_question(struct rerank *r, enum rerank_shape shape, const c
     size_t size;
     const char *body = http_body(r->request, &size);
     TRY(context_read(&r->context, r->door->keys, r->request));
+    TRY(govern_admit(r->door, &r->context, FEATURE_RERANK, &r->governed, code));
     TRY(rerank_ask_parse(&r->ask, shape, body, size));
     TRY(urgency_read(&r->urgency, r->ask.root, r->context.key, r->door->settings->deadline_ms));
-    return choose_and_hold(r->door, WIRE_SCORE, r->ask.model, &r->chosen, code);
+    TRY(choose_and_hold(r->door, WIRE_SCORE, r->ask.model, &r->chosen, code));
+    return govern_model(r->door, &r->context, FEATURE_RERANK, &r->chosen.model, code);
 }
 
 static enum err send(struct rerank *r)

@@ -3,6 +3,7 @@
 #include "scheduler/core/fleet.h"
 #include "scheduler/core/flight.h"
 #include "scheduler/door/door.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/index_errand.h"
 #include "scheduler/door/search_run.h"
 #include "scheduler/features/history.h"
@@ -83,6 +84,7 @@ static enum err fly(struct search_run *run)
                                  .tenant_weight = context->key->weight,
                                  .priority = context->key->priority,
                                  .deadline_ns = run->until_ns};
+    govern_place(context, &order);
     return flight_start(run->door->flights, &order, &events, run, clock_now_ns(),
                         &personal->flight);
 }
@@ -122,7 +124,10 @@ void search_personal_prepare(struct search_run *run)
     struct search_personal *personal = &run->personal;
     const struct context *context = &run->errand->context;
     const char *code;
-    enum err err = choose_and_hold(run->door, WIRE_RECOMMEND, NULL, &personal->chosen, &code);
+    enum feature feature = FEATURE_RECOMMENDATIONS; // in a search, too: it is the same profile
+    enum err err = govern_also(run->door, context, feature, &code);
+    if (!err) err = choose_and_hold(run->door, WIRE_RECOMMEND, NULL, &personal->chosen, &code);
+    if (!err) err = govern_model(run->door, context, feature, &personal->chosen.model, &code);
     personal->is_read = err || !*context->user;
     if (personal->is_read) return; // nobody's, or nobody to judge by it: it is not read
     personal->history = history_read(run->door->histories, context->key->tenant, context->user,

@@ -1,6 +1,7 @@
 /* A search's first documents, scored with its question by a cross-encoder (search_run.h). */
 #include "scheduler/door/door.h"
 #include "scheduler/door/errand.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/index_errand.h"
 #include "scheduler/door/search_run.h"
@@ -71,6 +72,10 @@ enum err search_rerank_prepare(struct search_run *run, const char **code)
 {
     const char *name = run->errand->ask.wishes.reranker, *why = NULL;
     enum err err = choose_and_hold(run->door, WIRE_SCORE, name, &run->rerank.chosen, &why);
+    if (!err)
+        err = govern_model(run->door, &run->errand->context, FEATURE_SEARCH,
+                           &run->rerank.chosen.model, &why);
+    if (err) chosen_release(&run->rerank.chosen);
     if (!name || !err) return ERR_OK;
     *code = why;
     return err;

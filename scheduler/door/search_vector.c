@@ -8,8 +8,11 @@
  *
  * Either way the list is that of the passing documents, exactly. */
 #include "scheduler/core/fleet.h"
+#include "scheduler/core/order.h"
+#include "scheduler/door/choose.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/errand.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/index_errand.h"
 #include "scheduler/door/search_run.h"
 #include "scheduler/features/search/vectors.h"
@@ -120,7 +123,11 @@ static void scan(struct search_run *run)
     }
     size_t most = wanted(run);
     if (vector->is_wide && most < WIDE) most = WIDE;
-    const struct vectors_query query = {.index = errand->collection,
+    struct flight_order place = {0};
+    govern_place(&errand->context, &place);
+    const struct vectors_query query = {.regions = place.regions,
+                                        .region_count = place.region_count,
+                                        .index = errand->collection,
                                         .vector = vector->query,
                                         .size = vector->chosen.model.vector_size,
                                         .top_count = (uint32_t)most,
@@ -163,7 +170,7 @@ void search_vector_filtered(struct search_run *run)
     scan(run);
 }
 
-static enum err hold_model(struct search_run *run)
+static enum err hold_model(struct search_run *run, const char **code)
 {
     struct chosen *chosen = &run->vector.chosen;
     const struct fleet_model *model;
@@ -172,14 +179,19 @@ static enum err hold_model(struct search_run *run)
     TRY(lexicon_find(run->door->lexicon, &model->pack, &pack));
     lexicon_hold(pack);
     *chosen = (struct chosen){*model, pack};
-    return ERR_OK;
+    enum err err =
+        govern_model(run->door, &run->errand->context, FEATURE_SEARCH, &chosen->model, code);
+    if (err) chosen_release(chosen);
+    return err;
 }
 
 enum err search_vector_prepare(struct search_run *run)
 {
     const char *name = run->errand->ask.wishes.embedder;
-    enum err err = hold_model(run);
+    const char *why = NULL;
+    enum err err = hold_model(run, &why);
     if (!name) return ERR_OK;
+    run->errand->code = why;
     if (err == ERR_NOT_FOUND)
         return err_note(ERR_INVALID, "hybrid.model: the index has no `embedder`");
     if (!err && strcmp(run->vector.chosen.model.name, name) != 0)

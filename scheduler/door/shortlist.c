@@ -4,6 +4,7 @@
 #include "scheduler/core/slices.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/keys.h"
 #include "scheduler/features/sold.h"
 #include "scheduler/settings.h"
@@ -104,6 +105,7 @@ static void fill_order(const struct shortlist *s, const struct part *part,
                                    .tenant_weight = ask->context->key->weight,
                                    .priority = ask->context->key->priority,
                                    .deadline_ns = s->deadline_ns};
+    govern_place(ask->context, order);
     if (!reasons) {
         struct slice slice =
             slices_at(ask->model.vocab_size, s->part_count, (size_t)(part - s->parts));

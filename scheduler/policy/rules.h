@@ -139,8 +139,9 @@ struct rules_privacy {
         cache_seconds; // how long prompts and KV blocks may outlive their request; 0: not at all
     uint32_t history_days; // 0: what the scheduler's setting says
     uint32_t session_seconds;
-    const char *residency[RULES_LANGUAGES_MAX]; // regions of nodes that may see its data
-    size_t residency_count;                     // 0: any
+    const char *residency[RULES_LANGUAGES_MAX];   // regions of nodes that may see its data
+    uint64_t residency_tags[RULES_LANGUAGES_MAX]; // digest_tag() of each
+    size_t residency_count;                       // 0: any
 };
 
 struct rules_audit {
@@ -152,10 +153,14 @@ struct rules_limits { // on top of the key's; 0: none
     uint32_t prompt_tokens, answer_tokens, user_requests_per_minute;
 };
 
+struct policy_edition;
+
 struct rules {
+    struct policy_edition *edition; // whose texts these are (policy.h)
     char region[RULES_NAME_MAX + 1];
-    char tenant[RULES_NAME_MAX + 1]; // "": of every tenant without its own
-    struct digest digest;            // of all documents that made it, in order
+    char tenant[RULES_NAME_MAX + 1];     // "": of every tenant without its own
+    struct digest digest;                // of all documents that made it, in order
+    int64_t valid_from_s, valid_until_s; // when all of them are valid
     struct rules_feature features[FEATURE_COUNT];
     struct rules_gate gate;
     struct rules_labels labels;
@@ -168,6 +173,15 @@ struct rules {
 /* "assistant", …; and back: false for none of them. */
 const char *feature_name(enum feature feature);
 bool feature_find(const char *name, enum feature *out);
+
+/* The strictest rules: nothing is allowed, and everything is asked for. Texts, names and the residency are the region's to give. */
+void rules_preset(struct rules *rules);
+
+/* How well an offered language meets a wanted one, both BCP 47 tags: 0: another language; 1: another script of it; more: it can be read, the
+ * best is the same tag. "zh-CN" and "zh" are zh-Hans, "zh-TW" is zh-Hant. */
+int rules_language_rank(const char *wanted, const char *offered);
+/* Whether the feature may answer in it; "" is any. */
+bool rules_allow_language(const struct rules_feature *feature, const char *language);
 
 /* The text for a preferred language ("zh-CN" finds "zh-Hans", then "zh"; "en-GB" finds "en"); the first where none fits, NULL when
  * there is none at all. */

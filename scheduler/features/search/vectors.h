@@ -98,6 +98,9 @@ struct vectors_query {
     uint32_t tenant_weight;
     enum wire_priority priority;
     uint64_t deadline_ns; // 0: none
+    const uint64_t
+        *regions; // of the nodes that may see it, as flights have them; lives as long as the ticket
+    size_t region_count; // 0: any
     vectors_done_fn *done;
     void *argument;
 };

@@ -237,6 +237,8 @@ static enum err start_scan(struct scan *scan)
         .tenant_weight = ticket->query.tenant_weight,
         .priority = ticket->query.priority,
         .deadline_ns = ticket->query.deadline_ns,
+        .regions = ticket->query.regions,
+        .region_count = ticket->query.region_count,
     };
     if (ticket->bits) order.filter = ticket->filter;
     if (ticket->bits && scan->with_bits) {
@@ -274,15 +276,18 @@ static enum err send_group(struct vectors_ticket *ticket, const uint64_t *shards
     return failure;
 }
 
-/* held[node × count + shard], over the nodes that take work. */
-static size_t find_holders(const struct fleet *fleet, const uint64_t *shards, size_t count,
-                           bool *held)
+/* held[node × count + shard], over the nodes that take work and may see it. */
+static size_t find_holders(const struct vectors_ticket *ticket, const uint64_t *shards,
+                           size_t count, bool *held)
 {
+    const struct fleet *fleet = ticket->vectors->options.fleet;
+    const struct vectors_query *query = &ticket->query;
     size_t nodes = 0;
     for (size_t i = 0; i < fleet_node_count(fleet); i++) {
         const struct fleet_node *node = fleet_node_at(fleet, i);
         bool any = false;
         if (node->state != FLEET_READY) continue;
+        if (!fleet_is_within(node, query->regions, query->region_count)) continue;
         for (size_t k = 0; k < count; k++) {
             const struct fleet_shard *shard = fleet_find_shard(fleet, node->link, shards[k]);
             held[nodes * count + k] = shard && shard->version > 0;
@@ -302,7 +307,7 @@ static enum err send_out(struct vectors_ticket *ticket, const uint64_t *shards, 
     uint16_t *takers = mem_new(count, sizeof *takers);
     uint64_t *group = mem_new(count, sizeof *group);
     enum err failure = ERR_OK;
-    size_t nodes = find_holders(fleet, shards, count, held);
+    size_t nodes = find_holders(ticket, shards, count, held);
     size_t nobody = shard_cover(held, nodes, count, ticket->vectors->turn++, takers);
     for (size_t node = 0; node < nodes; node++) {
         size_t size = 0;

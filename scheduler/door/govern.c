@@ -1,0 +1,189 @@
+#include "scheduler/door/govern.h"
+
+#include "scheduler/core/order.h"
+#include "scheduler/core/sets.h"
+#include "scheduler/door/door.h"
+#include "scheduler/door/json.h"
+#include "scheduler/policy/policy.h"
+#include "scheduler/settings.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+static int64_t now_s(void)
+{
+    return clock_wall_ms() / 1000;
+}
+
+// ---- denials -----------------------------------------------------------------------------------
+
+/* "assistant in region 'cn': <reason>: <what>" */
+enum err govern_deny(struct door *door, const struct context *context, enum feature feature,
+                     enum reason reason, const char *what, const char **code)
+{
+    const char *name = feature_name(feature), *why = reason_code(reason);
+    bool named = *context->region != '\0';
+    metric_add(door->metrics, M_denials_total, name, why, 1);
+    log_debug("denied", "feature=%s region=%s reason=%s", name, context->region, why);
+    json_param_clear();
+    *code = why;
+    return err_note(reason_err(reason), "%s%s%s%s: %s%s%s", name, named ? " in region '" : "",
+                    context->region, named ? "'" : "", reason_text(reason), what ? ": " : "",
+                    what ? what : "");
+}
+
+// ---- admission ---------------------------------------------------------------------------------
+
+/* A key of one region is of that region, whether its request says so or not. */
+static void complete_region(struct context *context)
+{
+    const struct key *key = context->key;
+    if (*context->region || key->any_region || key->region_count != 1) return;
+    for (size_t i = 0; key->regions[0][i]; i++)
+        context->region[i] = (char)tolower((unsigned char)key->regions[0][i]);
+}
+
+/* The regions that have a policy. */
+static void list_regions(const struct door *door, struct buf *out)
+{
+    const struct rules *rules;
+    const char *before = "";
+    for (size_t i = 0; (rules = policies_at(door->policies, i)) != NULL; i++) {
+        if (*rules->tenant) continue;
+        buf_addf(out, "%s%s", before, rules->region);
+        before = ", ";
+    }
+}
+
+static enum err find_rules(struct door *door, const struct context *context, enum feature feature,
+                           const struct rules **out, const char **code)
+{
+    enum reason reason =
+        policies_find(door->policies, context->region, context->key->tenant, now_s(), out);
+    if (!reason) return ERR_OK;
+    struct buf known = {0};
+    if (reason != REASON_POLICY_EXPIRED) {
+        buf_add_text(&known, "the regions that have a policy are ");
+        list_regions(door, &known);
+    }
+    enum err err =
+        govern_deny(door, context, feature, reason, known.size ? known.data : NULL, code);
+    buf_fini(&known);
+    return err;
+}
+
+static enum err check_language(struct door *door, const struct context *context,
+                               enum feature feature, const char **code)
+{
+    const struct rules_feature *rule = &context->rules->features[feature];
+    if (rules_allow_language(rule, context->language)) return ERR_OK;
+    struct buf known = {0};
+    buf_add_text(&known, "Accept-Language may name");
+    for (size_t i = 0; i < rule->language_count; i++)
+        buf_addf(&known, "%s %s", i ? "," : "", rule->languages[i]);
+    enum err err =
+        govern_deny(door, context, feature, REASON_LANGUAGE_NOT_ALLOWED, known.data, code);
+    buf_fini(&known);
+    return err;
+}
+
+/* What the rules in context->rules say of the feature before anything is known of the model. */
+static enum err check_feature(struct door *door, const struct context *context,
+                              enum feature feature, const char **code)
+{
+    const struct rules_feature *rule = &context->rules->features[feature];
+    if (!rule->allowed)
+        return govern_deny(door, context, feature, REASON_REGION_NOT_APPROVED,
+                           "the region's policy does not allow it", code);
+    return check_language(door, context, feature, code);
+}
+
+enum err govern_admit(struct door *door, struct context *context, enum feature feature,
+                      struct governed *out, const char **code)
+{
+    const struct rules *rules;
+    *out = (struct governed){.feature = feature};
+    context->rules = NULL;
+    if (!door->policies) return ERR_OK;
+    complete_region(context);
+    TRY(find_rules(door, context, feature, &rules, code));
+    context->rules = rules;
+    enum err err = check_feature(door, context, feature, code);
+    if (err) {
+        context->rules = NULL;
+        return err;
+    }
+    out->rules = rules_hold(rules);
+    snprintf(out->language, sizeof out->language, "%s", context->language);
+    return ERR_OK;
+}
+
+enum err govern_also(struct door *door, const struct context *context, enum feature feature,
+                     const char **code)
+{
+    return context->rules ? check_feature(door, context, feature, code) : ERR_OK;
+}
+
+static bool holds(const struct digest *list, size_t count, const struct digest *digest)
+{
+    for (size_t i = 0; i < count; i++)
+        if (digest_equal(&list[i], digest)) return true;
+    return false;
+}
+
+enum err govern_model(struct door *door, const struct context *context, enum feature feature,
+                      const struct fleet_model *model, const char **code)
+{
+    char what[256], text[DIGEST_TEXT_SIZE];
+    if (!context->rules) return ERR_OK;
+    const struct rules_feature *rule = &context->rules->features[feature];
+    bool has_adapter = !digest_is_zero(&model->adapter);
+    bool good = rule->any_model || holds(rule->models, rule->model_count, &model->model);
+    bool adapter_good = !has_adapter || rule->any_adapter ||
+                        holds(rule->adapters, rule->adapter_count, &model->adapter);
+    if (good && adapter_good) return ERR_OK;
+    snprintf(what, sizeof what, "%s of '%s' is %s", good ? "the adapter" : "the model", model->name,
+             digest_text(good ? &model->adapter : &model->model, text));
+    return govern_deny(door, context, feature, REASON_MODEL_NOT_APPROVED, what, code);
+}
+
+// ---- what else the rules say -------------------------------------------------------------------
+
+enum err govern_size(const struct context *context, size_t prompt_tokens, uint32_t *max_tokens)
+{
+    if (!context->rules) return ERR_OK;
+    const struct rules_limits *limits = &context->rules->limits;
+    if (limits->prompt_tokens > 0 && prompt_tokens > limits->prompt_tokens)
+        return err_note(ERR_TOO_LONG,
+                        "the policy of region '%s' allows prompts of %u tokens, and this one has "
+                        "%zu",
+                        context->region, limits->prompt_tokens, prompt_tokens);
+    if (limits->answer_tokens > 0 && *max_tokens > limits->answer_tokens)
+        *max_tokens = limits->answer_tokens;
+    return ERR_OK;
+}
+
+void govern_place(const struct context *context, struct flight_order *order)
+{
+    if (!context->rules) return;
+    order->regions = context->rules->privacy.residency_tags;
+    order->region_count = context->rules->privacy.residency_count;
+}
+
+void govern_copy(struct governed *out, const struct governed *governed)
+{
+    *out = *governed;
+    if (out->rules) rules_hold(out->rules);
+}
+
+void govern_drop(struct governed *governed)
+{
+    rules_drop(governed->rules);
+    governed->rules = NULL;
+}
