@@ -1,0 +1,509 @@
+#include "scheduler/policy/sealer.h"
+
+#include "scheduler/features/lock.h"
+#include "scheduler/policy/audit.h"
+#include "scheduler/policy/audit_files.h"
+#include "scheduler/policy/sealer_parts.h"
+#include "scheduler/scribe.h"
+#include "scheduler/state/store.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/must.h"
+
+#include <event2/event.h>
+#include <hiredis/hiredis.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TICK_MS = 200,
+    LOOK_MS = 1000,
+    REST_MS = 5000,        // after a failure
+    SWEPT_MAX = 24,        // chains that one commit takes out of Redis
+    COMMIT_WORDS_AHEAD = 8 // keys and arguments before them
+};
+
+#define DAY_MS INT64_C(86400000)
+
+/*      KEYS  sealed, chains
+ *      ARGV  "chains": those too
+ *      gives number, root, records, sealed, last, asks, served, now, and the chains */
+static const char look_text[] =
+    "local all = redis.call('HMGET', KEYS[1], 'number', 'root', 'records', 'sealed', 'last', "
+    "'asks', 'served')\n"
+    "local time = redis.call('TIME')\n"
+    "all[8] = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))\n"
+    "if ARGV[1] == 'chains' then all[9] = redis.call('HGETALL', KEYS[2]) end\n"
+    "return all\n";
+
+/*      KEYS  sealed, chains
+ *      ARGV  the number that was seen, number, root, records, last, served, then chains, each with what was seen of it ("": whatever)
+ *      gives 1: it is done; 0: another number is there */
+static const char commit_text[] =
+    "local has = redis.call('HGET', KEYS[1], 'number') or '0'\n"
+    "if has ~= ARGV[1] then return 0 end\n"
+    "local time = redis.call('TIME')\n"
+    "redis.call('HSET', KEYS[1], 'number', ARGV[2], 'root', ARGV[3], 'records', ARGV[4], "
+    "'last', ARGV[5], 'served', ARGV[6], 'sealed', "
+    "string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))\n"
+    "for i = 7, #ARGV, 2 do\n"
+    "    if ARGV[i + 1] == '' or redis.call('HGET', KEYS[2], ARGV[i]) == ARGV[i + 1] then\n"
+    "        redis.call('HDEL', KEYS[2], ARGV[i])\n"
+    "    end\n"
+    "end\n"
+    "return 1\n";
+
+// ---- what Redis says ---------------------------------------------------------------------------
+
+static void take_text(const redisReply *reply, char *out, size_t size)
+{
+    snprintf(out, size, "%s", reply->type == REDIS_REPLY_STRING ? reply->str : "");
+}
+
+static int64_t take_number(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10) : 0;
+}
+
+bool sealer_read_facts(const redisReply *reply, struct sealer_facts *out, const redisReply **chains)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 8) return false;
+    redisReply *const *parts = reply->element;
+    *out = (struct sealer_facts){0};
+    out->state.number = (uint64_t)take_number(parts[0]);
+    take_text(parts[1], out->state.root, sizeof out->state.root);
+    out->state.records = (uint64_t)take_number(parts[2]);
+    out->state.sealed_ms = take_number(parts[3]);
+    take_text(parts[4], out->last, sizeof out->last);
+    out->asks = (uint64_t)take_number(parts[5]);
+    out->served = (uint64_t)take_number(parts[6]);
+    out->now_ms = take_number(parts[7]);
+    if (chains) *chains = reply->elements > 8 ? parts[8] : NULL;
+    return true;
+}
+
+void sealer_send_look(struct sealer *sealer, bool chains, sealer_reply_fn *done, void *argument)
+{
+    const char *const words[] = {SEALER_KEY, AUDIT_CHAINS_KEY, chains ? "chains" : ""};
+    store_eval(sealer->options.store, sealer->look, done, argument, 2, 3, words, NULL);
+}
+
+// ---- the end of a run --------------------------------------------------------------------------
+
+static void end_run(struct sealer *sealer)
+{
+    struct sealer_run *run = &sealer->run;
+    buf_fini(&run->lines);
+    ledger_seal_fini(&run->seal);
+    mem_free(run->lost);
+    *run = (struct sealer_run){0};
+    sealer->busy = false;
+}
+
+/* With the note of `err`; what was done stays, and the next run goes on from there. */
+static void fail(struct sealer *sealer, enum err err, const char *note)
+{
+    if (strcmp(sealer->failure, note) != 0 && !sealer->stopped)
+        log_warn("audit_not_sealed", "code=%s reason=\"%s\"", err_api_code(err), note);
+    snprintf(sealer->failure, sizeof sealer->failure, "%s", note);
+    sealer->rest_until_ns = clock_now_ns() + REST_MS * CLOCK_MS;
+    end_run(sealer);
+}
+
+/* The worker's part begins and ends here. */
+static bool submit(struct sealer *sealer, scribe_fn *work, scribe_fn *done)
+{
+    struct sealer_run *run = &sealer->run;
+    run->err = ERR_UNAVAILABLE;
+    snprintf(run->note, sizeof run->note, "the scheduler ends");
+    if (scribe_submit(sealer->options.scribe, work, done, sealer)) return true;
+    fail(sealer, ERR_BUSY, "the workers have too much to do");
+    return false;
+}
+
+static void keep_err(struct sealer *sealer, enum err err)
+{
+    sealer->run.err = err;
+    snprintf(sealer->run.note, sizeof sealer->run.note, "%s", err ? err_text() : "");
+}
+
+/* What the step gave, if the sealer still is what it was. */
+static bool goes_on(struct sealer *sealer, enum err err, const char *note)
+{
+    if (sealer->stopped && !err) {
+        err = ERR_UNAVAILABLE;
+        note = "the scheduler ends";
+    }
+    if (err) fail(sealer, err, note);
+    return !err;
+}
+
+// ---- the last steps: the file, and the stream --------------------------------------------------
+
+/* One behind the entry, which is the oldest that stays. */
+static void next_entry(char out[SEALER_ENTRY_SIZE + 4], const char *entry)
+{
+    char *end;
+    unsigned long long time = strtoull(entry, &end, 10);
+    unsigned long long number = *end == '-' ? strtoull(end + 1, NULL, 10) : 0;
+    snprintf(out, SEALER_ENTRY_SIZE + 4, "%llu-%llu", time, number + 1);
+}
+
+static void trim_stream(struct sealer *sealer)
+{
+    char entry[SEALER_ENTRY_SIZE + 4];
+    if (!*sealer->run.last) return;
+    next_entry(entry, sealer->run.last);
+    const char *const words[] = {"XTRIM", AUDIT_RECORDS_KEY, "MINID", entry};
+    store_command(sealer->options.store, NULL, NULL, 4, words, NULL);
+}
+
+static void note_seal(struct sealer *sealer)
+{
+    const struct ledger_seal *seal = &sealer->run.seal;
+    char number[24], records[24], damaged[24], removed[24], root[LEDGER_HASH_TEXT_SIZE];
+    snprintf(number, sizeof number, "%" PRIu64, seal->number);
+    snprintf(records, sizeof records, "%" PRIu64, seal->records);
+    snprintf(damaged, sizeof damaged, "%" PRIu64, seal->damaged);
+    snprintf(removed, sizeof removed, "%zu", sealer->run.removed);
+    ledger_hash_text(&seal->root, root);
+    const struct audit_field fields[] = {{"file", number},
+                                         {"root", root},
+                                         {"records", records},
+                                         {"damaged", damaged},
+                                         {"removed", removed}};
+    audit_note(sealer->options.audit, AUDIT_SEAL, fields, 5);
+    log_info("audit_sealed", "file=%s records=%s damaged=%s removed=%s", number, records, damaged,
+             removed);
+}
+
+static void work_settle(void *argument)
+{
+    struct sealer *sealer = argument;
+    struct sealer_run *run = &sealer->run;
+    const char *folder = sealer->options.folder;
+    keep_err(sealer, audit_files_settle(folder, &run->seal));
+    if (run->err || run->before_ms == 0) return;
+    run->removed = audit_files_remove(folder, run->before_ms, run->seal.number);
+}
+
+static void on_settled(void *argument)
+{
+    struct sealer *sealer = argument;
+    struct sealer_run *run = &sealer->run;
+    if (!goes_on(sealer, run->err, run->note)) return;
+    trim_stream(sealer);
+    note_seal(sealer);
+    ledger_seal_fini(&sealer->newest);
+    sealer->newest = run->seal;
+    run->seal = (struct ledger_seal){0};
+    sealer->failure[0] = '\0';
+    end_run(sealer);
+}
+
+static void on_committed(void *argument, enum err err, const redisReply *reply)
+{
+    struct sealer *sealer = argument;
+    struct sealer_run *run = &sealer->run;
+    if (!goes_on(sealer, err, err ? err_text() : "")) return; // a draft that counts is found again
+    sealer->knows_newest = false;
+    if (reply->type != REDIS_REPLY_INTEGER || reply->integer != 1) {
+        audit_files_drop(sealer->options.folder, &run->seal);
+        fail(sealer, ERR_CONFLICT, "another scheduler has made a file meanwhile");
+        return;
+    }
+    uint32_t days = sealer->days > sealer->options.days ? sealer->days : sealer->options.days;
+    run->before_ms = sealer->options.days > 0 ? run->facts.now_ms - days * DAY_MS : 0;
+    sealer->knows_newest = submit(sealer, work_settle, on_settled);
+}
+
+// ---- the draft ---------------------------------------------------------------------------------
+
+/* Chains that are over: their last words are in the file, or they never come. */
+static size_t add_swept(const struct sealer_run *run, const char **words)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < run->lost_count && count < SWEPT_MAX; i++, count++) {
+        words[2 * count] = run->lost[i].chain;
+        words[2 * count + 1] = run->lost[i].seen;
+    }
+    for (size_t i = 0; i < run->seal.count && count < SWEPT_MAX; i++) {
+        if (run->seal.heads[i].state != LEDGER_ENDED) continue;
+        words[2 * count] = run->seal.heads[i].chain.id;
+        words[2 * count++ + 1] = "";
+    }
+    return 2 * count;
+}
+
+static void commit(struct sealer *sealer)
+{
+    struct sealer_run *run = &sealer->run;
+    const char *words[COMMIT_WORDS_AHEAD + 2 * SWEPT_MAX];
+    char seen[24], number[24], records[24], served[24], root[LEDGER_HASH_TEXT_SIZE];
+    snprintf(seen, sizeof seen, "%" PRIu64, run->facts.state.number);
+    snprintf(number, sizeof number, "%" PRIu64, run->seal.number);
+    snprintf(records, sizeof records, "%" PRIu64, run->seal.records);
+    snprintf(served, sizeof served, "%" PRIu64, run->partial ? run->facts.served : run->facts.asks);
+    const char *const ahead[COMMIT_WORDS_AHEAD] = {SEALER_KEY,
+                                                   AUDIT_CHAINS_KEY,
+                                                   seen,
+                                                   number,
+                                                   ledger_hash_text(&run->seal.root, root),
+                                                   records,
+                                                   *run->last ? run->last : run->facts.last,
+                                                   served};
+    memcpy(words, ahead, sizeof ahead);
+    size_t count = COMMIT_WORDS_AHEAD + add_swept(run, words + COMMIT_WORDS_AHEAD);
+    store_eval(sealer->options.store, sealer->commit, on_committed, sealer, 2, count, words, NULL);
+}
+
+static void work_draft(void *argument)
+{
+    struct sealer *sealer = argument;
+    struct sealer_run *run = &sealer->run;
+    struct buf file = {.limit = LEDGER_FILE_MAX};
+    const char **lost = mem_new(run->lost_count + 1, sizeof *lost);
+    for (size_t i = 0; i < run->lost_count; i++)
+        lost[i] = run->lost[i].chain;
+    const struct ledger_sealing sealing = {.before = &sealer->newest,
+                                           .lines = buf_text(&run->lines),
+                                           .size = run->lines.size,
+                                           .lost = lost,
+                                           .lost_count = run->lost_count,
+                                           .key = sealer->options.key};
+    enum err err = ledger_seal_write(&file, &run->seal, &sealing);
+    if (!err) err = audit_files_draft(sealer->options.folder, &run->seal, file.data, file.size);
+    keep_err(sealer, err);
+    mem_free(lost);
+    buf_fini(&file);
+}
+
+static void on_drafted(void *argument)
+{
+    struct sealer *sealer = argument;
+    if (goes_on(sealer, sealer->run.err, sealer->run.note)) commit(sealer);
+}
+
+// ---- the records -------------------------------------------------------------------------------
+
+static void read_page(struct sealer *sealer);
+
+static void on_nothing(void *argument, enum err err, const redisReply *reply)
+{
+    struct sealer *sealer = argument;
+    (void)reply;
+    if (goes_on(sealer, err, err ? err_text() : "")) end_run(sealer);
+}
+
+/* There is nothing to seal: whoever asked for it has it. */
+static void serve_nothing(struct sealer *sealer)
+{
+    char served[24];
+    snprintf(served, sizeof served, "%" PRIu64, sealer->run.facts.asks);
+    const char *const words[] = {"HSET", SEALER_KEY, "served", served};
+    sealer->failure[0] = '\0';
+    sealer->rest_until_ns = clock_now_ns() + LOOK_MS * CLOCK_MS;
+    store_command(sealer->options.store, on_nothing, sealer, 4, words, NULL);
+}
+
+static void add_page(struct sealer_run *run, const redisReply *reply)
+{
+    for (size_t i = 0; i < reply->elements; i++) {
+        const redisReply *entry = reply->element[i];
+        if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2) continue;
+        const redisReply *fields = entry->element[1];
+        take_text(entry->element[0], run->last, sizeof run->last);
+        bool whole = fields->type == REDIS_REPLY_ARRAY && fields->elements == 2;
+        // Whatever stands there is told: what is no record becomes a damaged line.
+        if (whole) buf_add(&run->lines, fields->element[1]->str, fields->element[1]->len);
+        buf_add_byte(&run->lines, '\n');
+        run->records++;
+    }
+}
+
+static void on_page(void *argument, enum err err, const redisReply *reply)
+{
+    struct sealer *sealer = argument;
+    struct sealer_run *run = &sealer->run;
+    if (!goes_on(sealer, err, err ? err_text() : "")) return;
+    if (reply->type != REDIS_REPLY_ARRAY) {
+        fail(sealer, ERR_INTERNAL, AUDIT_RECORDS_KEY " is no stream");
+        return;
+    }
+    add_page(run, reply);
+    bool more = reply->elements == SEALER_PAGE;
+    run->partial =
+        more && (run->records >= SEALER_RECORDS_MAX || run->lines.size >= SEALER_BYTES_MAX);
+    if (more && !run->partial)
+        read_page(sealer);
+    else if (run->records == 0 && run->lost_count == 0)
+        serve_nothing(sealer);
+    else
+        submit(sealer, work_draft, on_drafted);
+}
+
+static void read_page(struct sealer *sealer)
+{
+    struct sealer_run *run = &sealer->run;
+    char from[SEALER_ENTRY_SIZE + 4], count[16];
+    const char *last = *run->last ? run->last : run->facts.last;
+    snprintf(from, sizeof from, "%s%s", *last ? "(" : "-", last);
+    snprintf(count, sizeof count, "%d", SEALER_PAGE);
+    const char *const words[] = {"XRANGE", AUDIT_RECORDS_KEY, from, "+", "COUNT", count};
+    store_command(sealer->options.store, on_page, sealer, 6, words, NULL);
+}
+
+// ---- the first steps: what is there ------------------------------------------------------------
+
+static void work_newest(void *argument)
+{
+    struct sealer *sealer = argument;
+    const struct sealer_state *state = &sealer->run.facts.state;
+    ledger_seal_fini(&sealer->newest);
+    keep_err(sealer, audit_files_newest(sealer->options.folder, state->number, state->root,
+                                        &sealer->newest));
+}
+
+/* Redis' newest file is the folder's; or the folder has a newer one, where Redis has forgotten it. */
+static enum err check_newest(const struct sealer *sealer)
+{
+    const struct sealer_state *state = &sealer->run.facts.state;
+    const struct ledger_seal *newest = &sealer->newest;
+    char root[LEDGER_HASH_TEXT_SIZE];
+    if (newest->number < state->number)
+        return err_note(ERR_CONFLICT,
+                        "audit_dir: '%s' has files up to %" PRIu64 ", but %" PRIu64
+                        " were made: it is not the folder where they are",
+                        sealer->options.folder, newest->number, state->number);
+    if (newest->number > state->number || newest->number == 0) return ERR_OK;
+    if (strcmp(ledger_hash_text(&newest->root, root), state->root) == 0) return ERR_OK;
+    return err_note(ERR_CONFLICT,
+                    "audit_dir: file %" PRIu64 " in '%s' is not the one that was made",
+                    newest->number, sealer->options.folder);
+}
+
+static void begin_records(struct sealer *sealer)
+{
+    enum err err = check_newest(sealer);
+    sealer->knows_newest = !err;
+    if (!goes_on(sealer, err, err ? err_text() : "")) return;
+    // Where the folder knows more than Redis, its heads alone tell what is sealed.
+    if (sealer->newest.number > sealer->run.facts.state.number) sealer->run.facts.last[0] = '\0';
+    read_page(sealer);
+}
+
+static void on_newest(void *argument)
+{
+    struct sealer *sealer = argument;
+    if (goes_on(sealer, sealer->run.err, sealer->run.note)) begin_records(sealer);
+}
+
+/* Chains whose schedulers were not heard of for long. */
+static void find_lost(struct sealer *sealer, const redisReply *chains)
+{
+    struct sealer_run *run = &sealer->run;
+    if (!chains || chains->type != REDIS_REPLY_ARRAY) return;
+    run->lost = mem_new(chains->elements / 2 + 1, sizeof *run->lost);
+    for (size_t i = 0; i + 1 < chains->elements; i += 2) {
+        const redisReply *chain = chains->element[i], *seen = chains->element[i + 1];
+        const char *space = seen->str ? strchr(seen->str, ' ') : NULL;
+        if (!space || !ledger_is_chain(chain->str, chain->len) || seen->len >= SEALER_ENTRY_SIZE)
+            continue;
+        int64_t age_ms = run->facts.now_ms - strtoll(space + 1, NULL, 10);
+        if (age_ms < (int64_t)sealer->options.given_up_ms) continue;
+        struct sealer_lost *lost = &run->lost[run->lost_count++];
+        snprintf(lost->chain, sizeof lost->chain, "%s", chain->str);
+        snprintf(lost->seen, sizeof lost->seen, "%s", seen->str);
+    }
+}
+
+static void on_look(void *argument, enum err err, const redisReply *reply)
+{
+    struct sealer *sealer = argument;
+    struct sealer_run *run = &sealer->run;
+    const redisReply *chains = NULL;
+    if (!goes_on(sealer, err, err ? err_text() : "")) return;
+    if (!sealer_read_facts(reply, &run->facts, &chains)) {
+        fail(sealer, ERR_INTERNAL, SEALER_KEY " cannot be read");
+        return;
+    }
+    const struct sealer_facts *facts = &run->facts;
+    bool due = facts->now_ms - facts->state.sealed_ms >= (int64_t)sealer->options.seconds * 1000;
+    if (facts->asks <= facts->served && !due) {
+        sealer->rest_until_ns = clock_now_ns() + LOOK_MS * CLOCK_MS;
+        end_run(sealer);
+        return;
+    }
+    find_lost(sealer, chains);
+    if (sealer->knows_newest && sealer->newest.number == facts->state.number)
+        begin_records(sealer);
+    else
+        submit(sealer, work_newest, on_newest);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *argument)
+{
+    struct sealer *sealer = argument;
+    uint64_t now_ns = clock_now_ns();
+    (void)fd;
+    (void)what;
+    sealer_tick_tickets(sealer);
+    if (!sealer->lock) return;
+    lock_tick(sealer->lock, now_ns);
+    if (sealer->busy || now_ns < sealer->rest_until_ns || !lock_is_held(sealer->lock, now_ns))
+        return;
+    sealer->busy = true;
+    sealer_send_look(sealer, true, on_look, sealer);
+}
+
+// ---- life --------------------------------------------------------------------------------------
+
+enum err sealer_new(struct sealer **out, const struct sealer_options *options)
+{
+    struct timeval period = {.tv_usec = TICK_MS * 1000};
+    if (*options->folder) TRY(audit_files_open(options->folder));
+    struct sealer *sealer = mem_new(1, sizeof *sealer);
+    sealer->options = *options;
+    if (sealer->options.given_up_ms == 0) sealer->options.given_up_ms = AUDIT_GIVEN_UP_MS;
+    sealer->look = store_add_script(options->store, look_text);
+    sealer->commit = store_add_script(options->store, commit_text);
+    if (*options->folder) sealer->lock = lock_new(options->store, "qiao:{audit}:lock");
+    sealer->timer = event_new(options->base, -1, EV_PERSIST, on_timer, sealer);
+    must(sealer->timer && event_add(sealer->timer, &period) == 0);
+    *out = sealer;
+    return ERR_OK;
+}
+
+void sealer_stop(struct sealer *sealer)
+{
+    if (!sealer || sealer->stopped) return;
+    sealer->stopped = true;
+    event_del(sealer->timer);
+    sealer_end_tickets(sealer);
+    lock_free(sealer->lock);
+    sealer->lock = NULL;
+}
+
+void sealer_free(struct sealer *sealer)
+{
+    if (!sealer) return;
+    must(!sealer->busy && !sealer->tickets);
+    event_free(sealer->timer);
+    ledger_seal_fini(&sealer->newest);
+    mem_free(sealer);
+}
+
+void sealer_keep(struct sealer *sealer, uint32_t days)
+{
+    if (days > sealer->days) sealer->days = days;
+}
+
+const char *sealer_failure(const struct sealer *sealer)
+{
+    return sealer->failure;
+}
