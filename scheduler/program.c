@@ -7,6 +7,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/partners.h"
 #include "scheduler/door/policy_admin.h"
+#include "scheduler/door/terms_admin.h"
 #include "scheduler/door/wait.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/collection.h"
@@ -22,7 +23,9 @@
 #include "scheduler/features/sold.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
+#include "scheduler/policy/bundle.h"
 #include "scheduler/policy/policy.h"
+#include "scheduler/policy/strikes.h"
 #include "scheduler/scribe.h"
 #include "scheduler/state/durable.h"
 #include "scheduler/state/idem.h"
@@ -100,6 +103,7 @@ static void build_state(struct program *program)
                                    .open_when_away =
                                        strcmp(settings->limits_when_away, "open") == 0};
     door->limits = limits_new(&limits);
+    door->strikes = strikes_new(door->store, program->master.root);
 }
 
 enum {
@@ -228,6 +232,8 @@ enum err program_build(struct program *program)
     TRY(partners_new(&program->door.partners, settings->partners));
     if (*settings->policy)
         TRY(policies_new(&program->door.policies, settings->policy, settings->policy_keys));
+    if (*settings->terms)
+        TRY(bundles_new(&program->door.bundles, settings->terms, settings->policy_keys));
     TRY(master_read(&program->master, settings->session_key));
     keys_set_secret(program->door.keys, program->master.root);
     program->door.settings = settings;
@@ -241,6 +247,7 @@ enum err program_build(struct program *program)
     TRY(build_search(program));
     TRY(build_clients_side(program));
     program->policy_watch = policy_watch_new(&program->door);
+    program->terms_watch = terms_watch_new(&program->door);
     return ERR_OK;
 }
 
@@ -249,6 +256,7 @@ void program_tear_down(struct program *program)
 {
     struct door *door = &program->door;
     policy_watch_free(program->policy_watch);
+    terms_watch_free(program->terms_watch);
     http_free(door->http);
     waits_free(door->waits);
     indexes_stop(door->indexes);
@@ -268,6 +276,7 @@ void program_tear_down(struct program *program)
     if (door->limits) limits_leave(door->limits);
     durables_free(program->durables);
     if (door->store) store_free(door->store);
+    strikes_free(door->strikes);
     popular_free(door->popular);
     pseudonyms_free(door->pseudonyms);
     feeds_free(door->feeds);
@@ -287,6 +296,7 @@ void program_tear_down(struct program *program)
     keys_free(door->keys);
     partners_free(door->partners);
     policies_free(door->policies);
+    bundles_free(door->bundles);
     keyring_fini(&program->master);
     conf_fini(&settings_table, &program->settings);
 }

@@ -16,6 +16,7 @@ struct analyzer;
 struct durables;
 struct pinyin;
 struct policy_watch;
+struct terms_watch;
 
 struct program {
     struct settings settings; // loaded before program_build()
@@ -26,6 +27,7 @@ struct program {
     struct analyzer *analyzer; // of search
     struct pinyin *pinyin;
     struct policy_watch *policy_watch; // NULL: nothing is governed
+    struct terms_watch *terms_watch;   // NULL: there are no bundles
 };
 
 /* Everything but the loop's turning. Whatever it answers, program_tear_down() follows. */

@@ -131,6 +131,9 @@ enum err settings_check(const struct settings *settings)
     if (*settings->policy && !*settings->policy_keys)
         return err_note(ERR_INVALID, "policy_keys: must name a file of public keys where `policy` "
                                      "is set: documents without a signature are none");
+    if (*settings->terms && !*settings->policy_keys)
+        return err_note(ERR_INVALID, "policy_keys: must name a file of public keys where `terms` "
+                                     "is set: bundles without a signature are none");
     return ERR_OK;
 }
 

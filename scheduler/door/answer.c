@@ -8,6 +8,7 @@
 #include "scheduler/door/own.h"
 #include "scheduler/door/position.h"
 #include "scheduler/door/resume.h"
+#include "scheduler/door/screen.h"
 #include "scheduler/settings.h"
 #include "scheduler/uplink.h"
 
@@ -30,6 +31,8 @@ struct choice {
     struct answer *answer;
     uint32_t index;
     struct stream *stream;
+    struct sieve *sieve;      // NULL: what comes goes
+    struct buf raw;           // what comes, before the sieve
     uint64_t flight;          // while `in_air`
     struct buf text;          // all of it, for plain replies and sessions
     struct buf pending;       // to be sent with the next chunk
@@ -39,7 +42,7 @@ struct choice {
     uint32_t bytes;             // of all its text
     uint32_t told_bytes;        // of the tokens that its reader has
     struct position_place told; // what its reader has from an earlier connection
-    const char *finish;         // "stop" or "length"
+    const char *finish;         // "stop", "length", or what the filter says
     bool in_air, ended;
 };
 
@@ -209,6 +212,42 @@ static void pass(struct choice *choice, size_t bytes)
     end_later(choice);
 }
 
+/* The answer ends here with what the rules say instead. A reply that has not begun says nothing else. */
+static void refuse(struct choice *choice)
+{
+    const struct answer *answer = choice->answer;
+    const char *refusal = screen_refusal(answer->options.screen);
+    if (!answer->options.ask->stream) {
+        buf_clear(&choice->text);
+        buf_clear(&choice->pending);
+    }
+    if (choice->pending.size > 0 || (answer->options.ask->stream && choice->bytes > 0))
+        buf_add_text(&choice->pending, "\n\n");
+    buf_add_text(&choice->pending, refusal);
+    choice->finish = SCREEN_FINISH;
+}
+
+/* What has come through the stream in `raw` goes on through the sieve. False: it is over. */
+static bool strain(struct choice *choice, bool is_last)
+{
+    sieve_push(choice->sieve, choice->raw.data, choice->raw.size, &choice->pending);
+    if (is_last) sieve_end(choice->sieve, &choice->pending);
+    buf_clear(&choice->raw);
+    if (!sieve_is_over(choice->sieve)) return true;
+    refuse(choice);
+    return false;
+}
+
+/* The text of one more id into what waits. False: no other id counts. */
+static bool take_id(struct choice *choice, int32_t id)
+{
+    struct buf *out = choice->sieve ? &choice->raw : &choice->pending;
+    bool stops = stream_push(choice->stream, id, out) == STREAM_STOPPED;
+    if (stops) choice->finish = "stop";
+    if (choice->sieve && !strain(choice, stops)) return false;
+    return !stops;
+}
+
 static void on_ids(void *argument, const struct flight_ids *ids)
 {
     struct choice *choice = argument;
@@ -223,10 +262,9 @@ static void on_ids(void *argument, const struct flight_ids *ids)
             logprobs_add(&choice->logprobs, ids->ids[i], ids->logprobs[i],
                          ids->tops ? ids->tops + i * ids->top_count : NULL,
                          ids->tops ? ids->top_count : 0);
-        enum stream_state state = stream_push(choice->stream, ids->ids[i], &choice->pending);
+        bool goes_on = take_id(choice, ids->ids[i]);
         pass(choice, choice->bytes + choice->pending.size - before);
-        if (state != STREAM_STOPPED) continue;
-        choice->finish = "stop";
+        if (goes_on) continue;
         end_later(choice);
         break;
     }
@@ -251,7 +289,8 @@ static void on_end(void *argument, const struct flight_end *end)
     } else {
         size_t before = choice->pending.size;
         choice->finish = end->finish == WIRE_FINISH_STOP ? "stop" : "length";
-        stream_finish(choice->stream, &choice->pending);
+        stream_finish(choice->stream, choice->sieve ? &choice->raw : &choice->pending);
+        if (choice->sieve) (void)strain(choice, true);
         add_text(choice, before);
     }
     end_later(choice);
@@ -304,6 +343,7 @@ static enum err add_choice(struct answer *answer, const struct flight_order *ord
                               .index = answer->choice_count,
                               .told = answer->at.places[answer->choice_count]};
     TRY(stream_new(&choice->stream, options->tokenizer, ask->stops, ask->stop_count, at_begin));
+    choice->sieve = screen_sieve(options->screen);
     logprobs_init(&choice->logprobs, ask->kind, options->tokenizer);
     answer->choice_count++;
     struct flight_order own = *order;
@@ -359,7 +399,10 @@ void answer_free(struct answer *answer)
     event_free(answer->later);
     for (uint32_t i = 0; i < answer->choice_count; i++) {
         struct choice *choice = &answer->choices[i];
+        screen_note(answer->options.screen, choice->sieve, SIEVE_OUTPUT);
+        sieve_free(choice->sieve);
         stream_free(choice->stream);
+        buf_fini(&choice->raw);
         buf_fini(&choice->text);
         buf_fini(&choice->pending);
         logprobs_fini(&choice->logprobs);

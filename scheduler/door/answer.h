@@ -11,6 +11,9 @@
  * sent again what it has: the ids come anew, their text and log-probabilities are left out up to there. A position that
  * these ids cannot have is ERR_INVALID.
  *
+ * Where the rules filter, the text passes through a sieve before anything counts it: what may become part of a term is held back. A choice
+ * that is refused ends with the refusal: a stream behind what was sent before, a plain reply and its session with the refusal alone.
+ *
  * A stop string ends the answer here: the node is told, surplus ids are dropped. Until the first
  * ids come nothing of the reply is sent, so a failure before them still has its own HTTP status.
  *
@@ -35,6 +38,7 @@ struct http_error;
 struct http_request;
 struct own;
 struct resume;
+struct screen;
 struct tokenizer;
 
 struct answer_options {
@@ -44,6 +48,7 @@ struct answer_options {
     const struct fleet_model *model;
     const struct tokenizer *tokenizer;
     const struct resume *resume; // NULL: no Idempotency-Key
+    struct screen *screen;       // NULL: nothing is filtered
     struct own *own;             // is told when the answer is delivered; NULL: nobody counts
     uint32_t prompt_tokens;
     /* The flights have ended, all text is there; on failure the note is in err_text(). Called at

@@ -7,6 +7,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/resume.h"
+#include "scheduler/door/screen.h"
 #include "scheduler/door/sessions.h"
 #include "scheduler/door/wait.h"
 #include "scheduler/lexicon.h"
@@ -134,6 +135,37 @@ static enum err parse(struct completion *c, enum ask_kind kind, const char *prew
     return c->ask.session.id ? append_check(&c->append) : ERR_OK;
 }
 
+/* Nobody is suspended: what is said may be answered, or is not. */
+static void let_in(struct completion *c)
+{
+    if (!screen_prompt(c->screen, &c->ask)) {
+        completion_refuse(c);
+        return;
+    }
+    if (!c->resume) {
+        prepare(c);
+        return;
+    }
+    if (c->ask.session.id && !c->ask.session.turn) c->ask.session.turn = resume_turn(c->resume);
+    c->state = CLAIMING;
+    resume_claim(c->resume, &c->model, on_claimed, completion_taken, c);
+}
+
+static void on_screened(void *owner, enum err err, const char *code, uint32_t retry_seconds)
+{
+    struct completion *c = owner;
+    c->state = STARTING;
+    if (!err) {
+        let_in(c);
+        return;
+    }
+    completion_fail_with(c, &(struct http_error){.err = err,
+                                                 .message = err_text(),
+                                                 .param = json_param(),
+                                                 .code = code,
+                                                 .retry_seconds = retry_seconds});
+}
+
 /* `prewarmed`: the session whose prompt is computed; NULL: the body is a completion's. */
 static void start(struct door *door, struct http_request *request, enum ask_kind kind,
                   const char *prewarmed)
@@ -162,6 +194,8 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
         completion_finish(c);
         return;
     }
+    if (!err) err = screen_new(&c->screen, door, &c->context, FEATURE_ASSISTANT, &code);
+    if (!err) err = screen_check(c->screen, &c->ask);
     if (!err && !prewarmed) err = resume_new(&c->resume, door, request, &c->context, &c->ask);
     if (err) {
         completion_fail_with(
@@ -170,13 +204,10 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
         return;
     }
     http_set_gone(request, completion_gone, c);
-    if (!c->resume) {
-        prepare(c);
-        return;
-    }
-    if (c->ask.session.id && !c->ask.session.turn) c->ask.session.turn = resume_turn(c->resume);
-    c->state = CLAIMING;
-    resume_claim(c->resume, &c->model, on_claimed, completion_taken, c);
+    if (screen_ask(c->screen, on_screened, c))
+        c->state = SCREENING;
+    else
+        let_in(c);
 }
 
 void completion_chat(struct door *door, struct http_request *request)

@@ -6,6 +6,7 @@
 #include "scheduler/door/json.h"
 #include "scheduler/door/replay.h"
 #include "scheduler/door/resume.h"
+#include "scheduler/door/screen.h"
 #include "scheduler/lexicon.h"
 
 #include "base/mem.h"
@@ -21,6 +22,7 @@ void completion_finish(struct completion *c)
     grounding_free(c->grounding);
     token_ids_fini(&c->prompt.ids);
     ask_fini(&c->ask);
+    screen_free(c->screen);
     govern_drop(&c->governed);
     mem_free(c);
 }
@@ -69,7 +71,8 @@ void completion_gone(void *argument)
     c->request = NULL;
     if (c->answer) answer_abandon(c->answer);
     switch (c->state) {
-    case CLAIMING: break; // completion_finish() drops it
+    case SCREENING: break; // completion_finish() drops the question
+    case CLAIMING: break;  // completion_finish() drops it
     case LOADING:
     case SAVING: append_drop(&c->append); break;
     case GROUNDING: break; // completion_finish() drops what it waits for
@@ -113,6 +116,14 @@ void completion_complete(struct completion *c)
     answer_tell_session(c->answer, c->append.told);
     if (c->grounding) tell_context(c);
     answer_complete(c->answer);
+    completion_finish(c);
+}
+
+/* The prompt is not answered, by the rules. */
+void completion_refuse(struct completion *c)
+{
+    replay_refusal(c->request, &c->ask, &c->model, screen_refusal(c->screen));
+    completion_settle(c);
     completion_finish(c);
 }
 

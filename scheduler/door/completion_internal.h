@@ -34,9 +34,11 @@ struct http_error;
 struct http_request;
 struct lexicon_pack;
 struct resume;
+struct screen;
 
 enum completion_state {
     STARTING,
+    SCREENING,  // Redis is asked whether who asks is suspended
     CLAIMING,   // Redis looks the Idempotency-Key up
     LOADING,    // the session is on its way from Redis
     GROUNDING,  // the history is, and searches run
@@ -53,6 +55,7 @@ struct completion {
     enum completion_state state;
     struct context context;
     struct governed governed;
+    struct screen *screen; // NULL: nothing is filtered
     struct ask ask;
     struct urgency urgency;
     struct fleet_model model;    // as it was when the request came
@@ -86,6 +89,8 @@ void completion_fail(struct completion *c, enum err err);
 void completion_fail_retry(struct completion *c, enum err err, uint32_t ms);
 /* The end of a good answer. */
 void completion_complete(struct completion *c);
+/* The prompt is not answered, by the rules: their refusal is, and no session has a turn of it. */
+void completion_refuse(struct completion *c);
 /* A turn that was stored before is answered by what was stored. */
 void completion_replay(struct completion *c);
 /* An append_fn: the session's turn is in Redis, or is not. */

@@ -141,6 +141,7 @@ static void fly(struct completion *c)
         .model = &c->model,
         .tokenizer = lexicon_text(c->pack)->tokenizer,
         .resume = c->resume,
+        .screen = c->screen,
         .own = &c->own,
         .prompt_tokens = (uint32_t)c->prompt.ids.count,
         .ended = on_answered,

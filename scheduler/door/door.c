@@ -19,6 +19,7 @@
 #include "scheduler/door/rerank.h"
 #include "scheduler/door/sessions.h"
 #include "scheduler/door/status.h"
+#include "scheduler/door/terms_admin.h"
 #include "scheduler/settings.h"
 
 #include "base/buf.h"
@@ -87,6 +88,8 @@ static const struct route routes[] = {
     {"GET", "/admin/policy/explain", "admin", policy_admin_explain},
     {"POST", "/admin/policy/check", "admin", policy_admin_check},
     {"POST", "/admin/policy/reload", "admin", policy_admin_reload},
+    {"GET", "/admin/terms", "admin", terms_admin_show},
+    {"POST", "/admin/terms/reload", "admin", terms_admin_reload},
     {"POST", "/admin/feeds", "admin", feeds_post},
     {"GET", "/admin/feeds/", "admin", feeds_show},
     {"POST", "/admin/feeds/", "admin", feeds_post_lines},

@@ -48,8 +48,10 @@ struct door {
     struct solds *solds;
     struct errands *errands;
     struct policies *policies; // NULL: nothing is governed
-    struct audit *audit;       // NULL: nothing is recorded
-    struct waits *waits;       // requests that wait for a node of their model
+    struct bundles *bundles;   // of terms, for filters; NULL: there are none
+    struct strikes *strikes;
+    struct audit *audit; // NULL: nothing is recorded
+    struct waits *waits; // requests that wait for a node of their model
     uint64_t start_ns;
     size_t answers; // being made
     bool draining;

@@ -36,7 +36,8 @@ void http_reply_error(struct http_request *request, const struct http_error *err
     struct buf body = {0};
     http_write_error(&body, error);
     int status = err_http_status(error->err);
-    if (status == 429 || status == 503) {
+    bool ends = status == 403 && error->retry_seconds > 0; // a suspension
+    if (status == 429 || status == 503 || ends) {
         char seconds[16];
         snprintf(seconds, sizeof seconds, "%u", error->retry_seconds ? error->retry_seconds : 1);
         http_set_header(request, "Retry-After", seconds);

@@ -3,6 +3,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/screen.h"
 #include "scheduler/door/search_run.h"
 
 #include "base/clock.h"
@@ -66,6 +67,7 @@ void index_errand_free(struct index_errand *errand)
     mem_free(errand->lines);
     mem_free(errand->entries);
     mem_free(errand->fates);
+    screen_free(errand->screen);
     govern_drop(&errand->governed);
     mem_free(errand);
 }
@@ -74,10 +76,12 @@ void index_errand_fail(struct index_errand *errand, enum err err)
 {
     const char *param = *errand->param ? errand->param : json_param();
     if (errand->request)
-        http_reply_error(errand->request, &(struct http_error){.err = err,
-                                                               .message = err_text(),
-                                                               .param = param,
-                                                               .code = errand->code});
+        http_reply_error(errand->request,
+                         &(struct http_error){.err = err,
+                                              .message = err_text(),
+                                              .param = param,
+                                              .code = errand->code,
+                                              .retry_seconds = errand->retry_seconds});
     index_errand_free(errand);
 }
 

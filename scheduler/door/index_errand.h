@@ -17,6 +17,7 @@
 struct corpus_ranking;
 struct door;
 struct http_request;
+struct screen;
 struct search_run;
 
 enum {
@@ -36,16 +37,19 @@ struct index_errand {
     struct http_request *request; // NULL: the client has gone
     struct context context;       // who asks
     struct governed governed;     // a search
+    struct screen *screen;        // NULL: nothing is filtered
     struct indexes_ticket *ticket;
     char collection[COLLECTION_NAME_MAX + 1];
     char name[INDEXES_NAME_MAX + 1];
     char id[COLLECTION_ID_MAX + 1];
     bool waits;       // ?wait=true
+    bool suggests;    // completions of what is typed, not hits
     uint64_t version; // that was written
     int status;       // of the answer
     struct buf answer;
     char param[SEARCH_PARAM_MAX];
     const char *code;       // of a failure; NULL: its error's own
+    uint32_t retry_seconds; // of a failure
     struct search_ask ask;  // a search
     struct search_run *run; // one beyond words; NULL: none
     uint64_t start_ns;

@@ -2,6 +2,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/index_errand.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/screen.h"
 #include "scheduler/door/search_run.h"
 #include "scheduler/features/search/query.h"
 
@@ -54,12 +55,26 @@ static enum err admit(struct index_errand *errand)
                         &errand->code);
 }
 
-void index_search(struct index_errand *errand)
+static enum err suggest(void *argument, struct corpus *corpus, uint64_t version)
 {
-    size_t size;
-    const char *body = http_body(errand->request, &size);
-    enum err err = admit(errand);
-    if (!err) err = search_ask_read(&errand->ask, body, size);
+    struct index_errand *errand = argument;
+    const struct corpus_search *search = &errand->ask.search;
+    buf_add_text(&errand->answer, "{\"suggestions\":");
+    corpus_suggest(corpus, search->q, search->q_size, search->limit, &errand->answer);
+    buf_addf(&errand->answer, ",\"index_version\":%" PRIu64 "}", version);
+    return ERR_OK;
+}
+
+static enum err screen_words(struct index_errand *errand)
+{
+    struct corpus_search *search = &errand->ask.search;
+    return screen_query(errand->screen, "q", &search->q, &search->q_size, &errand->code);
+}
+
+/* Nobody is suspended: on to the index. */
+static void begin_search(struct index_errand *errand)
+{
+    enum err err = screen_words(errand);
     if (err) {
         index_errand_fail(errand, err);
         return;
@@ -71,14 +86,47 @@ void index_search(struct index_errand *errand)
         index_errand_ask(errand, errand->ask.min_version, errand->ask.deadline_ms, search, on_done);
 }
 
-static enum err suggest(void *argument, struct corpus *corpus, uint64_t version)
+static void begin_suggest(struct index_errand *errand)
 {
-    struct index_errand *errand = argument;
-    const struct corpus_search *search = &errand->ask.search;
-    buf_add_text(&errand->answer, "{\"suggestions\":");
-    corpus_suggest(corpus, search->q, search->q_size, search->limit, &errand->answer);
-    buf_addf(&errand->answer, ",\"index_version\":%" PRIu64 "}", version);
-    return ERR_OK;
+    enum err err = screen_words(errand);
+    if (err)
+        index_errand_fail(errand, err);
+    else
+        index_errand_ask(errand, 0, INDEX_WAIT_MS, suggest, on_done);
+}
+
+static void on_screened(void *owner, enum err err, const char *code, uint32_t retry_seconds)
+{
+    struct index_errand *errand = owner;
+    errand->code = code;
+    errand->retry_seconds = retry_seconds;
+    if (err || !errand->request)
+        index_errand_fail(errand, err ? err : ERR_CANCELED);
+    else if (errand->suggests)
+        begin_suggest(errand);
+    else
+        begin_search(errand);
+}
+
+/* What is asked was read (`err`). */
+static void screen(struct index_errand *errand, enum err err)
+{
+    if (!err)
+        err = screen_new(&errand->screen, errand->door, &errand->context, FEATURE_SEARCH,
+                         &errand->code);
+    if (err)
+        index_errand_fail(errand, err);
+    else if (!screen_ask(errand->screen, on_screened, errand))
+        on_screened(errand, ERR_OK, NULL, 0);
+}
+
+void index_search(struct index_errand *errand)
+{
+    size_t size;
+    const char *body = http_body(errand->request, &size);
+    enum err err = admit(errand);
+    if (!err) err = search_ask_read(&errand->ask, body, size);
+    screen(errand, err);
 }
 
 static enum err read_suggest(struct index_errand *errand)
@@ -100,8 +148,6 @@ void index_suggest(struct index_errand *errand)
 {
     enum err err = admit(errand);
     if (!err) err = read_suggest(errand);
-    if (err)
-        index_errand_fail(errand, err);
-    else
-        index_errand_ask(errand, 0, INDEX_WAIT_MS, suggest, on_done);
+    errand->suggests = true;
+    screen(errand, err);
 }

@@ -5,13 +5,24 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/position.h"
 #include "scheduler/door/resume.h"
+#include "scheduler/door/screen.h"
 #include "scheduler/door/shape.h"
 #include "scheduler/state/session.h"
 
 #include "base/buf.h"
 
+#include <string.h>
+
+/* What every choice of the answer says. */
+struct said {
+    const char *text;
+    size_t size;
+    const char *finish;
+};
+
 struct replay {
     struct http_request *request;
+    uint32_t choices;
     struct buf line;
     struct position at;
     bool has_ids;
@@ -20,35 +31,42 @@ struct replay {
 static void send_line(struct replay *replay)
 {
     char id[POSITION_TEXT_MAX];
-    http_stream_event(replay->request, replay->has_ids ? position_write(&replay->at, 1, id) : NULL,
+    http_stream_event(replay->request,
+                      replay->has_ids ? position_write(&replay->at, replay->choices, id) : NULL,
                       replay->line.data, replay->line.size);
     buf_clear(&replay->line);
 }
 
-static void stream(struct replay *replay, const struct shape *shape,
-                   const struct session_turn *turn)
+static void stream_choice(struct replay *replay, const struct shape *shape, const struct said *said,
+                          uint32_t index)
 {
-    struct position_place *place = &replay->at.places[0];
-    struct shape_piece role = {.text = ""};
-    struct shape_piece rest = {.text = turn->content + place->bytes,
-                               .size = turn->content_size - place->bytes};
-    struct shape_usage usage = {0};
-    http_stream_begin(replay->request);
+    struct position_place *place = &replay->at.places[index];
+    struct shape_piece role = {.index = index, .text = ""};
+    struct shape_piece rest = {
+        .index = index, .text = said->text + place->bytes, .size = said->size - place->bytes};
     if (!place->began) {
         place->began = true;
         shape_text_chunk(&replay->line, shape, &role, true);
         send_line(replay);
     }
-    place->bytes = (uint32_t)turn->content_size;
+    place->bytes = (uint32_t)said->size;
     if (rest.size > 0) {
         shape_text_chunk(&replay->line, shape, &rest, false);
         send_line(replay);
     }
     if (!place->ended) {
         place->ended = true;
-        shape_final_chunk(&replay->line, shape, 0, turn->cut ? "length" : "stop");
+        shape_final_chunk(&replay->line, shape, index, said->finish);
         send_line(replay);
     }
+}
+
+static void stream(struct replay *replay, const struct shape *shape, const struct said *said)
+{
+    struct shape_usage usage = {0};
+    http_stream_begin(replay->request);
+    for (uint32_t i = 0; i < replay->choices; i++)
+        stream_choice(replay, shape, said, i);
     if (shape->include_usage && !replay->at.usage) {
         replay->at.usage = true;
         shape_usage_chunk(&replay->line, shape, &usage);
@@ -58,11 +76,23 @@ static void stream(struct replay *replay, const struct shape *shape,
     http_stream_end(replay->request);
 }
 
-void replay_send(struct http_request *request, const struct ask *ask,
-                 const struct fleet_model *model, const struct session_turn *turn, const char *told,
-                 const struct resume *resume)
+static void send_body(struct replay *replay, const struct shape *shape, const struct said *said)
 {
-    struct replay replay = {.request = request};
+    struct shape_usage usage = {0};
+    shape_body_begin(&replay->line, shape);
+    for (uint32_t i = 0; i < replay->choices; i++) {
+        struct shape_piece piece = {.index = i, .text = said->text, .size = said->size};
+        shape_body_choice(&replay->line, shape, &piece, said->finish);
+    }
+    shape_body_end(&replay->line, shape, &usage);
+    http_reply_json(replay->request, 200, replay->line.data, replay->line.size);
+}
+
+static void send_said(struct http_request *request, const struct ask *ask,
+                      const struct fleet_model *model, const struct said *said, const char *told,
+                      const struct resume *resume)
+{
+    struct replay replay = {.request = request, .choices = ask->choice_count};
     struct shape shape;
     shape_init(&shape, ask->kind, model->name, &model->model);
     shape.include_usage = ask->include_usage;
@@ -71,18 +101,28 @@ void replay_send(struct http_request *request, const struct ask *ask,
     replay.has_ids = position != NULL;
     if (position) replay.at = *position;
     if (resume) resume_sign(resume, &shape);
-    if (replay.at.places[0].bytes > turn->content_size) {
+    if (replay.at.places[0].bytes > said->size)
         http_reply_error(request,
                          &(struct http_error){.err = position_wrong(), .message = err_text()});
-    } else if (ask->stream) {
-        stream(&replay, &shape, turn);
-    } else {
-        struct shape_piece piece = {.text = turn->content, .size = turn->content_size};
-        struct shape_usage usage = {0};
-        shape_body_begin(&replay.line, &shape);
-        shape_body_choice(&replay.line, &shape, &piece, turn->cut ? "length" : "stop");
-        shape_body_end(&replay.line, &shape, &usage);
-        http_reply_json(request, 200, replay.line.data, replay.line.size);
-    }
+    else if (ask->stream)
+        stream(&replay, &shape, said);
+    else
+        send_body(&replay, &shape, said);
     buf_fini(&replay.line);
+}
+
+void replay_send(struct http_request *request, const struct ask *ask,
+                 const struct fleet_model *model, const struct session_turn *turn, const char *told,
+                 const struct resume *resume)
+{
+    struct said said = {
+        .text = turn->content, .size = turn->content_size, .finish = turn->cut ? "length" : "stop"};
+    send_said(request, ask, model, &said, told, resume);
+}
+
+void replay_refusal(struct http_request *request, const struct ask *ask,
+                    const struct fleet_model *model, const char *text)
+{
+    struct said said = {.text = text, .size = strlen(text), .finish = SCREEN_FINISH};
+    send_said(request, ask, model, &said, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* scheduler/door/replay.h -- an answer that was stored is sent again, in the shape that the request asks for.
+/* scheduler/door/replay.h -- a text that is there is sent as an answer, in the shape that the request asks for.
  *
  * No token is computed: usage counts none. Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_REPLAY_H
@@ -15,5 +15,8 @@ struct session_turn;
 void replay_send(struct http_request *request, const struct ask *ask,
                  const struct fleet_model *model, const struct session_turn *turn, const char *told,
                  const struct resume *resume);
+/* What the rules say instead of an answer, for each choice. */
+void replay_refusal(struct http_request *request, const struct ask *ask,
+                    const struct fleet_model *model, const char *text);
 
 #endif

@@ -22,7 +22,7 @@ enum {
 
 const char *const schema_audit_classes[] = {"start",  "policy", "gate",    "denial",  "label",
                                             "filter", "strike", "consent", "erasure", "export",
-                                            "admin",  "seal",   NULL};
+                                            "admin",  "seal",   "lost",    "end",     NULL};
 _Static_assert(sizeof schema_audit_classes / sizeof *schema_audit_classes == AUDIT_COUNT + 1,
                "one name for each class of audit.def, in its order");
 

@@ -1,0 +1,21 @@
+/* scheduler/door/terms_admin.h -- operators and the bundles of terms: what is in force, and the folder is looked at again.
+ *
+ *      GET  /admin/terms            the bundles, and why the latest reading failed
+ *      POST /admin/terms/reload     read the folder now; it is looked at every BUNDLE_LOOK_MS anyway
+ *
+ * Thread: the loop's. */
+#ifndef SCHEDULER_DOOR_TERMS_ADMIN_H
+#define SCHEDULER_DOOR_TERMS_ADMIN_H
+
+struct door;
+struct http_request;
+struct terms_watch;
+
+/* NULL where door->bundles is. */
+struct terms_watch *terms_watch_new(struct door *door);
+void terms_watch_free(struct terms_watch *watch);
+
+void terms_admin_show(struct door *door, struct http_request *request);
+void terms_admin_reload(struct door *door, struct http_request *request);
+
+#endif

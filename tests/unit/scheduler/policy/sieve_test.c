@@ -1,0 +1,313 @@
+#include "scheduler/policy/sieve.h"
+#include "tests/support/synthetic.h"
+#include "tests/test.h"
+
+#include "text/disguise.h"
+#include "text/utf8.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+enum {
+    TERMS = 10000,
+    SENTENCES = 2000
+};
+
+static struct fold *fold;
+static struct disguise *disguise;
+static const struct rules_filter no_rules;
+
+static int given_tables(void **state)
+{
+    (void)state;
+    if (fold_new(&fold)) return -1;
+    disguise = disguise_new(fold);
+    return 0;
+}
+
+static int end_tables(void **state)
+{
+    (void)state;
+    disguise_free(disguise);
+    fold_free(fold);
+    return 0;
+}
+
+static const struct bundle *given(const char *lines)
+{
+    struct buf text = {0};
+    struct terms *terms = NULL;
+    const struct bundle *bundle = NULL;
+    if (strncmp(lines, "qiao", 4) != 0)
+        buf_add_text(&text, "qiao terms 1\nname demo\nserial 1\nmade 2026-11-01\n"
+                            "category veil mask mask\ncategory bar block block\n"
+                            "category no refuse refuse\ncategory look review review\n"
+                            "category odd pass mask\n");
+    buf_add_text(&text, lines);
+    assert_int_equal(terms_parse(&terms, "demo", buf_text(&text), text.size), ERR_OK);
+    enum err err = bundle_new(&bundle, disguise, terms);
+    if (err) fail_msg("%s", err_text());
+    buf_fini(&text);
+    return bundle;
+}
+
+/* A text in pieces of `step` characters, or in two that meet at byte `-step`; what comes out at the end. */
+static enum rules_action pass_through(const struct bundle *bundle, const struct rules_filter *rules,
+                                      enum sieve_side side, const char *text, long step,
+                                      struct buf *out)
+{
+    size_t size = strlen(text);
+    struct sieve *sieve = sieve_new(bundle, rules, side);
+    if (step < 0) {
+        sieve_push(sieve, text, (size_t)-step, out);
+        sieve_push(sieve, text - step, size - (size_t)-step, out);
+    }
+    for (size_t at = 0; step > 0 && at < size;) {
+        size_t piece = 0;
+        for (long i = 0; i < step && at + piece < size; i++) {
+            int32_t code;
+            piece += utf8_next(text + at + piece, size - at - piece, &code);
+        }
+        sieve_push(sieve, text + at, piece, out);
+        at += piece;
+    }
+    sieve_end(sieve, out);
+    enum rules_action action = sieve_action(sieve);
+    sieve_free(sieve);
+    return action;
+}
+
+static void becomes(const struct bundle *bundle, const char *text, enum rules_action action,
+                    const char *want)
+{
+    for (long step = 1; step < 8; step++) {
+        struct buf out = {0};
+        assert_int_equal(pass_through(bundle, &no_rules, SIEVE_OUTPUT, text, step, &out), action);
+        assert_string_equal(buf_text(&out), want);
+        buf_fini(&out);
+    }
+}
+
+static void each_action_does_what_it_says(void **state)
+{
+    (void)state;
+    const struct bundle *bundle = given("term veil 坏东西\nterm bar 炸开锅\nterm no nasty\n"
+                                        "term look 留意\nterm odd strange\n");
+    becomes(bundle, "你好，世界", RULES_PASS, "你好，世界");
+    becomes(bundle, "这个坏東西！", RULES_MASK, "这个***！");
+    becomes(bundle, "这个坏-东-西！", RULES_MASK, "这个*****！");
+    becomes(bundle, "说到炸开锅了", RULES_BLOCK, "说到");
+    becomes(bundle, "so nasty a word", RULES_REFUSE, "so ");
+    becomes(bundle, "nastygram", RULES_PASS, "nastygram");
+    becomes(bundle, "请留意，坏东", RULES_REVIEW, "请留意，坏东");
+    becomes(bundle, "strange", RULES_MASK, "*******");
+    bundle_drop(bundle);
+}
+
+static void rules_say_more_than_the_bundle(void **state)
+{
+    (void)state;
+    const struct bundle *bundle = given("term veil 坏东西\nterm odd strange\n");
+    struct rules_filter rules = {.category_count = 1};
+    struct buf out = {0};
+    rules.categories[0].category = "veil";
+    rules.categories[0].input = RULES_BLOCK;
+    rules.categories[0].output = RULES_PASS;
+    assert_int_equal(pass_through(bundle, &rules, SIEVE_INPUT, "坏东西", 1, &out), RULES_BLOCK);
+    assert_int_equal(pass_through(bundle, &rules, SIEVE_OUTPUT, "坏东西", 1, &out), RULES_PASS);
+    assert_int_equal(pass_through(bundle, &rules, SIEVE_INPUT, "strange", 1, &out), RULES_PASS);
+    assert_string_equal(buf_text(&out), "坏东西strange");
+    buf_fini(&out);
+    bundle_drop(bundle);
+}
+
+static void the_strongest_of_what_ends_together_counts(void **state)
+{
+    (void)state;
+    const struct bundle *bundle = given("term veil 甲乙丙\nterm bar 乙丙\nterm veil 丙丁\n");
+    becomes(bundle, "一甲乙丙丁", RULES_BLOCK, "一*");
+    bundle_drop(bundle);
+    bundle = given("term veil 甲乙\nterm veil 乙丙丁\nterm bar 甲乙丙丁戊\n");
+    becomes(bundle, "甲乙丙己", RULES_MASK, "**丙己");
+    becomes(bundle, "甲乙丙丁己", RULES_MASK, "****己");
+    becomes(bundle, "零甲乙丙丁戊", RULES_BLOCK, "零");
+    bundle_drop(bundle);
+}
+
+static void what_was_found_is_told_by_category(void **state)
+{
+    (void)state;
+    const struct bundle *bundle = given("term veil 甲乙\nterm look 丙丁\n");
+    struct sieve *sieve = sieve_new(bundle, &no_rules, SIEVE_OUTPUT);
+    struct sieve_found found;
+    struct buf out = {0};
+    sieve_text(sieve, "甲乙丙丁甲乙", strlen("甲乙丙丁甲乙"), &out);
+    assert_true(sieve_found(sieve, 0, &found));
+    assert_string_equal(found.category, "look");
+    assert_int_equal(found.action, RULES_REVIEW);
+    assert_true(sieve_found(sieve, 1, &found));
+    assert_string_equal(found.category, "veil");
+    assert_int_equal(found.count, 2);
+    assert_false(sieve_found(sieve, 2, &found));
+    sieve_free(sieve);
+    bundle_drop(bundle);
+    buf_fini(&out);
+}
+
+// ---- every term, every variant, every split ----------------------------------------------------
+
+static void is_caught(const struct bundle *bundle, const char *text, size_t term_at,
+                      enum rules_action action)
+{
+    struct buf want = {0};
+    size_t size = strlen(text);
+    enum rules_action got = pass_through(bundle, &no_rules, SIEVE_OUTPUT, text, 1, &want);
+    bool holds_another = got > action; // a term that is blocked, within one that is masked
+    bool is_gone = holds_another || want.size == term_at || buf_text(&want)[term_at] == '*';
+    if (got < action || want.size < term_at || memcmp(buf_text(&want), text, term_at) != 0 ||
+        !is_gone)
+        fail_msg("'%s' became '%s'", text, buf_text(&want));
+    for (size_t at = 1; at < size; at++) {
+        if ((text[at] & 0xC0) == 0x80) continue;
+        struct buf out = {0};
+        pass_through(bundle, &no_rules, SIEVE_OUTPUT, text, -(long)at, &out);
+        if (out.size != want.size || memcmp(buf_text(&out), buf_text(&want), want.size) != 0)
+            fail_msg("'%s' split at %zu: '%s', not '%s'", text, at, buf_text(&out),
+                     buf_text(&want));
+        buf_fini(&out);
+    }
+    buf_fini(&want);
+}
+
+static void every_term_is_found_under_every_variant_and_split(void **state)
+{
+    (void)state;
+    struct synthetic_han *han = mem_new(1, sizeof *han);
+    struct buf file = {0}, text = {0};
+    struct rand rand;
+    size_t written[SYNTHETIC_VARIANTS] = {0};
+    rand_init(&rand, 6);
+    synthetic_all_han(han, fold);
+    synthetic_bundle(&file, TERMS, 5, han);
+    const struct bundle *bundle = given(buf_text(&file));
+    assert_in_range(bundle->terms->count, TERMS - 20, TERMS);
+    for (size_t i = 0; i < bundle->terms->count; i++) {
+        const struct terms_entry *entry = &bundle->terms->entries[i];
+        char *term = mem_text(entry->text, entry->size);
+        bool masks = bundle->terms->categories[entry->category].output == TERMS_MASK;
+        for (int variant = 0; variant < SYNTHETIC_VARIANTS; variant++) {
+            buf_clear(&text);
+            buf_add_text(&text, "：（");
+            size_t at = text.size;
+            if (!synthetic_write(&text, (enum synthetic_variant)variant, term, &rand, fold))
+                continue;
+            buf_add_text(&text, "）！");
+            is_caught(bundle, buf_text(&text), at, masks ? RULES_MASK : RULES_BLOCK);
+            written[variant]++;
+        }
+        mem_free(term);
+    }
+    for (int variant = 0; variant < SYNTHETIC_VARIANTS; variant++)
+        assert_in_range(written[variant], TERMS / 8, TERMS);
+    bundle_drop(bundle);
+    mem_free(han);
+    buf_fini(&file);
+    buf_fini(&text);
+}
+
+// ---- ordinary sentences ------------------------------------------------------------------------
+
+/* What people say in the dialogues, a line each. */
+static void read_sentences(const char *path, struct buf *out, size_t *count)
+{
+    static const char mark[] = "\"message\": \"";
+    char *line = NULL;
+    size_t room = 0;
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while (*count < SENTENCES && getline(&line, &room, file) > 0) {
+        char *begin = strstr(line, mark), *end = strrchr(line, '"');
+        if (!begin || end <= begin + sizeof mark) continue;
+        buf_add(out, begin + sizeof mark - 1, (size_t)(end - begin) - sizeof mark + 1);
+        buf_add_byte(out, '\n');
+        ++*count;
+    }
+    fclose(file);
+    free(line);
+}
+
+/* Terms of the sentences' own characters, so that they are as near to them as can be; those that stand there are not terms. */
+static void make_near_terms(struct buf *out, const struct buf *sentences)
+{
+    struct synthetic_han *han = mem_new(1, sizeof *han);
+    struct buf term = {0};
+    struct rand rand;
+    rand_init(&rand, 7);
+    for (size_t at = 0; at < sentences->size && han->count < 8192;) {
+        int32_t code, folded[FOLD_MAX];
+        at += utf8_next(sentences->data + at, sentences->size - at, &code);
+        bool is_han = code >= 0x4E00 && code <= 0x9FA5 && fold_character(fold, code, folded) == 1 &&
+                      folded[0] == code;
+        if (is_han) han->codes[han->count++] = code;
+    }
+    buf_add_text(out, "qiao terms 1\nname near\nserial 1\nmade 2026-11-01\n"
+                      "category veil mask mask\n");
+    for (size_t made = 0; made < TERMS;) {
+        buf_clear(&term);
+        synthetic_term(&term, &rand, han);
+        if (strstr(sentences->data, buf_text(&term))) continue;
+        buf_addf(out, "term veil %s\n", buf_text(&term));
+        made++;
+    }
+    buf_fini(&term);
+    mem_free(han);
+}
+
+static void ordinary_sentences_are_let_be(void **state)
+{
+    (void)state;
+    struct buf sentences = {0}, file = {0};
+    size_t count = 0, wrong = 0;
+    const char *path = test_shared("dialogues/kdconv/film-test.json");
+    if (!path) skip();
+    read_sentences(path, &sentences, &count);
+    assert_int_equal(count, SENTENCES);
+    make_near_terms(&file, &sentences);
+    const struct bundle *bundle = given(buf_text(&file));
+    for (char *line = sentences.data; *line;) {
+        char *end = strchr(line, '\n');
+        struct buf out = {0};
+        *end = '\0';
+        bool is_hit = pass_through(bundle, &no_rules, SIEVE_OUTPUT, line, 3, &out) != RULES_PASS;
+        if (is_hit) print_message("not meant: %s -> %s\n", line, buf_text(&out));
+        wrong += is_hit;
+        buf_fini(&out);
+        line = end + 1;
+    }
+    char *term = mem_text(bundle->terms->entries[0].text, bundle->terms->entries[0].size);
+    struct buf out = {0};
+    assert_int_equal(pass_through(bundle, &no_rules, SIEVE_OUTPUT, term, 3, &out), RULES_MASK);
+    buf_fini(&out);
+    mem_free(term);
+    print_message("%zu of %d sentences were hit\n", wrong, SENTENCES);
+    assert_true(100 * wrong <= SENTENCES);
+    bundle_drop(bundle);
+    buf_fini(&sentences);
+    buf_fini(&file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_action_does_what_it_says),
+        cmocka_unit_test(rules_say_more_than_the_bundle),
+        cmocka_unit_test(the_strongest_of_what_ends_together_counts),
+        cmocka_unit_test(what_was_found_is_told_by_category),
+        cmocka_unit_test(every_term_is_found_under_every_variant_and_split),
+        cmocka_unit_test(ordinary_sentences_are_let_be),
+    };
+    return cmocka_run_group_tests(tests, given_tables, end_tables);
+}

@@ -1,0 +1,183 @@
+#include "tests/test.h"
+
+#include "text/match.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+static struct fold *fold;
+static struct disguise *disguise;
+
+static int given_tables(void **state)
+{
+    (void)state;
+    if (fold_new(&fold)) return -1;
+    disguise = disguise_new(fold);
+    return 0;
+}
+
+static int end_tables(void **state)
+{
+    (void)state;
+    disguise_free(disguise);
+    fold_free(fold);
+    return 0;
+}
+
+static struct match *given(const char *const *terms, size_t count, enum match_kind kind)
+{
+    struct match_entry *entries = mem_new(count, sizeof *entries);
+    struct match *match = NULL;
+    size_t wrong;
+    for (size_t i = 0; i < count; i++)
+        entries[i] = (struct match_entry){.kind = kind, .text = terms[i], .size = strlen(terms[i])};
+    assert_int_equal(match_new(&match, disguise, entries, count, &wrong), ERR_OK);
+    mem_free(entries);
+    return match;
+}
+
+/* What was hit, as "[…][…]" of the text's own bytes. */
+struct heard {
+    const char *text;
+    struct buf hits;
+    uint64_t safe; // at any earlier time
+};
+
+static void on_hit(void *owner, const struct match_hit *hit)
+{
+    struct heard *heard = owner;
+    assert_true(hit->begin >= heard->safe && hit->begin < hit->end);
+    buf_addf(&heard->hits, "[%.*s]", (int)(hit->end - hit->begin), heard->text + hit->begin);
+}
+
+/* The hits of a text that comes character by character; what is safe never goes back. */
+static void finds_in(const struct match *match, const char *text, const char *want)
+{
+    struct heard heard = {.text = text};
+    struct match_run *run = match_run_new(match);
+    for (size_t at = 0, size = strlen(text); at < size;) {
+        size_t step = 1;
+        while (at + step < size && (text[at + step] & 0xC0) == 0x80)
+            step++;
+        match_push(run, text + at, step, on_hit, &heard);
+        assert_true(match_safe(run) >= heard.safe && match_safe(run) <= at + step);
+        heard.safe = match_safe(run);
+        at += step;
+    }
+    match_end(run, on_hit, &heard);
+    assert_int_equal(match_safe(run), strlen(text));
+    assert_string_equal(buf_text(&heard.hits), want);
+    match_run_free(run);
+    buf_fini(&heard.hits);
+}
+
+static void a_term_is_found_however_it_is_written(void **state)
+{
+    (void)state;
+    static const char *const terms[] = {"kill", "坏东西", "机关", "bad word", "自己"};
+    struct match *match = given(terms, 5, MATCH_TERM);
+    finds_in(match, "to kill.", "[kill]");
+    finds_in(match, "KILL ＫＩＬＬ kıll", "[KILL][ＫＩＬＬ][kıll]");
+    finds_in(match, "k1ll ki11 kіll", "[k1ll][ki11][kіll]");
+    finds_in(match, "k-i-l-l k i l l k.i.l.l", "[k-i-l-l][k i l l][k.i.l.l]");
+    finds_in(match, "ki\xE2\x80\x8Bll k\xCC\x82ill", "[ki\xE2\x80\x8Bll][k\xCC\x82ill]");
+    finds_in(match, "🅺🅸🅻🅻 𝓀𝒾𝓁𝓁", "[🅺🅸🅻🅻][𝓀𝒾𝓁𝓁]");
+    finds_in(match, "壞東西，坏 东 西，坏、东、西", "[壞東西][坏 东 西][坏、东、西]");
+    finds_in(match, "機關 机*关", "[機關][机*关]");
+    finds_in(match, "bad word badword bad\nWORD", "[bad word][badword][bad\nWORD]");
+    finds_in(match, "自已", "[自已]");
+    match_free(match);
+}
+
+static void what_only_looks_like_it_is_let_be(void **state)
+{
+    (void)state;
+    static const char *const terms[] = {"kill", "功法", "lol",       "hell",
+                                        "fail", "1989", "the rapist"};
+    struct match *match = given(terms, 7, MATCH_TERM);
+    finds_in(match, "skill killer kilt", "");
+    finds_in(match, "成功，法律 成功。法 成功\n法", "");
+    finds_in(match, "101 1o1", "");
+    finds_in(match, "he'll fall", "");
+    finds_in(match, "lg8g", "");
+    finds_in(match, "ki ll", "");
+    finds_in(match, "k.....ill", "");
+    finds_in(match, "therapist", "[therapist]"); // who wants it otherwise names the word in two
+    match_free(match);
+}
+
+static void a_part_is_found_inside_of_words(void **state)
+{
+    (void)state;
+    static const char *const terms[] = {"kill"};
+    struct match *match = given(terms, 1, MATCH_PART);
+    finds_in(match, "skills", "[kill]");
+    match_free(match);
+}
+
+static void terms_within_terms_are_all_found(void **state)
+{
+    (void)state;
+    static const char *const terms[] = {"甲乙", "乙丙丁", "丙丁", "甲乙丙丁戊"};
+    struct match *match = given(terms, 4, MATCH_TERM);
+    finds_in(match, "甲乙丙丁戊", "[甲乙][乙丙丁][丙丁][甲乙丙丁戊]");
+    finds_in(match, "甲乙丙戊", "[甲乙]");
+    match_free(match);
+}
+
+static void patterns_are_bounded_and_stand_apart(void **state)
+{
+    (void)state;
+    static const char *const patterns[] = {"1[3-9]\\d{9}", "\\a{2,3}\\d{4}x?\\d", "号码\\h?\\d{2}"};
+    struct match *match = given(patterns, 3, MATCH_PATTERN);
+    finds_in(match, "打13812345678吧", "[13812345678]");
+    finds_in(match, "138-1234-5678 １３８12345678", "[138-1234-5678][１３８12345678]");
+    finds_in(match, "138123456789 x13812345678", "");
+    finds_in(match, "abc12345 ab1234x5", "[abc12345][ab1234x5]");
+    finds_in(match, "号码是42。号码42", "[号码是42][号码42]");
+    match_free(match);
+}
+
+static void refuses(enum match_kind kind, const char *text, const char *note)
+{
+    struct match_entry entries[] = {{MATCH_TERM, "good one", 8}, {kind, text, strlen(text)}};
+    struct match *match;
+    size_t wrong = 9;
+    assert_int_equal(match_new(&match, disguise, entries, 2, &wrong), ERR_INVALID);
+    assert_int_equal(wrong, 1);
+    assert_non_null(strstr(err_text(), note));
+}
+
+static void what_cannot_be_an_entry_is_refused(void **state)
+{
+    (void)state;
+    refuses(MATCH_TERM, "x", "fewer than 2");
+    refuses(MATCH_TERM, "-*-", "fewer than 2");
+    refuses(MATCH_TERM, "a\xFF" "b", "not UTF-8");
+    refuses(MATCH_TERM, "aaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaabbbb",
+            "more than 64");
+    refuses(MATCH_PATTERN, "\\d?abc", "the first and the last");
+    refuses(MATCH_PATTERN, "ab", "at least 3");
+    refuses(MATCH_PATTERN, "\\d{100}", "a count is");
+    refuses(MATCH_PATTERN, "\\d{40}\\a{40}", "more than 64 places");
+    refuses(MATCH_PATTERN, "abc*", "without an end");
+    refuses(MATCH_PATTERN, "[z-a]bc", "goes back");
+    refuses(MATCH_PATTERN, "abc\\q", "behind");
+    refuses(MATCH_PATTERN, "abc[de", "ends too early");
+    refuses(MATCH_PATTERN, "a.bc", "no letter");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_term_is_found_however_it_is_written),
+        cmocka_unit_test(what_only_looks_like_it_is_let_be),
+        cmocka_unit_test(a_part_is_found_inside_of_words),
+        cmocka_unit_test(terms_within_terms_are_all_found),
+        cmocka_unit_test(patterns_are_bounded_and_stand_apart),
+        cmocka_unit_test(what_cannot_be_an_entry_is_refused),
+    };
+    return cmocka_run_group_tests(tests, given_tables, end_tables);
+}
