@@ -24,6 +24,7 @@
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
 #include "scheduler/policy/bundle.h"
+#include "scheduler/policy/gate.h"
 #include "scheduler/policy/policy.h"
 #include "scheduler/policy/strikes.h"
 #include "scheduler/scribe.h"
@@ -60,6 +61,32 @@ enum {
     IDEM_SLACK_MS = 10000 // for what comes before and after an answer's flight: Redis, a worker
 };
 
+/* What runs is looked at again, and nodes are told from now on. */
+static void on_gate(void *owner)
+{
+    struct door *door = owner;
+    if (door->flights) flights_set_gate_epoch(door->flights, gate_epoch(door->gate));
+    if (door->http) http_look(door->http);
+}
+
+/* On a connection of its own, which WAIT blocks. */
+static void build_gate(struct program *program, const struct store_options *store)
+{
+    struct door *door = &program->door;
+    struct store_options own = *store;
+    unsigned char key[GATE_KEY_SIZE];
+    own.timeout_ms += GATES_WAIT_MS;
+    crypto_kdf_derive_from_key(key, sizeof key, 5, "qiaogate", program->master.root);
+    door->gate =
+        gate_new(&(struct gate_options){.base = door->base,
+                                        .store = store_new(door->base, &own),
+                                        .replicas = (uint32_t)program->settings.gate_replicas,
+                                        .key = key,
+                                        .changed = on_gate,
+                                        .owner = door});
+    sodium_memzero(key, sizeof key);
+}
+
 static void build_state(struct program *program)
 {
     struct door *door = &program->door;
@@ -75,6 +102,7 @@ static void build_state(struct program *program)
     store.seeds = seeds;
     store.seed_count = read_addresses("redis_cluster", &settings->redis_cluster, seeds);
     door->store = store_new(door->base, &store);
+    if (door->policies) build_gate(program, &store);
     // Each WAIT blocks its connection, which is another one than everybody's.
     store.timeout_ms += (uint32_t)settings->session_wait_ms;
     if (settings->session_replicas > 0)
@@ -274,6 +302,7 @@ void program_tear_down(struct program *program)
     if (door->fleet) fleet_free(door->fleet);
     catalogues_free(door->catalogues);
     if (door->limits) limits_leave(door->limits);
+    gate_free(door->gate);
     durables_free(program->durables);
     if (door->store) store_free(door->store);
     strikes_free(door->strikes);

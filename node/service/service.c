@@ -141,6 +141,17 @@ static bool has_place(const struct service *service, const struct peer *peer, ui
            places_admit(flights_of(&service->flights, tenant), most - held);
 }
 
+/* A scheduler that is behind the others may let in what they have shut out by now: it is told to look again. */
+static enum err check_epoch(struct service *service, const struct wire_submit *submit)
+{
+    if (submit->gate_epoch < service->gate_epoch)
+        return err_note(ERR_STALE, "submit: the gate's epoch %llu, this node has seen %llu",
+                        (unsigned long long)submit->gate_epoch,
+                        (unsigned long long)service->gate_epoch);
+    service->gate_epoch = submit->gate_epoch;
+    return ERR_OK;
+}
+
 static void take_submit(struct service *service, struct peer *peer,
                         const struct wire_submit *submit)
 {
@@ -151,6 +162,7 @@ static void take_submit(struct service *service, struct peer *peer,
         return;
     }
     enum err err = intake_check(submit, service->model);
+    if (!err) err = check_epoch(service, submit);
     if (err) {
         refuse(service, link, submit, err);
         return;

@@ -38,6 +38,7 @@ struct service {
     struct flights flights;
     struct filters filters;
     uint64_t next_ticket;
+    uint64_t gate_epoch; // the highest that a SUBMIT had
     struct places places;
     struct engine_load load;
     struct cached *cached;

@@ -184,7 +184,9 @@ bool flight_go_on(struct flights *flights, struct flight *flight, uint64_t now_n
                     "the deadline passed before the answer was complete");
         return true;
     }
-    enum err err = dispatch(flights, flight, now_ns);
+    bool same = flight->cause == ERR_STALE && flight->gate_epoch == flights->gate_epoch;
+    if (same && now_ns < flight->give_up_ns) return false; // it would be refused again
+    enum err err = same ? ERR_STALE : dispatch(flights, flight, now_ns);
     if (err == ERR_OK) {
         flights->stats.retried++;
         return true;
@@ -211,7 +213,8 @@ void flight_retry(struct flights *flights, struct flight *flight, enum err cause
     // A lost node may come back and others may free up; what a live node refused is answered at
     // once.
     // A scan's shards may be divided among other nodes by now: whoever asked finds that out.
-    bool waits = cause == ERR_UNAVAILABLE && flight->order.kind != WIRE_SCAN;
+    bool waits =
+        (cause == ERR_UNAVAILABLE && flight->order.kind != WIRE_SCAN) || cause == ERR_STALE;
     flight->give_up_ns = waits ? now_ns + FLIGHT_WAIT_NS : now_ns;
     (void)flight_go_on(flights, flight, now_ns);
 }
@@ -222,6 +225,11 @@ void flight_lose(struct flights *flights, struct flight *flight, const struct at
 {
     if (attempt == &flight->hedge) return;
     if (!flight_promote_hedge(flight)) flight_retry(flights, flight, cause, note, now_ns);
+}
+
+void flights_set_gate_epoch(struct flights *flights, uint64_t epoch)
+{
+    flights->gate_epoch = epoch;
 }
 
 uint32_t flights_refusal_ms(const struct flights *flights)

@@ -117,6 +117,10 @@ struct flights *flights_new(struct fleet *fleet, const struct flights_seams *sea
 /* Every flight must have ended. */
 void flights_free(struct flights *flights);
 
+/* The epoch of the policy's gate, which goes with every SUBMIT; 0 until set: nothing is governed. A node that has seen a higher one refuses
+ * with ERR_STALE: such a flight goes back to it, or to another, as soon as the epoch is another here too. */
+void flights_set_gate_epoch(struct flights *flights, uint64_t epoch);
+
 /* Dispatch; the order's arrays are copied. On success events follow, and never from inside this call. ERR_BUSY (our table
  * or every node is full, or the first id is predicted to come after the deadline), ERR_UNAVAILABLE, and what
  * order_check() says: nothing was started. */

@@ -199,6 +199,14 @@ static void complete(struct flights *flights, struct flight *flight, const struc
                   &(struct flight_end){.finish = done->finish, .cached_tokens = cached_tokens});
 }
 
+static void forget_tried(struct flight *flight, uint64_t link)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < flight->tried_count; i++)
+        if (flight->tried[i] != link) flight->tried[kept++] = flight->tried[i];
+    flight->tried_count = kept;
+}
+
 void flights_done(struct flights *flights, uint64_t link, const struct wire_done *done,
                   uint64_t now_ns)
 {
@@ -227,6 +235,8 @@ void flights_done(struct flights *flights, uint64_t link, const struct wire_done
     enum err err = done->err == ERR_OK ? ERR_UNAVAILABLE : done->err;
     copy_note(note, done->note, err);
     if (flight->answered) err = ERR_UNAVAILABLE; // it is whole, whatever befell the node then
+    if (err == ERR_STALE)
+        forget_tried(flight, link); // it is as good as any other, once we know more
     bool elsewhere = err_retry_class(err) == ERR_RETRY_OTHER && err != ERR_TIMEOUT;
     if (elsewhere || attempt == &flight->hedge || flight->hedge.flies)
         flight_lose(flights, flight, attempt, err, note, now_ns);

@@ -70,6 +70,7 @@ struct flight {
     uint32_t busy_count;
     uint32_t retry_ms;
     uint64_t give_up_ns; // while it waits
+    uint64_t gate_epoch; // that its latest SUBMIT had
 
     bool answered; // its whole result was delivered
 
@@ -87,6 +88,7 @@ struct flights {
     uint64_t serial;
     struct hedge_budget budget;
     uint32_t refusal_ms;
+    uint64_t gate_epoch;
     struct flights_stats stats;
 };
 

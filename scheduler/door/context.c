@@ -125,8 +125,7 @@ enum err context_build(struct context *out, const struct keys *keys,
     return ERR_OK;
 }
 
-enum err context_read(struct context *out, const struct keys *keys,
-                      const struct http_request *request)
+enum err context_read(struct context *out, const struct keys *keys, struct http_request *request)
 {
     static const char *const names[] = {"Authorization", "X-Qiao-User", "X-Qiao-Region",
                                         "X-Qiao-OS"};
@@ -142,5 +141,7 @@ enum err context_read(struct context *out, const struct keys *keys,
         .os = http_header(request, "X-Qiao-OS"),
         .language = http_header(request, "Accept-Language"),
     };
-    return context_build(out, keys, &headers);
+    TRY(context_build(out, keys, &headers));
+    out->request = request;
+    return ERR_OK;
 }

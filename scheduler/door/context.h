@@ -62,6 +62,7 @@ struct context {
     char region[CONTEXT_LABEL_MAX + 1];
     char os[CONTEXT_LABEL_MAX + 1];       // "AcmeOS/18.2"
     char language[CONTEXT_LABEL_MAX + 1]; // the preferred tag of Accept-Language
+    struct http_request *request;         // that asks, while it is there; NULL: none, as in tests
     uint64_t tenant_tag;                  // opaque: what nodes see of the tenant
     uint64_t salt; // of the tenant's cached blocks: keyed, so that no name gives it away
     const struct rules *rules; // govern.h; borrowed from who holds them; NULL: nothing is governed
@@ -78,8 +79,7 @@ size_t keys_count(const struct keys *keys);
 void keys_set_secret(struct keys *keys, const unsigned char secret[CONTEXT_SECRET_SIZE]);
 
 /* ERR_UNAUTHORIZED; ERR_FORBIDDEN and ERR_INVALID name the header (json_param() too). */
-enum err context_read(struct context *out, const struct keys *keys,
-                      const struct http_request *request);
+enum err context_read(struct context *out, const struct keys *keys, struct http_request *request);
 
 /* Say for whom, as X-Qiao-User does, from the field `param` of a body. */
 enum err context_set_user(struct context *context, const char *param, const char *user);

@@ -52,6 +52,9 @@ struct door {
     struct strikes *strikes;
     struct audit *audit; // NULL: nothing is recorded
     struct waits *waits; // requests that wait for a node of their model
+    struct gate *gate;   // NULL likewise
+    struct audit *audit; // NULL: nothing is recorded
+    struct waits *waits; // requests that wait for a node of their model
     uint64_t start_ns;
     size_t answers; // being made
     bool draining;

@@ -187,7 +187,7 @@ static bool fits(const struct gorse_call *call, const char *path)
 /* Gorse's clients send X-API-Key; what else may be said stands in the usual headers. */
 static enum err read_context(struct gorse_call *call)
 {
-    const struct http_request *request = call->request;
+    struct http_request *request = call->request;
     const char *key = http_header(request, "X-API-Key");
     char authorization[KEY_MAX + 16];
     if (http_header_count(request, "X-API-Key") > 1)
@@ -202,7 +202,9 @@ static enum err read_context(struct gorse_call *call)
         .os = http_header(request, "X-Qiao-OS"),
         .language = http_header(request, "Accept-Language"),
     };
-    return context_build(&call->context, call->door->keys, &headers);
+    TRY(context_build(&call->context, call->door->keys, &headers));
+    call->context.request = request;
+    return ERR_OK;
 }
 
 void gorse_handle(struct door *door, struct http_request *request)

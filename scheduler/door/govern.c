@@ -3,7 +3,9 @@
 #include "scheduler/core/order.h"
 #include "scheduler/core/sets.h"
 #include "scheduler/door/door.h"
+#include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/policy/gate.h"
 #include "scheduler/policy/policy.h"
 #include "scheduler/settings.h"
 
@@ -93,6 +95,26 @@ static enum err check_language(struct door *door, const struct context *context,
     return err;
 }
 
+// ---- the gate ----------------------------------------------------------------------------------
+
+/* `model` (or its adapter) NULL: before one is chosen. What is let in is let out only as long as the gate stands. */
+static enum err check_gate(struct door *door, const struct context *context, enum feature feature,
+                           const struct digest *model, const char **code)
+{
+    char user[CONTEXT_NAME_MAX + CONTEXT_USER_MAX + 2] = "";
+    struct gate_pass pass;
+    if (!context->rules->features[feature].gated) return ERR_OK;
+    if (*context->user) snprintf(user, sizeof user, "%s/%s", context->key->tenant, context->user);
+    struct gate_ask ask = {
+        .feature = feature_name(feature), .os = context->os, .user = user, .model = model};
+    struct gate_finding finding =
+        gate_decide(door->gate, context->rules, &ask, clock_now_ns(), clock_wall_ms(), &pass);
+    if (finding.reason)
+        return govern_deny(door, context, feature, finding.reason, finding.note, code);
+    if (context->request) http_add_pass(context->request, door->gate, &pass);
+    return ERR_OK;
+}
+
 /* What the rules in context->rules say of the feature before anything is known of the model. */
 static enum err check_feature(struct door *door, const struct context *context,
                               enum feature feature, const char **code)
@@ -101,7 +123,8 @@ static enum err check_feature(struct door *door, const struct context *context,
     if (!rule->allowed)
         return govern_deny(door, context, feature, REASON_REGION_NOT_APPROVED,
                            "the region's policy does not allow it", code);
-    return check_language(door, context, feature, code);
+    TRY(check_language(door, context, feature, code));
+    return check_gate(door, context, feature, NULL, code);
 }
 
 enum err govern_admit(struct door *door, struct context *context, enum feature feature,
@@ -147,7 +170,10 @@ enum err govern_model(struct door *door, const struct context *context, enum fea
     bool good = rule->any_model || holds(rule->models, rule->model_count, &model->model);
     bool adapter_good = !has_adapter || rule->any_adapter ||
                         holds(rule->adapters, rule->adapter_count, &model->adapter);
-    if (good && adapter_good) return ERR_OK;
+    if (good && adapter_good) {
+        TRY(check_gate(door, context, feature, &model->model, code));
+        return has_adapter ? check_gate(door, context, feature, &model->adapter, code) : ERR_OK;
+    }
     snprintf(what, sizeof what, "%s of '%s' is %s", good ? "the adapter" : "the model", model->name,
              digest_text(good ? &model->adapter : &model->model, text));
     return govern_deny(door, context, feature, REASON_MODEL_NOT_APPROVED, what, code);

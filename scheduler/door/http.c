@@ -2,6 +2,7 @@
 
 #include "scheduler/door/framing.h"
 #include "scheduler/door/http_internal.h"
+#include "scheduler/door/leash.h"
 #include "scheduler/door/linger.h"
 #include "scheduler/door/listen.h"
 #include "scheduler/door/page.h"
@@ -344,6 +345,14 @@ void http_free(struct http *http)
     lingers_free(http->lingers);
     mem_free(http->by_fd);
     mem_free(http);
+}
+
+void http_look(struct http *http)
+{
+    for (struct connection *connection = http->connections; connection;
+         connection = connection->next)
+        if (connection->request && connection->request->leash)
+            leash_look(connection->request->leash);
 }
 
 uint16_t http_port(const struct http *http)

@@ -25,6 +25,8 @@
 #include <stdint.h>
 
 struct event_base;
+struct gate;
+struct gate_pass;
 struct http;
 struct http_request;
 
@@ -56,6 +58,7 @@ struct http_options {
 struct http_stats {
     size_t connections, requests; // now
     uint64_t refused, slow;       // since the start
+    uint64_t held, cut; // gated answers that waited for a lease; that were ended by the gate
 };
 
 /* Listen. ERR_IO names the address and the cause. */
@@ -94,6 +97,12 @@ uint64_t http_arrival_ns(const struct http_request *request);
 void http_set_route(struct http_request *request, const char *route);
 const char *http_route(const struct http_request *request);
 void http_set_gone(struct http_request *request, http_gone_fn *gone, void *argument);
+/* It is gated: its answer leaves only while the gate stands for each pass that it has (leash.h); before it begins. When it is cut, `gone` is
+ * called, and the client is told the reason. Of a pass of the same name the latest counts. The gate outlives the request; errors are no answer
+ * and leave as they always do. */
+void http_add_pass(struct http_request *request, struct gate *gate, const struct gate_pass *pass);
+/* The gate has changed: look at all gated requests anew. */
+void http_look(struct http *http);
 /* A header of the answer; before it begins. */
 void http_set_header(struct http_request *request, const char *name, const char *value);
 

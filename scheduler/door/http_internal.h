@@ -3,6 +3,8 @@
  *      http.c             the listener and the connections: who is let in, who is dropped, when a drain is over
  *          |
  *      http_request.c     one request: what it says, and its one answer or stream
+ *          |
+ *      leash.c            what of a gated answer may leave
  *
  * http.c makes a request and calls what is below; a request that must end its connection says so by `slow` and
  * `connection->later`, never by a call.
@@ -23,6 +25,7 @@ struct evhttp;
 struct evhttp_bound_socket;
 struct evhttp_connection;
 struct evhttp_request;
+struct leash;
 struct lingers;
 
 /* A client's connection. Born in make_bufferevent() when evhttp accepts, tied to evhttp's own
@@ -67,10 +70,16 @@ struct http_request {
     void *gone_argument;
     uint64_t arrival_ns;
     bool streaming, slow;
+    struct leash *leash; // NULL: it is not gated
     char id[HTTP_ID_MAX + 1];
 };
 
 /* The request leaves our hands: it is freed, and its end told. What evhttp holds of it is left alone. */
 void http_end_request(struct http_request *request, int status);
+/* Put into the connection's output: a stream's event, a comment, which clients do not see; the stream's end, with which the request
+ * leaves our hands. */
+void http_make_event(struct http_request *request, const char *id, const void *data, size_t size);
+void http_make_comment(struct http_request *request, const char *text);
+void http_finish_stream(struct http_request *request);
 
 #endif

@@ -1,4 +1,5 @@
 #include "scheduler/door/http_internal.h"
+#include "scheduler/door/leash.h"
 #include "scheduler/door/push.h"
 
 #include "base/clock.h"
@@ -32,6 +33,7 @@ void http_end_request(struct http_request *request, int status)
     if (http->options.ended)
         http->options.ended(http->options.owner, request, status,
                             clock_now_ns() - request->arrival_ns);
+    leash_free(request->leash);
     mem_free(request);
 }
 
@@ -140,6 +142,12 @@ void http_set_gone(struct http_request *request, http_gone_fn *gone, void *argum
     request->gone_argument = argument;
 }
 
+void http_add_pass(struct http_request *request, struct gate *gate, const struct gate_pass *pass)
+{
+    must(!request->streaming);
+    leash_put(request, gate, pass);
+}
+
 void http_set_header(struct http_request *request, const char *name, const char *value)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request->ev);
@@ -171,6 +179,10 @@ void http_reply(struct http_request *request, int status, const char *type, cons
     }
     struct evbuffer *bytes = evbuffer_new();
     must(bytes && evbuffer_add(bytes, body, bare ? 0 : size) == 0);
+    if (request->leash && status == 200) {
+        leash_reply(request, bytes);
+        return;
+    }
     http_end_request(request, status);
     http->writing = true;
     evhttp_send_reply(ev, status, status == 429 ? "Too Many Requests" : NULL, bytes);
@@ -198,6 +210,7 @@ void http_stream_begin(struct http_request *request)
     http->writing = true;
     evhttp_send_reply_start(request->ev, 200, NULL);
     http->writing = false;
+    if (request->leash) leash_take(request, false);
 }
 
 /* Unsent bytes alone do not make a reader slow: after a turn of the loop that came late many events are
@@ -210,37 +223,55 @@ static bool is_slow(const struct connection *connection, size_t unsent)
     return unsent / UNSENT_BURSTS > bound || poll(&room, 1, 0) != 1;
 }
 
-void http_stream_event(struct http_request *request, const char *id, const void *data, size_t size)
+static void add_chunk(struct http_request *request, struct evbuffer *bytes)
 {
-    struct connection *connection = request->connection;
-    struct http *http = connection->http;
-    must(request->streaming);
-    if (request->slow) return;
-    struct evbuffer *output = bufferevent_get_output(connection->bev);
-    if (is_slow(connection, evbuffer_get_length(output) + size)) {
-        request->slow = true;
-        event_active(connection->later, EV_TIMEOUT, 0);
-        return;
-    }
-    struct evbuffer *bytes = evbuffer_new();
-    must(bytes && (!id || evbuffer_add_printf(bytes, "id: %s\n", id) > 0));
-    must(evbuffer_add(bytes, "data: ", 6) == 0 && evbuffer_add(bytes, data, size) == 0 &&
-         evbuffer_add(bytes, "\n\n", 2) == 0);
+    struct http *http = request->connection->http;
     http->writing = true;
     evhttp_send_reply_chunk(request->ev, bytes);
     http->writing = false;
     evbuffer_free(bytes);
 }
 
-void http_stream_end(struct http_request *request)
+void http_make_event(struct http_request *request, const char *id, const void *data, size_t size)
+{
+    struct evbuffer *bytes = evbuffer_new();
+    must(bytes && (!id || evbuffer_add_printf(bytes, "id: %s\n", id) > 0));
+    must(evbuffer_add(bytes, "data: ", 6) == 0 && evbuffer_add(bytes, data, size) == 0 &&
+         evbuffer_add(bytes, "\n\n", 2) == 0);
+    add_chunk(request, bytes);
+}
+
+void http_make_comment(struct http_request *request, const char *text)
+{
+    struct evbuffer *bytes = evbuffer_new();
+    must(bytes && evbuffer_add_printf(bytes, ": %s\n\n", text) > 0);
+    add_chunk(request, bytes);
+}
+
+static size_t unsent_bytes(const struct http_request *request)
+{
+    if (request->leash) return leash_unsent(request->leash);
+    return evbuffer_get_length(bufferevent_get_output(request->connection->bev));
+}
+
+void http_stream_event(struct http_request *request, const char *id, const void *data, size_t size)
+{
+    struct connection *connection = request->connection;
+    must(request->streaming);
+    if (request->slow || (request->leash && leash_is_cut(request->leash))) return;
+    if (is_slow(connection, unsent_bytes(request) + size)) {
+        request->slow = true;
+        event_active(connection->later, EV_TIMEOUT, 0);
+        return;
+    }
+    http_make_event(request, id, data, size);
+    if (request->leash) leash_take(request, true);
+}
+
+void http_finish_stream(struct http_request *request)
 {
     struct connection *connection = request->connection;
     struct http *http = connection->http;
-    must(request->streaming);
-    if (request->slow) { // it is dropped by then, and nobody waits for `gone`
-        request->gone = NULL;
-        return;
-    }
     struct evhttp_request *ev = request->ev;
     bool chunked = ev->chunked; // else its end closes the connection, perhaps at once
     http_end_request(request, 200);
@@ -248,4 +279,17 @@ void http_stream_end(struct http_request *request)
     evhttp_send_reply_end(ev);
     http->writing = false;
     if (chunked) push_now(connection->bev);
+}
+
+void http_stream_end(struct http_request *request)
+{
+    must(request->streaming);
+    if (request->slow) { // it is dropped by then, and nobody waits for `gone`
+        request->gone = NULL;
+        return;
+    }
+    if (request->leash)
+        leash_stream_end(request);
+    else
+        http_finish_stream(request);
 }

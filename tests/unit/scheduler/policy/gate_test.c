@@ -1,0 +1,356 @@
+/* Gates of several schedulers over a real Redis: leases, changes, who acts on them, and a Redis that cannot be believed. */
+#include "scheduler/policy/gate.h"
+#include "scheduler/state/store.h"
+#include "tests/support/redis.h"
+#include "tests/test.h"
+#include "tests/unit/scheduler/state/store_loop.h"
+
+#include "base/clock.h"
+
+#include <event2/event.h>
+#include <sodium.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    SECOND = 1000
+};
+
+static struct test_redis redis, replica;
+static struct event_base *base;
+static struct store *store; // the test's own
+static const unsigned char key[GATE_KEY_SIZE] = "what only schedulers know";
+static struct rules rules = {.region = "cn", .gate = {.signatures = 0, .hold_ms = 500}};
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (sodium_init() < 0) return -1;
+    if (!test_redis_start_with_port(&redis)) return 0;
+    base = event_base_new();
+    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = SECOND});
+    store_loop_until_up(base, store, true);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (!base) return 0;
+    store_loop_end(base, store);
+    test_redis_stop(&redis);
+    return 0;
+}
+
+static void count_changes(void *owner)
+{
+    ++*(int *)owner;
+}
+
+static struct gate *start(uint32_t replicas, int *changes)
+{
+    struct store_options options = {.host = redis.socket, .timeout_ms = SECOND};
+    return gate_new(&(struct gate_options){.base = base,
+                                           .store = store_new(base, &options),
+                                           .replicas = replicas,
+                                           .key = key,
+                                           .changed = changes ? count_changes : NULL,
+                                           .owner = changes});
+}
+
+static bool leads(const struct gate *gate)
+{
+    return gate_has_lease(gate, clock_now_ns());
+}
+
+static void await_lease(const struct gate *gate, bool has)
+{
+    for (int i = 0; i < 300 && leads(gate) != has; i++)
+        store_loop_run(base, 10);
+    assert_int_equal(leads(gate), has);
+}
+
+struct told {
+    bool done;
+    enum err err;
+    struct gates_outcome outcome;
+};
+
+static void keep(void *argument, enum err err, const struct gate_change *change)
+{
+    *(struct told *)argument = (struct told){true, err, change->outcome};
+}
+
+static enum err order(struct gate *gate, enum gate_verb verb, uint32_t share, struct told *told)
+{
+    struct gate_command command = {.verb = verb, .share = share, .salt = "0123456789abcdef"};
+    snprintf(command.content.feature, sizeof command.content.feature, "assistant");
+    snprintf(command.content.region, sizeof command.content.region, "cn");
+    *told = (struct told){0};
+    enum err err = gate_order(gate, &command, &rules, clock_wall_ms(), keep, told);
+    if (err) return err;
+    store_loop_until(base, &told->done);
+    while (!told->err && gate_epoch(gate) < told->outcome.epoch)
+        store_loop_run(base, 5);
+    return told->err;
+}
+
+static enum reason decide(struct gate *gate, struct gate_pass *pass)
+{
+    struct gate_ask ask = {.feature = "assistant", .os = "", .user = "acme/u"};
+    struct gate_finding finding =
+        gate_decide(gate, &rules, &ask, clock_now_ns(), clock_wall_ms(), pass);
+    assert_true(strlen(finding.note) > 0);
+    return finding.reason;
+}
+
+static enum gate_stand stands(struct gate *gate, struct gate_pass *pass, enum reason *reason)
+{
+    return gate_stands(gate, pass, clock_now_ns(), clock_wall_ms(), reason);
+}
+
+/* Both see it within a renewal. */
+static void settle(void)
+{
+    store_loop_run(base, 2 * GATES_RENEW_MS);
+}
+
+static void make_live(struct gate *gate)
+{
+    struct told told;
+    assert_int_equal(order(gate, GATE_VERB_DRAFT, 0, &told), ERR_OK);
+    assert_int_equal(order(gate, GATE_VERB_SUBMIT, 0, &told), ERR_OK);
+    assert_int_equal(order(gate, GATE_VERB_ROLL, GATE_WHOLE, &told), ERR_OK);
+    assert_int_equal(order(gate, GATE_VERB_LIVE, 0, &told), ERR_OK);
+}
+
+static void forget_all(void)
+{
+    (void)store_loop_ask(base, store, "FLUSHALL", NULL);
+}
+
+static void a_change_is_seen_by_all_and_a_suspension_waits_for_them(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct gate *one = start(0, NULL), *two = start(0, NULL);
+    struct gate_pass pass, other;
+    struct told told;
+    enum reason reason;
+    assert_int_equal(decide(one, &pass), REASON_GATE_UNREACHABLE); // before the first lease
+    await_lease(one, true);
+    await_lease(two, true);
+    assert_int_equal(decide(one, &pass), REASON_REGION_NOT_APPROVED);
+    make_live(one);
+    settle();
+    assert_int_equal(decide(one, &pass), REASON_NONE);
+    assert_int_equal(decide(two, &other), REASON_NONE);
+    assert_int_equal(pass.hold_ms, 500);
+    uint64_t epoch = gate_epoch(one);
+    assert_int_equal(order(two, GATE_VERB_SUSPEND, 0, &told), ERR_OK);
+    assert_int_equal(told.outcome.holders, 2);
+    assert_int_equal(told.outcome.acknowledged, 2);
+    assert_true(told.outcome.ms < GATES_LEASE_MS);
+    assert_true(told.outcome.epoch > epoch);
+    /* The moment it is told, nobody lets content out. */
+    assert_int_equal(stands(one, &pass, &reason), GATE_CUT);
+    assert_int_equal(reason, REASON_SUSPENDED);
+    assert_int_equal(stands(two, &other, &reason), GATE_CUT);
+    assert_int_equal(decide(one, &pass), REASON_SUSPENDED);
+    gate_free(one);
+    gate_free(two);
+    forget_all();
+}
+
+static void a_rollout_that_goes_on_cuts_nobody(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct gate *gate = start(0, NULL);
+    struct gate_pass pass;
+    struct told told;
+    enum reason reason;
+    await_lease(gate, true);
+    assert_int_equal(order(gate, GATE_VERB_DRAFT, 0, &told), ERR_OK);
+    assert_int_equal(order(gate, GATE_VERB_SUBMIT, 0, &told), ERR_OK);
+    assert_int_equal(order(gate, GATE_VERB_ROLL, GATE_WHOLE, &told), ERR_OK);
+    assert_int_equal(decide(gate, &pass), REASON_NONE);
+    assert_int_equal(order(gate, GATE_VERB_PAUSE, 0, &told), ERR_OK);
+    assert_int_equal(stands(gate, &pass, &reason), GATE_STANDS);
+    assert_int_equal(decide(gate, &pass), REASON_NONE); // who was in stays in
+    gate_free(gate);
+    forget_all();
+}
+
+static void a_scheduler_that_stands_still_is_waited_for_until_its_lease_is_over(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct gate *gate = start(0, NULL);
+    struct told told;
+    await_lease(gate, true);
+    make_live(gate);
+    /* One that renewed a moment ago, and says nothing any more. */
+    char lease[64];
+    snprintf(lease, sizeof lease, "%lld 1", (long long)clock_wall_ms() + 60000);
+    (void)store_loop_ask(base, store, "HSET", "qiao:{gate}:leases", "still", lease, NULL);
+    assert_int_equal(order(gate, GATE_VERB_SUSPEND, 0, &told), ERR_OK);
+    assert_int_equal(told.outcome.holders, 2);
+    assert_int_equal(told.outcome.acknowledged, 1);
+    assert_in_range(told.outcome.ms, GATES_LEASE_MS, SECOND);
+    gate_free(gate);
+    forget_all();
+}
+
+static void without_redis_there_is_no_lease_and_what_runs_is_held(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct gate *gate = start(0, NULL);
+    struct gate_pass pass;
+    enum reason reason;
+    await_lease(gate, true);
+    make_live(gate);
+    assert_int_equal(decide(gate, &pass), REASON_NONE);
+    test_redis_freeze(&redis, true);
+    store_loop_run(base, GATES_LEASE_MS + GATES_RENEW_MS);
+    assert_int_equal(stands(gate, &pass, &reason), GATE_HELD);
+    assert_int_equal(decide(gate, &pass), REASON_GATE_UNREACHABLE);
+    test_redis_freeze(&redis, false);
+    await_lease(gate, true);
+    store_loop_until_up(base, store, true);
+    gate_free(gate);
+    forget_all();
+}
+
+static void a_lease_is_timed_from_before_it_was_asked_for(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct gate *gate = start(0, NULL);
+    await_lease(gate, true);
+    /* The loop stands still, as a process that is stopped does: by its own clock it has no lease when it goes on. */
+    usleep(GATES_LEASE_MS * 1000);
+    assert_false(leads(gate));
+    gate_free(gate);
+    forget_all();
+}
+
+static void a_redis_that_has_lost_changes_gives_no_lease(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct gate *gate = start(0, NULL);
+    struct gate_pass pass;
+    await_lease(gate, true);
+    make_live(gate);
+    (void)store_loop_ask(base, store, "SET", "qiao:{gate}:epoch", "1", NULL);
+    store_loop_run(base, 2 * GATES_RENEW_MS);
+    assert_false(leads(gate));
+    assert_int_equal(decide(gate, &pass), REASON_GATE_UNREACHABLE);
+    assert_non_null(strstr(gate_lease_note(gate, clock_now_ns()), "older epoch"));
+    gate_free(gate);
+    forget_all();
+}
+
+static void a_record_that_somebody_wrote_into_redis_opens_nothing(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    int changes = 0;
+    struct gate *gate = start(0, &changes);
+    struct gate_pass pass;
+    struct told told;
+    const char *note;
+    await_lease(gate, true);
+    make_live(gate);
+    struct store_answer live =
+        store_loop_ask(base, store, "EVAL",
+                       "return redis.call('SET', 'qiao:{gate}:old', "
+                       "redis.call('HGET', 'qiao:{gate}:records', 'cn/assistant'))",
+                       "0", NULL);
+    assert_int_equal(live.err, ERR_OK);
+    assert_int_equal(order(gate, GATE_VERB_SUSPEND, 0, &told), ERR_OK);
+    changes = 0;
+    /* The record of when it was live, as it was: the seal is good, the revision is not. */
+    (void)store_loop_ask(base, store, "EVAL",
+                         "redis.call('HSET', 'qiao:{gate}:records', 'cn/assistant', "
+                         "redis.call('GET', 'qiao:{gate}:old')) "
+                         "return redis.call('INCR', 'qiao:{gate}:epoch')",
+                         "0", NULL);
+    settle();
+    assert_true(changes > 0);
+    assert_int_equal(decide(gate, &pass), REASON_REGION_NOT_APPROVED);
+    assert_null(gate_find(gate, "cn/assistant", &note));
+    assert_non_null(strstr(note, "was seen"));
+    /* One byte of it is another. */
+    (void)store_loop_ask(base, store, "EVAL",
+                         "local text = redis.call('GET', 'qiao:{gate}:old') "
+                         "redis.call('HSET', 'qiao:{gate}:records', 'cn/assistant', "
+                         "string.sub(text, 1, -2) .. ' ') "
+                         "return redis.call('INCR', 'qiao:{gate}:epoch')",
+                         "0", NULL);
+    settle();
+    assert_int_equal(decide(gate, &pass), REASON_REGION_NOT_APPROVED);
+    gate_free(gate);
+    forget_all();
+}
+
+static void two_changes_of_one_record_do_not_both_happen(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct gate *one = start(0, NULL), *two = start(0, NULL);
+    struct told told, late = {0};
+    await_lease(one, true);
+    await_lease(two, true);
+    make_live(one);
+    settle();
+    struct gate_command command = {.verb = GATE_VERB_SUSPEND};
+    snprintf(command.content.feature, sizeof command.content.feature, "assistant");
+    snprintf(command.content.region, sizeof command.content.region, "cn");
+    assert_int_equal(gate_order(two, &command, &rules, clock_wall_ms(), keep, &late), ERR_OK);
+    enum err err = order(one, GATE_VERB_SUSPEND, 0, &told);
+    store_loop_until(base, &late.done);
+    assert_true((err == ERR_OK) != (late.err == ERR_OK));
+    assert_true(err == ERR_CONFLICT || late.err == ERR_CONFLICT);
+    gate_free(one);
+    gate_free(two);
+    forget_all();
+}
+
+static void a_master_without_its_replicas_gives_no_lease_and_confirms_nothing(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct told told;
+    test_redis_start_replica(&replica, &redis);
+    struct gate *gate = start(1, NULL);
+    await_lease(gate, true);
+    make_live(gate);
+    test_redis_freeze(&replica, true);
+    await_lease(gate, false);
+    assert_int_equal(order(gate, GATE_VERB_SUSPEND, 0, &told), ERR_NOT_REPLICATED);
+    test_redis_freeze(&replica, false);
+    await_lease(gate, true);
+    gate_free(gate);
+    test_redis_stop(&replica);
+    forget_all();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_change_is_seen_by_all_and_a_suspension_waits_for_them),
+        cmocka_unit_test(a_rollout_that_goes_on_cuts_nobody),
+        cmocka_unit_test(a_scheduler_that_stands_still_is_waited_for_until_its_lease_is_over),
+        cmocka_unit_test(without_redis_there_is_no_lease_and_what_runs_is_held),
+        cmocka_unit_test(a_lease_is_timed_from_before_it_was_asked_for),
+        cmocka_unit_test(a_redis_that_has_lost_changes_gives_no_lease),
+        cmocka_unit_test(a_record_that_somebody_wrote_into_redis_opens_nothing),
+        cmocka_unit_test(two_changes_of_one_record_do_not_both_happen),
+        cmocka_unit_test(a_master_without_its_replicas_gives_no_lease_and_confirms_nothing),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
