@@ -50,8 +50,6 @@ struct door {
     struct policies *policies; // NULL: nothing is governed
     struct bundles *bundles;   // of terms, for filters; NULL: there are none
     struct strikes *strikes;
-    struct audit *audit; // NULL: nothing is recorded
-    struct waits *waits; // requests that wait for a node of their model
     struct gate *gate;   // NULL likewise
     struct audit *audit; // NULL: nothing is recorded
     struct waits *waits; // requests that wait for a node of their model

@@ -1,6 +1,7 @@
 #include "scheduler/policy/schema_take.h"
 
 #include "scheduler/policy/audit.h"
+#include "scheduler/policy/producer.h"
 
 #include "base/buf.h"
 #include "base/sign.h"
@@ -112,14 +113,13 @@ enum err schema_take_name(const struct schema_row *row, const struct schema_plac
 enum err schema_take_code(const struct schema_row *row, const struct schema_place *place,
                           const json_t *value, char *base)
 {
-    static const char bytes[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     const char *text = json_string_value(value);
-    if (!text || (*text && (strlen(text) != RULES_PRODUCER_SIZE ||
-                            strspn(text, bytes) != RULES_PRODUCER_SIZE)))
+    const char *wrong = !text ? "a text" : *text ? producer_wrong(text) : NULL;
+    if (wrong)
         return schema_wrong(place,
-                            "must be the provider's code as it was given to it, %d capital "
-                            "letters and digits; or \"\": there is none",
-                            RULES_PRODUCER_SIZE);
+                            "must be the provider's code as it was given to it (%d characters), "
+                            "with %s; or \"\": there is none",
+                            RULES_PRODUCER_SIZE, wrong);
     memcpy(base + row->at, text, strlen(text) + 1);
     return ERR_OK;
 }
