@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -26,6 +27,37 @@ int log_level_parse(const char *text)
     return -1;
 }
 
+static const char *const fields[] = {
+#define LOG_FIELD(name, what) #name,
+#include "base/log.def"
+#undef LOG_FIELD
+};
+
+static bool is_field(const char *name, size_t size)
+{
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (strncmp(fields[i], name, size) == 0 && fields[i][size] == '\0') return true;
+    return false;
+}
+
+/* Behind a value: to the next space that is not in quotes. */
+static const char *skip_value(const char *at)
+{
+    for (bool quoted = false; *at && (quoted || *at != ' '); at++)
+        if (*at == '"') quoted = !quoted;
+    return at;
+}
+
+static bool is_allowed(const char *format)
+{
+    do {
+        size_t size = strcspn(format, "= ");
+        if (format[size] != '=' || !is_field(format, size)) return false;
+        format = skip_value(format + size + 1);
+    } while (*format && *++format);
+    return true;
+}
+
 static size_t write_head(char *line, enum log_level level, const char *event)
 {
     struct timespec now;
@@ -46,7 +78,9 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     size_t size = write_head(line, level, event);
     va_list arguments;
     va_start(arguments, format);
-    int more = vsnprintf(line + size, sizeof line - size - 1, format, arguments);
+    int more = is_allowed(format)
+                   ? vsnprintf(line + size, sizeof line - size - 1, format, arguments)
+                   : snprintf(line + size, sizeof line - size - 1, "fields=refused");
     va_end(arguments);
     if (more > 0) {
         size_t room = sizeof line - size - 2;

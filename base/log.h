@@ -4,7 +4,9 @@
  *
  * Event names are an interface: people grep for them (docs/operations.md lists them). Values are
  * numbers, names and ids of requests. Prompts, answers and user ids are never logged: there is no
- * level at which they would be. Control characters and line ends in values are written as '?'.
+ * level at which they would be. A format is fields alone, NAME=VALUE with one space between (a value with spaces stands in quotes), and
+ * each name is in log.def: a line with another field, or none, is written without its fields, as `fields=refused`. Control characters
+ * and line ends in values are written as '?'.
  * Thread: any. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

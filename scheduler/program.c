@@ -12,6 +12,7 @@
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/collection.h"
 #include "scheduler/features/consent.h"
+#include "scheduler/features/erase.h"
 #include "scheduler/features/events.h"
 #include "scheduler/features/feed.h"
 #include "scheduler/features/forget.h"
@@ -21,6 +22,7 @@
 #include "scheduler/features/search/indexes.h"
 #include "scheduler/features/search/vectors.h"
 #include "scheduler/features/sold.h"
+#include "scheduler/features/tags.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
 #include "scheduler/policy/bundle.h"
@@ -142,12 +144,14 @@ static void build_features(struct program *program)
 {
     struct door *door = &program->door;
     door->consents = consents_new(door->store, program->master.root);
+    door->erasures = erasures_new(door->store, door->consents, &program->master);
     door->collections = collections_new(door->base, door->store);
     door->catalogues = catalogues_new(door->collections, program->settings.catalogue_items);
     door->events = events_new(door->store, &program->master,
                               (uint32_t)program->settings.history_days * SECONDS_OF_DAY);
-    door->histories =
-        histories_new(door->store, consents_owner_key(door->consents), &program->master);
+    door->histories = histories_new(door->store, consents_owner_key(door->consents),
+                                    &program->master, door->catalogues);
+    door->tags = tags_new(door->store, consents_owner_key(door->consents), &program->master);
     door->forgets = forgets_new(door->store, consents_owner_key(door->consents), &program->master);
     door->popular = popular_new(door->store);
     door->solds = solds_new(door->base);
@@ -311,8 +315,10 @@ void program_tear_down(struct program *program)
     feeds_free(door->feeds);
     solds_free(door->solds);
     histories_free(door->histories);
+    tags_free(door->tags);
     forgets_free(door->forgets);
     events_free(door->events);
+    erasures_free(door->erasures);
     consents_free(door->consents);
     collections_free(door->collections);
     analyzer_free(program->analyzer);

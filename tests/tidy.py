@@ -69,6 +69,37 @@ def check_calls(path, code):
             yield code.count("\n", 0, match.start()) + 1, f"{name}() is not used here: {instead}"
 
 
+LOG_CALL = re.compile(r'\blog_(?:debug|info|warn|error)\s*\(\s*(?:[^,()"]|"[^"]*")*,\s*((?:"(?:\\.|[^"\\])*"\s*|PRI\w+\s*)*)')
+# What a metric may be split by: names of ours, of operators, of models; never a user's, nor anything that grows with users.
+LABELS = {"basis", "code", "feature", "model", "outcome", "part", "reason", "region", "route", "source", "class", "action"}
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def log_fields():
+    with open(os.path.join(HERE, "base/log.def"), encoding="utf-8") as file:
+        return set(re.findall(r"^LOG_FIELD\((\w+),", file.read(), re.M))
+
+
+def check_words(path, text, fields=None):
+    """Logs have no field and metrics no label but those that are allowed."""
+    if path.endswith(".metric.def"):
+        for match in re.finditer(r'^METRIC\(\s*\w+\s*,\s*\w+\s*,\s*"([^"]*)"', text, re.M):
+            for label in filter(None, match[1].split(",")):
+                if label not in LABELS:
+                    yield text.count("\n", 0, match.start()) + 1, f"a metric may not be split by '{label}'"
+    if path.split("/")[0] not in FLOORS or path.startswith("base/log."):
+        return
+    for match in LOG_CALL.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        form = "".join(re.findall(r'"((?:\\.|[^"\\])*)"', match[1])).replace('\\"', '"')
+        words = re.findall(r'[^ "]*(?:"[^"]*"?)?[^ "]*', form)
+        names = [word.split("=")[0] if "=" in word else word for word in words if word]
+        fields = fields or log_fields()
+        for name in names or ["(a format that is no literal)"]:
+            if name not in fields:
+                yield line, f"'{name}' is no field of a log (base/log.def)"
+
+
 def check_columns(text, code):
     """(line, what, is it code?): clang-format wraps code but leaves comments and tables as they were written."""
     for number, (line, bare) in enumerate(zip(text.split("\n"), code.split("\n")), 1):
@@ -117,7 +148,8 @@ def check_file(root, path):
     with open(os.path.join(root, path), encoding="utf-8") as file:
         text = file.read()
     code = blank(text)
-    errors = [*check_includes(path, text), *check_calls(path, code), *check_shape(path, text, code)]
+    errors = [*check_includes(path, text), *check_calls(path, code), *check_shape(path, text, code),
+              *check_words(path, text)]
     count = text.count("\n")
     warnings = [(1, f"{count} lines, more than {FILE_WARNING}")] if FILE_WARNING < count <= FILE_LINES else []
     for line, what, is_code in check_columns(text, code):
@@ -170,6 +202,11 @@ SAMPLES = [
     ("node/k.c", "int a;\n" * 801, "801 lines"),
     ("node/l.h", "#ifndef L\n#endif\n", "opens with a comment"),
     ("node/m.c", "// FIX" + "ME later\n", "FIXME"),
+    ("node/n.c", 'void f(void)\n{\n    log_info("up", "node=%s reason=\\"a b\\" port=%" PRIu32, a, b);\n}\n', None),
+    ("node/o.c", 'void f(void)\n{\n    log_warn("up", "node=%s "\n             "user=%s", a, b);\n}\n', "'user' is no field"),
+    ("node/p.c", 'void f(void)\n{\n    log_warn("up", format, a);\n}\n', "no literal"),
+    ("node/q.c", 'void f(void)\n{\n    log_error("up", "said", a);\n}\n', "'said' is no field"),
+    ("node/r.metric.def", 'METRIC(counter, a_total, "model,user", "x")\n', "split by 'user'"),
     ("build/x.c", "int a = atoi(b);\n", None),
     ("web/node_modules/x.c", "int a = atoi(b);\n", None),
 ]

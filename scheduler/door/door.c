@@ -14,6 +14,9 @@
 #include "scheduler/door/json.h"
 #include "scheduler/door/links.h"
 #include "scheduler/door/me.h"
+#include "scheduler/door/me_erase.h"
+#include "scheduler/door/me_export.h"
+#include "scheduler/door/me_tags.h"
 #include "scheduler/door/policy_admin.h"
 #include "scheduler/door/recommend.h"
 #include "scheduler/door/rerank.h"
@@ -58,6 +61,12 @@ static const struct route routes[] = {
     {"GET", "/v1/items/", "items", items_show},
     {"DELETE", "/v1/items/", "items", items_delete},
     {"POST", "/v1/recommendations", "recommendations", recommend_post},
+    {"DELETE", "/v1/me", "me", me_erase},
+    {"GET", "/v1/me/erasures/", "me", me_erasure},
+    {"GET", "/v1/me/export", "me", me_export},
+    {"GET", "/v1/me/tags", "me", me_tags},
+    {"DELETE", "/v1/me/tags/", "me", me_delete_tag},
+    {"PUT", "/v1/me/tags/", "me", me_put_tag},
     {"GET", "/v1/me/consents", "me", me_consents},
     {"PUT", "/v1/me/consents", "me", me_put_consents},
     {"GET", "/v1/me/events", "me", me_events},

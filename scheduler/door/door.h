@@ -36,10 +36,12 @@ struct door {
     struct vectors *vectors; // of the indexes' documents
     struct peers *peers;
     struct consents *consents;
+    struct erasures *erasures;
     struct collections *collections;
     struct catalogues *catalogues;
     struct events *events;
     struct histories *histories;
+    struct tags *tags;
     struct forgets *forgets;
     struct popular *popular;
     struct partners *partners;
@@ -55,6 +57,7 @@ struct door {
     struct waits *waits; // requests that wait for a node of their model
     uint64_t start_ns;
     size_t answers; // being made
+    size_t exports; // of users' data, under way
     bool draining;
 };
 

@@ -31,7 +31,7 @@ enum {
 struct page {
     struct door *door;
     struct http_request *request; // NULL: nobody hears the end
-    char salt[SALT_MAX + 1], cursor[WALK_CURSOR_MAX + 1];
+    char salt[SALT_MAX + 1], cursor[WALK_CURSOR_MAX + 1], tenant[CONTEXT_NAME_MAX + 1];
     struct buf data;
     size_t waits;
     enum err err;
@@ -133,8 +133,8 @@ static void on_owners(void *argument, enum err err, const char *cursor, const ch
         leaf->page = page;
         snprintf(leaf->owner, sizeof leaf->owner, "%s", owners[i]);
         page->waits++;
-        (void)history_read_owner(page->door->histories, owners[i], CONSENT_RECOMMENDATIONS,
-                                 on_history, leaf);
+        (void)history_read_owner(page->door->histories, page->tenant, owners[i],
+                                 CONSENT_RECOMMENDATIONS, on_history, leaf);
     }
     end_one(page);
 }
@@ -161,6 +161,7 @@ void export_histories(struct door *door, struct http_request *request)
         struct page *page = mem_new(1, sizeof *page);
         *page = (struct page){.door = door, .request = request, .waits = 1};
         snprintf(page->salt, sizeof page->salt, "%s", salt);
+        snprintf(page->tenant, sizeof page->tenant, "%s", context.key->tenant);
         http_set_gone(request, on_gone, page);
         walk_owners(door->store, context.key->tenant, cursor, on_owners, page);
     }

@@ -131,4 +131,12 @@ void http_stream_begin(struct http_request *request);
 void http_stream_event(struct http_request *request, const char *id, const void *data, size_t size);
 void http_stream_end(struct http_request *request);
 
+/* A body of any length in parts: `sent` is called from the loop when the socket has taken all of a part, and only then comes the next one,
+ * or the end. A part has at least one byte; HEAD is not answered this way. Who reads too slowly is dropped by the timeout. */
+typedef void http_sent_fn(void *argument);
+void http_file_begin(struct http_request *request, const char *type);
+void http_file_add(struct http_request *request, const void *data, size_t size, http_sent_fn *sent,
+                   void *argument);
+void http_file_end(struct http_request *request);
+
 #endif

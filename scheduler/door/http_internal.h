@@ -68,6 +68,8 @@ struct http_request {
     const char *route;
     http_gone_fn *gone;
     void *gone_argument;
+    http_sent_fn *sent; // of a file's part
+    void *sent_argument;
     uint64_t arrival_ns;
     bool streaming, slow;
     struct leash *leash; // NULL: it is not gated

@@ -196,12 +196,12 @@ void http_reply_json(struct http_request *request, int status, const void *body,
     http_reply(request, status, "application/json", body, size);
 }
 
-void http_stream_begin(struct http_request *request)
+static void begin_chunks(struct http_request *request, const char *type)
 {
     struct http *http = request->connection->http;
     must(!request->streaming);
     request->streaming = true;
-    set_common_headers(request, "text/event-stream; charset=utf-8");
+    set_common_headers(request, type);
     http_set_header(request, "Cache-Control", "no-cache");
     http_set_header(request, "X-Accel-Buffering", "no");
     /* HTTP/1.0 has no chunks: only the closing connection says that the stream has ended. */
@@ -211,6 +211,11 @@ void http_stream_begin(struct http_request *request)
     evhttp_send_reply_start(request->ev, 200, NULL);
     http->writing = false;
     if (request->leash) leash_take(request, false);
+}
+
+void http_stream_begin(struct http_request *request)
+{
+    begin_chunks(request, "text/event-stream; charset=utf-8");
 }
 
 /* Unsent bytes alone do not make a reader slow: after a turn of the loop that came late many events are
@@ -292,4 +297,35 @@ void http_stream_end(struct http_request *request)
         leash_stream_end(request);
     else
         http_finish_stream(request);
+}
+
+void http_file_begin(struct http_request *request, const char *type)
+{
+    begin_chunks(request, type);
+}
+
+static void on_sent(struct evhttp_connection *evcon, void *argument)
+{
+    struct http_request *request = argument;
+    (void)evcon;
+    request->sent(request->sent_argument);
+}
+
+void http_file_add(struct http_request *request, const void *data, size_t size, http_sent_fn *sent,
+                   void *argument)
+{
+    struct http *http = request->connection->http;
+    struct evbuffer *bytes = evbuffer_new();
+    must(request->streaming && size > 0 && bytes && evbuffer_add(bytes, data, size) == 0);
+    request->sent = sent;
+    request->sent_argument = argument;
+    http->writing = true;
+    evhttp_send_reply_chunk_with_cb(request->ev, bytes, on_sent, request);
+    http->writing = false;
+    evbuffer_free(bytes);
+}
+
+void http_file_end(struct http_request *request)
+{
+    http_stream_end(request);
 }

@@ -185,7 +185,7 @@ void sessions_list(struct door *door, struct http_request *request)
     if (!door_admit(door, request, false, &context)) return;
     struct session_name name = name_of(&context, NULL);
     struct errand *errand = new_errand(door, request);
-    errand->ticket = session_list(door->sessions, &name, on_listed, errand);
+    errand->ticket = session_list(door->sessions, &name, SESSION_LIST_MAX, on_listed, errand);
 }
 
 // ---- delete and prewarm ------------------------------------------------------------------------

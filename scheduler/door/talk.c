@@ -32,6 +32,7 @@ void talk_load(struct talk *talk, const struct session *session)
     talk->version = session->version;
     talk->has_key = session->has_key;
     memcpy(talk->key, session->key, sizeof talk->key);
+    memcpy(talk->mark, session->mark, sizeof talk->mark);
     for (size_t i = 0; i < session->turn_count; i++) {
         const struct session_turn *from = &session->turns[i];
         struct session_turn *turn = talk_add(talk, from->role, from->content, from->content_size);
@@ -49,6 +50,7 @@ struct session talk_session(const struct talk *talk)
                               .turn_count = talk->count,
                               .has_key = talk->has_key};
     memcpy(session.key, talk->key, sizeof session.key);
+    memcpy(session.mark, talk->mark, sizeof session.mark);
     return session;
 }
 

@@ -19,6 +19,7 @@ struct talk {
     size_t bytes;   // of all contents
     size_t dropped; // turns that talk_drop_oldest() let go
     uint64_t version;
+    char mark[SESSION_MARK_SIZE];
     bool has_key;
     unsigned char key[KEYRING_KEY_SIZE];
 };

@@ -71,7 +71,6 @@ static const char unlink_text[] =
 
 enum {
     LINK_SIZE = 16,
-    LINK_TEXT_SIZE = 2 * LINK_SIZE + 1,
     LINK_KEY_HEAD = 8 // bytes of "qiao:{p:"
 };
 
@@ -152,7 +151,7 @@ void consent_link_key(const struct consents *consents, const char *tenant, const
                       const char *pseudonym, char out[CONSENT_KEY_SIZE])
 {
     unsigned char hash[LINK_SIZE];
-    char text[LINK_TEXT_SIZE];
+    char text[CONSENT_LINK_SIZE];
     crypto_generichash_state state;
     crypto_generichash_init(&state, consents->link_key, sizeof consents->link_key, LINK_SIZE);
     // The NULs of the first two part the names.
@@ -244,16 +243,20 @@ struct consent_ticket *consent_read(struct consents *consents, const char *tenan
 
 // ---- changes -----------------------------------------------------------------------------------
 
-static void unlink_gone(const struct consent_ticket *ticket, const redisReply *links)
+void consent_unlink(const struct consents *consents, const char *owner, const char *link,
+                    store_reply_fn *done, void *argument)
 {
     char key[CONSENT_KEY_SIZE];
-    for (size_t i = 0; i < links->elements; i++) {
-        if (links->element[i]->type != REDIS_REPLY_STRING) continue;
-        snprintf(key, sizeof key, "qiao:{p:%.*s}", LINK_TEXT_SIZE, links->element[i]->str);
-        const char *const words[] = {key, ticket->owner};
-        store_eval(ticket->consents->store, ticket->consents->unlink, NULL, NULL, 1, 2, words,
-                   NULL);
-    }
+    snprintf(key, sizeof key, "qiao:{p:%.*s}", CONSENT_LINK_SIZE - 1, link);
+    const char *const words[] = {key, owner};
+    store_eval(consents->store, consents->unlink, done, argument, 1, 2, words, NULL);
+}
+
+static void unlink_gone(const struct consent_ticket *ticket, const redisReply *links)
+{
+    for (size_t i = 0; i < links->elements; i++)
+        if (links->element[i]->type == REDIS_REPLY_STRING)
+            consent_unlink(ticket->consents, ticket->owner, links->element[i]->str, NULL, NULL);
 }
 
 static void on_changed(void *argument, enum err err, const redisReply *reply)
@@ -326,7 +329,7 @@ static size_t pack_partner(struct consent_ticket *ticket, struct buf *out, const
     consent_link_key(ticket->consents, tenant, source, change->partners[index].pseudonym, link);
     snprintf(field, sizeof field, "link:%s", source);
     pack_text(out, field);
-    pack_bytes(out, link + LINK_KEY_HEAD, LINK_TEXT_SIZE - 1);
+    pack_bytes(out, link + LINK_KEY_HEAD, CONSENT_LINK_SIZE - 1);
     return count + 2;
 }
 

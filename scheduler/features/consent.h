@@ -44,7 +44,8 @@ enum {
     CONSENT_PARTNERS_MAX = 16, // of one user
     CONSENT_SOURCE_MAX = 32,   // bytes: lower-case letters, digits, '-', '_'
     CONSENT_PSEUDONYM_MAX = 128,
-    CONSENT_KEY_SIZE = 96 // of any key of a user's here
+    CONSENT_LINK_SIZE = 33, // of a LINK: 32 hexadecimal digits and a NUL
+    CONSENT_KEY_SIZE = 96   // of any key of a user's here
 };
 
 struct consent_partner {
@@ -103,5 +104,10 @@ void consent_drop(struct consent_ticket *ticket);
 /* The key that leads from a partner's pseudonym to its user. */
 void consent_link_key(const struct consents *consents, const char *tenant, const char *source,
                       const char *pseudonym, char out[CONSENT_KEY_SIZE]);
+/* A link leads nowhere any more, where it led to OWNER; `done` is a store_reply_fn, or NULL. */
+struct redisReply;
+void consent_unlink(const struct consents *consents, const char *owner, const char *link,
+                    void (*done)(void *argument, enum err err, const struct redisReply *reply),
+                    void *argument);
 
 #endif

@@ -6,6 +6,7 @@
 #include "scheduler/state/store.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/mem.h"
 #include "base/must.h"
@@ -60,13 +61,15 @@ static const char store_text[] =
 
 enum {
     SEALS_KEPT = 1024, // data keys that are remembered, so that most calls need one question
-    TRIES_MAX = 8      // of one call, while others change the key
+    TRIES_MAX = 8,     // of one call, while others change the key
+    SEAL_AGE_S = 60    // after which a data key is wiped by the next call, whoever's that is
 };
 
 /* A data key, and the bytes that wrapped it in Redis when it was seen there. */
 struct known {
     struct seal seal;
     unsigned char wrapped[KEYRING_WRAPPED_SIZE];
+    uint64_t at_ns; // it was seen last
 };
 
 struct events {
@@ -76,6 +79,7 @@ struct events {
     struct store_script *script;
     struct known
         *known; // [SEALS_KEPT], by the first digits of their owners; of one without a name: none
+    uint64_t wiped_ns; // when old ones were looked for
 };
 
 /* An event of a call, until it is stored. */
@@ -95,6 +99,7 @@ struct job {
     char *tenant;
     struct known with; // what it was sealed with
     struct buf old;    // events of an earlier version that are sealed with the same
+    uint32_t keep_seconds;
     unsigned tries;
 };
 
@@ -123,8 +128,12 @@ bool event_type_find(const char *name, enum event_type *out)
 struct events *events_new(struct store *store, const struct keyring *keys, uint32_t ttl_seconds)
 {
     struct events *events = mem_new(1, sizeof *events);
-    *events = (struct events){store, keys, ttl_seconds, store_add_script(store, store_text),
-                              mem_new(SEALS_KEPT, sizeof *events->known)};
+    *events = (struct events){store,
+                              keys,
+                              ttl_seconds,
+                              store_add_script(store, store_text),
+                              mem_new(SEALS_KEPT, sizeof *events->known),
+                              0};
     return events;
 }
 
@@ -153,7 +162,27 @@ static bool is_same(const struct seal *a, const struct seal *b)
 
 static void remember(struct job *job)
 {
+    job->with.at_ns = clock_now_ns();
     *place_of(job->events, &job->with.seal) = job->with;
+}
+
+void events_forget(struct events *events, const char *owner)
+{
+    for (size_t i = 0; i < SEALS_KEPT; i++)
+        if (strcmp(events->known[i].seal.owner, owner) == 0)
+            sodium_memzero(&events->known[i], sizeof events->known[i]);
+}
+
+/* Another scheduler may have erased the user: no key stays for long that is not needed. */
+static void wipe_old(struct events *events)
+{
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns - events->wiped_ns < CLOCK_SECOND) return;
+    events->wiped_ns = now_ns;
+    for (size_t i = 0; i < SEALS_KEPT; i++)
+        if (events->known[i].at_ns > 0 &&
+            now_ns - events->known[i].at_ns > SEAL_AGE_S * CLOCK_SECOND)
+            sodium_memzero(&events->known[i], sizeof events->known[i]);
 }
 
 // ---- one call ----------------------------------------------------------------------------------
@@ -212,7 +241,7 @@ static void send(struct job *job, bool stands)
     if (*seal->source) snprintf(field, sizeof field, "partner:%s", seal->source);
     snprintf(most, sizeof most, "%d", EVENTS_KEPT);
     snprintf(most_ids, sizeof most_ids, "%d", EVENT_IDS_KEPT);
-    snprintf(ttl, sizeof ttl, "%" PRIu32, job->events->ttl_seconds);
+    snprintf(ttl, sizeof ttl, "%" PRIu32, job->keep_seconds);
     memcpy(before, job->with.wrapped, sizeof before);
     if (!stands || !keyring_is_newest(job->events->keys, job->with.wrapped))
         seal_wrap(seal, job->events->keys, job->with.wrapped);
@@ -353,10 +382,14 @@ void events_store(struct events *events, const struct event_batch *batch, events
     *job =
         (struct job){.events = events, .done = done, .argument = argument, .fates = batch->fates};
     job->count = batch->count;
+    job->keep_seconds = events->ttl_seconds;
+    if (batch->keep_seconds > 0 && batch->keep_seconds < events->ttl_seconds)
+        job->keep_seconds = batch->keep_seconds;
     job->tenant = mem_copy_text(batch->tenant);
     job->lines = mem_new(batch->count, sizeof *job->lines);
     for (size_t i = 0; i < batch->count; i++)
         job->lines[i] = read_line(&batch->events[i]);
+    wipe_old(events);
     seal_draw(&job->with.seal, batch->owner, batch->source);
     const struct known *known = place_of(events, &job->with.seal);
     bool stands = is_same(&known->seal, &job->with.seal);

@@ -66,14 +66,18 @@ enum event_fate {
 struct events *events_new(struct store *store, const struct keyring *keys, uint32_t ttl_seconds);
 void events_free(struct events *events);
 
+/* Wipe what this scheduler remembers of the owner's data keys: they are to be destroyed. */
+void events_forget(struct events *events, const char *owner);
+
 /* Those of one user, in the order of their times, from the user's own client ("") or a source. */
 struct event_batch {
     const char *tenant;
     const char *owner; // OWNER
     const char *source;
     const struct event *events;
-    size_t count;         // at most EVENTS_CALL_MAX
-    unsigned char *fates; // [count], enum event_fate; borrowed until the answer
+    size_t count;          // at most EVENTS_CALL_MAX
+    uint32_t keep_seconds; // the history lives no longer than that after them, 0: as it is set
+    unsigned char *fates;  // [count], enum event_fate; borrowed until the answer
 };
 
 /* Answers once, from the loop. */

@@ -1,6 +1,8 @@
 #include "scheduler/features/history.h"
 
+#include "scheduler/features/catalogue.h"
 #include "scheduler/features/seal.h"
+#include "scheduler/features/tags.h"
 #include "scheduler/state/store.h"
 
 #include "base/buf.h"
@@ -14,14 +16,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*      KEYS  consent, events, event_key
- *      ARGV  purpose, most events
- *      gives 0 without consent; or 1 and a list for each history, the user's own and each partner's: its source ('': the user's
- *      own), the wrapped key or '', the records, newest first */
+/*      KEYS  consent, events, event_key, tags, tags_key
+ *      ARGV  purpose ('' whatever was agreed to), most events
+ *      gives 0 without consent; or 1, the tags and their wrapped key or '', and a list for each history, the user's own and each
+ *      partner's: its source ('': the user's own), the wrapped key or '', the records, newest first */
 static const char read_text[] =
-    "local consent = redis.call('HMGET', KEYS[1], ARGV[1], 'personalization')\n"
-    "if not consent[1] or consent[2] == '0' then return {0} end\n"
-    "local out = {1}\n"
+    "if ARGV[1] ~= '' then\n"
+    "  local consent = redis.call('HMGET', KEYS[1], ARGV[1], 'personalization')\n"
+    "  if not consent[1] or consent[2] == '0' then return {0} end\n"
+    "end\n"
+    "local out = {1, redis.call('GET', KEYS[4]) or '', redis.call('GET', KEYS[5]) or ''}\n"
     "local function add(source)\n"
     "  local tail = source == '' and '' or ':' .. source\n"
     "  local records = redis.call('LRANGE', KEYS[2] .. tail, 0, ARGV[2] - 1)\n"
@@ -39,13 +43,15 @@ static const char read_text[] =
 
 enum {
     LISTS_MAX = CONSENT_PARTNERS_MAX + 1,
-    LIST_HEAD = 2 // a list's source and key
+    LIST_HEAD = 2, // a list's source and key
+    REPLY_HEAD = 3 // before the lists
 };
 
 struct histories {
     struct store *store;
     struct owner_key key;
     const struct keyring *keys;
+    struct catalogues *catalogues;
     struct store_script *script;
 };
 
@@ -53,7 +59,9 @@ struct history_ticket {
     const struct histories *histories;
     history_fn *done; // NULL: nobody asks any more
     void *argument;
-    char owner[OWNER_TEXT_SIZE];
+    char owner[OWNER_TEXT_SIZE], *tenant;
+    bool filters; // what was taken away is left out
+    bool all;
 };
 
 /* An event with what it is read from. */
@@ -71,10 +79,11 @@ struct entries {
 };
 
 struct histories *histories_new(struct store *store, const struct owner_key *key,
-                                const struct keyring *keys)
+                                const struct keyring *keys, struct catalogues *catalogues)
 {
     struct histories *histories = mem_new(1, sizeof *histories);
-    *histories = (struct histories){store, *key, keys, store_add_script(store, read_text)};
+    *histories =
+        (struct histories){store, *key, keys, catalogues, store_add_script(store, read_text)};
     return histories;
 }
 
@@ -87,7 +96,7 @@ json_t *history_read_event(struct history_event *out, const char *text, size_t s
 {
     json_t *root = json_loadb(text, size, 0, NULL);
     const char *type = json_string_value(json_object_get(root, "y"));
-    *out = (struct history_event){.type = EVENT_TYPES};
+    *out = (struct history_event){.type = EVENT_TYPES, .source = ""};
     if (!type || !event_type_find(type, &out->type)) {
         json_decref(root); // of a later version
         return NULL;
@@ -129,7 +138,10 @@ static enum err read_list(const struct history_ticket *ticket, const redisReply 
         err = seal_open(key->len > 0 ? &seal : NULL, list->element[i]->str, list->element[i]->len,
                         &entries->text);
         entry->order = entries->count + i;
-        if (!err) entries->count += read_entry(entry, &entries->text);
+        if (!err && read_entry(entry, &entries->text)) {
+            entry->event.source = list->element[0]->str;
+            entries->count++;
+        }
     }
     seal_fini(&seal);
     return err;
@@ -147,28 +159,62 @@ static int compare(const void *a, const void *b)
 static size_t most_entries(const redisReply *reply)
 {
     size_t most = 0;
-    for (size_t i = 1; i < reply->elements; i++)
+    for (size_t i = REPLY_HEAD; i < reply->elements; i++)
         most += reply->element[i]->type == REDIS_REPLY_ARRAY ? reply->element[i]->elements : 0;
     return most;
+}
+
+/* What the user has taken away. */
+static enum err read_hidden(const struct history_ticket *ticket, const redisReply *reply,
+                            json_t **hidden)
+{
+    const redisReply *sealed = reply->element[1], *wrapped = reply->element[2];
+    *hidden = NULL;
+    if (sealed->type != REDIS_REPLY_STRING || wrapped->type != REDIS_REPLY_STRING)
+        return err_note(ERR_INTERNAL, "a history's tags are none");
+    return tags_open(hidden, ticket->histories->keys, ticket->owner, sealed->str, sealed->len,
+                     wrapped->str, wrapped->len);
+}
+
+static void drop_hidden(const struct history_ticket *ticket, struct entries *entries,
+                        const json_t *hidden)
+{
+    struct catalogues *catalogues = ticket->histories->catalogues;
+    size_t kept = 0;
+    if (!ticket->filters || json_array_size(hidden) == 0) return;
+    const struct catalogue *catalogue =
+        catalogues ? catalogue_of(catalogues, ticket->tenant) : NULL;
+    for (size_t i = 0; i < entries->count; i++) {
+        const char *item = entries->list[i].event.item;
+        if (item && tags_hide(hidden, catalogue, item))
+            json_decref(entries->list[i].record);
+        else
+            entries->list[kept++] = entries->list[i];
+    }
+    entries->count = kept;
 }
 
 static void tell(struct history_ticket *ticket, const redisReply *reply)
 {
     struct entries entries = {.list = mem_new(most_entries(reply) + 1, sizeof *entries.list)};
-    struct history_event *events = mem_new(EVENTS_KEPT, sizeof *events);
-    enum err err = ERR_OK;
-    for (size_t i = 1; i < reply->elements && i <= LISTS_MAX && !err; i++)
-        err = read_list(ticket, reply->element[i], &entries);
+    json_t *hidden;
+    enum err err = read_hidden(ticket, reply, &hidden);
+    for (size_t i = 0; i < LISTS_MAX && REPLY_HEAD + i < reply->elements && !err; i++)
+        err = read_list(ticket, reply->element[REPLY_HEAD + i], &entries);
+    drop_hidden(ticket, &entries, hidden);
     qsort(entries.list, entries.count, sizeof *entries.list, compare);
-    size_t kept = entries.count < EVENTS_KEPT ? entries.count : EVENTS_KEPT;
+    size_t most = ticket->all ? entries.count : EVENTS_KEPT;
+    size_t kept = entries.count < most ? entries.count : most;
+    struct history_event *events = mem_new(kept + 1, sizeof *events);
     for (size_t i = 0; i < kept; i++)
         events[i] = entries.list[entries.count - kept + i].event;
-    const struct history history = {true, events, kept};
+    const struct history history = {true, events, kept, hidden};
     ticket->done(ticket->argument, err, err ? NULL : &history);
     for (size_t i = 0; i < entries.count; i++)
         json_decref(entries.list[i].record);
     if (entries.text.data) sodium_memzero(entries.text.data, entries.text.size);
     buf_fini(&entries.text);
+    json_decref(hidden);
     mem_free(entries.list);
     mem_free(events);
 }
@@ -186,27 +232,41 @@ static void on_read(void *argument, enum err err, const redisReply *reply)
                      err_note(ERR_INTERNAL, "the history's script gave an unknown answer"), NULL);
     } else if (ticket->done && reply->element[0]->integer == 0) {
         ticket->done(ticket->argument, ERR_OK, &(struct history){.allowed = false});
+    } else if (ticket->done && reply->elements < REPLY_HEAD) {
+        ticket->done(ticket->argument,
+                     err_note(ERR_INTERNAL, "the history's script gave an unknown answer"), NULL);
     } else if (ticket->done) {
         tell(ticket, reply);
     }
+    mem_free(ticket->tenant);
     mem_free(ticket);
 }
 
-struct history_ticket *history_read_owner(struct histories *histories, const char *owner,
-                                          enum consent_purpose purpose, history_fn *done,
-                                          void *argument)
+static struct history_ticket *ask(struct histories *histories, const char *tenant,
+                                  const char *owner, const char *purpose, history_fn *done,
+                                  void *argument)
 {
+    static const char *const kinds[] = {"consent", "events", "event_key", "tags", "tags_key"};
     struct history_ticket *ticket = mem_new(1, sizeof *ticket);
-    char keys[3][CONSENT_KEY_SIZE], most[16];
-    static const char *const kinds[] = {"consent", "events", "event_key"};
+    char keys[5][CONSENT_KEY_SIZE], most[16];
     *ticket = (struct history_ticket){.histories = histories, .done = done, .argument = argument};
+    ticket->all = !*purpose;
+    ticket->filters = *purpose && strcmp(purpose, consent_name(CONSENT_HISTORY)) != 0;
+    ticket->tenant = mem_copy_text(tenant);
     snprintf(ticket->owner, sizeof ticket->owner, "%s", owner);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 5; i++)
         snprintf(keys[i], sizeof keys[i], "qiao:{u:%s}:%s", owner, kinds[i]);
     snprintf(most, sizeof most, "%d", EVENTS_KEPT);
-    const char *const words[] = {keys[0], keys[1], keys[2], consent_name(purpose), most};
-    store_eval(histories->store, histories->script, on_read, ticket, 3, 5, words, NULL);
+    const char *const words[] = {keys[0], keys[1], keys[2], keys[3], keys[4], purpose, most};
+    store_eval(histories->store, histories->script, on_read, ticket, 5, 7, words, NULL);
     return ticket;
+}
+
+struct history_ticket *history_read_owner(struct histories *histories, const char *tenant,
+                                          const char *owner, enum consent_purpose purpose,
+                                          history_fn *done, void *argument)
+{
+    return ask(histories, tenant, owner, consent_name(purpose), done, argument);
 }
 
 struct history_ticket *history_read(struct histories *histories, const char *tenant,
@@ -215,7 +275,15 @@ struct history_ticket *history_read(struct histories *histories, const char *ten
 {
     char owner[OWNER_TEXT_SIZE];
     owner_write(owner, &histories->key, tenant, user);
-    return history_read_owner(histories, owner, purpose, done, argument);
+    return ask(histories, tenant, owner, consent_name(purpose), done, argument);
+}
+
+struct history_ticket *history_read_all(struct histories *histories, const char *tenant,
+                                        const char *user, history_fn *done, void *argument)
+{
+    char owner[OWNER_TEXT_SIZE];
+    owner_write(owner, &histories->key, tenant, user);
+    return ask(histories, tenant, owner, "", done, argument);
 }
 
 void history_drop(struct history_ticket *ticket)

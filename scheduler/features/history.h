@@ -1,7 +1,8 @@
 /* scheduler/features/history.h -- what a user did lately, for a purpose that the user has agreed to.
  *
  * One call of Redis looks for the purpose and the switch, and only with a yes reads the histories that the user lets be kept:
- * the user's own (`history`) and those of the partners (`partner:SOURCE`). With a no nothing of them is touched.
+ * the user's own (`history`) and those of the partners (`partner:SOURCE`). With a no nothing of them is touched. What is read to make
+ * something of it leaves out what the user has taken away (tags.h); to the user alone (`history`) all of it is shown.
  * Thread: the loop's. */
 #ifndef SCHEDULER_FEATURES_HISTORY_H
 #define SCHEDULER_FEATURES_HISTORY_H
@@ -17,13 +18,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct catalogues;
 struct histories;
 struct history_ticket;
 struct keyring;
 
 struct history_event {
     enum event_type type;
-    const char *item; // NULL: none, of a search
+    const char *source; // "": the user's own client; else the partner
+    const char *item;   // NULL: none, of a search
     int64_t time_ms;
     const char *session;      // NULL: none
     const char *query;        // of a search: properties.query; NULL: none
@@ -34,12 +37,13 @@ struct history_event {
 struct history {
     bool allowed;                       // false: the user has not agreed, and nothing was read
     const struct history_event *events; // the oldest first; of equal times those that came first
-    size_t count;                       // at most EVENTS_KEPT
+    size_t count;                       // at most EVENTS_KEPT, but for history_read_all()
+    const json_t *hidden;               // tags that the user has taken away; NULL: none
 };
 
-/* `keys` outlive it. */
+/* `keys` and `catalogues` outlive it; `catalogues` NULL: no item has a tag that is known. */
 struct histories *histories_new(struct store *store, const struct owner_key *key,
-                                const struct keyring *keys);
+                                const struct keyring *keys, struct catalogues *catalogues);
 void histories_free(struct histories *histories);
 
 /* Answers once, from the loop, unless the ticket is dropped. ERR_STORE_AWAY: nobody knows whether the user has agreed.
@@ -48,10 +52,13 @@ typedef void history_fn(void *argument, enum err err, const struct history *hist
 struct history_ticket *history_read(struct histories *histories, const char *tenant,
                                     const char *user, enum consent_purpose purpose,
                                     history_fn *done, void *argument);
-/* The same of OWNER, whoever that is. */
-struct history_ticket *history_read_owner(struct histories *histories, const char *owner,
-                                          enum consent_purpose purpose, history_fn *done,
-                                          void *argument);
+/* The same of the tenant's OWNER, whoever that is. */
+struct history_ticket *history_read_owner(struct histories *histories, const char *tenant,
+                                          const char *owner, enum consent_purpose purpose,
+                                          history_fn *done, void *argument);
+/* Everything that is kept, for the user to take along: whatever was agreed to, with personalization off, too. */
+struct history_ticket *history_read_all(struct histories *histories, const char *tenant,
+                                        const char *user, history_fn *done, void *argument);
 void history_drop(struct history_ticket *ticket);
 
 /* One record, opened: what the event's texts are borrowed from, json_decref() it; NULL: it is of a later version. */

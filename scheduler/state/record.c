@@ -72,6 +72,7 @@ struct record_place record_place(const struct keyring *ring, const struct sessio
     snprintf(place.prefix, sizeof place.prefix, "qiao:{u:%s}:session:", owner);
     snprintf(place.key, sizeof place.key, "%s%s", place.prefix, place.id);
     snprintf(place.index, sizeof place.index, "qiao:{u:%s}:sessions", owner);
+    snprintf(place.erasure, sizeof place.erasure, "qiao:{u:%s}:erased", owner);
     if (name->turn) write_turn_hash(place.turn, &key, owner, id, name->turn);
     sodium_memzero(&key, sizeof key);
     return place;

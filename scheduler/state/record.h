@@ -25,6 +25,7 @@ struct record_place {
     char prefix[80]; // of all of the owner's sessions; the id follows in `key`
     char key[160];
     char index[80];                  // the owner's list of sessions
+    char erasure[80];                // the mark of the owner's latest erasure
     char turn[RECORD_TURN_SIZE + 1]; // hash of the append's idempotency id; "" none
 };
 

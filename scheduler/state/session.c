@@ -1,7 +1,6 @@
-#include "scheduler/state/session.h"
-
 #include "scheduler/state/durable.h"
 #include "scheduler/state/record.h"
+#include "scheduler/state/session_internal.h"
 #include "scheduler/state/store.h"
 
 #include "base/buf.h"
@@ -16,19 +15,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*      KEYS  the session's hash
- *      gives its fields v, r, k, t, and what is left of its life in ms */
-static const char load_text[] = "local fields = redis.call('HMGET', KEYS[1], 'v', 'r', 'k', 't')\n"
-                                "fields[5] = redis.call('PTTL', KEYS[1])\n"
-                                "return fields\n";
+/* What was stored before its user's data were erased (features/erase.h) is not there any more, whatever stands in Redis.
+ *      KEYS  the session's hash, the owner's erasure
+ *      gives its fields v, r, k, t, what is left of its life in ms, the mark of the erasure */
+static const char load_text[] =
+    "local mark = redis.call('HGET', KEYS[2], 'mark') or ''\n"
+    "if mark ~= '' and (redis.call('HGET', KEYS[1], 'e') or '') ~= mark then\n"
+    "  redis.call('UNLINK', KEYS[1])\n"
+    "end\n"
+    "local fields = redis.call('HMGET', KEYS[1], 'v', 'r', 'k', 't')\n"
+    "fields[5] = redis.call('PTTL', KEYS[1])\n"
+    "fields[6] = mark\n"
+    "return fields\n";
 
 /* Write only over the version that was read: two devices cannot interleave silently. A turn id that is known is
- * answered with its version; the EXPIRE then is a write that a WAIT can count.
- *      KEYS  the session's hash, the owner's index
+ * answered with its version; the EXPIRE then is a write that a WAIT can count. What was begun before an erasure ends with it.
+ *      KEYS  the session's hash, the owner's index, the owner's erasure
  *      ARGV  version that was read, next version, record, wrapped key, seconds to live, hash of the turn id or "",
- *            turn ids to keep, the session's id, sessions to keep in the index
- *      gives 0 and the version that stands there; 1 and the new one; 2 and the one that the turn id made */
+ *            turn ids to keep, the session's id, sessions to keep in the index, the erasure's mark that was read (* any)
+ *      gives 0 and the version that stands there; 1 and the new one; 2 and the one that the turn id made; 3 and 0 after an
+ *      erasure */
 static const char save_text[] =
+    "local mark = redis.call('HGET', KEYS[3], 'mark') or ''\n"
+    "if mark ~= '' then\n"
+    "  if ARGV[10] ~= '*' and ARGV[10] ~= mark then return {3, 0} end\n"
+    "  if (redis.call('HGET', KEYS[1], 'e') or '') ~= mark then redis.call('UNLINK', KEYS[1]) end\n"
+    "end\n"
     "local have = redis.call('HGET', KEYS[1], 'v') or '0'\n"
     "local seen = redis.call('HGET', KEYS[1], 't') or ''\n"
     "local turn = ARGV[6]\n"
@@ -41,6 +53,7 @@ static const char save_text[] =
     "end\n"
     "if have ~= ARGV[1] then return {0, tonumber(have)} end\n"
     "redis.call('HSET', KEYS[1], 'v', ARGV[2], 'r', ARGV[3], 'k', ARGV[4])\n"
+    "if mark ~= '' then redis.call('HSET', KEYS[1], 'e', mark) end\n"
     "if turn ~= '' then\n"
     "  local kept = {turn .. '=' .. ARGV[2]}\n"
     "  for word in string.gmatch(seen, '%S+') do\n"
@@ -53,54 +66,13 @@ static const char save_text[] =
     "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
     "redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[5] * 1000), ARGV[8])\n"
     "redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1 - ARGV[9])\n"
-    "redis.call('EXPIRE', KEYS[2], ARGV[5])\n"
+    "if redis.call('TTL', KEYS[2]) < tonumber(ARGV[5]) then redis.call('EXPIRE', KEYS[2], ARGV[5]) "
+    "end\n"
     "return {1, tonumber(ARGV[2])}\n";
 
-/*      KEYS  the session's hash, the owner's index
- *      ARGV  the session's id
- *      gives how many there were */
-static const char delete_text[] = "redis.call('ZREM', KEYS[2], ARGV[1])\n"
-                                  "return redis.call('DEL', KEYS[1])\n";
-
-/* The sessions' own keys are in the index's slot: they have its hash tag.
- *      KEYS  the owner's index
- *      ARGV  what their keys begin with, how many to list
- *      gives how many there are; then id, version and ms to live of each, those that live longest first */
-static const char list_text[] =
-    "local time = redis.call('TIME')\n"
-    "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
-    "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))\n"
-    "local out = {redis.call('ZCARD', KEYS[1])}\n"
-    "for _, id in ipairs(redis.call('ZREVRANGE', KEYS[1], 0, ARGV[2] - 1)) do\n"
-    "  local version = redis.call('HGET', ARGV[1] .. id, 'v')\n"
-    "  if version then\n"
-    "    out[#out + 1] = id\n"
-    "    out[#out + 1] = tonumber(version)\n"
-    "    out[#out + 1] = redis.call('PTTL', ARGV[1] .. id)\n"
-    "  end\n"
-    "end\n"
-    "return out\n";
-
 enum {
-    NUMBER_SIZE = 24,
-    SAVE_WORDS = 11,
-    LOAD_FIELDS = 5
-};
-
-struct sessions {
-    struct session_options options;
-    struct store_script *load, *save, *delete, *list;
-};
-
-struct session_ticket {
-    struct sessions *sessions;
-    struct record_place place;
-    session_loaded_fn *loaded; // NULL, as the two below: nobody asks (any more)
-    session_saved_fn *saved;
-    session_listed_fn *listed;
-    void *argument;
-    uint64_t version; // of a write
-    bool repeated;
+    SAVE_WORDS = 13,
+    LOAD_FIELDS = 6
 };
 
 struct sessions *sessions_new(const struct session_options *options)
@@ -112,8 +84,7 @@ struct sessions *sessions_new(const struct session_options *options)
         sessions->options.bytes_max = SESSION_BYTES_MAX;
     sessions->load = store_add_script(store, load_text);
     sessions->save = store_add_script(store, save_text);
-    sessions->delete = store_add_script(store, delete_text);
-    sessions->list = store_add_script(store, list_text);
+    session_list_scripts(sessions);
     return sessions;
 }
 
@@ -140,13 +111,14 @@ enum err session_check_id(const char *id, size_t size)
     return ERR_OK;
 }
 
-static struct session_ticket *ticket_new(struct sessions *sessions, const struct session_name *name,
-                                         void *argument)
+struct session_ticket *session_ticket_new(struct sessions *sessions,
+                                          const struct session_name *name, void *argument)
 {
     struct session_ticket *ticket = mem_new(1, sizeof *ticket);
     ticket->sessions = sessions;
     ticket->place = record_place(sessions->options.keys, name);
     ticket->argument = argument;
+    ticket->keep_seconds = sessions->options.ttl_seconds;
     return ticket;
 }
 
@@ -157,7 +129,7 @@ void session_drop(struct session_ticket *ticket)
     ticket->listed = NULL;
 }
 
-static enum err away(enum err err)
+enum err session_away(enum err err)
 {
     if (err != ERR_STORE_AWAY && err != ERR_TIMEOUT) return err;
     return err_note(ERR_STORE_AWAY, "sessions cannot be reached: Redis is away; a request without "
@@ -189,6 +161,9 @@ static enum err read_record(const struct session_ticket *ticket, const redisRepl
         return record_unreadable();
     redisReply **field = reply->element;
     const redisReply *record = field[1], *wrapped = field[2];
+    if (field[5]->type != REDIS_REPLY_STRING || field[5]->len >= sizeof session->mark)
+        return record_unreadable();
+    memcpy(session->mark, field[5]->str, field[5]->len);
     if (field[0]->type == REDIS_REPLY_NIL && record->type == REDIS_REPLY_NIL) return ERR_OK;
     struct record_fields fields = {0};
     TRY(read_version(field[0], &fields.version));
@@ -214,7 +189,7 @@ static void on_loaded(void *argument, enum err err, const redisReply *reply)
         struct session session = {0};
         struct buf plain = {0};
         struct session_turn *turns = mem_new(SESSION_TURNS_MAX, sizeof *turns);
-        err = err ? away(err) : read_record(ticket, reply, &session, &plain, turns);
+        err = err ? session_away(err) : read_record(ticket, reply, &session, &plain, turns);
         ticket->loaded(ticket->argument, err, err ? NULL : &session);
         sodium_memzero(session.key, sizeof session.key);
         if (plain.data) sodium_memzero(plain.data, plain.size);
@@ -227,16 +202,16 @@ static void on_loaded(void *argument, enum err err, const redisReply *reply)
 struct session_ticket *session_load(struct sessions *sessions, const struct session_name *name,
                                     session_loaded_fn *done, void *argument)
 {
-    struct session_ticket *ticket = ticket_new(sessions, name, argument);
+    struct session_ticket *ticket = session_ticket_new(sessions, name, argument);
     ticket->loaded = done;
-    const char *const words[] = {ticket->place.key};
-    store_eval(sessions->options.store, sessions->load, on_loaded, ticket, 1, 1, words, NULL);
+    const char *const words[] = {ticket->place.key, ticket->place.erasure};
+    store_eval(sessions->options.store, sessions->load, on_loaded, ticket, 2, 2, words, NULL);
     return ticket;
 }
 
 // ---- save --------------------------------------------------------------------------------------
 
-static void finish_save(struct session_ticket *ticket, enum err err)
+void session_finish(struct session_ticket *ticket, enum err err)
 {
     if (ticket->saved) ticket->saved(ticket->argument, err, ticket->version, ticket->repeated);
     mem_free(ticket);
@@ -244,13 +219,16 @@ static void finish_save(struct session_ticket *ticket, enum err err)
 
 static enum err read_saved(struct session_ticket *ticket, enum err err, const redisReply *reply)
 {
-    if (err) return away(err);
+    if (err) return session_away(err);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_INTEGER ||
         reply->element[1]->type != REDIS_REPLY_INTEGER)
         return err_note(ERR_INTERNAL, "the session's script gave an unknown answer");
     ticket->version = (uint64_t)reply->element[1]->integer;
     ticket->repeated = reply->element[0]->integer == 2;
+    if (reply->element[0]->integer == 3)
+        return err_note(ERR_CONFLICT, "the user's data were erased while this was answered; the "
+                                      "turn was not stored");
     if (reply->element[0]->integer != 0) return ERR_OK;
     return err_note(ERR_CONFLICT,
                     "the session has changed meanwhile: it is at version %" PRIu64
@@ -260,7 +238,7 @@ static enum err read_saved(struct session_ticket *ticket, enum err err, const re
 
 static void on_saved(void *argument, enum err err, const redisReply *reply)
 {
-    finish_save(argument, read_saved(argument, err, reply));
+    session_finish(argument, read_saved(argument, err, reply));
 }
 
 static bool on_written(void *argument, enum err err, const redisReply *reply)
@@ -268,24 +246,24 @@ static bool on_written(void *argument, enum err err, const redisReply *reply)
     struct session_ticket *ticket = argument;
     err = read_saved(ticket, err, reply);
     if (!err) return true;
-    finish_save(ticket, err);
+    session_finish(ticket, err);
     return false;
 }
 
 static void on_waited(void *argument, enum err err)
 {
-    finish_save(argument, err);
+    session_finish(argument, err);
 }
 
 static void on_too_large(void *argument, enum err err, const redisReply *reply)
 {
     (void)err, (void)reply;
     struct session_ticket *ticket = argument;
-    finish_save(ticket,
-                err_note(ERR_TOO_LARGE,
-                         "session: it would have more than %zu bytes or %d turns; start a new "
-                         "session, or let the oldest turns go with \"compact\"",
-                         ticket->sessions->options.bytes_max, SESSION_TURNS_MAX));
+    session_finish(ticket,
+                   err_note(ERR_TOO_LARGE,
+                            "session: it would have more than %zu bytes or %d turns; start a new "
+                            "session, or let the oldest turns go with \"compact\"",
+                            ticket->sessions->options.bytes_max, SESSION_TURNS_MAX));
 }
 
 /* What the save script is told; `record` and `wrapped` are empty for a turn that is only to be confirmed. */
@@ -294,14 +272,16 @@ static void send_save(struct session_ticket *ticket, const char *expected, uint6
 {
     const struct session_options *options = &ticket->sessions->options;
     const struct record_place *place = &ticket->place;
-    char next[NUMBER_SIZE], ttl[NUMBER_SIZE], ids[NUMBER_SIZE], most[NUMBER_SIZE];
+    char next[SESSION_NUMBER_SIZE], ttl[SESSION_NUMBER_SIZE], ids[SESSION_NUMBER_SIZE],
+        most[SESSION_NUMBER_SIZE];
     snprintf(next, sizeof next, "%" PRIu64, version);
-    snprintf(ttl, sizeof ttl, "%" PRIu32, options->ttl_seconds);
+    snprintf(ttl, sizeof ttl, "%" PRIu32, ticket->keep_seconds);
     snprintf(ids, sizeof ids, "%d", SESSION_TURN_IDS);
     snprintf(most, sizeof most, "%d", SESSION_INDEX_MAX);
     const char *const words[SAVE_WORDS] = {
         place->key,
         place->index,
+        place->erasure,
         expected,
         next,
         buf_text(record),
@@ -311,17 +291,18 @@ static void send_save(struct session_ticket *ticket, const char *expected, uint6
         ids,
         place->id,
         most,
+        ticket->mark,
     };
     size_t sizes[SAVE_WORDS];
     for (size_t i = 0; i < SAVE_WORDS; i++)
-        sizes[i] = i == 4              ? record->size
-                   : i == 5 && wrapped ? KEYRING_WRAPPED_SIZE
+        sizes[i] = i == 5              ? record->size
+                   : i == 6 && wrapped ? KEYRING_WRAPPED_SIZE
                                        : strlen(words[i]);
     if (replicated)
-        durable_eval(options->durables, save_text, on_written, on_waited, ticket, 2, SAVE_WORDS,
+        durable_eval(options->durables, save_text, on_written, on_waited, ticket, 3, SAVE_WORDS,
                      words, sizes);
     else
-        store_eval(options->store, ticket->sessions->save, on_saved, ticket, 2, SAVE_WORDS, words,
+        store_eval(options->store, ticket->sessions->save, on_saved, ticket, 3, SAVE_WORDS, words,
                    sizes);
 }
 
@@ -329,13 +310,16 @@ struct session_ticket *session_save(struct sessions *sessions, const struct sess
                                     const struct session *session, bool replicated,
                                     session_saved_fn *done, void *argument)
 {
-    struct session_ticket *ticket = ticket_new(sessions, name, argument);
+    struct session_ticket *ticket = session_ticket_new(sessions, name, argument);
     const struct session_options *options = &sessions->options;
     unsigned char wrapped[KEYRING_WRAPPED_SIZE];
     struct buf record = {0};
-    char expected[NUMBER_SIZE];
+    char expected[SESSION_NUMBER_SIZE];
     must(!replicated || options->durables);
     ticket->saved = done;
+    snprintf(ticket->mark, sizeof ticket->mark, "%s", session->mark);
+    if (session->keep_seconds > 0 && session->keep_seconds < options->ttl_seconds)
+        ticket->keep_seconds = session->keep_seconds;
     snprintf(expected, sizeof expected, "%" PRIu64, session->version);
     if (record_seal(options->keys, &ticket->place, session, options->bytes_max, &record, wrapped))
         store_later(options->store, on_too_large, ticket);
@@ -348,10 +332,11 @@ struct session_ticket *session_save(struct sessions *sessions, const struct sess
 struct session_ticket *session_confirm(struct sessions *sessions, const struct session_name *name,
                                        session_saved_fn *done, void *argument)
 {
-    struct session_ticket *ticket = ticket_new(sessions, name, argument);
+    struct session_ticket *ticket = session_ticket_new(sessions, name, argument);
     const struct buf nothing = {0};
     must(name->turn && sessions->options.durables);
     ticket->saved = done;
+    snprintf(ticket->mark, sizeof ticket->mark, "*");
     send_save(ticket, "none", 0, &nothing, NULL,
               true); // no version is "none": only the turn id can match
     return ticket;
@@ -362,73 +347,4 @@ uint64_t session_turn_seed(const struct sessions *sessions, const struct session
     struct record_place place = record_place(sessions->options.keys, name);
     place.turn[16] = '\0'; // as many digits as a seed has
     return strtoull(place.turn, NULL, 16);
-}
-
-// ---- delete and list ---------------------------------------------------------------------------
-
-static void on_deleted(void *argument, enum err err, const redisReply *reply)
-{
-    if (err)
-        err = away(err);
-    else if (reply->type != REDIS_REPLY_INTEGER || reply->integer == 0)
-        err = err_note(ERR_NOT_FOUND, "there is no such session");
-    finish_save(argument, err);
-}
-
-struct session_ticket *session_delete(struct sessions *sessions, const struct session_name *name,
-                                      session_saved_fn *done, void *argument)
-{
-    struct session_ticket *ticket = ticket_new(sessions, name, argument);
-    const struct record_place *place = &ticket->place;
-    ticket->saved = done;
-    const char *const words[] = {place->key, place->index, place->id};
-    store_eval(sessions->options.store, sessions->delete, on_deleted, ticket, 2, 3, words, NULL);
-    return ticket;
-}
-
-static enum err read_list(const redisReply *reply, struct session_entry *entries, size_t *count,
-                          size_t *total)
-{
-    enum err unknown = ERR_INTERNAL;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
-        reply->elements > 1 + 3 * SESSION_LIST_MAX || reply->elements % 3 != 1 ||
-        reply->element[0]->type != REDIS_REPLY_INTEGER)
-        return err_note(unknown, "the list's script gave an unknown answer");
-    *total = (size_t)reply->element[0]->integer;
-    *count = 0;
-    for (size_t i = 1; i < reply->elements; i += 3) {
-        const redisReply *id = reply->element[i], *version = reply->element[i + 1],
-                         *ttl = reply->element[i + 2];
-        if (id->type != REDIS_REPLY_STRING || version->type != REDIS_REPLY_INTEGER ||
-            ttl->type != REDIS_REPLY_INTEGER)
-            return err_note(unknown, "the list's script gave an unknown answer");
-        entries[(*count)++] = (struct session_entry){id->str, (uint64_t)version->integer,
-                                                     ttl->integer > 0 ? (uint64_t)ttl->integer : 0};
-    }
-    return ERR_OK;
-}
-
-static void on_listed(void *argument, enum err err, const redisReply *reply)
-{
-    struct session_ticket *ticket = argument;
-    struct session_entry entries[SESSION_LIST_MAX];
-    size_t count = 0, total = 0;
-    err = err ? away(err) : read_list(reply, entries, &count, &total);
-    if (ticket->listed) ticket->listed(ticket->argument, err, entries, err ? 0 : count, total);
-    mem_free(ticket);
-}
-
-struct session_ticket *session_list(struct sessions *sessions, const struct session_name *name,
-                                    session_listed_fn *done, void *argument)
-{
-    struct session_name owner = *name;
-    char most[NUMBER_SIZE];
-    owner.id = NULL;
-    owner.turn = NULL;
-    struct session_ticket *ticket = ticket_new(sessions, &owner, argument);
-    ticket->listed = done;
-    snprintf(most, sizeof most, "%d", SESSION_LIST_MAX);
-    const char *const words[] = {ticket->place.index, ticket->place.prefix, most};
-    store_eval(sessions->options.store, sessions->list, on_listed, ticket, 1, 3, words, NULL);
-    return ticket;
 }

@@ -9,6 +9,9 @@
  * SESSION_TURN_IDS of them are kept (as keyed hashes), and a write whose id is among them is answered with the version
  * that it made then, instead of ERR_CONFLICT.
  *
+ * When a user's data are erased (features/erase.h), a mark is left. What was stored before it is not there any more, also what no list
+ * knows, and what was loaded before it cannot be saved (ERR_CONFLICT): an answer that was in the air brings nothing back.
+ *
  * Thread: the loop's. Every call answers exactly once, later, unless its ticket is dropped. */
 #ifndef SCHEDULER_STATE_SESSION_H
 #define SCHEDULER_STATE_SESSION_H
@@ -31,7 +34,8 @@ enum {
     SESSION_TURNS_MAX = 512,
     SESSION_BYTES_MAX = 256 << 10, // of all turns together (a setting may lower it)
     SESSION_INDEX_MAX = 1000,      // sessions of one owner that can be listed: the latest
-    SESSION_LIST_MAX = 100         // of one list
+    SESSION_LIST_MAX = 100,        // of a list for a client
+    SESSION_MARK_SIZE = 33         // of an erasure's mark: hexadecimal digits and a NUL
 };
 
 struct session_turn {
@@ -48,9 +52,11 @@ struct session {
     uint64_t version;
     const struct session_turn *turns;
     size_t turn_count;
-    uint64_t ttl_ms;   // left of its life, when loaded
-    uint64_t repeated; // loaded with a turn id that is known: the version that it made; else 0
-    bool has_key;      // from load to save: the session keeps its data key
+    uint32_t keep_seconds; // of a save: it lives no longer than that, 0: as the options say
+    uint64_t ttl_ms;       // left of its life, when loaded
+    uint64_t repeated;     // loaded with a turn id that is known: the version that it made; else 0
+    char mark[SESSION_MARK_SIZE]; // from load to save: the user's latest erasure then; "": none
+    bool has_key;                 // from load to save: the session keeps its data key
     unsigned char key[KEYRING_KEY_SIZE];
 };
 
@@ -105,7 +111,7 @@ uint64_t session_turn_seed(const struct sessions *sessions, const struct session
 struct session_ticket *session_delete(struct sessions *sessions, const struct session_name *name,
                                       session_saved_fn *done, void *argument);
 
-/* The owner's sessions, those that live longest first, at most SESSION_LIST_MAX; `total` counts all that are known.
+/* The owner's sessions, those that live longest first, at most `most` and SESSION_INDEX_MAX; `total` counts all that are known.
  * `name->id` is not read. Entries are borrowed until the function returns. */
 struct session_entry {
     const char *id;
@@ -115,7 +121,7 @@ struct session_entry {
 typedef void session_listed_fn(void *argument, enum err err, const struct session_entry *entries,
                                size_t count, size_t total);
 struct session_ticket *session_list(struct sessions *sessions, const struct session_name *name,
-                                    session_listed_fn *done, void *argument);
+                                    size_t most, session_listed_fn *done, void *argument);
 
 /* The asker is gone: its function will not be called. A save or delete still happens. */
 void session_drop(struct session_ticket *ticket);

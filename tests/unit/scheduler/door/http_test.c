@@ -22,6 +22,8 @@ struct scene {
     struct event *flood;
     atomic_bool done;
     atomic_int gone, held_count;
+    atomic_size_t parts; // of a file that were made
+    size_t part_count;
     atomic_size_t connections; // as the loop saw them last
     atomic_bool closed;        // to new ones
     int last_status;
@@ -57,6 +59,25 @@ static void on_flood(evutil_socket_t fd, short what, void *argument)
     if (scene.held) http_stream_event(scene.held, NULL, chunk, sizeof chunk);
 }
 
+enum {
+    PARTS = 40,       // of a file
+    PARTS_LONG = 1000 // of one that no socket takes at once
+};
+
+/* The next part of a file, when the last one has left; `argument` is the request. */
+static void on_part_sent(void *argument)
+{
+    static char part[64 << 10];
+    struct http_request *request = argument;
+    memset(part, 'a' + (int)(atomic_load(&scene.parts) % 26), sizeof part);
+    if (atomic_load(&scene.parts) == scene.part_count)
+        http_file_end(request);
+    else if (atomic_fetch_add(&scene.parts, 1) + 1 == scene.part_count)
+        http_file_add(request, "the end", 7, on_part_sent, request);
+    else
+        http_file_add(request, part, sizeof part, on_part_sent, request);
+}
+
 static void handle(void *owner, struct http_request *request)
 {
     (void)owner;
@@ -77,6 +98,12 @@ static void handle(void *owner, struct http_request *request)
         http_stream_event(request, NULL, "one", 3);
         http_stream_event(request, "1-3", "two", 3);
         http_stream_end(request);
+    } else if (strcmp(path, "/file") == 0 || strcmp(path, "/long-file") == 0) {
+        scene.part_count = strcmp(path, "/file") == 0 ? PARTS : PARTS_LONG;
+        atomic_store(&scene.parts, 0);
+        http_set_gone(request, on_gone, NULL);
+        http_file_begin(request, "text/plain");
+        on_part_sent(request);
     } else if (strcmp(path, "/hang") == 0) {
         scene.held = request;
         http_set_gone(request, on_gone, NULL);
@@ -285,6 +312,35 @@ static void an_answer_ends_where_the_client_thinks_that_it_ends(void **state)
 {
     (void)state;
     run(bare_client);
+}
+
+/* Whole for who reads, over both versions; for who does not, no more is made than the sockets take, and its end is told. */
+static void *file_client(void *argument)
+{
+    (void)argument;
+    int fd = dial();
+    EXPECT(ask(fd, "GET /file HTTP/1.1\r\nHost: a\r\n\r\n", "0\r\n\r\n"), "the end");
+    EXPECT(ask(fd, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n", "}"), "\"GET\"");
+    close(fd);
+    char *whole = ask_once("GET /file HTTP/1.0\r\n\r\n", NULL);
+    EXPECT(strlen(whole) > (PARTS - 1) * (64 << 10) ? whole : emptied(whole), "the end");
+    int gone = atomic_load(&scene.gone);
+    fd = dial();
+    say(fd, "GET /long-file HTTP/1.0\r\n\r\n", 27);
+    usleep(200000);
+    EXPECT(mem_copy_text(atomic_load(&scene.parts) < PARTS_LONG ? "held" : "all was made"), "held");
+    close(fd);
+    for (int i = 0; i < 200 && atomic_load(&scene.gone) == gone; i++)
+        usleep(10000);
+    EXPECT(mem_copy_text(atomic_load(&scene.gone) == gone + 1 ? "gone" : "not told"), "gone");
+    atomic_store(&scene.done, true);
+    return NULL;
+}
+
+static void a_file_is_made_as_fast_as_it_is_read(void **state)
+{
+    (void)state;
+    run(file_client);
 }
 
 static void *smuggling_client(void *argument)
@@ -524,6 +580,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_answered_one_after_another_on_a_connection),
         cmocka_unit_test(errors_that_evhttp_makes_have_the_apis_shape),
+        cmocka_unit_test(a_file_is_made_as_fast_as_it_is_read),
         cmocka_unit_test(an_answer_ends_where_the_client_thinks_that_it_ends),
         cmocka_unit_test(a_body_whose_end_is_ambiguous_is_refused),
         cmocka_unit_test(a_chunked_body_is_bounded_too),

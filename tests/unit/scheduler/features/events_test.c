@@ -32,7 +32,7 @@ static int set_up(void **state)
     consents = consents_new(store, root);
     keyring_make(&keys);
     events = events_new(store, &keys, 3600);
-    histories = histories_new(store, consents_owner_key(consents), &keys);
+    histories = histories_new(store, consents_owner_key(consents), &keys, NULL);
     popular = popular_new(store);
     return 0;
 }
@@ -281,7 +281,7 @@ static void the_popular_are_a_regions_own_and_the_past_weighs_less(void **state)
 static struct told look_with(const struct keyring *ring, const char *user)
 {
     struct told told = {0};
-    struct histories *other = histories_new(store, consents_owner_key(consents), ring);
+    struct histories *other = histories_new(store, consents_owner_key(consents), ring, NULL);
     history_read(other, "shop", user, CONSENT_SEARCH, on_history, &told);
     store_loop_until(base, &told.done);
     histories_free(other);
@@ -386,6 +386,32 @@ static void a_withdrawn_history_takes_its_key_with_it(void **state)
     assert_string_equal(look("joe", CONSENT_SEARCH).items, "a ");
 }
 
+static void a_history_may_be_kept_shorter_than_it_is_set(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct told told = {0};
+    const struct event event = {.type = EVENT_VIEW, .item = "lamp", .time_ms = now_ms};
+    struct event_batch batch = {.tenant = "shop",
+                                .owner = owner_of("shortly"),
+                                .source = "",
+                                .events = &event,
+                                .count = 1,
+                                .keep_seconds = 20,
+                                .fates = fates};
+    char key[96];
+    agree("shortly", &all);
+    events_store(events, &batch, on_stored, &told);
+    store_loop_until(base, &told.done);
+    assert_int_equal(fates[0], EVENT_STORED);
+    for (int i = 0; i < 3; i++) {
+        static const char *const kinds[] = {"events", "event_ids", "event_key"};
+        snprintf(key, sizeof key, "qiao:{u:%s}:%s", owner_of("shortly"), kinds[i]);
+        struct store_answer answer = store_loop_ask(base, store, "TTL", key, NULL);
+        assert_in_range(answer.integer, 15, 20);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_newer_master_key_takes_over_with_the_next_event),
         cmocka_unit_test(a_withdrawn_history_takes_its_key_with_it),
         cmocka_unit_test(the_popular_are_a_regions_own_and_the_past_weighs_less),
+        cmocka_unit_test(a_history_may_be_kept_shorter_than_it_is_set),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

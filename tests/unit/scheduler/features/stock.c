@@ -26,6 +26,7 @@ int stock_start(void **state)
 {
     (void)state;
     if (!store_loop_begin(&redis, &stock.base, &store)) return 0;
+    stock.store = store;
     collections = collections_new(stock.base, store);
     stock.catalogues = catalogues_new(collections, 100000);
     return 0;

@@ -7,9 +7,11 @@
 struct catalogue;
 struct catalogues;
 struct event_base;
+struct store;
 
 struct stock {
     struct event_base *base; // NULL: there is no redis-server
+    struct store *store;
     struct catalogues *catalogues;
 };
 

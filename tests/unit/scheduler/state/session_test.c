@@ -41,7 +41,7 @@ static struct answer list(void)
 {
     struct answer answer = {0};
     struct session_name name = named(NULL, NULL);
-    session_list(sessions, &name, on_listed, &answer);
+    session_list(sessions, &name, SESSION_LIST_MAX, on_listed, &answer);
     session_loop_wait(&answer);
     return answer;
 }
@@ -253,7 +253,7 @@ static void an_owner_sees_his_sessions_and_no_others(void **state)
 
     struct answer other = {0};
     struct session_name bob = {.tenant = "shop", .user = "bob"};
-    session_list(sessions, &bob, on_listed, &other);
+    session_list(sessions, &bob, SESSION_LIST_MAX, on_listed, &other);
     session_loop_wait(&other);
     assert_int_equal(other.count, 0);
     for (int i = 0; i < SESSION_LIST_MAX + 5; i++) {
@@ -266,10 +266,33 @@ static void an_owner_sees_his_sessions_and_no_others(void **state)
     assert_int_equal(mine.total, SESSION_LIST_MAX + 6);
 }
 
+static void a_session_may_live_shorter_than_the_others(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct answer answer;
+    struct session_name name = named("short", NULL);
+    save_turn("long", NULL, 0, "x", false);
+    begin_save(&answer, sessions, &name, (struct session){.keep_seconds = 20}, "x", false);
+    session_loop_wait(&answer);
+    assert_int_equal(answer.err, ERR_OK);
+    assert_in_range(load("short").session.ttl_ms, 15000, 20000);
+    assert_in_range(load("long").session.ttl_ms, 90000, 100000);
+    const char *words[] = {"TTL", place_of("short").index};
+    redisReply *reply = ask_redis(&redis, 2, words, NULL);
+    assert_in_range(reply->integer, 90, 100); // the list outlives both
+    freeReplyObject(reply);
+    begin_save(&answer, sessions, &name, (struct session){.version = 1, .keep_seconds = 1000}, "x",
+               false);
+    session_loop_wait(&answer);
+    assert_in_range(load("short").session.ttl_ms, 90000, 100000); // no longer than it is set
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_outlives_a_rotation_and_is_wrapped_anew_when_written),
+        cmocka_unit_test(a_session_may_live_shorter_than_the_others),
         cmocka_unit_test(sessions_have_keys_of_their_own_that_go_with_them),
         cmocka_unit_test(a_record_of_format_1_is_read_and_made_new_by_the_next_write),
         cmocka_unit_test(a_turn_that_comes_again_is_answered_with_its_version),

@@ -1,0 +1,146 @@
+#include "scheduler/door/me_erase.h"
+
+#include "scheduler/door/context.h"
+#include "scheduler/door/door.h"
+#include "scheduler/door/http.h"
+#include "scheduler/door/json.h"
+#include "scheduler/features/consent.h"
+#include "scheduler/features/erase.h"
+#include "scheduler/features/events.h"
+#include "scheduler/settings.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* An erasure or a look, until Redis has answered; it goes on when the client is gone. */
+struct errand {
+    struct door *door;
+    struct http_request *request; // NULL: nobody hears the end
+};
+
+static void on_gone(void *argument)
+{
+    ((struct errand *)argument)->request = NULL;
+}
+
+static const char *state_name(enum erasure_state state)
+{
+    return state == ERASURE_COMPLETE ? "complete" : state == ERASURE_NONE ? "none" : "pending";
+}
+
+/* "NAME":{"state":"…","at":N} */
+static void write_stage(struct buf *out, const char *name, enum erasure_state state, int64_t at_ms)
+{
+    buf_addf(out, ",\"%s\":{\"state\":\"%s\"", name, state_name(state));
+    if (at_ms > 0) buf_addf(out, ",\"at\":%" PRId64, at_ms / 1000);
+    buf_add_byte(out, '}');
+}
+
+static void write_keys(struct buf *out, const struct erasure *erasure)
+{
+    buf_addf(out, ",\"wrapping_keys\":{\"state\":\"%s\",\"ids\":[",
+             state_name(erasure->keys_left ? ERASURE_PENDING : ERASURE_COMPLETE));
+    for (size_t i = 0; i < erasure->key_count; i++)
+        buf_addf(out, "%s%" PRIu32, i ? "," : "", erasure->keys[i]);
+    buf_addf(out, "],\"left\":%zu}", erasure->keys_left);
+}
+
+static void write_stages(struct buf *out, const struct erasure *erasure,
+                         const struct settings *settings)
+{
+    buf_addf(out, "\"stages\":{\"service\":{\"state\":\"complete\",\"at\":%" PRId64 "}",
+             erasure->at_ms / 1000);
+    write_stage(out, "links", erasure->links_left ? ERASURE_PENDING : ERASURE_COMPLETE, 0);
+    if (erasure->unlisted)
+        buf_addf(out, ",\"unlisted_sessions\":{\"state\":\"pending\",\"until\":%" PRId64 "}",
+                 erasure->at_ms / 1000 + (int64_t)settings->session_ttl_seconds);
+    write_stage(out, "append_only_file", erasure_file_state(erasure, false), erasure->append_ms);
+    write_stage(out, "snapshot", erasure_file_state(erasure, true), erasure->snapshot_ms);
+    buf_addf(out, ",\"replicas\":{\"state\":\"unknown\",\"connected\":%" PRIu64 "}",
+             erasure->now.replicas);
+    write_keys(out, erasure);
+    buf_add_byte(out, '}');
+}
+
+/* Whether nothing in Redis' files can be opened any more: both are new and no replica has an older one, or the keys are gone. */
+static bool is_over(const struct erasure *erasure)
+{
+    bool files = erasure_file_state(erasure, false) != ERASURE_PENDING &&
+                 erasure_file_state(erasure, true) != ERASURE_PENDING;
+    return erasure->links_left == 0 && !erasure->unlisted &&
+           (erasure->keys_left == 0 ||
+            (files && erasure->now.replicas == 0 && erasure->then.replicas == 0));
+}
+
+static void write_receipt(struct buf *out, const struct erasure *erasure,
+                          const struct settings *settings)
+{
+    buf_addf(out,
+             "{\"object\":\"erasure\",\"id\":\"%s\",\"created\":%" PRId64 ",\"state\":\"%s\","
+             "\"erased\":{\"sessions\":%" PRIu64 ",\"events\":%" PRIu64 ",\"consents\":%" PRIu64
+             ",\"links\":%" PRIu64 ",\"tags\":%" PRIu64 "},",
+             erasure->id, erasure->at_ms / 1000, is_over(erasure) ? "complete" : "service",
+             erasure->sessions, erasure->events, erasure->consents, erasure->links, erasure->tags);
+    write_stages(out, erasure, settings);
+    buf_addf(
+        out,
+        ",\"kept\":{\"limits\":\"counters without content, for at most 26 hours\","
+        "\"popular\":\"counts of items, which name nobody\",\"idempotency\":\"keyed hashes, for "
+        "%" PRIu64 " seconds after their use\",\"receipt\":\"this, for %d days\"}}",
+        settings->idempotency_seconds, ERASURE_KEPT_SECONDS / 86400);
+}
+
+static void on_told(void *argument, enum err err, const struct erasure *erasure)
+{
+    struct errand errand = *(struct errand *)argument;
+    struct buf body = {0};
+    mem_free(argument);
+    if (!errand.request) return;
+    json_param_clear();
+    if (err) {
+        door_refuse(errand.request, err);
+        return;
+    }
+    write_receipt(&body, erasure, errand.door->settings);
+    http_reply_json(errand.request, 200, body.data, body.size);
+    buf_fini(&body);
+}
+
+static struct errand *new_errand(struct door *door, struct http_request *request)
+{
+    struct errand *errand = mem_new(1, sizeof *errand);
+    *errand = (struct errand){door, request};
+    http_set_gone(request, on_gone, errand);
+    return errand;
+}
+
+void me_erase(struct door *door, struct http_request *request)
+{
+    struct context context;
+    char owner[OWNER_TEXT_SIZE];
+    if (!door_admit(door, request, false, &context)) return;
+    owner_write(owner, consents_owner_key(door->consents), context.key->tenant, context.user);
+    events_forget(door->events, owner);
+    erase_user(door->erasures, context.key->tenant, context.user, on_told,
+               new_errand(door, request));
+}
+
+void me_erasure(struct door *door, struct http_request *request)
+{
+    struct context context;
+    const char *id = http_path(request) + strlen("/v1/me/erasures/");
+    if (!door_admit(door, request, false, &context)) return;
+    json_param_clear();
+    if (!erasure_is_id(id)) {
+        door_refuse(request, err_note(ERR_INVALID,
+                                      "the path must end with an erasure's id: %d "
+                                      "hexadecimal digits in lower case",
+                                      ERASURE_ID_SIZE - 1));
+        return;
+    }
+    erasure_look(door->erasures, context.key->tenant, context.user, id, on_told,
+                 new_errand(door, request));
+}
