@@ -159,18 +159,47 @@ static void build_features(struct program *program)
     door->feeds = feeds_new(door->store);
 }
 
+/* The Redis servers of indexes with `backend: redisearch`. */
+static enum err read_places(struct program *program)
+{
+    const struct settings *settings = &program->settings;
+    for (size_t i = 0; i < settings->search_redisearch.count; i++) {
+        struct redisearch_place *out = &program->places[i];
+        struct settings_place place;
+        TRY(settings_place(&place, settings->search_redisearch.items[i]));
+        TRY(indexes_collection(program->place_names[i], sizeof program->place_names[i],
+                               place.tenant, place.index, strlen(place.index)));
+        out->collection = program->place_names[i];
+        out->password = settings->search_redisearch_password;
+        out->address.port = place.port;
+        memcpy(out->address.host, place.host, sizeof place.host);
+    }
+    return ERR_OK;
+}
+
+/* A thread for each of them: whoever waits for one keeps nobody else waiting. */
+static size_t count_waiters(const struct settings *settings)
+{
+    return settings->search_redisearch.count ? settings->search_redisearch.count : 1;
+}
+
 static enum err build_search(struct program *program)
 {
     struct door *door = &program->door;
     TRY(analyzer_new(&program->analyzer));
+    TRY(read_places(program));
     program->pinyin = pinyin_new();
     door->searchers = scribe_new(door->base, program->settings.searchers);
-    struct indexes_options options = {.base = door->base,
-                                      .collections = door->collections,
-                                      .scribe = door->searchers,
-                                      .tools = {program->analyzer, program->pinyin},
-                                      .told = vectors_told,
-                                      .owner = door->vectors};
+    door->waiters = scribe_new(door->base, count_waiters(&program->settings));
+    struct indexes_options options = {
+        .base = door->base,
+        .collections = door->collections,
+        .scribe = door->searchers,
+        .waiters = door->waiters,
+        .places = {program->places, program->settings.search_redisearch.count},
+        .tools = {program->analyzer, program->pinyin},
+        .told = vectors_told,
+        .owner = door->vectors};
     door->indexes = indexes_new(&options);
     return ERR_OK;
 }
@@ -294,6 +323,7 @@ void program_tear_down(struct program *program)
     indexes_stop(door->indexes);
     vectors_stop(door->vectors);
     scribe_free(door->searchers);
+    scribe_free(door->waiters);
     indexes_free(door->indexes);
     door->indexes = NULL; // Redis' last answers come after it
     scribe_free(door->scribe);

@@ -5,6 +5,8 @@
 #define SCHEDULER_PROGRAM_H
 
 #include "scheduler/door/door.h"
+#include "scheduler/features/collection.h"
+#include "scheduler/features/search/redisearch_link.h"
 #include "scheduler/settings.h"
 #include "scheduler/state/keyring.h"
 
@@ -28,6 +30,8 @@ struct program {
     struct pinyin *pinyin;
     struct policy_watch *policy_watch; // NULL: nothing is governed
     struct terms_watch *terms_watch;   // NULL: there are no bundles
+    struct redisearch_place places[REDISEARCH_PLACES_MAX];
+    char place_names[REDISEARCH_PLACES_MAX][COLLECTION_NAME_MAX + 1];
 };
 
 /* Everything but the loop's turning. Whatever it answers, program_tear_down() follows. */

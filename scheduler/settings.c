@@ -63,6 +63,49 @@ bool settings_is_loopback(const char *host)
     return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+static enum err bad_place(const char *text)
+{
+    return err_note(ERR_INVALID,
+                    "search_redisearch: '%s' is not right: must be tenant:index=host:port, or "
+                    "tenant:index=/path of a socket",
+                    text);
+}
+
+enum err settings_place(struct settings_place *out, const char *text)
+{
+    const char *equals = strchr(text, '='), *colon = strchr(text, ':');
+    if (!equals || !colon || colon > equals || colon == text || equals == colon + 1)
+        return bad_place(text);
+    size_t tenant = (size_t)(colon - text), index = (size_t)(equals - colon - 1);
+    if (tenant >= sizeof out->tenant || index >= sizeof out->index) return bad_place(text);
+    *out = (struct settings_place){.port = 0};
+    memcpy(out->tenant, text, tenant);
+    memcpy(out->index, colon + 1, index);
+    if (equals[1] != '/')
+        return settings_address("search_redisearch", equals + 1, out->host, &out->port);
+    if (strlen(equals + 1) >= sizeof out->host) return bad_place(text);
+    memcpy(out->host, equals + 1, strlen(equals + 1));
+    return ERR_OK;
+}
+
+/* A Redis is one index' alone. */
+static enum err check_places(const struct conf_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct settings_place place, other;
+        TRY(settings_place(&place, list->items[i]));
+        for (size_t j = 0; j < i; j++) {
+            TRY(settings_place(&other, list->items[j]));
+            if (strcmp(place.host, other.host) == 0 && place.port == other.port)
+                return err_note(ERR_INVALID,
+                                "search_redisearch: '%s' is not right: this Redis has the index "
+                                "'%s:%s' already, and holds one",
+                                list->items[i], other.tenant, other.index);
+        }
+    }
+    return ERR_OK;
+}
+
 /* Sentinels, or servers of a Cluster: each has a port of its own. */
 static enum err check_servers(const char *setting, const struct conf_list *list)
 {
@@ -94,6 +137,7 @@ enum err settings_check(const struct settings *settings)
     unsigned short port;
     TRY(settings_address("listen", settings->listen, host, &port));
     TRY(check_redis(settings));
+    TRY(check_places(&settings->search_redisearch));
     if (log_level_parse(settings->log_level) < 0)
         return err_note(ERR_INVALID,
                         "log_level: '%s' is not right: must be debug, info, warn or error",

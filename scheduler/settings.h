@@ -7,7 +7,8 @@
 #include "base/metric.h"
 
 enum {
-    SETTINGS_FILES_ASIDE = 256 // open files that are no client's: nodes, Redis, the loop's own
+    SETTINGS_FILES_ASIDE = 256, // open files that are no client's: nodes, Redis, the loop's own
+    SETTINGS_NAME_SIZE = 72     // of a tenant's or an index' name, with its NUL
 };
 
 struct settings {
@@ -37,6 +38,14 @@ void settings_make_room(struct settings *settings);
 /* Part "host:port" or "[v6]:port", a value of `setting`. ERR_INVALID. */
 enum err settings_address(const char *setting, const char *text, char host[256],
                           unsigned short *port);
+
+/* Part "tenant:index=host:port" or "tenant:index=/path", one of search_redisearch; of a path the port is 0. ERR_INVALID. */
+struct settings_place {
+    char tenant[SETTINGS_NAME_SIZE], index[SETTINGS_NAME_SIZE], host[256];
+    unsigned short port;
+};
+
+enum err settings_place(struct settings_place *out, const char *text);
 /* Whether only this machine can reach `host`. */
 bool settings_is_loopback(const char *host);
 

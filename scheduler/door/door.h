@@ -32,6 +32,7 @@ struct door {
     struct limits *limits;
     struct scribe *scribe;
     struct scribe *searchers; // the workers of indexes
+    struct scribe *waiters;   // those of indexes that are kept in a RediSearch
     struct indexes *indexes;
     struct vectors *vectors; // of the indexes' documents
     struct peers *peers;

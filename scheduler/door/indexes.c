@@ -10,6 +10,7 @@
 #include "base/mem.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static void refuse_path(struct index_errand *errand)
@@ -148,6 +149,17 @@ static void on_configured(void *argument, enum err err, uint64_t version)
         index_errand_written(errand, on_set);
 }
 
+static enum err check_backend(struct index_errand *errand, const struct search_settings *settings)
+{
+    if (!settings->is_remote || indexes_have_place(errand->door->indexes, errand->collection))
+        return ERR_OK;
+    snprintf(errand->param, sizeof errand->param, "backend");
+    return err_note(ERR_INVALID,
+                    "backend: there is no RediSearch for this index: the schedulers' setting "
+                    "search_redisearch must have %s:%s=host:port",
+                    errand->context.key->tenant, errand->name);
+}
+
 /* The settings, checked, into `texts`. */
 static enum err read_settings(struct index_errand *errand)
 {
@@ -159,8 +171,10 @@ static enum err read_settings(struct index_errand *errand)
     enum err err = search_settings_read(&settings, root, errand->param);
     json_decref(root);
     if (err) return err;
+    err = check_backend(errand, settings);
     buf_add_text(&errand->texts, settings->text);
     search_settings_free(settings);
+    if (err) return err;
     if (errand->texts.size > COLLECTION_SETTINGS_MAX)
         return err_note(ERR_TOO_LARGE, "the settings are %zu bytes: at most %d", errand->texts.size,
                         COLLECTION_SETTINGS_MAX);

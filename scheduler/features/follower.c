@@ -4,6 +4,7 @@
 #include "scheduler/state/store.h"
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/mem.h"
 #include "base/must.h"
 
@@ -81,6 +82,9 @@ struct follower {
     bool asked;  // one question is on its way
     bool kicked; // and another shall follow it
     bool closing;
+    bool is_stale;            // the answer on its way is to a question of before a restart
+    bool is_head;             // documents are not wanted
+    struct digest settings;   // of the latest ones
     char cursor[CURSOR_SIZE]; // of the scan
     uint64_t version;         // that the copy has, once it is whole
     char token[COLLECTION_TOKEN_MAX + 1];
@@ -172,8 +176,15 @@ static bool read_version(struct follower *follower, const redisReply *version,
     return true;
 }
 
+static struct digest digest_settings(const redisReply *settings)
+{
+    bool are_there = settings->type == REDIS_REPLY_STRING;
+    return digest_of(are_there ? settings->str : "", are_there ? settings->len : 0);
+}
+
 static void take_settings(struct follower *follower, const redisReply *settings)
 {
+    follower->settings = digest_settings(settings);
     if (!follower->sink->settings) return;
     if (settings->type == REDIS_REPLY_STRING)
         follower->sink->settings(follower->owner, settings->str, settings->len);
@@ -196,10 +207,29 @@ static void take_head(struct follower *follower, const redisReply *reply)
     (void)read_version(follower, reply->element[0], reply->element[1]);
     follower->sink->reset(follower->owner);
     take_settings(follower, reply->element[2]);
+    follower->is_head = follower->sink->wants && !follower->sink->wants(follower->owner);
     snprintf(follower->cursor, sizeof follower->cursor, "0");
     follower->phase = PHASE_SCAN;
     follower->kicked = true;
-    if (follower->version == 0) catch_up(follower);
+    if (follower->version == 0 || follower->is_head) catch_up(follower);
+}
+
+/* Where documents are not wanted: another version, or other settings. */
+static void take_head_again(struct follower *follower, const redisReply *reply)
+{
+    char token[COLLECTION_TOKEN_MAX + 1];
+    uint64_t version = follower->version;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) return;
+    struct digest settings = digest_settings(reply->element[2]);
+    memcpy(token, follower->token, sizeof token);
+    bool is_there = read_version(follower, reply->element[0], reply->element[1]);
+    if (is_there != (version > 0) || follower->version < version ||
+        !digest_equal(&settings, &follower->settings))
+        start_again(follower);
+    else if (version == follower->version && strcmp(token, follower->token) == 0)
+        follower->fresh_ns = follower->asked_ns;
+    else
+        catch_up(follower);
 }
 
 static void take_documents(struct follower *follower, redisReply *const *elements, size_t count)
@@ -268,6 +298,12 @@ static void on_answer(void *argument, enum err err, const redisReply *reply)
         end(follower);
         return;
     }
+    if (follower->is_stale) {
+        follower->is_stale = false;
+        follower->kicked = false;
+        ask(follower);
+        return;
+    }
     bool again = follower->kicked; // there may be news that the answer has not
     follower->kicked = false;
     if (err && follower->phase == PHASE_SCAN) // the cursor may mean nothing where Redis is now
@@ -276,6 +312,8 @@ static void on_answer(void *argument, enum err err, const redisReply *reply)
         take_head(follower, reply);
     else if (!err && follower->phase == PHASE_SCAN)
         take_scan(follower, reply);
+    else if (!err && follower->is_head)
+        take_head_again(follower, reply);
     else if (!err)
         take_news(follower, reply);
     if (!err && (again || follower->kicked)) ask(follower);
@@ -309,7 +347,8 @@ static void ask(struct follower *follower)
     if (sink->is_full && sink->is_full(follower->owner)) return; // the tick asks again
     follower->asked = true;
     follower->asked_ns = clock_now_ns();
-    if (follower->phase == PHASE_START) {
+    bool asks_head = follower->phase == PHASE_FOLLOW && follower->is_head;
+    if (follower->phase == PHASE_START || asks_head) {
         const char *const words[] = {"HMGET", follower->keys.meta, "version", "token", "settings"};
         store_command(store, on_answer, follower, 5, words, NULL);
     } else if (follower->phase == PHASE_SCAN) {
@@ -376,6 +415,26 @@ bool follower_is_whole(const struct follower *follower)
 uint64_t follower_version(const struct follower *follower)
 {
     return follower->version;
+}
+
+const char *follower_token(const struct follower *follower)
+{
+    return follower->token;
+}
+
+void follower_restart(struct follower *follower)
+{
+    start_again(follower);
+    follower->is_stale = follower->asked;
+}
+
+void follower_resume(struct follower *follower, uint64_t version, const char *token)
+{
+    follower->phase = PHASE_FOLLOW;
+    follower->is_head = false;
+    follower->version = version;
+    snprintf(follower->token, sizeof follower->token, "%s", token);
+    follower->is_stale = follower->asked;
 }
 
 uint64_t follower_age_ms(const struct follower *follower)

@@ -36,6 +36,8 @@ struct follower_sink {
     void (*drop)(void *owner, const char *id, size_t id_size);
     /* The copy is whole and at this version, which is 0 where there is no collection. */
     void (*caught_up)(void *owner, uint64_t version);
+    /* False: only settings and versions are wanted, no documents. Asked behind each settings(). May be absent: true. */
+    bool (*wants)(void *owner);
     /* True: tell no more until it is false (asked each FOLLOWER_POLL_MS). May be absent: never. */
     bool (*is_full)(void *owner);
 };
@@ -49,6 +51,12 @@ void follower_free(struct follower *follower);
 /* Whether the copy is whole, and the version it is at; false after a reset() until caught_up(). */
 bool follower_is_whole(const struct follower *follower);
 uint64_t follower_version(const struct follower *follower);
+/* Of the change that made this version; borrowed. */
+const char *follower_token(const struct follower *follower);
+/* Begin anew, with a reset(). */
+void follower_restart(struct follower *follower);
+/* The copy is at this version, of this token, and goes on from there with documents; where that cannot be, it begins anew. */
+void follower_resume(struct follower *follower, uint64_t version, const char *token);
 /* Since Redis said last that there is nothing newer. */
 uint64_t follower_age_ms(const struct follower *follower);
 /* There may be news: ask now. */

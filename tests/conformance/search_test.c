@@ -101,13 +101,19 @@ static int compare_hits(const void *left, const void *right)
     return a->document < b->document ? -1 : 1;
 }
 
+static bool has(void *owner, const struct lexical_term *term)
+{
+    return lexical_has(owner, term);
+}
+
 /* The ranking of the query, at most `depth` of it. */
 static void search(struct searcher *searcher, const char *text, size_t depth)
 {
     static struct query query;
     struct query_options options = {.analyst = searcher->analyst,
                                     .analyze = &searcher->analyze,
-                                    .lexical = searcher->lexical,
+                                    .has = has,
+                                    .owner = searcher->lexical,
                                     .words = searcher->words,
                                     .typos = true,
                                     .one_typo = 5,

@@ -20,16 +20,41 @@ static bool is_listening(const struct test_redis *redis)
     return up;
 }
 
+#define SEARCH_MODULE "/usr/lib/redis/modules/redisearch.so"
+
 /* In the child; comes back only when there is no redis-server. */
 static void run_server(const struct test_redis *redis)
 {
     char port[8], master[8];
+    const char *words[40] = {"redis-server",
+                             "--port",
+                             port,
+                             "--bind",
+                             "127.0.0.1",
+                             "--unixsocket",
+                             redis->socket,
+                             "--save",
+                             "",
+                             "--appendonly",
+                             "no",
+                             "--dir",
+                             redis->directory,
+                             "--repl-diskless-sync-delay",
+                             "0"};
+    static const char *const search[] = {
+        "--loadmodule",    SEARCH_MODULE, "MINPREFIX", "1",     "MAXEXPANSIONS", "1000000",
+        "MAXDOCTABLESIZE", "5000000",     "TIMEOUT",   "10000", "ON_TIMEOUT",    "FAIL"};
+    size_t count = 15;
     snprintf(port, sizeof port, "%u", redis->port);
     snprintf(master, sizeof master, "%u", redis->replica_of);
-    execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--unixsocket",
-           redis->socket, "--save", "", "--appendonly", "no", "--dir", redis->directory,
-           "--repl-diskless-sync-delay", "0", redis->replica_of ? "--replicaof" : (char *)NULL,
-           "127.0.0.1", master, (char *)NULL);
+    if (redis->replica_of) {
+        words[count++] = "--replicaof";
+        words[count++] = "127.0.0.1";
+        words[count++] = master;
+    }
+    for (size_t i = 0; redis->searches && i < sizeof search / sizeof *search; i++)
+        words[count++] = search[i];
+    execvp(words[0], (char **)(uintptr_t)words);
 }
 
 void test_redis_restart(struct test_redis *redis)
@@ -60,8 +85,11 @@ static uint16_t free_port(void)
 
 static bool start(struct test_redis *redis, uint16_t port, uint16_t replica_of)
 {
-    *redis = (struct test_redis){
-        .directory = "/tmp/qiao-redis-XXXXXX", .port = port, .replica_of = replica_of};
+    bool searches = redis->searches;
+    *redis = (struct test_redis){.directory = "/tmp/qiao-redis-XXXXXX",
+                                 .port = port,
+                                 .replica_of = replica_of,
+                                 .searches = searches};
     if (system("command -v redis-server >/dev/null") != 0) {
         print_message("skipped: redis-server is not installed\n");
         return false;
@@ -74,11 +102,21 @@ static bool start(struct test_redis *redis, uint16_t port, uint16_t replica_of)
 
 bool test_redis_start(struct test_redis *redis)
 {
+    redis->searches = false;
     return start(redis, 0, 0);
+}
+
+bool test_redis_start_search(struct test_redis *redis)
+{
+    redis->searches = true;
+    if (access(SEARCH_MODULE, R_OK) == 0) return start(redis, 0, 0);
+    print_message("skipped: redis-redisearch is not installed (" SEARCH_MODULE ")\n");
+    return false;
 }
 
 bool test_redis_start_with_port(struct test_redis *redis)
 {
+    redis->searches = false;
     return start(redis, free_port(), 0);
 }
 
@@ -96,6 +134,7 @@ static bool is_followed(const struct test_redis *redis)
 void test_redis_start_replica(struct test_redis *replica, const struct test_redis *redis)
 {
     assert_true(redis->port > 0);
+    replica->searches = false;
     assert_true(start(replica, free_port(), redis->port));
     for (int i = 0; i < 1000 && !is_followed(redis); i++)
         usleep(10000);

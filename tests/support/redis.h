@@ -12,10 +12,13 @@ struct test_redis {
     pid_t process;       // 0: not running
     uint16_t port;       // on loopback, for replicas; 0: the socket alone
     uint16_t replica_of; // another one's port; 0: of none
+    bool searches;       // with RediSearch
 };
 
 /* False (after saying so) where redis-server is not installed; a server that does not come up fails the test. */
 bool test_redis_start(struct test_redis *redis);
+/* The same with RediSearch; false, too, where redis-redisearch is not installed. */
+bool test_redis_start_search(struct test_redis *redis);
 /* The same with a port, and replicas of such a one; ready when it counts them. */
 bool test_redis_start_with_port(struct test_redis *redis);
 void test_redis_start_replica(struct test_redis *replica, const struct test_redis *redis);

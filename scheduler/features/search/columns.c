@@ -12,17 +12,25 @@ struct slot {
 };
 
 struct columns {
+    const struct search_names *names;
     struct slot *slots; // the names first
-    size_t count, names;
+    size_t count;
     uint64_t document; // counts those that have come
     bool is_full;
 };
 
+/* A document on its way in. */
+struct putting {
+    struct columns *columns;
+    uint32_t number;
+};
+
 /* A document, and the way to where it is read. */
 struct reading {
-    struct columns *columns;
     const json_t *facts;
-    uint32_t number;
+    columns_way_fn *each;
+    void *owner;
+    bool is_cut; // there are ways that are not told
     char way[COLUMNS_WAY_MAX + 1];
 };
 
@@ -32,7 +40,8 @@ struct columns *columns_new(const struct search_names *names)
     columns->slots = mem_new(names->count + COLUMNS_INNER, sizeof *columns->slots);
     for (size_t i = 0; i < names->count; i++)
         columns->slots[i].column = column_new(names->items[i]);
-    columns->count = columns->names = names->count;
+    columns->names = names;
+    columns->count = names->count;
     return columns;
 }
 
@@ -63,26 +72,22 @@ bool columns_is_full(const struct columns *columns)
     return columns->is_full;
 }
 
-static void put_slot(struct reading *reading, struct slot *slot)
+static void put_way(void *owner, const char *way, const json_t *facts)
 {
-    if (slot->document == reading->columns->document) return; // by another way of the same name
-    slot->document = reading->columns->document;
-    column_put(slot->column, reading->number, reading->facts);
-}
-
-static void put_way(struct reading *reading)
-{
-    struct columns *columns = reading->columns;
-    struct slot *slot = find_slot(columns, reading->way);
-    if (!slot && columns->count == columns->names + COLUMNS_INNER) {
+    struct putting *putting = owner;
+    struct columns *columns = putting->columns;
+    struct slot *slot = find_slot(columns, way);
+    if (!slot && columns->count == columns->names->count + COLUMNS_INNER) {
         columns->is_full = true;
         return;
     }
     if (!slot) {
         slot = &columns->slots[columns->count++];
-        slot->column = column_new(reading->way);
+        slot->column = column_new(way);
     }
-    put_slot(reading, slot);
+    if (slot->document == columns->document) return; // by another way of the same name
+    slot->document = columns->document;
+    column_put(slot->column, putting->number, facts);
 }
 
 /* The ways into the value, which stands at the first `size` bytes of the way. Recursion ends at COLUMNS_LEVELS. */
@@ -92,7 +97,7 @@ static void read_ways(struct reading *reading, const json_t *value, size_t size,
     json_t *member;
     if (!json_is_array(value) && !json_is_object(value)) return;
     if (level == COLUMNS_LEVELS) {
-        reading->columns->is_full = true;
+        reading->is_cut = true;
         return;
     }
     for (size_t i = 0; i < json_array_size(value); i++)
@@ -101,27 +106,34 @@ static void read_ways(struct reading *reading, const json_t *value, size_t size,
     {
         size_t more = strlen(name);
         if (size + 1 + more > COLUMNS_WAY_MAX) {
-            reading->columns->is_full = true;
+            reading->is_cut = true;
             continue;
         }
         reading->way[size] = '.';
         memcpy(reading->way + size + 1, name, more + 1);
-        put_way(reading);
+        reading->each(reading->owner, reading->way, reading->facts);
         read_ways(reading, member, size + 1 + more, level + 1);
     }
 }
 
+bool columns_each_way(const struct search_names *names, const json_t *facts, columns_way_fn *each,
+                      void *owner)
+{
+    struct reading reading = {.facts = facts, .each = each, .owner = owner};
+    for (size_t i = 0; i < names->count; i++) {
+        const char *name = names->items[i];
+        each(owner, name, facts);
+        snprintf(reading.way, sizeof reading.way, "%s", name);
+        read_ways(&reading, json_object_get(facts, name), strlen(reading.way), 0);
+    }
+    return !reading.is_cut;
+}
+
 void columns_put(struct columns *columns, uint32_t number, const json_t *facts)
 {
-    struct reading reading = {.columns = columns, .facts = facts, .number = number};
+    struct putting putting = {columns, number};
     columns->document++;
-    for (size_t i = 0; i < columns->names; i++) {
-        const char *name = column_field(columns->slots[i].column);
-        const json_t *value = json_object_get(facts, name);
-        put_slot(&reading, &columns->slots[i]);
-        snprintf(reading.way, sizeof reading.way, "%s", name);
-        read_ways(&reading, value, strlen(reading.way), 0);
-    }
+    if (!columns_each_way(columns->names, facts, put_way, &putting)) columns->is_full = true;
 }
 
 void columns_drop(struct columns *columns, uint32_t number)

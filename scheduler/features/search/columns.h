@@ -18,6 +18,7 @@ enum {
     COLUMNS_WAY_MAX = 255 // bytes
 };
 
+/* The names are borrowed for its life. */
 struct columns *columns_new(const struct search_names *names);
 void columns_free(struct columns *columns);
 
@@ -29,5 +30,10 @@ void columns_drop(struct columns *columns, uint32_t number);
 const struct column *columns_find(const struct columns *columns, const char *field);
 /* There are fields that have none, because of a bound: they must be looked for in the documents. */
 bool columns_is_full(const struct columns *columns);
+
+/* Each name, and each way into what `facts` has there; one may be told twice. False: some are too long or too deep to be told. */
+typedef void columns_way_fn(void *owner, const char *way, const json_t *facts);
+bool columns_each_way(const struct search_names *names, const json_t *facts, columns_way_fn *each,
+                      void *owner);
 
 #endif

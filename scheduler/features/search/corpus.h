@@ -29,6 +29,7 @@ struct corpus;
 struct corpus_ranking;
 struct filter;
 struct pinyin;
+struct redisearch_place;
 
 /* What all indexes of a process share; both are any thread's. */
 struct corpus_tools {
@@ -39,6 +40,9 @@ struct corpus_tools {
 /* An empty one. It takes the settings, also with an error. */
 enum err corpus_new(struct corpus **out, const struct corpus_tools *tools,
                     struct search_settings *settings);
+/* The same, kept by a RediSearch (remote.h) at the place, which is borrowed for its life; NULL: this scheduler does not know it. */
+enum err corpus_new_remote(struct corpus **out, const struct corpus_tools *tools,
+                           const struct redisearch_place *place, struct search_settings *settings);
 void corpus_free(struct corpus *corpus);
 /* Before corpus_free(), and nothing but it comes between: free a part, of at most `count` documents; whether there is more. */
 bool corpus_shed(struct corpus *corpus, size_t count);
@@ -57,6 +61,28 @@ enum err corpus_drop(struct corpus *corpus, const char *id, size_t id_size);
 enum err corpus_configure(struct corpus *corpus, struct search_settings *settings);
 /* Read at most `count` documents again; whether there are more. */
 bool corpus_change(struct corpus *corpus, size_t count);
+/* What was told so far is `version`. With a token (of the collection's change) it was all told, and a backend outside of this memory is to say
+ * that it has it; NULL: only the version was. */
+void corpus_mark(struct corpus *corpus, uint64_t version, const char *token);
+/* There may be news where it is kept. */
+void corpus_look(struct corpus *corpus);
+/* What it has; 0: it is not whole. */
+uint64_t corpus_version(const struct corpus *corpus);
+
+/* What whoever decides on the writer asks of one that is kept elsewhere. */
+struct corpus_status {
+    bool is_remote; // else all others are 0
+    bool is_ready;  // what is there is known, and nothing of it is being written here
+    bool is_lost;   // what was being written here cannot go on
+    bool fits;      // it is of the settings that were told, and can be written on from its version
+    uint64_t version; // what is there
+    char token[24];   // of that change
+};
+
+/* NULL is fine. */
+void corpus_status(const struct corpus *corpus, struct corpus_status *out);
+/* It gives way to another one, or (NULL) to none: what is kept of it elsewhere, and not by the other one, is deleted. */
+void corpus_replace(struct corpus *corpus, const struct corpus *by);
 
 enum {
     CORPUS_SORTS_MAX = 4,

@@ -3,7 +3,6 @@
 #include "scheduler/features/search/highlight.h"
 
 #include "base/mem.h"
-#include "base/must.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,10 +83,10 @@ static json_t *write_parts(const struct ranked *item)
 static json_t *write_hit(struct corpus *corpus, const struct corpus_search *search,
                          const struct corpus_ranking *ranking, const struct ranked *item)
 {
-    const struct document *document = documents_at(corpus->documents, item->number);
-    if (!document || document->serial != item->serial) return NULL; // it has gone meanwhile
-    json_t *parsed = json_loadb(document->record, document->record_size, 0, NULL);
-    must(parsed != NULL);
+    size_t size;
+    const char *record = corpus->backend->record(corpus, item, &size);
+    json_t *parsed = record ? corpus_parse(record, size) : NULL;
+    if (!parsed) return NULL; // it has gone meanwhile
     json_t *hit = select_members(search, parsed);
     if (search->highlight_all || search->highlight_count > 0)
         json_object_set_new(hit, "_formatted", format(corpus, search, hit));
@@ -106,7 +105,10 @@ static json_t *write_hits(struct corpus *corpus, const struct corpus_search *sea
 {
     json_t *hits = json_array();
     size_t end = search->offset + search->limit;
-    for (size_t i = search->offset; i < ranking->count && i < end; i++) {
+    if (end > ranking->count) end = ranking->count;
+    if (search->offset < end)
+        corpus->backend->fetch(corpus, ranking->items + search->offset, end - search->offset);
+    for (size_t i = search->offset; i < end; i++) {
         json_t *hit = write_hit(corpus, search, ranking, &ranking->items[i]);
         if (hit) json_array_append_new(hits, hit);
     }

@@ -4,28 +4,14 @@
 
 #include "base/must.h"
 
-#include <string.h>
-
-static const struct document *find_ranked(const struct corpus *corpus, const struct ranked *item)
-{
-    const struct document *document = documents_at(corpus->documents, item->number);
-    return document && document->serial == item->serial ? document : NULL;
-}
-
 bool corpus_find(const struct corpus *corpus, const char *id, size_t size, struct ranked *out)
 {
-    const struct document *document = documents_find(corpus->documents, id, size);
-    if (!document) return false;
-    *out = (struct ranked){.number = document->number, .serial = document->serial};
-    return true;
+    return corpus->backend->find(corpus, id, size, out);
 }
 
 const char *corpus_id(const struct corpus *corpus, const struct ranked *item, size_t *size)
 {
-    const struct document *document = find_ranked(corpus, item);
-    if (!document) return NULL;
-    *size = document->id_size;
-    return document->id;
+    return corpus->backend->id(corpus, item, size);
 }
 
 /* At most `max` bytes, and no half of a character. */
@@ -40,11 +26,12 @@ static size_t cut(const char *text, size_t size, size_t max)
 void corpus_text(const struct corpus *corpus, const struct ranked *item, size_t max,
                  struct buf *out)
 {
-    const struct document *document = find_ranked(corpus, item);
-    if (!document) return;
+    size_t size;
+    const char *record = corpus->backend->record(corpus, item, &size);
+    if (!record) return;
     const struct search_names *fields = &corpus->half->settings->fields;
     struct buf text = {0};
-    json_t *parsed = corpus_parse(document->record, document->record_size);
+    json_t *parsed = corpus_parse(record, size);
     must(parsed != NULL);
     if (fields->count == 0) attribute_write_text(&text, parsed);
     for (size_t i = 0; i < fields->count && text.size < max; i++) {
@@ -58,22 +45,15 @@ void corpus_text(const struct corpus *corpus, const struct ranked *item, size_t 
 
 enum err corpus_pass(struct corpus *corpus, const struct corpus_search *search, size_t *count)
 {
-    TRY(corpus_filter(corpus, search));
-    *count = bitmap_size(&corpus->allowed);
-    return ERR_OK;
+    return corpus->backend->pass(corpus, search, count);
 }
 
 bool corpus_passes(const struct corpus *corpus, const struct ranked *item)
 {
-    return bitmap_has(&corpus->allowed, item->number);
+    return corpus->backend->passes(corpus, item);
 }
 
 void corpus_each(const struct corpus *corpus, corpus_each_fn *each, struct buf *out)
 {
-    for (uint32_t i = 0; i < documents_end(corpus->documents); i++) {
-        if (!bitmap_has(&corpus->allowed, i)) continue;
-        const struct document *document = documents_at(corpus->documents, i);
-        must(document != NULL);
-        each(out, document->id, document->id_size);
-    }
+    corpus->backend->each(corpus, each, out);
 }

@@ -143,15 +143,20 @@ static void add_facet(struct corpus_ranking *ranking, const char *name)
     facet->name = mem_copy_text(name);
 }
 
+static void name_facets(const struct corpus *corpus, const struct corpus_search *search,
+                        struct corpus_ranking *ranking)
+{
+    const struct search_names *all = &corpus->half->settings->facets;
+    for (size_t i = 0; search->all_facets && i < all->count; i++)
+        add_facet(ranking, all->items[i]);
+    for (size_t i = 0; i < search->facet_count; i++)
+        add_facet(ranking, search->facets[i]);
+}
+
 /* Of all that match. */
 static enum err count_facets(const struct rank *rank, const struct bitmap *matched)
 {
     const struct columns *columns = rank->corpus->half->columns;
-    const struct search_names *all = &rank->corpus->half->settings->facets;
-    for (size_t i = 0; rank->search->all_facets && i < all->count; i++)
-        add_facet(rank->ranking, all->items[i]);
-    for (size_t i = 0; i < rank->search->facet_count; i++)
-        add_facet(rank->ranking, rank->search->facets[i]);
     for (size_t i = 0; i < rank->ranking->facet_count; i++) {
         struct facet *facet = &rank->ranking->facets[i];
         const struct column *column = columns_find(columns, facet->name);
@@ -196,7 +201,8 @@ void corpus_build_query(struct corpus *corpus, const struct corpus_search *searc
     const struct search_settings *settings = corpus->half->settings;
     struct query_options options = {.analyst = corpus->analyst,
                                     .analyze = &corpus->half->analyze,
-                                    .lexical = corpus->half->lexical,
+                                    .has = corpus->backend->has,
+                                    .owner = corpus,
                                     .words = corpus->half->words,
                                     .all = search->all,
                                     .typos = settings->typos,
@@ -221,39 +227,48 @@ static enum err rank_some(struct rank *rank)
     return err;
 }
 
-static bool is_blank(const char *text, size_t size)
+bool corpus_asks_all(const struct corpus_search *search)
 {
-    for (size_t i = 0; i < size; i++)
-        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\n' && text[i] != '\r') return false;
+    for (size_t i = 0; search->q && i < search->q_size; i++)
+        if (!strchr(" \t\r\n", search->q[i])) return false;
     return true;
 }
 
-enum err corpus_rank(struct corpus *corpus, const struct corpus_search *search,
-                     struct corpus_ranking **out)
+enum err corpus_rank_memory(struct corpus *corpus, const struct corpus_search *search,
+                            struct corpus_ranking *ranking)
 {
-    struct corpus_ranking *ranking = mem_new(1, sizeof *ranking);
     struct rank rank = {.corpus = corpus, .search = search, .ranking = ranking};
-    bool all = !search->q || is_blank(search->q, search->q_size);
-    ranking->depth = search->depth;
+    bool all = corpus_asks_all(search);
     if (ranking->depth > corpus_count(corpus)) ranking->depth = corpus_count(corpus);
     ranking->items = mem_new(ranking->depth + 1, sizeof *ranking->items);
     for (size_t i = 0; i < search->sort_count; i++) {
         rank.sorts[i] = columns_find(corpus->half->columns, search->sorts[i].attribute);
         must(rank.sorts[i] != NULL); // corpus_check() has seen it
     }
-    enum err err = corpus_filter(corpus, search);
-    if (!err) err = all ? rank_all(&rank) : rank_some(&rank);
+    TRY(corpus_filter(corpus, search));
+    TRY(all ? rank_all(&rank) : rank_some(&rank));
     const struct bitmap *matched = all ? &corpus->allowed : lexical_matched(corpus->half->lexical);
-    if (!err) err = count_facets(&rank, matched);
+    TRY(count_facets(&rank, matched));
+    ranking->total = bitmap_size(matched);
+    sort_kept(&rank);
+    for (size_t i = 0; i < ranking->count; i++)
+        ranking->items[i].serial =
+            documents_at(corpus->documents, ranking->items[i].number)->serial;
+    return ERR_OK;
+}
+
+enum err corpus_rank(struct corpus *corpus, const struct corpus_search *search,
+                     struct corpus_ranking **out)
+{
+    struct corpus_ranking *ranking = mem_new(1, sizeof *ranking);
+    ranking->depth = search->depth;
+    name_facets(corpus, search, ranking);
+    enum err err = corpus->backend->rank(corpus, search, ranking);
     if (err) {
         corpus_ranking_free(ranking);
         return err;
     }
-    ranking->total = bitmap_size(matched);
-    sort_kept(&rank);
     for (size_t i = 0; i < ranking->count; i++) {
-        ranking->items[i].serial =
-            documents_at(corpus->documents, ranking->items[i].number)->serial;
         ranking->items[i].parts[RANKING_LEXICAL].score = ranking->items[i].score;
         ranking->items[i].parts[RANKING_LEXICAL].rank = (uint32_t)i + 1;
     }

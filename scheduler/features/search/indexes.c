@@ -3,6 +3,8 @@
 #include "scheduler/features/collection.h"
 #include "scheduler/features/follower.h"
 #include "scheduler/features/search/keeper.h"
+#include "scheduler/features/search/redisearch_link.h"
+#include "scheduler/features/search/writer.h"
 #include "scheduler/scribe.h"
 
 #include "base/buf.h"
@@ -20,6 +22,7 @@ enum {
     TICK_MS = 20,
     LIST_MS = 1000,
     SLICE_MS = 4,
+    LOOK_MS = 40,
     LATE_MS = 500 // of a read that began before a write, and says that there is no index
 };
 
@@ -53,7 +56,12 @@ struct index_entry {
     struct indexes *indexes;
     char name[COLLECTION_NAME_MAX + 1];
     size_t lane;
+    struct scribe *scribe; // whose worker has it
+    size_t jobs;           // of it
     struct follower *follower;
+    struct writer writer;
+    struct corpus_status status;  // after the latest slice
+    uint64_t look_ns;             // when one that is kept elsewhere is looked at again
     struct keeper keeper;         // the worker's while it is at work
     struct keeper_orders waiting; // the loop's
     struct keeper_orders orders;  // the worker's
@@ -100,17 +108,46 @@ enum err indexes_collection(char *out, size_t out_size, const char *tenant, cons
 
 // ---- what the follower tells -------------------------------------------------------------------
 
+/* One that is kept elsewhere is a worker's that may wait; it changes hands when nobody has it. */
+static bool choose_worker(struct index_entry *entry)
+{
+    const struct indexes_options *options = &entry->indexes->options;
+    struct scribe *scribe = entry->writer.is_remote ? options->waiters : options->scribe;
+    if (entry->scribe != scribe && entry->jobs > 0) return false;
+    entry->scribe = scribe;
+    return true;
+}
+
+/* Each server has a worker of its own. */
+static size_t lane_of(const struct index_entry *entry)
+{
+    const struct indexes_options *options = &entry->indexes->options;
+    if (entry->scribe == options->scribe) return entry->lane;
+    return entry->keeper.place ? (size_t)(entry->keeper.place - options->places.items) : 0;
+}
+
+static bool submit(struct index_entry *entry, scribe_fn *work, scribe_fn *done, void *argument)
+{
+    if (!choose_worker(entry) ||
+        !scribe_submit_to(entry->scribe, lane_of(entry), work, done, argument))
+        return false;
+    entry->jobs++;
+    return true;
+}
+
 static void start_slice(struct index_entry *entry)
 {
     if (entry->at_work || entry->indexes->stopped) return;
-    if (!entry->waiting.first && !entry->orders.first && !entry->restless) return;
+    uint64_t now_ns = clock_now_ns();
+    bool looks = entry->writer.is_remote && now_ns >= entry->look_ns;
+    if (!entry->waiting.first && !entry->orders.first && !entry->restless && !looks) return;
+    entry->look_ns = now_ns + LOOK_MS * CLOCK_MS;
     entry->at_work = true;
     if (!entry->orders.first && entry->waiting.first) {
         entry->orders = entry->waiting;
         keeper_orders_init(&entry->waiting);
     }
-    if (!scribe_submit_to(entry->indexes->options.scribe, entry->lane, on_slice, after_slice,
-                          entry))
+    if (!submit(entry, on_slice, after_slice, entry))
         entry->at_work = false; // the timer tries again
 }
 
@@ -124,13 +161,15 @@ static void on_reset(void *owner)
 {
     struct index_entry *entry = owner;
     if (entry->doubt == DOUBT_UNTIL_RESET) entry->doubt = DOUBT_UNTIL_MARK;
+    writer_reset(&entry->writer);
     order(owner, KEEPER_RESET, NULL, 0, NULL, 0, 0);
 }
 
 static void on_settings(void *owner, const char *text, size_t size)
 {
-    const struct index_entry *entry = owner;
+    struct index_entry *entry = owner;
     const struct indexes_options *options = &entry->indexes->options;
+    if (!writer_settings(&entry->writer, text, size)) return;
     order(owner, KEEPER_SETTINGS, NULL, 0, text, size, 0);
     if (options->told) options->told(options->owner, entry->name, text, size);
 }
@@ -147,8 +186,19 @@ static void on_drop(void *owner, const char *id, size_t id_size)
 
 static void on_caught_up(void *owner, uint64_t version)
 {
-    order(owner, KEEPER_MARK, NULL, 0, NULL, 0, version);
+    struct index_entry *entry = owner;
+    if (!writer_caught_up(&entry->writer)) return;
+    const char *token = follower_token(entry->follower);
+    bool has_all = writer_wants(&entry->writer);
+    order(owner, KEEPER_MARK, NULL, 0, has_all ? token : NULL, has_all ? strlen(token) : 0,
+          version);
     start_slice(owner);
+}
+
+static bool wants(void *owner)
+{
+    const struct index_entry *entry = owner;
+    return writer_wants(&entry->writer);
 }
 
 static bool is_full(void *owner)
@@ -164,6 +214,7 @@ static const struct follower_sink sink = {
     .put = on_put,
     .drop = on_drop,
     .caught_up = on_caught_up,
+    .wants = wants,
     .is_full = is_full,
 };
 
@@ -179,12 +230,15 @@ static void after_slice(void *argument)
 {
     struct index_entry *entry = argument;
     entry->at_work = false;
+    entry->jobs--;
     entry->restless = entry->keeper.restless;
     entry->version = entry->keeper.version;
     // A mark is the end of what the follower has told: with nothing left it has been reached.
     if (!entry->orders.first && !entry->keeper.is_reset) {
         entry->is_known = true;
-        entry->gone = entry->version == 0;
+        entry->gone = !entry->keeper.corpus;
+        corpus_status(entry->keeper.corpus, &entry->status);
+        if (!entry->waiting.first) writer_settle(&entry->writer);
         if (entry->doubt == DOUBT_UNTIL_MARK && !entry->waiting.first) {
             entry->doubt = DOUBT_NONE;
             entry->removed = false;
@@ -236,6 +290,7 @@ static void after_work(void *argument)
 {
     struct indexes_ticket *ticket = argument;
     enum err err = ticket->err;
+    ticket->entry->jobs--;
     if (err) (err_note)(err, "%s", ticket->note);
     end_ticket(ticket, err, ticket->version);
 }
@@ -252,8 +307,7 @@ static bool start_work(struct indexes_ticket *ticket)
     struct index_entry *entry = ticket->entry;
     ticket->at_work = true;
     ticket->err = ERR_CANCELED; // until it was worked
-    if (scribe_submit_to(entry->indexes->options.scribe, entry->lane, on_work, after_work, ticket))
-        return true;
+    if (submit(entry, on_work, after_work, ticket)) return true;
     ticket->at_work = false;
     return false;
 }
@@ -269,6 +323,12 @@ static bool is_whole(const struct index_entry *entry)
     return is_sure(entry) && !entry->gone;
 }
 
+/* It has the version that is asked for, or a later one. */
+static bool has_version(const struct index_entry *entry, uint64_t version)
+{
+    return is_whole(entry) && entry->version > 0 && entry->version >= version;
+}
+
 /* Ask now, if it can be, or say that it cannot. */
 static void serve_ticket(struct indexes_ticket *ticket, uint64_t now_ns)
 {
@@ -279,15 +339,16 @@ static void serve_ticket(struct indexes_ticket *ticket, uint64_t now_ns)
     bool is_gone = entry->removed || (is_sure(entry) && entry->gone && !is_late);
     if (is_gone && ticket->question.version == 0) {
         refuse(ticket, ERR_NOT_FOUND, "there is no such index");
-    } else if (is_whole(entry) && entry->version >= ticket->question.version) {
+    } else if (has_version(entry, ticket->question.version)) {
         if (!ticket->question.work)
             end_ticket(ticket, ERR_OK, entry->version);
         else if (!start_work(ticket))
             refuse(ticket, ERR_BUSY, "too much waits for the workers");
     } else if (now_ns >= ticket->question.deadline_ns) {
         refuse(ticket, ERR_UNAVAILABLE,
-               is_whole(entry) ? "the index has not reached the version that was asked for yet"
-                               : "the index is being read, and not whole yet");
+               has_version(entry, 0)
+                   ? "the index has not reached the version that was asked for yet"
+                   : "the index is being read, and not whole yet");
     }
 }
 
@@ -321,10 +382,13 @@ static struct index_entry *open_entry(struct indexes *indexes, const char *name)
     snprintf(entry->name, sizeof entry->name, "%s", name);
     entry->lane = indexes->lanes++;
     entry->keeper.tools = indexes->options.tools;
+    entry->keeper.place = redisearch_find(&indexes->options.places, name);
     keeper_orders_init(&entry->waiting);
     keeper_orders_init(&entry->orders);
     entry->tickets.next = entry->tickets.previous = &entry->tickets;
     entry->follower = follower_new(indexes->options.collections, name, &sink, entry);
+    writer_init(&entry->writer, collections_store(indexes->options.collections), entry->name,
+                entry->follower);
     entry->next = indexes->entries;
     indexes->entries = entry;
     indexes->count++;
@@ -333,6 +397,7 @@ static struct index_entry *open_entry(struct indexes *indexes, const char *name)
 
 static void free_entry(struct index_entry *entry)
 {
+    writer_fini(&entry->writer);
     follower_free(entry->follower);
     keeper_orders_free(&entry->waiting);
     keeper_orders_free(&entry->orders);
@@ -346,7 +411,7 @@ static void sweep(struct indexes *indexes)
     struct index_entry **at = &indexes->entries;
     while (*at) {
         struct index_entry *entry = *at;
-        bool idle = is_sure(entry) && entry->gone && !entry->at_work && !entry->restless &&
+        bool idle = is_sure(entry) && entry->gone && entry->jobs == 0 && !entry->restless &&
                     !entry->waiting.first && !entry->orders.first && entry->ticket_count == 0;
         if (!idle) {
             at = &entry->next;
@@ -377,6 +442,7 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
     uint64_t now_ns = clock_now_ns();
     (void)fd, (void)what;
     for (struct index_entry *entry = indexes->entries; entry; entry = entry->next) {
+        writer_tick(&entry->writer, &entry->status, now_ns);
         start_slice(entry);
         if (entry->ticket_count > 0) serve(entry);
     }
@@ -406,7 +472,7 @@ struct indexes_ticket *indexes_ask(struct indexes *indexes, const struct indexes
     ticket->previous = entry->tickets.previous;
     ticket->previous->next = entry->tickets.previous = ticket;
     entry->ticket_count++;
-    bool is_ready = is_whole(entry) && entry->version >= question->version;
+    bool is_ready = has_version(entry, question->version);
     // Others, and those whom the workers have no room for, wait for a slice or the tick.
     if (is_ready && question->work) (void)start_work(ticket);
     return ticket;
@@ -440,6 +506,11 @@ void indexes_forget(struct indexes *indexes, const char *collection)
     entry->doubt = DOUBT_UNTIL_RESET;
     follower_kick(entry->follower);
     serve(entry);
+}
+
+bool indexes_have_place(const struct indexes *indexes, const char *collection)
+{
+    return redisearch_find(&indexes->options.places, collection) != NULL;
 }
 
 size_t indexes_count(const struct indexes *indexes)

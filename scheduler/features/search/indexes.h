@@ -8,7 +8,9 @@
  * Redis' list each second, or when one is asked for. A question waits until its index is caught up and has the version that
  * it wants; until then it is 503. What it is answered has at least the version that the answer says.
  *
- * One worker has an index for its whole life (its lane): the corpus needs no lock. A slice of writing takes a few
+ * An index with `backend: redisearch` is not copied: one scheduler writes it (writer.h), and the slices of all look which version is there.
+ *
+ * One worker has an index at a time (its lane): the corpus needs no lock. A slice of writing takes a few
  * milliseconds, so that searches get in between.
  *
  * Thread: the loop's. */
@@ -16,6 +18,7 @@
 #define SCHEDULER_FEATURES_SEARCH_INDEXES_H
 
 #include "scheduler/features/search/corpus.h"
+#include "scheduler/features/search/redisearch_link.h"
 
 #include "base/err.h"
 
@@ -41,7 +44,9 @@ enum {
 struct indexes_options {
     struct event_base *base;
     struct collections *collections;
-    struct scribe *scribe; // the workers
+    struct scribe *scribe;  // the workers
+    struct scribe *waiters; // those of indexes that are kept elsewhere: they wait for its answers
+    struct redisearch_places places;
     struct corpus_tools tools;
     /* Told an index' settings, at first and whenever they change; NULL: there is none. NULL: nobody is. */
     void (*told)(void *owner, const char *collection, const char *settings, size_t size);
@@ -82,6 +87,9 @@ void indexes_drop(struct indexes_ticket *ticket, void (*gone)(void *argument));
 void indexes_kick(struct indexes *indexes, const char *collection);
 /* It was just deleted: it is asked no more, though the copy does not know yet. */
 void indexes_forget(struct indexes *indexes, const char *collection);
+
+/* Whether an index of this name may have `backend: redisearch`. */
+bool indexes_have_place(const struct indexes *indexes, const char *collection);
 
 /* For metrics and tests. */
 size_t indexes_count(const struct indexes *indexes);

@@ -60,14 +60,24 @@ static struct search_settings *read_settings(const struct keeper_order *order)
     return settings;
 }
 
+/* Where its settings say. NULL: there is none. */
+static struct corpus *new_corpus(const struct keeper *keeper, struct search_settings *settings)
+{
+    struct corpus *corpus = NULL;
+    if (settings->is_remote)
+        (void)corpus_new_remote(&corpus, &keeper->tools, keeper->place, settings);
+    else
+        (void)corpus_new(&corpus, &keeper->tools, settings);
+    return corpus;
+}
+
 static void take_settings(struct keeper *keeper, const struct keeper_order *order)
 {
     struct search_settings *settings = order->text ? read_settings(order) : NULL;
     if (!settings) return; // there is no index, or one of a later qiao: nothing is served of it
     if (keeper->is_reset) {
         corpus_free(keeper->coming);
-        keeper->coming = NULL;
-        (void)corpus_new(&keeper->coming, &keeper->tools, settings);
+        keeper->coming = new_corpus(keeper, settings);
     } else if (keeper->corpus) {
         (void)corpus_configure(keeper->corpus, settings);
     } else {
@@ -77,14 +87,17 @@ static void take_settings(struct keeper *keeper, const struct keeper_order *orde
 
 static void take_mark(struct keeper *keeper, const struct keeper_order *order)
 {
+    struct corpus *corpus = keeper->is_reset ? keeper->coming : keeper->corpus;
+    if (corpus) corpus_mark(corpus, order->version, order->text);
     if (keeper->is_reset) {
+        if (keeper->corpus) corpus_replace(keeper->corpus, corpus);
         corpus_free(keeper->leaving);
         keeper->leaving = keeper->corpus;
         keeper->corpus = keeper->coming;
         keeper->coming = NULL;
         keeper->is_reset = false;
     }
-    keeper->version = keeper->corpus ? order->version : 0;
+    keeper->version = corpus ? corpus_version(corpus) : 0;
 }
 
 static void take_order(struct keeper *keeper, const struct keeper_order *order)
@@ -123,6 +136,10 @@ static bool free_leaving(struct keeper *keeper)
 void keeper_work(struct keeper *keeper, struct keeper_orders *orders, uint64_t slice_ns)
 {
     uint64_t end_ns = clock_now_ns() + slice_ns;
+    if (keeper->corpus) {
+        corpus_look(keeper->corpus);
+        keeper->version = corpus_version(keeper->corpus);
+    }
     do {
         keeper->restless = keeper->corpus && corpus_change(keeper->corpus, CHANGE_DOCUMENTS);
         if (keeper->restless) continue;

@@ -12,7 +12,7 @@ enum keeper_kind {
     KEEPER_SETTINGS, // text, or NULL: there is no index
     KEEPER_PUT,
     KEEPER_DROP,
-    KEEPER_MARK // what came before is `version`
+    KEEPER_MARK // what came before is `version`; text: the token of its change, where documents were told
 };
 
 struct keeper_order {
@@ -31,10 +31,11 @@ struct keeper_orders {
 
 struct keeper {
     struct corpus_tools tools;
-    struct corpus *corpus, *coming; // coming: since a reset, until the next mark
-    struct corpus *leaving;         // what it has replaced, until it is freed
+    const struct redisearch_place *place; // NULL: there is none for this index
+    struct corpus *corpus, *coming;       // coming: since a reset, until the next mark
+    struct corpus *leaving;               // what it has replaced, until it is freed
     bool is_reset;
-    uint64_t version; // of `corpus`; 0: there is no index
+    uint64_t version; // of `corpus`; 0: there is no index, or nothing of it yet
     uint64_t refused; // records that could not be taken
     bool restless;    // a change of settings is under way, or something is left to free
 };

@@ -73,7 +73,7 @@ static void add_word(struct build *build, const struct analyze_term *term)
 {
     struct lexical_term word = term_of(build, term, 1);
     if (query_add(build->query, word) && build->options->words && !build->is_unwanted &&
-        build->guesses < QUERY_GUESSES_MAX && !lexical_has(build->options->lexical, &word)) {
+        build->guesses < QUERY_GUESSES_MAX && !build->options->has(build->options->owner, &word)) {
         build->guesses++;
         build->group =
             standin_add(build->query, build->options, term, build->group, term->end == build->end);

@@ -36,10 +36,14 @@ enum {
     QUERY_ROOM = 48 << 10   // bytes of all terms' texts
 };
 
+/* Whether any document has the term. */
+typedef bool query_has_fn(void *owner, const struct lexical_term *term);
+
 struct query_options {
     struct analyst *analyst;
     const struct analyze_options *analyze;
-    struct lexical *lexical;
+    query_has_fn *has; // asked where there are `words`
+    void *owner;
     struct words *words; // NULL: nothing stands for a word
     bool all;
     bool typos;

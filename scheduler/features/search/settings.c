@@ -205,11 +205,21 @@ static enum err read_language(const struct reader *reader, const json_t *object)
     return ERR_OK;
 }
 
+static enum err read_backend(const struct reader *reader, const json_t *object)
+{
+    const json_t *value = find(object, "backend");
+    const char *text = value ? json_string_value(value) : "memory";
+    reader->settings->is_remote = text && strcmp(text, "redisearch") == 0;
+    if (!reader->settings->is_remote && (!text || strcmp(text, "memory") != 0))
+        return wrong(reader, "backend", "must be memory or redisearch");
+    return ERR_OK;
+}
+
 static enum err check_members(const struct reader *reader, const json_t *object)
 {
     static const char *const known[] = {"primary_key", "fields",     "facets", "filterable",
                                         "sortable",    "stop_words", "typos",  "language",
-                                        "bm25",        "embedder"};
+                                        "bm25",        "embedder",   "backend"};
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
@@ -220,7 +230,8 @@ static enum err check_members(const struct reader *reader, const json_t *object)
         if (i == sizeof known / sizeof *known)
             return wrong(reader, name,
                          "is no setting of an index: there are primary_key, fields, facets, "
-                         "filterable, sortable, stop_words, typos, language, bm25, embedder");
+                         "filterable, sortable, stop_words, typos, language, bm25, backend, "
+                         "embedder");
     }
     return ERR_OK;
 }
@@ -287,6 +298,7 @@ static enum err read_all(const struct reader *reader, const json_t *object)
         return wrong(reader, "bm25", "must be an object of `k1` and `b`");
     TRY(read_real(reader, bm25, "k1", "bm25.k1", 0, 10, &settings->k1));
     TRY(read_real(reader, bm25, "b", "bm25.b", 0, 1, &settings->b));
+    TRY(read_backend(reader, object));
     TRY(read_embedder(reader, object));
     join_filterable(settings);
     return ERR_OK;

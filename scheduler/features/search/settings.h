@@ -7,6 +7,7 @@
  *       "stop_words": ["the"],
  *       "typos": {"enabled": true, "one": 5, "two": 9},
  *       "bm25": {"k1": 0.9, "b": 0.4},
+ *       "backend": "memory",                      or redisearch: the index is in a Redis of its own (remote.h)
  *       "embedder": {"model": "all-minilm", "fields": ["title", "text"]}}      absent: the documents get no vectors
  *
  * Every member may be absent. A name is an attribute of the documents, or a way into an object of theirs: "titles.zh".
@@ -45,6 +46,7 @@ struct search_settings {
     double weights[SEARCH_FIELDS_MAX];
     struct search_names facets, filterable, sortable;
     struct search_names stops;
+    bool is_remote; // backend: redisearch
     bool stem, typos;
     size_t one_typo, two_typos;
     double k1, b;

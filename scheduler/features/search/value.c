@@ -235,14 +235,18 @@ size_t values_text_size(const struct values *values, uint32_t id)
     return values->values[id].size;
 }
 
+void values_write_number(double number, char *out, size_t size)
+{
+    snprintf(out, size, "%.12g", number);
+    // Two numbers are never one name.
+    if (strtod(out, NULL) != number) snprintf(out, size, "%.17g", number);
+}
+
 void values_write(const struct values *values, uint32_t id, char *out, size_t size)
 {
     const struct value *value = &values->values[id];
-    if (value->kind != NUMBER) {
+    if (value->kind == NUMBER)
+        values_write_number(value->number, out, size);
+    else
         snprintf(out, size, "%s", value->text);
-        return;
-    }
-    snprintf(out, size, "%.12g", value->number);
-    // Two numbers are never one name.
-    if (strtod(out, NULL) != value->number) snprintf(out, size, "%.17g", value->number);
 }

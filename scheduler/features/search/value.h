@@ -43,6 +43,7 @@ bool values_number(const struct values *values, uint32_t id, double *out);
 /* Bytes of a text; a number's is short. */
 size_t values_text_size(const struct values *values, uint32_t id);
 /* As people write it. */
+void values_write_number(double number, char *out, size_t size);
 void values_write(const struct values *values, uint32_t id, char *out, size_t size);
 
 #endif

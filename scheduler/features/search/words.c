@@ -151,7 +151,7 @@ static void add_sounds(struct words *words, const struct word *word, uint32_t it
     }
 }
 
-static void add_new(struct words *words, const char *text, size_t size)
+static void add_new(struct words *words, const char *text, size_t size, uint32_t count)
 {
     if (words->count == WORDS_MAX) return;
     if (words->count == words->capacity) {
@@ -162,7 +162,7 @@ static void add_new(struct words *words, const char *text, size_t size)
     size_t bucket = hash_of(text, size) & (words->bucket_count - 1);
     uint32_t item = (uint32_t)words->count++;
     struct word *word = &words->words[item];
-    *word = (struct word){keep(words, text, size), (uint32_t)size, 1, words->buckets[bucket]};
+    *word = (struct word){keep(words, text, size), (uint32_t)size, count, words->buckets[bucket]};
     words->buckets[bucket] = item;
     if (size <= EDIT_SIZE_MAX && is_english(text, size)) add_peer(words, word, item);
     sorted_add(&words->texts, word->text, size, item);
@@ -174,14 +174,19 @@ static void add_new(struct words *words, const char *text, size_t size)
     }
 }
 
-void words_add(struct words *words, const char *text, size_t size)
+void words_add_many(struct words *words, const char *text, size_t size, uint32_t count)
 {
     if (size == 0 || size > WORDS_TEXT_MAX) return;
     uint32_t at = find(words, text, size);
     if (at == NONE)
-        add_new(words, text, size);
+        add_new(words, text, size, count);
     else
-        words->words[at].count++;
+        words->words[at].count += count;
+}
+
+void words_add(struct words *words, const char *text, size_t size)
+{
+    words_add_many(words, text, size, 1);
 }
 
 void words_remove(struct words *words, const char *text, size_t size)

@@ -36,6 +36,8 @@ struct words *words_new(struct pinyin *pinyin);
 void words_free(struct words *words);
 
 void words_add(struct words *words, const char *text, size_t size);
+/* As often as that. */
+void words_add_many(struct words *words, const char *text, size_t size, uint32_t count);
 /* The word was added before, or the table was full then. */
 void words_remove(struct words *words, const char *text, size_t size);
 /* How often it stands in the documents. */

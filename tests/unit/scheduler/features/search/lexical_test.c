@@ -108,12 +108,18 @@ static double on_hit(void *owner, uint32_t number, double score)
     return -INFINITY;
 }
 
+static bool has(void *owner, const struct lexical_term *term)
+{
+    return lexical_has(owner, term);
+}
+
 static enum err ask(struct scene *scene, const char *text, uint64_t deadline_ns)
 {
     static struct query query;
     struct query_options options = {.analyst = scene->analyst,
                                     .analyze = &scene->analyze,
-                                    .lexical = scene->lexical,
+                                    .has = has,
+                                    .owner = scene->lexical,
                                     .words = scene->words,
                                     .all = scene->all,
                                     .typos = true,
