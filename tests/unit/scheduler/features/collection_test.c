@@ -109,8 +109,12 @@ static bool on_full(void *owner)
     return shelf->full;
 }
 
-static const struct follower_sink sink = {on_reset, on_settings,  on_put,
-                                          on_drop,  on_caught_up, on_full};
+static const struct follower_sink sink = {.reset = on_reset,
+                                          .settings = on_settings,
+                                          .put = on_put,
+                                          .drop = on_drop,
+                                          .caught_up = on_caught_up,
+                                          .is_full = on_full};
 
 static struct follower *given_copy(struct shelf *shelf, const char *name)
 {

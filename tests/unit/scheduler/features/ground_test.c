@@ -106,7 +106,8 @@ static const struct history_event events[] = {
 static struct ground given_history(enum ground_language language)
 {
     struct ground ground = {.language = language};
-    struct history history = {true, events, sizeof events / sizeof *events};
+    struct history history = {
+        .allowed = true, .events = events, .count = sizeof events / sizeof *events};
     size_t source = ground_add_source(&ground, "history");
     ground_add_history(&ground, source, &history, NOON_2026_01_02, title_of, NULL);
     return ground;
@@ -151,7 +152,7 @@ static void the_fixed_words_are_those_that_the_bundled_model_knows(void **state)
                            "加入购物车：a\n在 help "
                            "中找到：\n[2] T：x\n资料完。"};
     static const struct history_event event = {.type = EVENT_CART, .item = "a"};
-    const struct history history = {true, &event, 1};
+    const struct history history = {.allowed = true, .events = &event, .count = 1};
     for (int language = GROUND_ENGLISH; language <= GROUND_CHINESE; language++) {
         struct buf out = {0};
         struct ground ground = {.language = (enum ground_language)language};
@@ -171,7 +172,7 @@ static void entries_stand_by_source_whichever_came_first(void **state)
     (void)state;
     struct buf out = {0};
     struct ground ground = {0};
-    struct history history = {true, events, 2};
+    struct history history = {.allowed = true, .events = events, .count = 2};
     size_t first = ground_add_source(&ground, "history");
     size_t second = ground_add_source(&ground, "search:shop");
     size_t third = ground_add_source(&ground, "search:help");
@@ -229,7 +230,7 @@ static size_t tokens_of(const struct ground *ground, const struct tokenizer *tok
 static struct ground given_much(void)
 {
     struct ground ground = {0};
-    struct history history = {true, events, 2};
+    struct history history = {.allowed = true, .events = events, .count = 2};
     char text[2000];
     size_t first = ground_add_source(&ground, "history");
     size_t second = ground_add_source(&ground, "search:shop");
