@@ -5,6 +5,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/policy/audit.h"
 #include "scheduler/policy/gate.h"
 #include "scheduler/policy/policy.h"
 #include "scheduler/settings.h"
@@ -32,6 +33,12 @@ enum err govern_deny(struct door *door, const struct context *context, enum feat
     const char *name = feature_name(feature), *why = reason_code(reason);
     bool named = *context->region != '\0';
     metric_add(door->metrics, M_denials_total, name, why, 1);
+    const struct audit_field fields[] = {{"feature", name},
+                                         {"region", context->region},
+                                         {"reason", why},
+                                         {"tenant", context->key->tenant},
+                                         {"key", context->key->id}};
+    audit_note(door->audit, AUDIT_DENIAL, fields, sizeof fields / sizeof *fields);
     log_debug("denied", "feature=%s region=%s reason=%s", name, context->region, why);
     json_param_clear();
     *code = why;
@@ -124,6 +131,8 @@ static enum err check_feature(struct door *door, const struct context *context,
         return govern_deny(door, context, feature, REASON_REGION_NOT_APPROVED,
                            "the region's policy does not allow it", code);
     TRY(check_language(door, context, feature, code));
+    if (!audit_stands(door->audit, context->rules->audit.stops))
+        return govern_deny(door, context, feature, REASON_AUDIT_NOT_POSSIBLE, NULL, code);
     return check_gate(door, context, feature, NULL, code);
 }
 

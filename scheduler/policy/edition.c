@@ -48,7 +48,7 @@ static enum err list_documents(struct names *out, const char *folder)
             err = err_note(ERR_TOO_LARGE, "policy: '%s' has more than %d documents", folder,
                            POLICY_DOCUMENTS_MAX);
         else
-            snprintf(out->list[out->count++], DOCUMENT_FILE_MAX, "%s", entry->d_name);
+            memcpy(out->list[out->count++], entry->d_name, strlen(entry->d_name) + 1);
     }
     closedir(directory);
     if (!err && out->count == 0)

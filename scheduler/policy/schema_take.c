@@ -8,9 +8,11 @@
 
 #include <sodium.h>
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 _Static_assert(sizeof(enum rules_place) == sizeof(unsigned), "a word is written as a number");
 _Static_assert((int)RULES_NAME_MAX == (int)SIGN_ID_MAX, "names of keys");
@@ -21,11 +23,11 @@ enum {
     PROVISION_TEXT_MAX = 1024
 };
 
-const char *const schema_audit_classes[] = {"start",  "policy", "gate",    "denial",  "label",
-                                            "filter", "strike", "consent", "erasure", "export",
-                                            "admin",  "seal",   "lost",    "end",     NULL};
-_Static_assert(sizeof schema_audit_classes / sizeof *schema_audit_classes == AUDIT_COUNT + 1,
-               "one name for each class of audit.def, in its order");
+const char *const schema_audit_classes[] = {
+#define AUDIT(name, text) #name,
+#include "scheduler/policy/audit.def"
+#undef AUDIT
+    NULL};
 
 enum err schema_wrong(const struct schema_place *place, const char *format, ...)
 {
@@ -130,8 +132,11 @@ static enum err refuse_word(const struct schema_place *place, const char *const 
                             const char *how)
 {
     struct buf list = {0};
-    for (size_t i = 0; words[i]; i++)
-        buf_addf(&list, "%s%s", i ? ", " : "", words[i]);
+    for (size_t i = 0; words[i]; i++) {
+        if (i > 0) buf_add_text(&list, ", ");
+        for (const char *at = words[i]; *at; at++)
+            buf_add_byte(&list, (unsigned char)tolower((unsigned char)*at));
+    }
     enum err err = schema_wrong(place, "must be %s %s", how, buf_text(&list));
     buf_fini(&list);
     return err;
@@ -141,7 +146,7 @@ static bool find_word(const char *const *words, const json_t *value, unsigned *o
 {
     const char *text = json_string_value(value);
     for (unsigned i = 0; text && words[i]; i++) {
-        if (strcmp(words[i], text) != 0) continue;
+        if (strcasecmp(words[i], text) != 0) continue;
         *out = i;
         return true;
     }

@@ -45,7 +45,7 @@ schema_take_fn schema_take_flag, schema_take_count, schema_take_size, schema_tak
 schema_take_fn schema_take_names, schema_take_digests, schema_take_text, schema_take_categories,
     schema_take_approvers;
 
-extern const char *const schema_audit_classes[]; // lower case; NULL at the end
+extern const char *const schema_audit_classes[]; // NULL at the end
 
 /* A list of {"law", "article", "note"}; the law is needed. */
 enum err schema_check_provision(const struct schema_place *place, const json_t *value);

@@ -67,6 +67,7 @@ static void say(struct fake_node *node, uint64_t link, const struct wire_message
 static void say_hello(struct fake_node *node, uint64_t link)
 {
     const char *name = node->options.name ? node->options.name : "fake";
+    const char *region = node->options.region ? node->options.region : "";
     const char *model_name = node->text->name;
     const char *weights = node->options.model ? node->options.model : "fake";
     struct wire_model model = {
@@ -83,6 +84,7 @@ static void say_hello(struct fake_node *node, uint64_t link)
         .type = WIRE_HELLO,
         .hello = {.protocol = WIRE_PROTOCOL,
                   .node = {name, strlen(name)},
+                  .region = {region, strlen(region)},
                   .instance = clock_now_ns(),
                   .models = &model,
                   .model_count = 1,

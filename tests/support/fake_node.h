@@ -24,6 +24,7 @@ enum {
 struct fake_node_options {
     const char *url;      // of the scheduler
     const char *name;     // its own; NULL: "fake"
+    const char *region;   // where it says that it is; NULL: ""
     const char *model;    // what its model's digest is of; NULL: "fake"
     const char *answer;   // what it always says
     uint32_t credits;     // 0: 16

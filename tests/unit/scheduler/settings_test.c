@@ -44,7 +44,7 @@ static enum err check(int argc, const char *const *argv)
     struct settings settings = {0};
     enum conf_next next;
     int rest;
-    char *words[8];
+    char *words[16];
     for (int i = 0; i < argc; i++)
         words[i] = (char *)(uintptr_t)argv[i];
     enum err err = conf_load(&settings_table, &settings, argc, words, &rest, &next);
@@ -72,10 +72,28 @@ static void sentinels_and_a_cluster_are_named_by_host_and_port_and_exclude_each_
     assert_non_null(strstr(err_text(), "redis_sentinel: 'b:0'"));
 }
 
+static void what_others_can_reach_has_keys_and_a_policy(void **state)
+{
+    (void)state;
+    const char *const bare[] = {"s", "--listen", "0.0.0.0:0"};
+    assert_int_equal(check(3, bare), ERR_INVALID);
+    assert_non_null(strstr(err_text(), "`keys` must name a file"));
+    const char *const ungoverned[] = {"s", "--listen", "0.0.0.0:0", "--keys", "k"};
+    assert_int_equal(check(5, ungoverned), ERR_INVALID);
+    assert_non_null(strstr(err_text(), "`policy` must name a folder"));
+    const char *const unsigned_[] = {"s", "--listen", "0.0.0.0:0", "--keys", "k", "--policy", "p"};
+    assert_int_equal(check(7, unsigned_), ERR_INVALID);
+    assert_non_null(strstr(err_text(), "policy_keys: must name a file"));
+    const char *const good[] = {"s",        "--listen", "0.0.0.0:0",     "--keys", "k",
+                                "--policy", "p",        "--policy-keys", "q"};
+    assert_int_equal(check(9, good), ERR_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_many_clients_are_let_in_as_files_can_be_open),
+        cmocka_unit_test(what_others_can_reach_has_keys_and_a_policy),
         cmocka_unit_test(sentinels_and_a_cluster_are_named_by_host_and_port_and_exclude_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

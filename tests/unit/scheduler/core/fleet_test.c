@@ -4,6 +4,7 @@
 #include "wire/block.h"
 
 #include "base/clock.h"
+#include "base/rand.h"
 
 #include <string.h>
 
@@ -24,7 +25,8 @@ static struct fleet *fleet_of(uint64_t seed, enum route_policy policy)
     return fleet_new(&(struct fleet_options){.seed = seed, .policy = policy});
 }
 
-static uint64_t replaced; // by who says hello next
+static uint64_t replaced;       // by who says hello next
+static const char *region = ""; // of who says hello next
 
 /* A node that serves `model` in the version `version`; its instance is its link. */
 static enum err hello(struct fleet *fleet, uint64_t link, const char *name, const char *model,
@@ -39,6 +41,7 @@ static enum err hello(struct fleet *fleet, uint64_t link, const char *name, cons
                                    .vocab_size = 500}};
     struct wire_hello hello = {.protocol = WIRE_PROTOCOL,
                                .node = text(name),
+                               .region = text(region),
                                .models = models,
                                .model_count = 1,
                                .credits = 4,
@@ -74,6 +77,43 @@ static enum err pick_err(struct fleet *fleet, uint8_t version)
 {
     struct fleet_need what = need(version);
     return fleet_pick(fleet, &what, &(struct fleet_choice){0});
+}
+
+/* Of any nodes and any regions: whoever is chosen is in one of those, and somebody is where one is. */
+static void a_request_stays_within_its_regions(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"aa", "bb", "cc", ""};
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct rand rand;
+        uint64_t within[2], there = 0;
+        struct fleet *fleet = fleet_of(seed, ROUTE_PREDICTED);
+        rand_init(&rand, seed);
+        for (uint64_t link = 1; link <= 6; link++) {
+            char name[8];
+            uint64_t place = rand_below(&rand, 4);
+            snprintf(name, sizeof name, "n%d", (int)link);
+            region = names[place];
+            assert_int_equal(hello(fleet, link, name, "m", 1, 0), ERR_OK);
+            there |= UINT64_C(1) << place;
+        }
+        region = "";
+        size_t first = rand_below(&rand, 4), second = rand_below(&rand, 4);
+        within[0] = digest_tag(names[first]);
+        within[1] = digest_tag(names[second]);
+        struct fleet_need what = need(1);
+        struct fleet_choice choice = {0};
+        what.regions = within;
+        what.region_count = 2;
+        enum err err = fleet_pick(fleet, &what, &choice);
+        bool any = there & (UINT64_C(1) << first | UINT64_C(1) << second);
+        assert_int_equal(err, any ? ERR_OK : ERR_UNAVAILABLE);
+        if (!err) {
+            const char *at = fleet_find_node(fleet, choice.link)->region;
+            assert_true(strcmp(at, names[first]) == 0 || strcmp(at, names[second]) == 0);
+        }
+        fleet_free(fleet);
+    }
 }
 
 static void a_stranger_is_refused_with_a_reason(void **state)
@@ -422,6 +462,7 @@ int main(void)
         cmocka_unit_test(what_was_sent_is_expected_to_be_there),
         cmocka_unit_test(a_gap_in_the_deltas_is_noticed_and_a_lost_node_forgotten),
         cmocka_unit_test(a_crowd_that_waits_for_places_is_predicted_by_how_fast_they_free_up),
+        cmocka_unit_test(a_request_stays_within_its_regions),
         cmocka_unit_test(a_stranger_is_refused_with_a_reason),
         cmocka_unit_test(there_is_an_end_to_nodes_and_models),
         cmocka_unit_test(the_least_loaded_node_is_chosen),

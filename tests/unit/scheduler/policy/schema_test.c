@@ -42,8 +42,8 @@ static void what_is_wrong_is_named_by_its_path(void **state)
          "/labels/place: must be one of none, start, end, both"},
         {"{\"labels\":{\"implicit\":1}}", "/labels/implicit: must be true or false"},
         {"{\"labels\":{\"producer\":\"123\"}}",
-         "/labels/producer: must be the provider's code as it was given to it, 27 capital letters "
-         "and digits; or \"\": there is none"},
+         "/labels/producer: must be the provider's code as it was given to it (27 characters), "
+         "with 27 capital letters and digits; or \"\": there is none"},
         {"{\"labels\":{\"visible\":{\"en\":\"\"}}}",
          "/labels/visible/en: must be a text of 1 to 512 bytes"},
         {"{\"gate\":{\"signatures\":0}}", "/gate/signatures: must be a whole number from 1 to 32"},
@@ -69,7 +69,7 @@ static void what_is_wrong_is_named_by_its_path(void **state)
          "/privacy/residency: must be \"any\", or name at least one"},
         {"{\"audit\":{\"stops\":\"gate\"}}",
          "/audit/stops: must be a list of some of start, policy, gate, denial, label, filter, "
-         "strike, consent, erasure, export, admin, seal"},
+         "strike, consent, erasure, export, admin, seal, lost, end"},
         {"{\"limits\":{\"provision\":[{\"article\":\"1\"}]}}",
          "/limits/provision/0: must be an object with a law"},
     };
@@ -90,7 +90,7 @@ static void every_form_of_value_goes_where_it_belongs(void **state)
         "\"adapters\":\"any\",\"languages\":[\"en\",\"zh-Hans\"]}},"
         "\"gate\":{\"evidence\":[\"x\",\"y\"],\"signatures\":3},"
         "\"labels\":{\"visible\":{\"zh-Hans\":\"\\u751f\",\"en\":\"made\"},"
-        "\"producer\":\"ABCDEFGHIJKLMNOPQRSTUVWXYZ0\"},"
+        "\"producer\":\"001191110000000000000E10001\"},"
         "\"filter\":{\"bundle\":\"b\",\"categories\":{\"c\":{\"input\":\"block\",\"output\":"
         "\"mask\"}}},"
         "\"privacy\":{\"redact\":[\"phone\",\"email\"],\"residency\":\"any\"},"
@@ -108,7 +108,7 @@ static void every_form_of_value_goes_where_it_belongs(void **state)
     assert_int_equal(rules->gate.signatures, 3);
     assert_string_equal(rules->labels.visible.entries[0].language, "zh-Hans");
     assert_string_equal(rules->labels.visible.entries[1].text, "made");
-    assert_string_equal(rules->labels.producer, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0");
+    assert_string_equal(rules->labels.producer, "001191110000000000000E10001");
     assert_string_equal(rules->filter.categories[0].category, "c");
     assert_int_equal(rules->filter.categories[0].input, RULES_BLOCK);
     assert_int_equal(rules->filter.categories[0].output, RULES_MASK);

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Policy documents over real processes: made, signed, checked, changed, tampered with, over; two regions, each with its own node, languages, rules.
+. "$(dirname "$0")/lib.sh"
+mkdir -p "$state/run" "$state/log" "$state/policy" "$state/keys"
+free_port
+url=http://127.0.0.1:$port
+ctl() { "$bin/qiaoctl" --url "$url" "$@"; }
+
+# document FILE KIND NAME EXTENDS SERIAL UNTIL RULES
+document() {
+    python3 - "$@" <<'PY'
+import json, sys
+path, kind, name, extends, serial, until, rules = sys.argv[1:]
+document = {"format": "qiao policy 1", "kind": kind, "name": name, "serial": int(serial),
+            "valid_from": "2020-01-01T00:00:00Z", "valid_until": until, "rules": json.loads(rules)}
+if extends: document["extends"] = extends
+json.dump(document, open(path, "w"))
+PY
+}
+sign() { ctl --sign-key "$state/keys/$2.key" policy sign "$1" >/dev/null; }
+later=2099-01-01T00:00:00Z
+open='{"allowed":true,"gated":false,"models":"any","adapters":"any","languages":'
+plain='"labels":{"place":"none","implicit":false},"filter":{"required":false},"audit":{"stops":[]}'
+
+for name in legal other; do ctl --out "$state/keys" policy keygen "$name" >/dev/null; done
+check "a secret key is for its owner alone" test "$(stat -c %a "$state/keys/legal.key")" = 600
+refused() { ! "$@" >/dev/null 2>&1; }
+check "and is never written over" refused ctl --out "$state/keys" policy keygen legal
+document "$state/policy/base.json" base base "" 1 $later "{$plain}"
+document "$state/policy/aa.json" region aa base 1 $later "{\"features\":{\"assistant\":$open[\"zh-Hans\",\"en\"]}}}"
+document "$state/policy/bb.json" region bb base 1 $later "{\"features\":{\"assistant\":$open\"any\"}},\"limits\":{\"answer_tokens\":3}}"
+for file in "$state"/policy/*.json; do sign "$file" legal; done
+
+scheduler() {
+    setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
+        --redis-port $((port + 200)) --policy "$state/policy" --policy-keys "$state/keys/legal.pub" \
+        >>"$state/log/scheduler-1.log" 2>&1 </dev/null &
+    echo $! >"$state/run/scheduler-1.pid"
+}
+scheduler
+for region in aa bb; do
+    setsid "$bin/qiao-node" --engine echo --name "echo-$region" --region $region \
+        --scheduler "tcp://127.0.0.1:$((port + 100))" >"$state/log/node-$region.log" 2>&1 </dev/null &
+    echo $! >"$state/run/node-$region.pid"
+done
+two_nodes() { curl -s "$url/ready" | grep -q '"nodes":2'; }
+check "ready, with a node in each region" eventually 10 two_nodes
+
+# chat REGION LANGUAGE: the answer, and its status on the last line
+chat() {
+    curl -s --max-time 20 -w '\n%{http_code}' "$url/v1/chat/completions" -H "X-Qiao-Region: $1" -H "Accept-Language: $2" \
+        -d '{"messages":[{"role":"user","content":"你好 one two three four five"}]}'
+}
+code() { chat "$@" | tail -n 1; }
+says() { grep -q "$1" <<<"$2"; }
+
+check "Chinese in one region, English in the other" test "$(code aa zh-CN) $(code bb en) $(code bb zh-CN) $(code aa en)" = "200 200 200 200"
+check "each region has its own languages" test "$(code aa fr) $(code bb fr)" = "403 200"
+check "and its own limits" says '"finish_reason":"length"' "$(chat bb zh-CN)"
+check "which are not the other's" says '"finish_reason":"stop"' "$(chat aa zh-CN)"
+check "a region without a policy is denied" says '"code":"region_not_approved"' "$(chat cc en)"
+for _ in $(seq 20); do code aa en >/dev/null; done
+kill -TERM "$(pid_of node-aa)"
+one_node() { curl -s "$url/ready" | grep -q '"nodes":1'; }
+check "one region's node leaves" eventually 10 one_node
+check "and the other region's node does not see its requests" test "$(code aa en) $(code bb en)" = "503 200"
+
+check "what is in force can be seen" says 'aa.json' "$(ctl policy show)"
+check "and who signed it" says 'legal' "$(ctl policy show)"
+check "each rule names its document" says '/features/assistant/gated = false (bb)' "$(ctl --region bb policy explain)"
+for file in base cn eu; do check "the example '$file' says nothing wrong" ctl policy check "deploy/policy/$file.json"; done
+digest() { curl -s "$url/admin/policy" | python3 -c 'import json,sys; print(json.load(sys.stdin)["digest"])'; }
+failure() { curl -s "$url/admin/policy" | python3 -c 'import json,sys; print(json.load(sys.stdin)["failure"])'; }
+before=$(digest)
+
+# Changed without a signature: nothing changes but what operators see.
+document "$state/policy/bb.json" region bb base 2 $later "{}"
+tampered() { [[ $(failure) == *"bb.json: the signature of 'legal' is not one of these bytes"* ]]; }
+check "a document that was changed is refused by its name" eventually 6 tampered
+check "and the rules before stay in force" test "$(code bb fr) $(digest)" = "200 $before"
+check "which the log says" grep -q policy_refused "$state/log/scheduler-1.log"
+sign "$state/policy/bb.json" other
+check "another's signature does not help" refused ctl policy reload
+sign "$state/policy/bb.json" legal
+check "its own does" eventually 6 test "$(ctl policy reload >/dev/null; failure) $(code bb fr)" = "None 403"
+document "$state/policy/bb.json" region bb base 1 $later "{\"features\":{\"assistant\":$open\"any\"}}}"
+sign "$state/policy/bb.json" legal
+check "an older edition does not come back" says 'serial' "$(ctl policy reload 2>&1)"
+
+# One that ends while the scheduler runs; SIGHUP reads it.
+until=$(date -u -d '+5 seconds' +%Y-%m-%dT%H:%M:%SZ)
+document "$state/policy/bb.json" region bb base 3 "$until" "{\"features\":{\"assistant\":$open\"any\"}}}"
+sign "$state/policy/bb.json" legal
+kill -HUP "$(pid_of scheduler-1)"
+allowed() { [ "$(code bb en)" = 200 ]; }
+check "SIGHUP reads the folder" eventually 3 allowed
+over() { chat bb en | grep -q '"code":"policy_expired"'; }
+check "a document that is over denies" eventually 10 over
+
+kill -TERM "$(pid_of scheduler-1)"
+gone() { ! kill -0 "$1" 2>/dev/null; }
+check "it ends" eventually 10 gone "$(pid_of scheduler-1)"
+echo '{' >"$state/policy/aa.json"
+output=$(timeout 10 "$bin/qiao-scheduler" --listen 127.0.0.1:0 --listen-nodes tcp://127.0.0.1:0 --policy "$state/policy" \
+    --policy-keys "$state/keys/legal.pub" 2>&1) && exit 1
+check "a scheduler does not start on a folder that is wrong" says 'aa.json: not valid JSON' "$output"
+output=$("$bin/qiao-scheduler" --listen 0.0.0.0:0 --keys "$state/keys/none" 2>&1) && exit 1
+check "another address than loopback needs a policy" says '`policy` must name a folder' "$output"

@@ -1,0 +1,274 @@
+/* A scheduler with a policy, as clients see it: a whole scheduler, a played node, documents of the test's own. */
+#include "tests/support/policy_folder.h"
+#include "tests/support/redis.h"
+#include "tests/test.h"
+#include "tests/unit/scheduler/scene.h"
+
+#include "wire/message.h"
+
+#include "base/buf.h"
+#include "base/digest.h"
+#include "base/mem.h"
+
+#include <sodium.h>
+
+#include <string.h>
+#include <unistd.h>
+
+/* Nothing but what these tests look at: no labels, no filter, no gate. */
+#define PLAIN                                                                             \
+    "\"labels\":{\"place\":\"none\",\"implicit\":false},\"filter\":{\"required\":false}," \
+    "\"audit\":{\"stops\":[]}"
+#define OPEN                                                                                   \
+    "{\"allowed\":true,\"gated\":false,\"models\":\"any\",\"adapters\":\"any\",\"languages\":" \
+    "\"any\"}"
+
+static struct policy_folder folder;
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_true(sodium_init() >= 0);
+    policy_folder_init(&folder);
+    policy_folder_put(&folder, "base",
+                      policy_document("base", "base", "",
+                                      "{" PLAIN ",\"limits\":{\"prompt_tokens\":0,"
+                                      "\"answer_tokens\":0,\"user_requests_per_minute\":0}}"));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    policy_folder_fini(&folder);
+    return 0;
+}
+
+static void given_region(const char *name, const char *rules)
+{
+    policy_folder_put(&folder, name,
+                      policy_document("region", name, "\"extends\":\"base\",", rules));
+}
+
+static void start(const char *keys)
+{
+    const char *const flags[] = {"--policy", folder.folder, "--policy-keys", folder.keys, NULL};
+    start_scheduler_with(keys, flags);
+}
+
+static const char hello[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]}";
+static const char chats[] = "/v1/chat/completions";
+
+static void a_chat_is_served_where_its_region_allows_it(void **state)
+{
+    (void)state;
+    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    given_region("bb", "{}");
+    start("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: AA\r\n", hello), " 200 ", "Hello", NULL);
+    assert_parts(ask("POST", chats, "", hello), " 403 ", "assistant: no region is known",
+                 "the regions that have a policy are aa, bb", "\"code\":\"region_required\"", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: cc\r\n", hello), " 403 ",
+                 "assistant in region 'cc'", "\"code\":\"region_not_approved\"", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: bb\r\n", hello), " 403 ",
+                 "the region's policy does not allow it", "\"code\":\"region_not_approved\"", NULL);
+    assert_parts(ask("GET", "/metrics", "", ""),
+                 "qiao_denials_total{feature=\"assistant\",reason=\"region_required\"} 1",
+                 "qiao_denials_total{feature=\"assistant\",reason=\"region_not_approved\"} 2",
+                 NULL);
+    assert_int_equal(fake_node_submits(node), 1);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void every_feature_is_denied_where_nothing_is_allowed(void **state)
+{
+    (void)state;
+
+    static const struct {
+        const char *method, *path, *body, *feature;
+    } rows[] = {
+        {"POST", "/v1/chat/completions", "{}", "assistant"},
+        {"POST", "/v1/completions", "{}", "assistant"},
+        {"POST", "/v1/sessions/s1/prewarm", "{}", "assistant"},
+        {"POST", "/v1/embeddings", "{}", "embeddings"},
+        {"POST", "/v1/rerank", "{}", "rerank"},
+        {"POST", "/v2/rerank", "{}", "rerank"},
+        {"POST", "/rerank", "{}", "rerank"},
+        {"POST", "/v1/recommendations", "{}", "recommendations"},
+        {"GET", "/api/recommend/ann", "", "recommendations"},
+        {"GET", "/api/popular", "", "recommendations"},
+        {"GET", "/api/item/1/neighbors", "", "recommendations"},
+        {"POST", "/v1/indexes/shop/search", "{\"q\":\"a\"}", "search"},
+        {"POST", "/v1/indexes/shop/suggest", "{\"q\":\"a\"}", "search"},
+    };
+
+    given_region("aa", "{}");
+    start("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char want[64];
+        snprintf(want, sizeof want, "%s in region 'aa': ", rows[i].feature);
+        assert_parts(ask(rows[i].method, rows[i].path, "X-Qiao-Region: aa\r\n", rows[i].body),
+                     " 403 ", want, NULL);
+    }
+    assert_int_equal(fake_node_submits(node), 0);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void a_chat_with_context_needs_both_features(void **state)
+{
+    (void)state;
+    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    start("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\nX-Qiao-User: ann\r\n",
+                     "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}],"
+                     "\"context\":[\"history\"]}"),
+                 " 403 ", "grounding in region 'aa'", "\"code\":\"region_not_approved\"", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void languages_and_models_are_the_regions_to_choose(void **state)
+{
+    (void)state;
+    char rules[512], text[DIGEST_TEXT_SIZE];
+    struct digest model = digest_of("fake", 4), other = digest_of("other", 5);
+    snprintf(rules, sizeof rules,
+             "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":[\"%s\"],"
+             "\"languages\":[\"zh-Hans\",\"en\"]}}}",
+             digest_text(&model, text));
+    given_region("aa", rules);
+    snprintf(rules, sizeof rules,
+             "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":[\"%s\"],"
+             "\"languages\":\"any\"}}}",
+             digest_text(&other, text));
+    given_region("bb", rules);
+    start("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\nAccept-Language: zh-CN\r\n", hello),
+                 " 200 ", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\nAccept-Language: zh-TW\r\n", hello),
+                 " 403 ", "Accept-Language may name zh-Hans, en",
+                 "\"code\":\"language_not_allowed\"", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: bb\r\nAccept-Language: zh-TW\r\n", hello),
+                 " 403 ", "the model of 'tiny' is ", "\"code\":\"model_not_approved\"", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void no_node_outside_of_its_regions_sees_a_request(void **state)
+{
+    (void)state;
+    given_region("aa", "{\"features\":{\"assistant\":" OPEN ",\"embeddings\":" OPEN "}}");
+    given_region("bb", "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":[\"cc\","
+                       "\"aa\"]}}");
+    given_region("dd",
+                 "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":\"any\"}}");
+    start("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "cc"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", hello), " 503 ",
+                 "no node serves this model now in the regions that the policy allows", NULL);
+    assert_parts(ask("POST", "/v1/embeddings", "X-Qiao-Region: aa\r\n", "{\"input\":\"a\"}"),
+                 " 503 ", "in the regions that the policy allows", NULL);
+    assert_int_equal(fake_node_submits(node), 0);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: bb\r\n", hello), " 200 ", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: dd\r\n", hello), " 200 ", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void a_regions_limits_come_on_top_of_the_keys(void **state)
+{
+    (void)state;
+    given_region("aa", "{\"features\":{\"assistant\":" OPEN "},\"limits\":{\"answer_tokens\":2}}");
+    given_region("bb", "{\"features\":{\"assistant\":" OPEN "},\"limits\":{\"prompt_tokens\":2}}");
+    given_region("cc", "{\"features\":{\"assistant\":" OPEN "},"
+                       "\"limits\":{\"user_requests_per_minute\":1},"
+                       "\"privacy\":{\"residency\":[\"aa\"]}}");
+    start("");
+    if (scene.redis.process) wait_for_redis();
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n",
+                     "{\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"),
+                 " 200 ", "\"finish_reason\":\"length\"", "\"completion_tokens\":2", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: bb\r\n", hello), " 400 ",
+                 "the policy of region 'bb' allows prompts of 2 tokens, and this one has ",
+                 "\"code\":\"context_length_exceeded\"", NULL);
+    if (scene.redis.process) {
+        static const char ann[] = "X-Qiao-Region: cc\r\nX-Qiao-User: ann\r\n";
+        assert_parts(ask("POST", chats, ann, hello), " 200 ", NULL);
+        assert_parts(ask("POST", chats, ann, hello), " 429 ", NULL);
+    }
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void a_key_of_one_region_is_of_that_region(void **state)
+{
+    (void)state;
+    char path[64];
+    static const char keys[] =
+        "[{\"key\":\"0123456789abcdef0\",\"id\":\"one\",\"regions\":[\"AA\"]},"
+        "{\"key\":\"0123456789abcdef1\",\"id\":\"two\",\"regions\":[\"aa\",\"bb\"]}]";
+    snprintf(path, sizeof path, "%s/api-keys", folder.root);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(keys, file);
+    fclose(file);
+    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    start(path);
+    unlink(path);
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, "Authorization: Bearer 0123456789abcdef0\r\n", hello), " 200 ",
+                 NULL);
+    assert_parts(ask("POST", chats, "Authorization: Bearer 0123456789abcdef1\r\n", hello), " 403 ",
+                 "\"code\":\"region_required\"", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+static void documents_are_checked_explained_and_read_again(void **state)
+{
+    (void)state;
+    given_region("aa", "{}");
+    start("");
+    assert_parts(ask("GET", "/admin/policy", "", ""), " 200 ", "\"failure\":null",
+                 "\"region\":\"aa\"", "\"file\":\"aa.json\"", "\"signers\":[\"tester\"]", NULL);
+    assert_parts(ask("GET", "/admin/policy/explain?region=aa", "", ""), " 200 ",
+                 "{\"rule\":\"/labels/place\",\"value\":\"none\",\"document\":\"base\"", NULL);
+    assert_parts(ask("GET", "/admin/policy/explain?region=bb", "", ""), " 404 ",
+                 "?region= must name a region that has a policy", NULL);
+    assert_parts(ask("POST", "/admin/policy/check", "",
+                     "{\"name\":\"x.json\",\"text\":\"{\\\"format\\\":\\\"qiao policy 2\\\"}\"}"),
+                 " 400 ", "x.json: /format: must be \\\"qiao policy 1\\\"", NULL);
+    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    assert_parts(ask("POST", "/admin/policy/reload", "", ""), " 200 ", "\"failure\":null", NULL);
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", hello), " 200 ", NULL);
+    policy_folder_write(&folder, "aa", "{}", 2);
+    assert_parts(ask("POST", "/admin/policy/reload", "", ""), " 400 ", "aa.json: /format", NULL);
+    assert_parts(ask("GET", "/admin/policy", "", ""), "\"failure\":\"aa.json: /format", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", hello), " 200 ", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(a_chat_is_served_where_its_region_allows_it),
+        TEST(every_feature_is_denied_where_nothing_is_allowed),
+        TEST(a_chat_with_context_needs_both_features),
+        TEST(languages_and_models_are_the_regions_to_choose),
+        TEST(no_node_outside_of_its_regions_sees_a_request),
+        TEST(a_regions_limits_come_on_top_of_the_keys),
+        TEST(a_key_of_one_region_is_of_that_region),
+        TEST(documents_are_checked_explained_and_read_again),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
