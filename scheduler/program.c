@@ -27,6 +27,7 @@
 #include "scheduler/master.h"
 #include "scheduler/policy/bundle.h"
 #include "scheduler/policy/gate.h"
+#include "scheduler/policy/label.h"
 #include "scheduler/policy/policy.h"
 #include "scheduler/policy/strikes.h"
 #include "scheduler/scribe.h"
@@ -293,6 +294,7 @@ enum err program_build(struct program *program)
     TRY(partners_new(&program->door.partners, settings->partners));
     if (*settings->policy)
         TRY(policies_new(&program->door.policies, settings->policy, settings->policy_keys));
+    TRY(labeller_new(&program->door.labeller, settings->label_key, settings->label_keys));
     if (*settings->terms)
         TRY(bundles_new(&program->door.bundles, settings->terms, settings->policy_keys));
     TRY(master_read(&program->master, settings->session_key));
@@ -361,6 +363,7 @@ void program_tear_down(struct program *program)
     keys_free(door->keys);
     partners_free(door->partners);
     policies_free(door->policies);
+    labeller_free(door->labeller);
     bundles_free(door->bundles);
     keyring_fini(&program->master);
     conf_fini(&settings_table, &program->settings);

@@ -49,6 +49,7 @@ struct choice {
 struct answer {
     struct answer_options options;
     struct shape shape;
+    struct mark mark;
     struct event *later; // ends, outside of the flights' own calls
     struct buf line;     // a chunk in the making
     struct buf line_logprobs;
@@ -84,16 +85,19 @@ static struct shape_piece piece_of(struct choice *choice, const struct buf *text
     return piece;
 }
 
-/* The first chunk of each choice of a chat says its role alone. */
+/* The first chunk of each choice of a chat says its role alone, and that of a governed answer what stands before it. */
 static void begin(struct choice *choice)
 {
     struct answer *answer = choice->answer;
     struct position_place *place = &answer->at.places[choice->index];
-    if (!answer->began) http_stream_begin(answer->options.request);
+    if (!answer->began) {
+        mark_set_header(&answer->mark, answer->options.request);
+        http_stream_begin(answer->options.request);
+    }
     answer->began = true;
     if (place->began) return;
     place->began = true;
-    if (answer->shape.kind != ASK_CHAT) return;
+    if (answer->shape.kind != ASK_CHAT && !answer->shape.opening) return;
     struct shape_piece piece = {.index = choice->index, .text = ""};
     shape_text_chunk(&answer->line, &answer->shape, &piece, true);
     send_line(answer);
@@ -143,6 +147,8 @@ static void add_text(struct choice *choice, size_t before)
     size_t known = choice->told.bytes > choice->bytes ? choice->told.bytes - choice->bytes : 0;
     if (choice->answer->keeps_text && size > 0)
         buf_add(&choice->text, pending->data + before, size);
+    if (choice->answer->options.ask->stream && size > 0)
+        mark_add(&choice->answer->mark, choice->index, pending->data + before, size);
     choice->bytes += (uint32_t)size;
     if (!choice->answer->options.ask->stream)
         buf_clear(pending);
@@ -367,6 +373,7 @@ enum err answer_start(struct answer **out, const struct answer_options *options,
     shape_init(&answer->shape, ask->kind, options->model->name, &options->model->model);
     answer->shape.include_usage = ask->include_usage;
     if (options->resume) resume_sign(options->resume, &answer->shape);
+    mark_begin(&answer->mark, options->door, &options->mark, &answer->shape);
     const struct position *told = options->resume ? resume_position(options->resume) : NULL;
     answer->has_ids = told != NULL;
     if (told) answer->at = *told;
@@ -409,6 +416,7 @@ void answer_free(struct answer *answer)
     }
     buf_fini(&answer->line);
     buf_fini(&answer->line_logprobs);
+    mark_fini(&answer->mark);
     mem_free(answer);
 }
 
@@ -423,6 +431,10 @@ void answer_abandon(struct answer *answer)
 
 static void complete_body(struct answer *answer, const struct shape_usage *usage)
 {
+    for (uint32_t i = 0; i < answer->choice_count; i++)
+        mark_add(&answer->mark, i, answer->choices[i].text.data, answer->choices[i].text.size);
+    mark_end(&answer->mark, &answer->shape, answer->choice_count);
+    mark_set_header(&answer->mark, answer->options.request);
     shape_body_begin(&answer->line, &answer->shape);
     for (uint32_t i = 0; i < answer->choice_count; i++) {
         struct choice *choice = &answer->choices[i];
@@ -442,6 +454,7 @@ void answer_complete(struct answer *answer)
         complete_body(answer, &usage);
         return;
     }
+    mark_end(&answer->mark, &answer->shape, answer->choice_count);
     for (uint32_t i = 0; i < answer->choice_count; i++) {
         struct choice *choice = &answer->choices[i];
         struct position_place *place = &answer->at.places[i];
@@ -461,6 +474,20 @@ void answer_complete(struct answer *answer)
     http_stream_end(request);
 }
 
+/* A label that stands behind the text alone is not lost with the answer's end; a reader who may come back gets it then. */
+static void label_what_came(struct answer *answer)
+{
+    const struct shape *shape = &answer->shape;
+    bool is_only_behind = shape->behind && *shape->behind && !*shape->before;
+    for (uint32_t i = 0; is_only_behind && !answer->has_ids && i < answer->choice_count; i++) {
+        struct shape_piece piece = {
+            .index = i, .text = shape->behind, .size = strlen(shape->behind)};
+        if (answer->choices[i].bytes == 0) continue;
+        shape_text_chunk(&answer->line, shape, &piece, false);
+        send_line(answer);
+    }
+}
+
 void answer_fail(struct answer *answer, const struct http_error *error)
 {
     struct http_request *request = answer->options.request;
@@ -468,6 +495,7 @@ void answer_fail(struct answer *answer, const struct http_error *error)
         http_reply_error(request, error);
         return;
     }
+    label_what_came(answer);
     http_write_error(&answer->line, error);
     send_line(answer);
     http_stream_end(request);

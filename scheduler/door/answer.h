@@ -14,6 +14,9 @@
  * Where the rules filter, the text passes through a sieve before anything counts it: what may become part of a term is held back. A choice
  * that is refused ends with the refusal: a stream behind what was sent before, a plain reply and its session with the refusal alone.
  *
+ * What the rules of its region ask for stands around the text of each choice (door/mark.h), and is no part of it: not of
+ * answer_text(), positions or usage.
+ *
  * A stop string ends the answer here: the node is told, surplus ids are dropped. Until the first
  * ids come nothing of the reply is sent, so a failure before them still has its own HTTP status.
  *
@@ -22,6 +25,7 @@
 #define SCHEDULER_DOOR_ANSWER_H
 
 #include "scheduler/core/flight.h"
+#include "scheduler/door/mark.h"
 #include "scheduler/door/shape.h"
 
 #include "base/err.h"
@@ -50,6 +54,7 @@ struct answer_options {
     const struct resume *resume; // NULL: no Idempotency-Key
     struct screen *screen;       // NULL: nothing is filtered
     struct own *own;             // is told when the answer is delivered; NULL: nobody counts
+    struct mark_order mark;      // its label
     uint32_t prompt_tokens;
     /* The flights have ended, all text is there; on failure the note is in err_text(). Called at
      * most once, never from inside of an answer_ function. The owner then calls answer_complete()

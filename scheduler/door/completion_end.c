@@ -119,10 +119,20 @@ void completion_complete(struct completion *c)
     completion_finish(c);
 }
 
+static struct replay_order replay_of(const struct completion *c)
+{
+    return (struct replay_order){.door = c->door,
+                                 .request = c->request,
+                                 .ask = &c->ask,
+                                 .model = &c->model,
+                                 .mark = completion_mark(c)};
+}
+
 /* The prompt is not answered, by the rules. */
 void completion_refuse(struct completion *c)
 {
-    replay_refusal(c->request, &c->ask, &c->model, screen_refusal(c->screen));
+    struct replay_order order = replay_of(c);
+    replay_refusal(&order, screen_refusal(c->screen));
     completion_settle(c);
     completion_finish(c);
 }
@@ -130,9 +140,11 @@ void completion_refuse(struct completion *c)
 /* A turn that was stored before is answered by what was stored. */
 void completion_replay(struct completion *c)
 {
+    struct replay_order order = replay_of(c);
+    order.told = c->append.told;
+    order.resume = c->resume;
     append_set_header(&c->append, c->request);
-    replay_send(c->request, &c->ask, &c->model, &c->append.talk.turns[c->append.stored],
-                c->append.told, c->resume);
+    replay_send(&order, &c->append.talk.turns[c->append.stored]);
     completion_settle(c);
     completion_finish(c);
 }

@@ -17,6 +17,7 @@
 #include "scheduler/door/ask.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/govern.h"
+#include "scheduler/door/mark.h"
 #include "scheduler/door/own.h"
 #include "scheduler/door/prompt.h"
 #include "scheduler/door/quota.h"
@@ -73,6 +74,8 @@ struct completion {
 
 /* completion_run.c. What a template that says the date says: a retry's is the first attempt's. */
 int64_t completion_wall_ms(const struct completion *c);
+/* How its answer is to be labelled. */
+struct mark_order completion_mark(const struct completion *c);
 /* On to the answer, and to the end of it: `c` may be dead behind this. c->pack is held, and what a
  * session has to give is in c->append. */
 void completion_encode(struct completion *c);

@@ -124,6 +124,22 @@ static void mark(struct completion *c, uint32_t max_tokens)
     if (c->resume) resume_mark(c->resume, tokens, max_tokens);
 }
 
+/* Whether nothing was answered in this conversation before, as far as one can see. */
+static bool is_first(const struct completion *c)
+{
+    const struct talk *talk = &c->append.talk;
+    for (size_t i = 0; !c->ask.session.id && i < c->ask.message_count; i++) {
+        if (strcmp(talk_role(c->ask.messages[i].role), "assistant") == 0) return false;
+    }
+    return !c->ask.session.id || talk->version == 0 || c->append.repeated == 1;
+}
+
+struct mark_order completion_mark(const struct completion *c)
+{
+    if (c->ask.prewarm) return (struct mark_order){0};
+    return (struct mark_order){.governed = &c->governed, .first = is_first(c)};
+}
+
 static void fly(struct completion *c)
 {
     struct flight_order order;
@@ -143,6 +159,7 @@ static void fly(struct completion *c)
         .resume = c->resume,
         .screen = c->screen,
         .own = &c->own,
+        .mark = completion_mark(c),
         .prompt_tokens = (uint32_t)c->prompt.ids.count,
         .ended = on_answered,
         .owner = c,

@@ -12,6 +12,7 @@
 #include "scheduler/door/indexes.h"
 #include "scheduler/door/items.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/labels.h"
 #include "scheduler/door/links.h"
 #include "scheduler/door/me.h"
 #include "scheduler/door/me_erase.h"
@@ -74,6 +75,8 @@ static const struct route routes[] = {
     {"DELETE", "/v1/me/links/", "me", links_delete},
     {"GET", "/v1/me/personalization", "me", me_personalization},
     {"PUT", "/v1/me/personalization", "me", me_put_personalization},
+    {"POST", "/v1/labels/verify", "labels", labels_verify},
+    {"GET", "/v1/labels/keys", "labels", labels_keys},
     {"GET", "/v1/indexes", "indexes", indexes_door_list},
     {"GET", "/v1/indexes/", "indexes", indexes_door_get},
     {"PUT", "/v1/indexes/", "indexes", indexes_door_put},

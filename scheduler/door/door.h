@@ -51,6 +51,7 @@ struct door {
     struct solds *solds;
     struct errands *errands;
     struct policies *policies; // NULL: nothing is governed
+    struct labeller *labeller;
     struct bundles *bundles;   // of terms, for filters; NULL: there are none
     struct strikes *strikes;
     struct gate *gate;   // NULL likewise

@@ -7,6 +7,7 @@
 #include "scheduler/door/json.h"
 #include "scheduler/policy/audit.h"
 #include "scheduler/policy/gate.h"
+#include "scheduler/policy/label.h"
 #include "scheduler/policy/policy.h"
 #include "scheduler/settings.h"
 
@@ -102,6 +103,16 @@ static enum err check_language(struct door *door, const struct context *context,
     return err;
 }
 
+/* What is answered with numbers alone has no label. */
+static enum err check_label(struct door *door, const struct context *context, enum feature feature,
+                            const char **code)
+{
+    if (feature == FEATURE_EMBEDDINGS || feature == FEATURE_RERANK) return ERR_OK;
+    const char *lacks = labeller_lacks(door->labeller, &context->rules->labels);
+    if (!lacks) return ERR_OK;
+    return govern_deny(door, context, feature, REASON_LABEL_NOT_POSSIBLE, lacks, code);
+}
+
 // ---- the gate ----------------------------------------------------------------------------------
 
 /* `model` (or its adapter) NULL: before one is chosen. What is let in is let out only as long as the gate stands. */
@@ -130,6 +141,7 @@ static enum err check_feature(struct door *door, const struct context *context,
     if (!rule->allowed)
         return govern_deny(door, context, feature, REASON_REGION_NOT_APPROVED,
                            "the region's policy does not allow it", code);
+    TRY(check_label(door, context, feature, code));
     TRY(check_language(door, context, feature, code));
     if (!audit_stands(door->audit, context->rules->audit.stops))
         return govern_deny(door, context, feature, REASON_AUDIT_NOT_POSSIBLE, NULL, code);

@@ -24,6 +24,7 @@ struct replay {
     struct http_request *request;
     uint32_t choices;
     struct buf line;
+    struct mark mark;
     struct position at;
     bool has_ids;
 };
@@ -88,41 +89,44 @@ static void send_body(struct replay *replay, const struct shape *shape, const st
     http_reply_json(replay->request, 200, replay->line.data, replay->line.size);
 }
 
-static void send_said(struct http_request *request, const struct ask *ask,
-                      const struct fleet_model *model, const struct said *said, const char *told,
-                      const struct resume *resume)
+static void send_said(const struct replay_order *order, const struct said *said)
 {
-    struct replay replay = {.request = request, .choices = ask->choice_count};
+    struct replay replay = {.request = order->request, .choices = order->ask->choice_count};
     struct shape shape;
-    shape_init(&shape, ask->kind, model->name, &model->model);
-    shape.include_usage = ask->include_usage;
-    shape.session = told;
-    const struct position *position = resume ? resume_position(resume) : NULL;
+    shape_init(&shape, order->ask->kind, order->model->name, &order->model->model);
+    shape.include_usage = order->ask->include_usage;
+    shape.session = order->told;
+    const struct position *position = order->resume ? resume_position(order->resume) : NULL;
     replay.has_ids = position != NULL;
     if (position) replay.at = *position;
-    if (resume) resume_sign(resume, &shape);
-    if (replay.at.places[0].bytes > said->size)
-        http_reply_error(request,
+    if (order->resume) resume_sign(order->resume, &shape);
+    if (replay.at.places[0].bytes > said->size) {
+        http_reply_error(order->request,
                          &(struct http_error){.err = position_wrong(), .message = err_text()});
-    else if (ask->stream)
+        return;
+    }
+    mark_begin(&replay.mark, order->door, &order->mark, &shape);
+    for (uint32_t i = 0; i < replay.choices; i++)
+        mark_add(&replay.mark, i, said->text, said->size);
+    mark_end(&replay.mark, &shape, replay.choices);
+    mark_set_header(&replay.mark, order->request);
+    if (order->ask->stream)
         stream(&replay, &shape, said);
     else
         send_body(&replay, &shape, said);
+    mark_fini(&replay.mark);
     buf_fini(&replay.line);
 }
 
-void replay_send(struct http_request *request, const struct ask *ask,
-                 const struct fleet_model *model, const struct session_turn *turn, const char *told,
-                 const struct resume *resume)
+void replay_send(const struct replay_order *order, const struct session_turn *turn)
 {
     struct said said = {
         .text = turn->content, .size = turn->content_size, .finish = turn->cut ? "length" : "stop"};
-    send_said(request, ask, model, &said, told, resume);
+    send_said(order, &said);
 }
 
-void replay_refusal(struct http_request *request, const struct ask *ask,
-                    const struct fleet_model *model, const char *text)
+void replay_refusal(const struct replay_order *order, const char *text)
 {
     struct said said = {.text = text, .size = strlen(text), .finish = SCREEN_FINISH};
-    send_said(request, ask, model, &said, NULL, NULL);
+    send_said(order, &said);
 }

@@ -4,19 +4,29 @@
 #ifndef SCHEDULER_DOOR_REPLAY_H
 #define SCHEDULER_DOOR_REPLAY_H
 
+#include "scheduler/door/mark.h"
+
 struct ask;
+struct door;
 struct fleet_model;
 struct http_request;
 struct resume;
 struct session_turn;
 
-/* `resume` NULL: no Idempotency-Key; else a stream goes on where its reader is, by the bytes of its position: what it says of
- * tokens is kept. The request is dead after. `told` is shape.h's `session`. */
-void replay_send(struct http_request *request, const struct ask *ask,
-                 const struct fleet_model *model, const struct session_turn *turn, const char *told,
-                 const struct resume *resume);
+struct replay_order {
+    struct door *door;
+    struct http_request *request; // dead after
+    const struct ask *ask;
+    const struct fleet_model *model;
+    const char *told;       // shape.h's `session`
+    struct mark_order mark; // its label
+    /* NULL: no Idempotency-Key; else a stream goes on where its reader is, by the bytes of its position: what it says of
+     * tokens is kept. */
+    const struct resume *resume;
+};
+
+void replay_send(const struct replay_order *order, const struct session_turn *turn);
 /* What the rules say instead of an answer, for each choice. */
-void replay_refusal(struct http_request *request, const struct ask *ask,
-                    const struct fleet_model *model, const char *text);
+void replay_refusal(const struct replay_order *order, const char *text);
 
 #endif

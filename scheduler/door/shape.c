@@ -63,37 +63,61 @@ static void write_rest(struct buf *out, const struct shape *shape)
 {
     write_member(out, shape->session);
     write_member(out, shape->context);
+    write_member(out, shape->marks);
 }
 
-static void end_chunk(struct buf *out, const struct shape *shape)
+/* A string of up to three parts. */
+static void write_content(struct buf *out, const char *before, const struct shape_piece *piece,
+                          const char *behind)
 {
-    buf_add_text(out, shape->include_usage ? "],\"usage\":null}" : "]}");
+    bool is_alone = (!before || !*before) && (!behind || !*behind);
+    struct buf whole = {0};
+    if (!is_alone) {
+        buf_add_text(&whole, before ? before : "");
+        buf_add(&whole, piece->text, piece->size);
+        buf_add_text(&whole, behind ? behind : "");
+    }
+    json_write_text(out, is_alone ? piece->text : buf_text(&whole),
+                    is_alone ? piece->size : whole.size);
+    buf_fini(&whole);
+}
+
+static void end_chunk(struct buf *out, const struct shape *shape, bool first)
+{
+    buf_add_byte(out, ']');
+    if (first) write_member(out, shape->opening);
+    buf_add_text(out, shape->include_usage ? ",\"usage\":null}" : "}");
 }
 
 void shape_text_chunk(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
                       bool first)
 {
+    const char *before = first ? shape->before : NULL;
     write_head(out, shape, chunk_object(shape));
     if (shape->kind == ASK_CHAT) {
         buf_addf(out, "{\"index\":%u,\"delta\":{%s\"content\":", piece->index,
                  first ? "\"role\":\"assistant\"," : "");
-        json_write_text(out, piece->text, piece->size);
+        write_content(out, before, piece, NULL);
         buf_add_text(out, first ? ",\"refusal\":null}" : "}");
     } else {
         buf_addf(out, "{\"index\":%u,\"text\":", piece->index);
-        json_write_text(out, piece->text, piece->size);
+        write_content(out, before, piece, NULL);
     }
     buf_addf(out, ",\"logprobs\":%s,\"finish_reason\":null}", logprobs_of(piece));
-    end_chunk(out, shape);
+    end_chunk(out, shape, first);
 }
 
 void shape_final_chunk(struct buf *out, const struct shape *shape, uint32_t index,
                        const char *finish)
 {
+    const struct shape_piece nothing = {.text = ""};
+    bool is_chat = shape->kind == ASK_CHAT;
+    bool is_labelled = shape->behind && *shape->behind;
     write_head(out, shape, chunk_object(shape));
-    buf_addf(out, "{\"index\":%u,%s,\"logprobs\":null,\"finish_reason\":\"%s\"}", index,
-             shape->kind == ASK_CHAT ? "\"delta\":{}" : "\"text\":\"\"", finish);
-    buf_add_byte(out, ']');
+    buf_addf(out, "{\"index\":%u,%s%s", index,
+             is_chat ? "\"delta\":{" : "\"text\":", is_chat && is_labelled ? "\"content\":" : "");
+    if (is_labelled || !is_chat) write_content(out, NULL, &nothing, shape->behind);
+    buf_addf(out, "%s,\"logprobs\":null,\"finish_reason\":\"%s\"}]", is_chat ? "}" : "", finish);
     write_rest(out, shape);
     buf_add_text(out, shape->include_usage ? ",\"usage\":null}" : "}");
 }
@@ -103,6 +127,7 @@ void shape_usage_chunk(struct buf *out, const struct shape *shape, const struct 
     write_head(out, shape, chunk_object(shape));
     buf_add_text(out, "],");
     write_usage(out, usage);
+    write_member(out, shape->marks);
     buf_add_byte(out, '}');
 }
 
@@ -117,7 +142,7 @@ void shape_body_choice(struct buf *out, const struct shape *shape, const struct 
     buf_addf(out, "%s{\"index\":%u,%s:", piece->index > 0 ? "," : "", piece->index,
              shape->kind == ASK_CHAT ? "\"message\":{\"role\":\"assistant\",\"content\""
                                      : "\"text\"");
-    json_write_text(out, piece->text, piece->size);
+    write_content(out, shape->before, piece, shape->behind);
     if (shape->kind == ASK_CHAT) buf_add_text(out, ",\"refusal\":null}");
     buf_addf(out, ",\"logprobs\":%s,\"finish_reason\":\"%s\"}", logprobs_of(piece), finish);
 }

@@ -29,7 +29,11 @@ struct shape {
     bool include_usage; // chunks say "usage": null until the last
     const char *
         session; // "session":{…} for a body and for the chunk that ends a choice; NULL or "": none. Borrowed
-    const char *context; // "context":[…], in the same places
+    const char *context;         // "context":[…], in the same places
+    const char *before, *behind; // label of each content (mark.h); NULL or "": none. Borrowed
+    const char *
+        opening; // members of the first chunk of each choice; NULL: nothing governs the answer. Borrowed
+    const char *marks; // members where `session` stands, and of the usage chunk
 };
 
 struct shape_usage {
@@ -49,7 +53,7 @@ struct shape_piece {
     const char *logprobs; // as JSON; NULL: null
 };
 
-/* A chunk with text; the first one of a choice of a chat (`first`) says the role. */
+/* A chunk with text. The first one of a choice (`first`) says the label that stands before it, and of a chat the role. */
 void shape_text_chunk(struct buf *out, const struct shape *shape, const struct shape_piece *piece,
                       bool first);
 void shape_final_chunk(struct buf *out, const struct shape *shape, uint32_t index,

@@ -72,8 +72,9 @@ const char *labeller_lacks(const struct labeller *labeller, const struct rules_l
     if (rules->place != RULES_PLACE_NONE && rules->visible.count == 0)
         return "the policy names a place for the visible label, and needs /labels/visible";
     if (!rules->implicit) return NULL;
-    if (!*rules->producer)
-        return "the policy asks for metadata, and needs the provider's code in /labels/producer";
+    if (!*rules->producer && !*rules->provider)
+        return "the policy asks for metadata, and needs the provider's code in /labels/producer, "
+               "or its name in /labels/provider where it has none";
     if (!labeller->can_sign)
         return "the policy asks for metadata, and the scheduler needs a key that signs it "
                "(label_key)";
@@ -115,7 +116,8 @@ void label_init(struct label *label, const struct label_order *order)
     must(order->labeller && order->labeller->can_sign && aigc_is_field(order->id));
     struct aigc *aigc = &label->aigc;
     snprintf(aigc->label, sizeof aigc->label, "1");
-    snprintf(aigc->producer, sizeof aigc->producer, "%s", order->rules->producer);
+    snprintf(aigc->producer, sizeof aigc->producer, "%s",
+             *order->rules->producer ? order->rules->producer : order->rules->provider);
     snprintf(aigc->produce_id, sizeof aigc->produce_id, "%s", order->id);
     if (!*order->rules->propagator) return;
     snprintf(aigc->propagator, sizeof aigc->propagator, "%s", order->rules->propagator);

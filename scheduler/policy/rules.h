@@ -90,6 +90,7 @@ struct rules_labels {
     char producer
         [RULES_PRODUCER_SIZE +
          1]; // the service provider's code, as it was given to it; "": none, and what needs it is denied
+    char provider[RULES_NAME_MAX + 1]; // its name, where it has no code; "": it has one
     char propagator[RULES_PRODUCER_SIZE + 1];
     bool waivable;            // with an agreement that is on record
     struct rules_text notice; // once a session, before its first answer

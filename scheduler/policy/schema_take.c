@@ -3,6 +3,7 @@
 #include "scheduler/policy/audit.h"
 #include "scheduler/policy/producer.h"
 
+#include "base/aigc.h"
 #include "base/buf.h"
 #include "base/sign.h"
 
@@ -122,6 +123,19 @@ enum err schema_take_code(const struct schema_row *row, const struct schema_plac
                             "must be the provider's code as it was given to it (%d characters), "
                             "with %s; or \"\": there is none",
                             RULES_PRODUCER_SIZE, wrong);
+    memcpy(base + row->at, text, strlen(text) + 1);
+    return ERR_OK;
+}
+
+enum err schema_take_provider(const struct schema_row *row, const struct schema_place *place,
+                              const json_t *value, char *base)
+{
+    const char *text = json_string_value(value);
+    if (!text || strlen(text) > RULES_NAME_MAX || !aigc_is_field(text))
+        return schema_wrong(place,
+                            "must be the provider's name, of at most %d printable ASCII "
+                            "characters without '\"' and '\\'; or \"\": it has a code",
+                            RULES_NAME_MAX);
     memcpy(base + row->at, text, strlen(text) + 1);
     return ERR_OK;
 }

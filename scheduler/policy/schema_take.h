@@ -38,9 +38,9 @@ struct schema_row {
     const char *const *words; // NULL at the end
 };
 
-/* "true", a whole number into uint32_t or size_t, a name, 27 letters and digits, one of the words, any of the words as bits. */
+/* "true", a whole number into uint32_t or size_t, a name, 27 letters and digits, a provider's name, one of the words, any of the words as bits. */
 schema_take_fn schema_take_flag, schema_take_count, schema_take_size, schema_take_name,
-    schema_take_code, schema_take_word, schema_take_bits;
+    schema_take_code, schema_take_provider, schema_take_word, schema_take_bits;
 /* Lists of names or of digests; objects of texts by language, of actions by category; approvers. */
 schema_take_fn schema_take_names, schema_take_digests, schema_take_text, schema_take_categories,
     schema_take_approvers;

@@ -177,6 +177,11 @@ static void a_label_that_cannot_be_made_is_said(void **state)
     assert_non_null(strstr(labeller_lacks(keyless, &rules), "label_key"));
     assert_non_null(strstr(labeller_lacks(labeller, &textless), "/labels/visible"));
     assert_non_null(strstr(labeller_lacks(labeller, &nameless), "/labels/producer"));
+    snprintf(nameless.provider, sizeof nameless.provider, "Example Ltd");
+    assert_null(labeller_lacks(labeller, &nameless));
+    struct label label = given_label(&nameless, "en");
+    assert_string_equal(label.aigc.producer, "Example Ltd");
+    label_fini(&label);
     assert_null(labeller_secret(keyless));
     labeller_free(keyless);
 }

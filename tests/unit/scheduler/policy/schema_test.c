@@ -37,13 +37,21 @@ static void what_is_wrong_is_named_by_its_path(void **state)
         {"{\"features\":[]}", "/features: must be an object"},
         {"{\"labels\":{\"plase\":1}}",
          "/labels/plase: there is no such rule; known are visible, place, implicit, producer, "
-         "propagator, waivable, notice, provision"},
+         "provider, propagator, waivable, notice, provision"},
         {"{\"labels\":{\"place\":\"middle\"}}",
          "/labels/place: must be one of none, start, end, both"},
         {"{\"labels\":{\"implicit\":1}}", "/labels/implicit: must be true or false"},
         {"{\"labels\":{\"producer\":\"123\"}}",
          "/labels/producer: must be the provider's code as it was given to it (27 characters), "
-         "with 27 capital letters and digits; or \"\": there is none"},
+         "with "
+         "27 capital letters and digits; or \"\": there is none"},
+        {"{\"labels\":{\"producer\":\"001191110000000000001E10001\"}}",
+         "/labels/producer: must be the provider's code as it was given to it (27 characters), with "
+         "an organisation's credit code from its fifth character on, whose check character is "
+         "right; or \"\": there is none"},
+        {"{\"labels\":{\"provider\":\"a\\\"b\"}}",
+         "/labels/provider: must be the provider's name, of at most 64 printable ASCII characters "
+         "without '\"' and '\\'; or \"\": it has a code"},
         {"{\"labels\":{\"visible\":{\"en\":\"\"}}}",
          "/labels/visible/en: must be a text of 1 to 512 bytes"},
         {"{\"gate\":{\"signatures\":0}}", "/gate/signatures: must be a whole number from 1 to 32"},

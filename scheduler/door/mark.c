@@ -1,0 +1,68 @@
+#include "scheduler/door/mark.h"
+
+#include "scheduler/door/door.h"
+#include "scheduler/door/govern.h"
+#include "scheduler/door/http.h"
+#include "scheduler/door/shape.h"
+
+void mark_set_header(const struct mark *mark, struct http_request *request)
+{
+    struct buf text = {0};
+    label_write_aigc(&text, &mark->label);
+    if (text.size > 0) http_set_header(request, "X-Qiao-AIGC", text.data);
+    buf_fini(&text);
+}
+
+/* As the label has been signed last. */
+static const char *write_members(struct mark *mark)
+{
+    buf_clear(&mark->members);
+    label_write(&mark->members, &mark->label);
+    return buf_text(&mark->members);
+}
+
+void mark_begin(struct mark *mark, struct door *door, const struct mark_order *order,
+                struct shape *shape)
+{
+    const struct governed *governed = order->governed;
+    if (!governed || !governed->rules) return;
+    struct label_order label = {.labeller = door->labeller,
+                                .rules = &governed->rules->labels,
+                                .language = governed->language,
+                                .id = shape->id,
+                                .first = order->first,
+                                .waived = order->agreement != NULL};
+    mark->door = door;
+    mark->region = governed->rules->region;
+    mark->agreement = order->agreement;
+    label_init(&mark->label, &label);
+    label_open(&mark->label);
+    shape->before = buf_text(&mark->label.before);
+    shape->behind = buf_text(&mark->label.behind);
+    shape->opening = write_members(mark);
+}
+
+void mark_add(struct mark *mark, uint32_t choice, const void *bytes, size_t size)
+{
+    if (!mark->label.implicit || size == 0) return;
+    if (!mark->texts[choice]) mark->texts[choice] = aigc_hasher_new();
+    aigc_hasher_add(mark->texts[choice], bytes, size);
+}
+
+void mark_end(struct mark *mark, struct shape *shape, uint32_t choices)
+{
+    struct aigc_hash texts[ASK_CHOICES_MAX];
+    if (!mark->label.is_there) return;
+    for (uint32_t i = 0; i < choices; i++)
+        texts[i] = mark->texts[i] ? aigc_hasher_hash(mark->texts[i]) : aigc_hash_text("", 0);
+    label_seal(&mark->label, texts, choices);
+    shape->opening = shape->marks = write_members(mark);
+}
+
+void mark_fini(struct mark *mark)
+{
+    for (uint32_t i = 0; i < ASK_CHOICES_MAX; i++)
+        aigc_hasher_free(mark->texts[i]);
+    label_fini(&mark->label);
+    buf_fini(&mark->members);
+}

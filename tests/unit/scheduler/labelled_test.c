@@ -1,0 +1,443 @@
+/* Answers that the rules of a region have labelled, as clients get them: the whole scheduler, a played node, a real Redis. */
+#include "tests/support/fake_node.h"
+#include "tests/support/policy_folder.h"
+#include "tests/support/redis.h"
+#include "tests/test.h"
+#include "tests/unit/scheduler/scene.h"
+
+#include "base/aigc.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/rand.h"
+
+#include <jansson.h>
+#include <sodium.h>
+
+#include <fcntl.h>
+#include <string.h>
+
+#define LABEL  "\\u751f\\u6210 AI"
+#define BEFORE "生成 AI\n\n"
+#define BEHIND "\n\n生成 AI"
+
+enum {
+    ANSWERS = 10000,
+    AT_ONCE = 20,
+    CHOICES_MAX = 8
+};
+
+static struct policy_folder folder;
+static struct sign_keys keys;
+static char label_key[80];
+static struct fake_node *node;
+
+// ---- given -------------------------------------------------------------------------------------
+
+/* A region's rules for labels: of everything else they ask for nothing. */
+static void put_region(const char *name, const char *labels)
+{
+    struct buf rules = {0};
+    buf_addf(&rules,
+             "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":\"any\","
+             "\"adapters\":\"any\",\"languages\":\"any\"}},\"filter\":{\"required\":false},"
+             "\"privacy\":{\"residency\":\"any\",\"redact\":[],\"session_seconds\":3600},"
+             "\"audit\":{\"stops\":[]},\"limits\":{\"prompt_tokens\":0,\"answer_tokens\":0,"
+             "\"user_requests_per_minute\":0},\"labels\":{%s}}",
+             labels);
+    policy_folder_put(&folder, name,
+                      policy_document("region", name, "\"extends\":\"base\",", rules.data));
+    buf_fini(&rules);
+}
+
+static void write_label_key(void)
+{
+    struct sign_secret secret;
+    struct buf text = {0};
+    snprintf(label_key, sizeof label_key, "%s/label.key", folder.root);
+    assert_int_equal(sign_make_key(&secret, "labels-1"), ERR_OK);
+    sign_write_secret(&text, &secret);
+    int file = open(label_key, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(file >= 0 && write(file, text.data, text.size) == (ssize_t)text.size);
+    close(file);
+    sign_public_of(&keys.keys[0], &secret);
+    keys.count = 1;
+    sign_fini(&secret);
+    buf_fini(&text);
+}
+
+static int given_a_governed_scheduler(void **state)
+{
+    static const char producer[] = "\"producer\":\"001191110000000000000E10001\"";
+    char labels[512];
+    assert_true(sodium_init() >= 0);
+    start_redis(state);
+    policy_folder_init(&folder);
+    write_label_key();
+    snprintf(labels, sizeof labels,
+             "\"visible\":{\"zh-Hans\":\"" LABEL "\",\"en\":\"Made by AI\"},\"place\":\"both\","
+             "\"implicit\":true,\"waivable\":true,%s",
+             producer);
+    policy_folder_put(&folder, "base", policy_document("base", "base", "", "{}"));
+    put_region("aa", labels);
+    put_region("bb", "\"place\":\"none\",\"implicit\":false,\"notice\":{\"en\":\"A machine.\"}");
+    put_region("cc", "\"visible\":{\"en\":\"AI\"},\"place\":\"end\",\"implicit\":false");
+    put_region("dd", "\"visible\":{\"en\":\"AI\"},\"place\":\"start\",\"implicit\":true");
+    const char *const more[] = {
+        "--policy", folder.folder, "--policy-keys", folder.keys, "--label-key", label_key, NULL};
+    start_scheduler_with("", more);
+    node = start_node(&(struct fake_node_options){.credits = 64});
+    return 0;
+}
+
+static int clear_it(void **state)
+{
+    fake_node_stop(node);
+    stop_scheduler();
+    unlink(label_key);
+    policy_folder_fini(&folder);
+    return stop_redis(state);
+}
+
+// ---- what a client sees ------------------------------------------------------------------------
+
+static char *ask_in(const char *region, const char *path, const char *body)
+{
+    char headers[160];
+    snprintf(headers, sizeof headers, "X-Qiao-Region: %s\r\nAccept-Language: zh-CN\r\n", region);
+    return ask("POST", path, headers, body);
+}
+
+static char *chat_in(const char *region, const char *rest)
+{
+    struct buf body = {0};
+    buf_addf(&body, "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]%s}", rest);
+    char *answer = ask_in(region, "/v1/chat/completions", body.data);
+    buf_fini(&body);
+    return answer;
+}
+
+/* The body of an answer, whose chunks are put together. */
+static void read_body(const char *answer, struct buf *out)
+{
+    const char *at = strstr(answer, "\r\n\r\n") + 4;
+    bool is_chunked = strstr(answer, "Transfer-Encoding: chunked") != NULL;
+    if (!is_chunked) buf_add_text(out, at);
+    while (is_chunked) {
+        char *end;
+        size_t size = strtoul(at, &end, 16);
+        if (size == 0) break;
+        buf_add(out, end + 2, size);
+        at = end + 2 + size + 2;
+    }
+}
+
+static json_t *body_of(const char *answer)
+{
+    struct buf body = {0};
+    read_body(answer, &body);
+    json_t *root = json_loads(buf_text(&body), 0, NULL);
+    if (!root) fail_msg("no JSON: %s", answer);
+    buf_fini(&body);
+    return root;
+}
+
+/* What of a stream has come: the pieces of each choice, and the latest metadata. */
+struct heard {
+    struct buf all[CHOICES_MAX], content[CHOICES_MAX];
+    bool has_first[CHOICES_MAX], has_label[CHOICES_MAX];
+    struct aigc aigc;
+    bool has_aigc;
+};
+
+static void heard_fini(struct heard *heard)
+{
+    for (size_t i = 0; i < CHOICES_MAX; i++) {
+        buf_fini(&heard->all[i]);
+        buf_fini(&heard->content[i]);
+    }
+}
+
+static void read_aigc(const json_t *object, struct aigc *out)
+{
+    for (size_t i = 0; i < AIGC_FIELDS; i++) {
+        const char *value = json_string_value(json_object_get(object, aigc_fields[i].name));
+        assert_non_null(value);
+        snprintf((char *)out + aigc_fields[i].offset, aigc_fields[i].max + 1, "%s", value);
+    }
+}
+
+static const char *text_of(const json_t *choice)
+{
+    const json_t *delta = json_object_get(choice, "delta");
+    return json_string_value(json_object_get(delta ? delta : choice, delta ? "content" : "text"));
+}
+
+/* One event: its label is its choice's first text, and the text of the event that says why the choice ended. */
+static void hear(struct heard *heard, const char *event, size_t size)
+{
+    json_t *root = json_loadb(event, size, 0, NULL);
+    assert_non_null(root);
+    const json_t *choice = json_array_get(json_object_get(root, "choices"), 0),
+                 *aigc = json_object_get(root, "aigc");
+    size_t index = (size_t)json_integer_value(json_object_get(choice, "index"));
+    const char *text = choice ? text_of(choice) : NULL;
+    if (aigc) read_aigc(aigc, &heard->aigc);
+    if (aigc) heard->has_aigc = true;
+    if (text) buf_add_text(&heard->all[index], text);
+    bool is_last = json_is_string(json_object_get(choice, "finish_reason"));
+    if (text && !heard->has_first[index]) {
+        heard->has_label[index] = strcmp(text, BEFORE) == 0 && aigc;
+    } else if (text && !is_last) {
+        buf_add_text(&heard->content[index], text);
+    }
+    if (text) heard->has_first[index] = true;
+    json_decref(root);
+}
+
+// ---- then --------------------------------------------------------------------------------------
+
+static enum aigc_wrong check(const struct aigc *aigc, const struct buf *contents, size_t count)
+{
+    struct aigc_hash texts[CHOICES_MAX], label = aigc_hash_label(BEFORE, BEHIND);
+    struct aigc_code code;
+    enum aigc_wrong wrong = aigc_check(aigc, &keys, &code);
+    if (wrong) return wrong;
+    for (size_t i = 0; i < count; i++)
+        texts[i] = aigc_hash_text(buf_text(&contents[i]), contents[i].size);
+    struct aigc_hash content = aigc_hash_list(texts, count);
+    if (!code.has_label || memcmp(&code.label, &label, sizeof label) != 0) return AIGC_WRONG_LABEL;
+    if (!code.has_content || memcmp(&code.content, &content, sizeof content) != 0)
+        return AIGC_WRONG_CONTENT;
+    return AIGC_VALID;
+}
+
+/* As it came; and one flipped bit of any text is another content. */
+static void then_it_is_proven(const struct aigc *aigc, struct buf *contents, size_t count,
+                              struct rand *rand)
+{
+    assert_int_equal(check(aigc, contents, count), AIGC_VALID);
+    size_t i = rand_below(rand, (uint32_t)count);
+    if (contents[i].size == 0) return;
+    char *byte = &contents[i].data[rand_below(rand, (uint32_t)contents[i].size)];
+    char bit = (char)(1 << rand_below(rand, 8));
+    *byte ^= bit;
+    assert_int_equal(check(aigc, contents, count), AIGC_WRONG_CONTENT);
+    *byte ^= bit;
+}
+
+/* Cut at every byte: whoever has some of a choice has its label, and the metadata. */
+static void then_each_beginning_is_labelled(const struct buf *body, size_t count, struct rand *rand)
+{
+    struct heard heard = {0};
+    size_t begin = 0;
+    for (size_t cut = 1; cut <= body->size; cut++) {
+        if (cut >= begin + 2 && memcmp(body->data + cut - 2, "\n\n", 2) == 0) {
+            const char *data = strstr(body->data + begin, "data: ") + 6;
+            size_t size = (size_t)(body->data + cut - 2 - data);
+            if (strncmp(data, "[DONE]", 6) != 0) hear(&heard, data, size);
+            begin = cut;
+        }
+        for (size_t i = 0; i < count; i++) {
+            bool is_labelled = heard.has_label[i] && heard.has_aigc;
+            if (heard.content[i].size > 0 && !is_labelled) fail_msg("cut at %zu: no label", cut);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t size = heard.all[i].size;
+        assert_true(size >= strlen(BEFORE BEHIND));
+        assert_memory_equal(heard.all[i].data, BEFORE, strlen(BEFORE));
+        assert_string_equal(heard.all[i].data + size - strlen(BEHIND), BEHIND);
+    }
+    then_it_is_proven(&heard.aigc, heard.content, count, rand);
+    heard_fini(&heard);
+}
+
+/* The same of a body: content begins with its label, so each cut of it does. */
+static void then_the_body_is_labelled(const char *answer, size_t count, struct rand *rand)
+{
+    struct aigc aigc;
+    struct buf contents[CHOICES_MAX] = {0};
+    json_t *root = body_of(answer);
+    const json_t *choices = json_object_get(root, "choices");
+    assert_int_equal(json_array_size(choices), count);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *choice = json_array_get(choices, i),
+                     *message = json_object_get(choice, "message");
+        const char *text = json_string_value(
+            json_object_get(message ? message : choice, message ? "content" : "text"));
+        size_t size = strlen(text), before = strlen(BEFORE), behind = strlen(BEHIND);
+        assert_true(size >= before + behind);
+        assert_memory_equal(text, BEFORE, before);
+        assert_string_equal(text + size - behind, BEHIND);
+        buf_add(&contents[i], text + before, size - before - behind);
+    }
+    assert_non_null(strstr(answer, "X-Qiao-AIGC: {\"Label\":\"1\","));
+    read_aigc(json_object_get(root, "aigc"), &aigc);
+    then_it_is_proven(&aigc, contents, count, rand);
+    for (size_t i = 0; i < count; i++)
+        buf_fini(&contents[i]);
+    json_decref(root);
+}
+
+// ---- tests -------------------------------------------------------------------------------------
+
+/* A request that is under way. */
+struct asked {
+    int connection;
+    size_t count;
+    bool streams;
+};
+
+static struct asked begin_one(struct rand *rand, bool streams)
+{
+    char body[320];
+    bool is_chat = rand_below(rand, 4) > 0;
+    struct asked asked = {.streams = streams, .count = 1};
+    if (rand_below(rand, 4) == 0) asked.count += rand_below(rand, 3);
+    snprintf(body, sizeof body, "{%s,\"n\":%zu,\"max_tokens\":%u,\"stream\":%s%s%s}",
+             is_chat ? "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]" : "\"prompt\":\"x\"",
+             asked.count, 1 + (unsigned)rand_below(rand, 24), streams ? "true" : "false",
+             rand_below(rand, 8) == 0 ? ",\"stop\":\"好\"" : "",
+             streams && rand_below(rand, 4) == 0 ? ",\"stream_options\":{\"include_usage\":true}"
+                                                 : "");
+    asked.connection = begin("POST", is_chat ? "/v1/chat/completions" : "/v1/completions",
+                             "X-Qiao-Region: aa\r\nAccept-Language: zh-CN\r\n", body);
+    return asked;
+}
+
+static void end_one(const struct asked *asked, struct rand *rand)
+{
+    struct buf body = {0};
+    char *answer = finish(asked->connection, NULL);
+    read_body(answer, &body);
+    if (asked->streams)
+        then_each_beginning_is_labelled(&body, asked->count, rand);
+    else
+        then_the_body_is_labelled(answer, asked->count, rand);
+    buf_fini(&body);
+    mem_free(answer);
+}
+
+static void every_answer_is_labelled_wherever_it_is_cut(void **state)
+{
+    (void)state;
+    struct rand rand;
+    struct asked asked[AT_ONCE];
+    rand_init(&rand, 45438);
+    for (int i = 0; i < ANSWERS; i += AT_ONCE) {
+        for (int k = 0; k < AT_ONCE; k++)
+            asked[k] = begin_one(&rand, k % 2 == 0);
+        for (int k = 0; k < AT_ONCE; k++)
+            end_one(&asked[k], &rand);
+    }
+}
+
+static void the_verifier_says_what_is_wrong(void **state)
+{
+    (void)state;
+    char *answer = chat_in("aa", "");
+    json_t *root = body_of(answer), *aigc = json_object_get(root, "aigc"),
+           *label = json_object_get(root, "label");
+
+    const struct {
+        const char *content;
+        bool with_label;
+        const char *field, *value;
+        const char *says;
+    } cases[] = {
+        {BEFORE "Hello, 你好 world" BEHIND, true, NULL, NULL,
+         "\"valid\":true,\"fields\":true,\"key\":\"labels-1\",\"wrong\":null"},
+        {"Hello, 你好 world", false, NULL, NULL, "\"valid\":true"},
+        {"Hello, 你好 World", false, NULL, NULL,
+         "\"valid\":false,\"fields\":true,\"key\":\"labels-1\",\"wrong\":\"content\""},
+        {BEFORE "Hello, 你好 world", true, NULL, NULL, "\"wrong\":\"label\""},
+        {BEFORE "Hello, 你好 world" BEHIND, false, NULL, NULL, "\"wrong\":\"content\""},
+        {"Hello, 你好 world", false, "ContentProducer", "001191000000MA0000000N00000",
+         "\"valid\":false,\"fields\":false,\"key\":null,\"wrong\":\"fields\""},
+        {"Hello, 你好 world", false, "ReservedCode1", "else", "\"wrong\":\"code\""},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *claim =
+            json_pack("{s:s, s:o}", "content", cases[i].content, "aigc", json_deep_copy(aigc));
+        if (cases[i].with_label) json_object_set(claim, "label", label);
+        if (cases[i].field)
+            json_object_set_new(json_object_get(claim, "aigc"), cases[i].field,
+                                json_string(cases[i].value));
+        char *body = json_dumps(claim, 0);
+        char *reply = ask("POST", "/v1/labels/verify", "", body);
+        if (!strstr(reply, cases[i].says)) fail_msg("%zu: %s", i, reply);
+        mem_free(reply);
+        free(body);
+        json_decref(claim);
+    }
+    json_decref(root);
+    mem_free(answer);
+    assert_parts(ask("POST", "/v1/labels/verify", "", "{\"content\":3}"), " 400 ",
+                 "content must be a text", NULL);
+    assert_parts(
+        ask("POST", "/v1/labels/verify", "", "{\"content\":\"x\",\"aigc\":{\"Label\":\"1\"}}"),
+        " 400 ", "aigc.ContentProducer must be a string", NULL);
+    assert_parts(ask("GET", "/v1/labels/keys", "", ""), " 200 ",
+                 "\"id\":\"labels-1\",\"algorithm\":\"Ed25519\",\"key\":\"", NULL);
+}
+
+static void a_stream_begins_with_metadata_that_is_open(void **state)
+{
+    (void)state;
+    assert_parts(chat_in("aa", ",\"stream\":true"), "X-Qiao-AIGC: {\"Label\":\"1\"",
+                 ":open:", "\"role\":\"assistant\",\"content\":\"生成 AI\\n\\n\"",
+                 "\"label\":{\"before\":", "\"aigc\":{\"Label\":\"1\"",
+                 ":open:", "\"delta\":{\"content\":\"H",
+                 "\"delta\":{\"content\":\"\\n\\n生成 AI\"}", "\"finish_reason\":\"stop\"",
+                 "\"aigc\":{\"Label\":\"1\"", "[DONE]", NULL);
+}
+
+static void a_notice_is_given_once_in_a_conversation(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    wait_for_redis();
+    assert_parts(chat_in("bb", ""), "\"content\":\"A machine.\\n\\nHello", NULL);
+    assert_parts(ask_in("bb", "/v1/chat/completions",
+                        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":"
+                        "\"assistant\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"c\"}]}"),
+                 "\"content\":\"Hello", NULL);
+    assert_parts(chat_in("bb", ",\"session\":\"s1\""), "\"content\":\"A machine.\\n\\nHello", NULL);
+    assert_parts(chat_in("bb", ",\"session\":\"s1\""), "\"content\":\"Hello", NULL);
+    assert_parts(ask("GET", "/v1/sessions/s1", "X-Qiao-Region: bb\r\n", ""),
+                 "\"content\":\"Hello, 你好 world\"", NULL);
+}
+
+static void a_label_behind_the_text_is_no_part_of_the_session(void **state)
+{
+    (void)state;
+    assert_parts(chat_in("cc", ""), "\"content\":\"Hello, 你好 world\\n\\nAI\"",
+                 "\"completion_tokens\":", "\"label\":{\"before\":\"\",\"behind\":\"\\n\\nAI\"}",
+                 NULL);
+    assert_parts(chat_in("cc", ",\"stream\":true"),
+                 "\"delta\":{\"role\":\"assistant\",\"content\":\"\"",
+                 "\"delta\":{\"content\":\"\\n\\nAI\"}", NULL);
+    assert_parts(ask_in("cc", "/v1/completions", "{\"prompt\":\"x\",\"stream\":true}"),
+                 "\"text\":\"\\n\\nAI\"", "\"finish_reason\":\"", NULL);
+}
+
+static void what_cannot_be_labelled_is_denied(void **state)
+{
+    (void)state;
+    assert_parts(chat_in("dd", ""), " 403 ", "/labels/producer", "\"code\":\"label_not_possible\"",
+                 NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_answer_is_labelled_wherever_it_is_cut),
+        cmocka_unit_test(the_verifier_says_what_is_wrong),
+        cmocka_unit_test(a_stream_begins_with_metadata_that_is_open),
+        cmocka_unit_test(a_notice_is_given_once_in_a_conversation),
+        cmocka_unit_test(a_label_behind_the_text_is_no_part_of_the_session),
+        cmocka_unit_test(what_cannot_be_labelled_is_denied),
+    };
+    return cmocka_run_group_tests(tests, given_a_governed_scheduler, clear_it);
+}
