@@ -41,6 +41,9 @@ enum ctl_exit ctl_import(const struct ctl_conf *conf, struct qiao *qiao, const c
 /* Delete the partner's events, of conf->user or of everybody. */
 enum ctl_exit ctl_forget(const struct ctl_conf *conf, struct qiao *qiao);
 
+/* The gate of conf->feature in conf->region: words[0] says what is done with it. */
+enum ctl_exit ctl_gate(const struct ctl_conf *conf, struct qiao *qiao, int count, char **words);
+
 /* What a recommender is trained on, into the directory conf->out: events.ndjson and items.ndjson. */
 enum ctl_exit ctl_export(const struct ctl_conf *conf, struct qiao *qiao);
 

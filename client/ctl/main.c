@@ -33,6 +33,9 @@ static const struct conf_table table = {
         "  policy check FILE   what is wrong in a policy document, and who signed it\n"
         "  policy show         the documents in force; policy reload reads the folder again\n"
         "  policy explain      each rule of --region, who says so, and what it answers\n"
+        "  gate VERB           list, show, draft, evidence FILE, submit, approve, roll PERCENT, "
+        "pause, live,\n"
+        "                      suspend, retire, explain: the gate of --feature in --region\n"
         "  recommender export  what a recommender is trained on, into --out\n"
         "Exit codes: 0 done, 1 the cluster failed or refused, 2 the command line is not right.",
     .rows = rows,
@@ -107,6 +110,7 @@ static enum ctl_exit run(const struct ctl_conf *conf, struct qiao *qiao, int cou
     enum ctl_exit code;
     if (count == 0) return usage("a verb is missing");
     const char *verb = words[0];
+    if (strcmp(verb, "gate") == 0) return ctl_gate(conf, qiao, count - 1, words + 1);
     if (run_pair(conf, qiao, count, words, &code)) return code;
     bool drains = strcmp(verb, "drain") == 0, undrains = strcmp(verb, "undrain") == 0;
     bool chats = strcmp(verb, "chat") == 0;

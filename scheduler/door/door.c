@@ -7,6 +7,7 @@
 #include "scheduler/door/events.h"
 #include "scheduler/door/export.h"
 #include "scheduler/door/feeds.h"
+#include "scheduler/door/gate_admin.h"
 #include "scheduler/door/gorse.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/indexes.h"
@@ -15,6 +16,7 @@
 #include "scheduler/door/labels.h"
 #include "scheduler/door/links.h"
 #include "scheduler/door/me.h"
+#include "scheduler/door/ofrep.h"
 #include "scheduler/door/me_erase.h"
 #include "scheduler/door/me_export.h"
 #include "scheduler/door/me_tags.h"
@@ -93,6 +95,11 @@ static const struct route routes[] = {
     {"GET", "/admin/nodes", "admin", admin_nodes},
     {"GET", "/admin/schedulers", "admin", admin_schedulers},
     {"GET", "/admin/status", "admin", admin_status},
+    {"GET", "/admin/gate", "admin", gate_admin_list},
+    {"GET", "/admin/gate/", "admin", gate_admin_show},
+    {"POST", "/admin/gate/", "admin", gate_admin_post},
+    {"POST", "/ofrep/v1/evaluate/flags", "ofrep", ofrep_all},
+    {"POST", "/ofrep/v1/evaluate/flags/", "ofrep", ofrep_one},
     {"POST", "/admin/drain", "admin", admin_drain},
     {"POST", "/admin/undrain", "admin", admin_undrain},
     {"POST", "/admin/reload", "admin", admin_reload},

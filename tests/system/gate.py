@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+"""tests/system/gate.py STATE BIN PORT: what gate.sh says, over its processes."""
+import base64
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+STATE, BIN, PORT = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+URLS = [f"http://127.0.0.1:{PORT}", f"http://127.0.0.1:{PORT + 1}"]
+REDIS = PORT + 200
+STREAMS = int(os.environ.get("STREAMS", "100"))
+HOLD_S = 1.5
+KERNEL = (16 << 10) + 4096  # bytes of a stream that may have left for the kernel: LEASH_KERNEL_BYTES, and what is around them
+
+
+def check(what, good, why=""):
+    if not good:
+        print(f"not so: {what} {why}", file=sys.stderr)
+        sys.exit(1)
+    print(f"ok: {what}")
+
+
+def eventually(seconds, function):
+    end = time.monotonic() + seconds
+    while not function():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def ask(path, body=None, url=URLS[0], headers=None):
+    """(status, answer) of a POST of `body`, or a GET."""
+    request = urllib.request.Request(url + path, data=None if body is None else json.dumps(body).encode(),
+                                     headers={"Content-Type": "application/json", **(headers or {})})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def ctl(*words, good=True, url=URLS[0]):
+    """qiaoctl gate …: its output; and whether it ended as it should."""
+    done = subprocess.run([f"{BIN}/qiaoctl", "--url", url, "--region", "cn", "--feature", "assistant", "gate", *words],
+                          capture_output=True, text=True, timeout=60)
+    if (done.returncode == 0) != good:
+        check(f"gate {' '.join(words)} {'works' if good else 'is refused'}", False, done.stdout + done.stderr)
+    return done.stdout + done.stderr
+
+
+def chat(url=URLS[0], user="anna", region="cn", **more):
+    return ask("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 3, **more}, url,
+               {"X-Qiao-User": user, "X-Qiao-Region": region})
+
+
+def code_of(answer):
+    return answer[1].get("error", {}).get("code") if answer[0] != 200 else "served"
+
+
+def pid(name):
+    return int((STATE / "run" / f"{name}.pid").read_text())
+
+
+def redis(port, *words):
+    return subprocess.run(["redis-cli", "-p", str(port), *words], capture_output=True, text=True, timeout=10).stdout.strip()
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+class Stream(threading.Thread):
+    """A chat whose answer takes long: when content came, and how it ended."""
+
+    def __init__(self, number):
+        super().__init__(daemon=True)
+        self.port, self.user = PORT + number % 2, f"user-{number}"
+        self.content = []  # (time, bytes)
+        self.comments, self.end = 0, None
+
+    def run(self):
+        body = json.dumps({"stream": True, "max_tokens": 1200,
+                           "messages": [{"role": "user", "content": "word " * 300}]}).encode()
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=60) as link:
+                link.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Qiao-Region: cn\r\n"
+                             + f"X-Qiao-User: {self.user}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                self.read(link)
+        except OSError as error:
+            self.end = self.end or f"broken: {error}"
+
+    def read(self, link):
+        rest = b""
+        while True:
+            got = link.recv(65536)
+            now = time.monotonic()
+            if not got:
+                self.end = self.end or "closed"
+                return
+            *lines, rest = (rest + got).split(b"\n")
+            for line in lines:
+                if line.startswith(b": "):
+                    self.comments += 1
+                if not line.startswith(b"data: "):
+                    continue
+                if b'"error"' in line:
+                    self.end = json.loads(line[6:])["error"]["code"]
+                elif line.startswith(b"data: [DONE]"):
+                    self.end = self.end or "done"
+                else:
+                    self.content.append((now, len(line)))
+            if self.end and b"0\r" in got:
+                return
+
+    def bytes_after(self, when):
+        return sum(size for at, size in self.content if at > when)
+
+
+def run_streams():
+    streams = [Stream(number) for number in range(STREAMS)]
+    for stream in streams:
+        stream.start()
+    check(f"{STREAMS} streams run over both schedulers",
+          eventually(20, lambda: all(len(stream.content) > 2 or stream.end for stream in streams))
+          and not any(stream.end for stream in streams), str([s.end for s in streams if s.end][:3]))
+    return streams
+
+
+def suspend(url=URLS[0]):
+    """When it was asked for and when it was answered, and what the answer says."""
+    begin = time.monotonic()
+    status, answer = ask("/admin/gate/suspend", {"region": "cn", "feature": "assistant"}, url)
+    end = time.monotonic()
+    check("suspend is answered", status == 200, str(answer))
+    return begin, end, answer
+
+
+# --- the order of things --------------------------------------------------------------------------
+
+def spring_2026():
+    """A feature goes live in a region before its approval: each path that could do it."""
+    for url in URLS:
+        check("without a gate nobody is served", code_of(chat(url)) == "region_not_approved")
+        check("in upper case neither", code_of(chat(url, region="CN")) == "region_not_approved")
+        check("another region is none", code_of(chat(url, region="eu")) == "region_not_approved")
+        check("no region neither", code_of(ask("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]}, url)) == "region_required")
+        check("a text's completion neither", code_of(ask("/v1/completions", {"prompt": "x"}, url, {"X-Qiao-Region": "cn"})) == "region_not_approved")
+        check("a vector neither", code_of(ask("/v1/embeddings", {"input": "x"}, url, {"X-Qiao-Region": "cn"})) == "region_not_approved")
+        check("what its policy does not allow has no gate",
+              ask("/admin/gate/draft", {"region": "cn", "feature": "search"}, url)[0] == 409)
+    for verb in ["roll 100", "live", "pause", "submit", "suspend"]:
+        ctl(*verb.split(), good=False)
+    ctl("draft", "--models", "echo-1,echo-2,echo-3", good=False)  # those are nodes
+    model = next(one["name"] for one in ask("/admin/status")[1]["models"])
+    ctl("draft", "--models", model)
+    for verb in ["roll 100", "live", "pause"]:
+        ctl(*verb.split(), good=False)
+    check("a draft opens nothing", code_of(chat()) == "pending")
+    ctl("submit")
+    for verb in ["roll 100", "live", "pause"]:
+        ctl(*verb.split(), good=False)
+    out = ctl("approve", "--sign-key", str(STATE / "keys/ann.key"), good=False)
+    check("no signature is taken without evidence", "filing" in out, out)
+    ctl("evidence", str(STATE / "filing.txt"), "--type", "filing", "--reference", "CN-2026-1")
+    out = ctl("approve", "--sign-key", str(STATE / "keys/ann.key"), good=False)
+    check("nor with one piece of two", "assessment" in out, out)
+    ctl("evidence", str(STATE / "assessment.txt"), "--type", "assessment", "--reference", "A-1")
+    out = ctl("approve", "--sign-key", str(STATE / "keys/mallory.key"), good=False)
+    check("nor of a stranger", "mallory" in out, out)
+    ctl("approve", "--sign-key", str(STATE / "keys/ann.key"))
+    ctl("approve", "--sign-key", str(STATE / "keys/ann.key"), good=False)
+    check("one key of two opens nothing", code_of(chat()) == "pending")
+    ctl("live", good=False)
+    # By hand, in Redis: the state, the share, all of it; with a new epoch, so that schedulers look.
+    record = redis(master(), "HGET", "qiao:{gate}:records", "cn/assistant")
+    for forged in [record.replace('"pending"', '"live"'), '{"state":"live"}', record[65:].replace('"pending"', '"live"')]:
+        redis(master(), "HSET", "qiao:{gate}:records", "cn/assistant", forged)
+        redis(master(), "INCR", "qiao:{gate}:epoch")
+        time.sleep(0.5)
+        check("what was written into Redis opens nothing", code_of(chat()) == "region_not_approved")
+    redis(master(), "HSET", "qiao:{gate}:records", "cn/assistant", record)
+    redis(master(), "INCR", "qiao:{gate}:epoch")
+    check("the record is back", eventually(3, lambda: code_of(chat()) == "pending"))
+    flags = ask("/ofrep/v1/evaluate/flags", {"context": {"targetingKey": "anna", "region": "cn"}})[1]["flags"]
+    check("no SDK is told that anything is open", not any(flag["value"] for flag in flags))
+
+
+def approve():
+    for key in ["ann", "bo"]:
+        ctl("approve", "--sign-key", str(STATE / f"keys/{key}.key"))
+
+
+def go_live():
+    ctl("roll", "100")
+    ctl("live")
+    check("it is live at both schedulers", eventually(3, lambda: all(code_of(chat(url)) == "served" for url in URLS)))
+
+
+def rollout():
+    ctl("approve", "--sign-key", str(STATE / "keys/bo.key"))
+    check("an approval alone opens nothing", code_of(chat()) == "not_in_rollout")
+    ctl("roll", "30")
+    users = [f"user-{number}" for number in range(60)]
+    time.sleep(0.4)
+    inside = {user for user in users if code_of(chat(URLS[0], user)) == "served"}
+    check("some users are in, the same at the other scheduler",
+          0 < len(inside) < 60 and all((code_of(chat(URLS[1], user)) == "served") == (user in inside) for user in users), str(len(inside)))
+    flag = ask("/ofrep/v1/evaluate/flags/assistant", {"context": {"targetingKey": sorted(inside)[0], "region": "cn"}})[1]
+    check("an SDK is told so", flag["value"] is True, str(flag))
+    ctl("roll", "10", good=False)
+    ctl("roll", "60")
+    time.sleep(0.4)
+    more = {user for user in users if code_of(chat(URLS[1], user)) == "served"}
+    check("who is in stays in", inside < more, f"{len(inside)} {len(more)}")
+    ctl("pause")
+    time.sleep(0.4)
+    check("also while it is paused", more == {user for user in users if code_of(chat(URLS[0], user)) == "served"})
+    out = ctl("explain", "--user", sorted(set(users) - more)[0])
+    check("explain says why", "not_in_rollout" in out and "60.00%" in out, out)
+
+
+def master():
+    for port in range(REDIS, REDIS + 3):
+        if "role:master" in redis(port, "INFO", "replication"):
+            return port
+    return REDIS
+
+
+def suspended_live():
+    streams = run_streams()
+    begin, end, answer = suspend()
+    check(f"suspend holds after {end - begin:.3f} s", end - begin <= 1.0)
+    check("both schedulers said so", answer["holders"] == 2 and answer["acknowledged"] == 2, str(answer))
+    for stream in streams:
+        stream.join(10)
+    ends = {stream.end for stream in streams}
+    check("each stream was told why", ends == {"suspended"}, str(ends))
+    late = max(stream.bytes_after(end) for stream in streams)
+    check("no content came after the answer", late <= KERNEL and sum(stream.bytes_after(end) > 0 for stream in streams) == 0, str(late))
+    check("and nobody is let in", all(code_of(chat(url)) == "suspended" for url in URLS))
+    ctl("live", good=False)
+    print(f"   suspend with {STREAMS} streams: {1000 * (end - begin):.0f} ms")
+
+
+def suspended_with_one_that_stands_still():
+    ctl("submit")
+    approve()
+    go_live()
+    streams = run_streams()
+    os.kill(pid("scheduler-2"), signal.SIGSTOP)
+    begin, end, answer = suspend()
+    check(f"suspend holds after {end - begin:.3f} s, without the one that stands still", end - begin <= 1.0)
+    check("which was waited for", answer["holders"] == 2 and answer["acknowledged"] == 1, str(answer))
+    time.sleep(0.5)
+    before = time.monotonic()
+    os.kill(pid("scheduler-2"), signal.SIGCONT)
+    for stream in streams:
+        stream.join(10)
+    still = [stream for stream in streams if stream.port == PORT + 1]
+    check("all streams end", all(stream.end for stream in streams))
+    check("when it goes on it lets out no content", all(stream.bytes_after(before) <= KERNEL for stream in still)
+          and sum(stream.bytes_after(before) > 0 for stream in still) <= 1,
+          str([stream.bytes_after(before) for stream in still][:9]))
+    ends = {stream.end for stream in streams}
+    check("but says why", ends <= {"suspended", "gate_unreachable"}, str(ends))
+    print(f"   suspend with a scheduler that stands still: {1000 * (end - begin):.0f} ms")
+
+
+def suspended_behind_an_old_master():
+    """redis-1 is cut off from its replicas and the Sentinels, with scheduler-2 still on it: stopped, until another is master, and then on."""
+    ctl("submit")
+    approve()
+    go_live()
+    streams = run_streams()
+    old = master()
+    name = f"redis-{old - REDIS + 1}"
+    os.kill(pid(name), signal.SIGSTOP)
+    check("another is master", eventually(15, lambda: any("role:master" in redis(port, "INFO", "replication")
+                                                          for port in range(REDIS, REDIS + 3) if port != old)))
+    # scheduler-2 hears no Sentinel: it stays with the old one, which goes on and believes that it is a master.
+    os.kill(pid("scheduler-2"), signal.SIGSTOP)
+    check("scheduler-1 has its lease from the new one", eventually(10, lambda: ask("/admin/gate")[1]["lease"]))
+    os.kill(pid(name), signal.SIGCONT)
+    os.kill(pid("scheduler-2"), signal.SIGCONT)
+    begin, end, answer = suspend()
+    check(f"suspend holds after {end - begin:.3f} s", end - begin <= 1.0, str(answer))
+    for stream in streams:
+        stream.join(15)
+    check("no content came after the answer", sum(stream.bytes_after(end) for stream in streams) == 0,
+          str([stream.bytes_after(end) for stream in streams if stream.bytes_after(end)][:5]))
+    ends = {stream.end for stream in streams}
+    check("all ended with a reason", ends <= {"suspended", "gate_unreachable", "done"}, str(ends))
+    print(f"   suspend behind an old master: {1000 * (end - begin):.0f} ms")
+
+
+spring_2026()
+rollout()
+go_live()
+suspended_live()
+suspended_with_one_that_stands_still()
+suspended_behind_an_old_master()

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# The approval gate over real processes: 2 schedulers, 3 nodes, Redis behind Sentinels with two replicas. No path opens a feature before its
+# approval (spring 2026); a suspension holds within a second with 100 live streams, also while a scheduler stands still, and one that sees
+# an old master alone lets nothing out. gate.py does it; this starts what it needs.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/sentinels.sh"
+free_port
+base=$((port + 200))
+mkdir -p "$state/keys" "$state/policy"
+ctl() { "$bin/qiaoctl" --url "http://127.0.0.1:$port" "$@"; }
+
+# --- a region "cn" that asks for a filing, an assessment and two keys
+for name in author ann bo mallory; do ctl policy keygen $name --out "$state/keys" >/dev/null; done
+public() { sed -n 's/^key //p' "$state/keys/$1.pub"; }
+documents() { # documents SERIAL: base and cn, signed
+    cat >"$state/policy/base.json" <<END
+{"format": "qiao policy 1", "kind": "base", "name": "base", "serial": $1,
+ "valid_from": "2020-01-01T00:00:00Z", "valid_until": "2099-01-01T00:00:00Z",
+ "rules": {"filter": {"required": false}, "labels": {"implicit": false, "place": "none"}}}
+END
+    cat >"$state/policy/cn.json" <<END
+{"format": "qiao policy 1", "kind": "region", "name": "cn", "extends": "base", "serial": $1,
+ "valid_from": "2020-01-01T00:00:00Z", "valid_until": "2099-01-01T00:00:00Z",
+ "rules": {
+  "features": {"assistant": {"allowed": true, "gated": true, "models": "any", "adapters": "any", "languages": "any"},
+               "embeddings": {"allowed": true, "gated": true, "models": "any", "adapters": "any", "languages": "any"}},
+  "gate": {"evidence": ["filing", "assessment"], "signatures": 2, "evidence_days": 365, "hold_ms": 1500,
+           "approvers": [{"id": "ann", "key": "$(public ann)"}, {"id": "bo", "key": "$(public bo)"}]},
+  "filter": {"required": false}, "labels": {"implicit": false, "place": "none"},
+  "privacy": {"redact": [], "residency": "any"}, "limits": {"prompt_tokens": 0, "answer_tokens": 0, "user_requests_per_minute": 0},
+  "audit": {"stops": []}}}
+END
+    local name
+    for name in base cn; do ctl policy sign "$state/policy/$name.json" --sign-key "$state/keys/author.key" >/dev/null; done
+}
+documents 1
+echo "the filing of 2026" >"$state/filing.txt"
+echo "the assessment of 2026" >"$state/assessment.txt"
+
+# --- the processes
+sentinels $base
+export QIAO_POLICY=$state/policy QIAO_POLICY_KEYS=$state/keys/author.pub QIAO_SESSION_KEY=$state/session.key QIAO_GATE_REPLICAS=2
+for i in 1 2; do
+    launch "scheduler-$i" "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + i - 1))" \
+        --listen-nodes "tcp://127.0.0.1:$((port + 99 + i))" --redis-master qiao \
+        --redis-sentinel "127.0.0.1:$((base + 3)),127.0.0.1:$((base + 4)),127.0.0.1:$((base + 5))"
+done
+for i in 1 2 3; do
+    launch "node-$i" "$bin/qiao-node" --engine echo --echo-delay-ms 60 --name "echo-$i" \
+        --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
+done
+for i in 1 2; do check "scheduler-$i is ready" eventually 10 curl -sf -o /dev/null "http://127.0.0.1:$((port + i - 1))/ready"; done
+
+python3 -u "$root/tests/system/gate.py" "$state" "$bin" "$port"
