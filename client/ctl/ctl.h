@@ -60,6 +60,19 @@ enum ctl_exit ctl_policy_check(const struct ctl_conf *conf, struct qiao *qiao, c
 enum ctl_exit ctl_policy_show(const struct ctl_conf *conf, struct qiao *qiao);
 enum ctl_exit ctl_policy_reload(const struct ctl_conf *conf, struct qiao *qiao);
 enum ctl_exit ctl_policy_explain(const struct ctl_conf *conf, struct qiao *qiao);
+/* Sign a file of at most `most` bytes for the purpose, with --sign-key, into FILE.sig beside it. */
+enum ctl_exit ctl_sign_file(const struct ctl_conf *conf, const char *path, const char *purpose,
+                            size_t most);
+/* Whether the file's signatures by keys of --policy-keys are of its bytes. */
+enum err ctl_check_signatures(const struct ctl_conf *conf, const char *path, const char *purpose,
+                              const char *text, size_t size);
+
+/* Bundles of terms (docs/filter.md): put a source into its one form, NAME.terms in --out; sign it; what is wrong in it. */
+enum ctl_exit ctl_terms_compile(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+enum ctl_exit ctl_terms_sign(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+enum ctl_exit ctl_terms_check(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+enum ctl_exit ctl_terms_show(const struct ctl_conf *conf, struct qiao *qiao);
+enum ctl_exit ctl_terms_reload(const struct ctl_conf *conf, struct qiao *qiao);
 
 /* One answer to `text`, or with NULL a conversation read line by line from stdin. */
 enum ctl_exit ctl_chat(const struct ctl_conf *conf, struct qiao *qiao, const char *text);

@@ -32,6 +32,10 @@ static const struct conf_table table = {
         "  policy sign FILE    sign a policy document (--sign-key)\n"
         "  policy check FILE   what is wrong in a policy document, and who signed it\n"
         "  policy show         the documents in force; policy reload reads the folder again\n"
+        "  terms compile FILE  put a source of terms into its one form, NAME.terms (--out)\n"
+        "  terms sign FILE     sign a bundle of terms (--sign-key)\n"
+        "  terms check FILE    what is wrong in a bundle of terms, and who signed it\n"
+        "  terms show          the bundles in force; terms reload reads their folder again\n"
         "  policy explain      each rule of --region, who says so, and what it answers\n"
         "  gate VERB           list, show, draft, evidence FILE, submit, approve, roll PERCENT, "
         "pause, live,\n"
@@ -82,6 +86,11 @@ static bool run_pair(const struct ctl_conf *conf, struct qiao *qiao, int count, 
         {"policy", "reload", 2, ctl_policy_reload, NULL},
         {"policy", "show", 2, ctl_policy_show, NULL},
         {"policy", "sign", 3, NULL, ctl_policy_sign},
+        {"terms", "check", 3, NULL, ctl_terms_check},
+        {"terms", "compile", 3, NULL, ctl_terms_compile},
+        {"terms", "reload", 2, ctl_terms_reload, NULL},
+        {"terms", "show", 2, ctl_terms_show, NULL},
+        {"terms", "sign", 3, NULL, ctl_terms_sign},
         {"recommender", "export", 2, ctl_export, NULL},
     };
 

@@ -90,20 +90,20 @@ static enum err write_signatures(const char *path, const struct sign_signature *
     return err;
 }
 
-enum ctl_exit ctl_policy_sign(const struct ctl_conf *conf, struct qiao *qiao, const char *path)
+enum ctl_exit ctl_sign_file(const struct ctl_conf *conf, const char *path, const char *purpose,
+                            size_t most)
 {
     struct sign_secret secret;
     struct sign_signature signature = {0};
     struct buf name = {0};
     char *text;
     size_t size;
-    (void)qiao;
     enum ctl_exit code = ctl_read_sign_key(conf, &secret);
     if (code) return code;
-    enum err err = file_read(&text, &size, path, DOCUMENT_MAX);
+    enum err err = file_read(&text, &size, path, most);
     if (!err) {
         memcpy(signature.id, secret.id, sizeof signature.id);
-        sign_bytes(signature.bytes, &secret, PURPOSE, text, size);
+        sign_bytes(signature.bytes, &secret, purpose, text, size);
         buf_addf(&name, "%s.sig", path);
         err = write_signatures(buf_text(&name), &signature);
         mem_free(text);
@@ -114,9 +114,14 @@ enum ctl_exit ctl_policy_sign(const struct ctl_conf *conf, struct qiao *qiao, co
     return err ? wrong() : CTL_GOOD;
 }
 
-/* Whether the file's signatures by keys of --policy-keys are of its bytes. */
-static enum err check_signatures(const struct ctl_conf *conf, const char *path, const char *text,
-                                 size_t size)
+enum ctl_exit ctl_policy_sign(const struct ctl_conf *conf, struct qiao *qiao, const char *path)
+{
+    (void)qiao;
+    return ctl_sign_file(conf, path, PURPOSE, DOCUMENT_MAX);
+}
+
+enum err ctl_check_signatures(const struct ctl_conf *conf, const char *path, const char *purpose,
+                              const char *text, size_t size)
 {
     struct sign_keys *keys = mem_new(1, sizeof *keys);
     struct sign_signatures *list = mem_new(1, sizeof *list);
@@ -127,7 +132,7 @@ static enum err check_signatures(const struct ctl_conf *conf, const char *path, 
     if (!err) err = sign_read_signatures(list, buf_text(&name));
     for (size_t i = 0; !err && i < list->count; i++) {
         const struct sign_public *key = sign_find(keys, list->list[i].id);
-        bool holds = key && sign_check(key->key, PURPOSE, text, size, list->list[i].bytes);
+        bool holds = key && sign_check(key->key, purpose, text, size, list->list[i].bytes);
         if (key && !holds)
             err = err_note(ERR_FORBIDDEN, "%s: the signature of '%s' is not one of these bytes",
                            path, key->id);
@@ -155,7 +160,7 @@ enum ctl_exit ctl_policy_check(const struct ctl_conf *conf, struct qiao *qiao, c
     enum ctl_exit code = call_post_json(conf, qiao, "/admin/policy/check", ask, NULL, &answer);
     json_decref(answer);
     if (!code && sodium_init() >= 0 && *conf->policy_keys &&
-        check_signatures(conf, path, text, size))
+        ctl_check_signatures(conf, path, PURPOSE, text, size))
         code = wrong();
     if (!code) printf("%s says nothing wrong\n", path);
     mem_free(text);

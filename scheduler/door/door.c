@@ -108,6 +108,7 @@ static const struct route routes[] = {
     {"POST", "/admin/policy/check", "admin", policy_admin_check},
     {"POST", "/admin/policy/reload", "admin", policy_admin_reload},
     {"GET", "/admin/terms", "admin", terms_admin_show},
+    {"POST", "/admin/terms/check", "admin", terms_admin_check},
     {"POST", "/admin/terms/reload", "admin", terms_admin_reload},
     {"POST", "/admin/feeds", "admin", feeds_post},
     {"GET", "/admin/feeds/", "admin", feeds_show},

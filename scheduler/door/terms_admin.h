@@ -2,6 +2,7 @@
  *
  *      GET  /admin/terms            the bundles, and why the latest reading failed
  *      POST /admin/terms/reload     read the folder now; it is looked at every BUNDLE_LOOK_MS anyway
+ *      POST /admin/terms/check      {"name", "text"}: what is wrong with a bundle that is not there yet
  *
  * Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_TERMS_ADMIN_H
@@ -17,5 +18,6 @@ void terms_watch_free(struct terms_watch *watch);
 
 void terms_admin_show(struct door *door, struct http_request *request);
 void terms_admin_reload(struct door *door, struct http_request *request);
+void terms_admin_check(struct door *door, struct http_request *request);
 
 #endif

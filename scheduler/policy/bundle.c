@@ -36,7 +36,21 @@ struct bundles {
     struct disguise *disguise;
     const struct bundle *list[BUNDLES_MAX];
     size_t count;
+    bool is_reading;
     struct digest seen; // of names, sizes and times in the folder
+    char failure[ERR_NOTE_MAX];
+};
+
+/* The folder being read: its own views of what does not change, and what came of it. */
+struct bundles_reading {
+    const char *folder, *keys; // the bundles'
+    const struct disguise *disguise;
+    struct digest known[BUNDLES_MAX]; // files that are in force
+    size_t known_count;
+    struct digest seen;
+    const struct bundle *list[BUNDLES_MAX];
+    size_t count;
+    enum err err; // the first failure, with its note
     char failure[ERR_NOTE_MAX];
 };
 
@@ -96,14 +110,14 @@ enum err bundle_new(const struct bundle **out, const struct disguise *disguise, 
 // ---- the folder --------------------------------------------------------------------------------
 
 /* A file's bytes are signed by one of the keys: by which. */
-static enum err check_signature(const struct bundles *bundles, const char *path, const char *bytes,
+static enum err check_signature(const char *key_file, const char *path, const char *bytes,
                                 size_t size, char signer[RULES_NAME_MAX + 1])
 {
     struct buf name = {0};
     struct sign_keys keys;
     struct sign_signatures *signatures = mem_new(1, sizeof *signatures);
     buf_addf(&name, "%s.sig", path);
-    enum err err = sign_read_keys(&keys, bundles->keys);
+    enum err err = sign_read_keys(&keys, key_file);
     if (!err) err = sign_read_signatures(signatures, buf_text(&name));
     bool is_signed = false;
     for (size_t i = 0; !err && i < signatures->count && !is_signed; i++) {
@@ -114,7 +128,7 @@ static enum err check_signature(const struct bundles *bundles, const char *path,
     }
     if (!err && !is_signed)
         err = err_note(ERR_FORBIDDEN, "%s: no key of %s has signed what stands there", path,
-                       bundles->keys);
+                       key_file);
     buf_fini(&name);
     mem_free(signatures);
     return err;
@@ -129,11 +143,13 @@ static size_t find(const struct bundles *bundles, const char *name)
 }
 
 /* In the place of the edition before. */
-static enum err take(struct bundles *bundles, const char *path, const struct bundle *bundle)
+static enum err take(struct bundles *bundles, const struct bundle *bundle)
 {
-    size_t at = find(bundles, bundle->terms->name);
+    const char *name = bundle->terms->name;
+    size_t at = find(bundles, name);
     if (at == BUNDLES_MAX)
-        return err_note(ERR_INVALID, "%s: more than %d bundles", path, BUNDLES_MAX);
+        return err_note(ERR_INVALID, "%s/%s" SUFFIX ": more than %d bundles", bundles->folder, name,
+                        BUNDLES_MAX);
     if (at == bundles->count) {
         bundles->list[bundles->count++] = bundle_hold(bundle);
         return ERR_OK;
@@ -142,28 +158,28 @@ static enum err take(struct bundles *bundles, const char *path, const struct bun
     if (digest_equal(&before->digest, &bundle->digest)) return ERR_OK;
     if (bundle->terms->serial <= before->terms->serial)
         return err_note(ERR_INVALID,
-                        "%s: its serial is %" PRIu64 ", but an edition with %" PRIu64
+                        "%s/%s" SUFFIX ": its serial is %" PRIu64 ", but an edition with %" PRIu64
                         " is in force: a change has a higher one",
-                        path, bundle->terms->serial, before->terms->serial);
+                        bundles->folder, name, bundle->terms->serial, before->terms->serial);
     bundles->list[at] = bundle_hold(bundle);
     bundle_drop(before);
     return ERR_OK;
 }
 
-static enum err compile(struct bundles *bundles, const char *path, const char *name,
+static enum err compile(struct bundles_reading *reading, const char *path, const char *name,
                         const char *bytes, size_t size)
 {
     struct terms *terms;
     const struct bundle *bundle;
     char signer[RULES_NAME_MAX + 1];
-    TRY(check_signature(bundles, path, bytes, size, signer));
+    TRY(check_signature(reading->keys, path, bytes, size, signer));
     TRY(terms_parse(&terms, path, bytes, size));
     size_t stem = strlen(name) - strlen(SUFFIX);
     if (strlen(terms->name) != stem || memcmp(terms->name, name, stem) != 0) {
         terms_free(terms);
         return err_note(ERR_INVALID, "%s: the name in it is another than the file's", path);
     }
-    enum err err = bundle_new(&bundle, bundles->disguise, terms);
+    enum err err = bundle_new(&bundle, reading->disguise, terms);
     if (err) {
         char note[ERR_NOTE_MAX];
         snprintf(note, sizeof note, "%s", err_text());
@@ -172,26 +188,27 @@ static enum err compile(struct bundles *bundles, const char *path, const char *n
     struct held_bundle *holder = holder_of(bundle);
     holder->bundle.digest = digest_of(bytes, size);
     snprintf(holder->bundle.signer, sizeof holder->bundle.signer, "%s", signer);
-    err = take(bundles, path, bundle);
-    bundle_drop(bundle);
-    return err;
+    reading->list[reading->count++] = bundle;
+    return ERR_OK;
 }
 
-static enum err load_file(struct bundles *bundles, const char *name)
+static enum err read_bundle(struct bundles_reading *reading, const char *name)
 {
     struct buf path = {0};
     char *bytes = NULL;
     size_t size;
-    buf_addf(&path, "%s/%s", bundles->folder, name);
+    if (reading->count == BUNDLES_MAX)
+        return err_note(ERR_INVALID, "%s: more than %d bundles", reading->folder, BUNDLES_MAX);
+    buf_addf(&path, "%s/%s", reading->folder, name);
     enum err err = file_read(&bytes, &size, buf_text(&path), TERMS_FILE_MAX);
     if (!err) {
         struct digest digest = digest_of(bytes, size);
         bool is_known = false;
-        for (size_t i = 0; i < bundles->count; i++)
-            is_known = is_known || digest_equal(&bundles->list[i]->digest, &digest);
-        if (!is_known) err = compile(bundles, buf_text(&path), name, bytes, size);
+        for (size_t i = 0; i < reading->known_count; i++)
+            is_known = is_known || digest_equal(&reading->known[i], &digest);
+        if (!is_known) err = compile(reading, buf_text(&path), name, bytes, size);
+        mem_free(bytes);
     }
-    mem_free(bytes);
     buf_fini(&path);
     return err;
 }
@@ -204,10 +221,10 @@ static bool is_bundle(const struct dirent *entry)
 }
 
 /* Names, sizes and times of all that lies there, whatever its order. */
-static struct digest look(const struct bundles *bundles)
+static struct digest look(const char *path)
 {
     struct digest all = {0};
-    DIR *folder = opendir(bundles->folder);
+    DIR *folder = opendir(path);
     for (const struct dirent *entry; folder && (entry = readdir(folder));) {
         struct stat status;
         struct buf text = {0};
@@ -223,32 +240,64 @@ static struct digest look(const struct bundles *bundles)
     return all;
 }
 
-enum err bundles_load(struct bundles *bundles)
+/* The first failure counts; the files behind it are read all the same. */
+static void fail(struct bundles_reading *reading, enum err err)
 {
-    bundles->failure[0] = '\0';
-    if (!*bundles->folder) return ERR_OK;
-    bundles->seen = look(bundles);
-    enum err first = ERR_OK;
-    DIR *folder = opendir(bundles->folder);
-    if (!folder) first = err_note(ERR_IO, "%s: %s", bundles->folder, strerror(errno));
-    if (first) snprintf(bundles->failure, sizeof bundles->failure, "%s", err_text());
-    for (const struct dirent *entry; folder && (entry = readdir(folder));) {
-        enum err err = is_bundle(entry) ? load_file(bundles, entry->d_name) : ERR_OK;
-        if (!err || first) continue;
-        first = err;
-        snprintf(bundles->failure, sizeof bundles->failure, "%s", err_text());
-    }
-    if (folder) closedir(folder);
-    return first ? err_note(first, "%s", bundles->failure) : ERR_OK;
+    if (!err || reading->err) return;
+    reading->err = err;
+    snprintf(reading->failure, sizeof reading->failure, "%s", err_text());
 }
 
-bool bundles_look(struct bundles *bundles, enum err *err)
+struct bundles_reading *bundles_begin(struct bundles *bundles)
 {
-    if (!*bundles->folder) return false;
-    struct digest now = look(bundles);
-    if (digest_equal(&now, &bundles->seen)) return false;
-    *err = bundles_load(bundles);
-    return true;
+    struct bundles_reading *reading = mem_new(1, sizeof *reading);
+    bundles->is_reading = true;
+    reading->folder = bundles->folder;
+    reading->keys = bundles->keys;
+    reading->disguise = bundles->disguise;
+    for (size_t i = 0; i < bundles->count; i++)
+        reading->known[reading->known_count++] = bundles->list[i]->digest;
+    return reading;
+}
+
+void bundles_work(struct bundles_reading *reading)
+{
+    if (!*reading->folder) return;
+    reading->seen =
+        look(reading->folder); // before it is read: what changes meanwhile is seen later
+    DIR *folder = opendir(reading->folder);
+    if (!folder) fail(reading, err_note(ERR_IO, "%s: %s", reading->folder, strerror(errno)));
+    for (const struct dirent *entry; folder && (entry = readdir(folder));)
+        if (is_bundle(entry)) fail(reading, read_bundle(reading, entry->d_name));
+    if (folder) closedir(folder);
+}
+
+enum err bundles_end(struct bundles *bundles, struct bundles_reading *reading)
+{
+    for (size_t i = 0; i < reading->count; i++) {
+        fail(reading, take(bundles, reading->list[i]));
+        bundle_drop(reading->list[i]);
+    }
+    enum err err = reading->err;
+    bundles->is_reading = false;
+    bundles->seen = reading->seen;
+    memcpy(bundles->failure, reading->failure, sizeof bundles->failure);
+    mem_free(reading);
+    return err ? err_note(err, "%s", bundles->failure) : ERR_OK;
+}
+
+enum err bundles_load(struct bundles *bundles)
+{
+    struct bundles_reading *reading = bundles_begin(bundles);
+    bundles_work(reading);
+    return bundles_end(bundles, reading);
+}
+
+bool bundles_changed(const struct bundles *bundles)
+{
+    if (!*bundles->folder || bundles->is_reading) return false;
+    struct digest now = look(bundles->folder);
+    return !digest_equal(&now, &bundles->seen);
 }
 
 const char *bundles_failure(const struct bundles *bundles)
@@ -300,6 +349,17 @@ void bundles_show(const struct bundles *bundles, struct buf *out)
                  match_bytes(bundle->match));
     }
     buf_add_byte(out, ']');
+}
+
+enum err bundles_check(const struct bundles *bundles, const char *name, const char *text,
+                       size_t size)
+{
+    struct terms *terms;
+    const struct bundle *bundle;
+    TRY(terms_parse(&terms, name, text, size));
+    TRY(bundle_new(&bundle, bundles->disguise, terms));
+    bundle_drop(bundle);
+    return ERR_OK;
 }
 
 enum err bundles_find(const struct bundles *bundles, const struct rules_filter *rules,
