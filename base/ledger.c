@@ -164,6 +164,13 @@ void ledger_write_record(struct buf *out, struct ledger_chain *chain, const char
 
 // ---- reading -----------------------------------------------------------------------------------
 
+/* What was changed may be any byte, and a note is for people. */
+static void make_plain(char *text)
+{
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~') *text = '?';
+}
+
 /* "record 7 of chain …", as far as the line says it. */
 static void name_record(char out[NAME_SIZE], const char *line, size_t size)
 {
@@ -174,6 +181,7 @@ static void name_record(char out[NAME_SIZE], const char *line, size_t size)
     else
         snprintf(out, NAME_SIZE, "record %.*s of chain %.*s", (int)(second - first - 1), first + 1,
                  (int)(first - line), line);
+    make_plain(out);
 }
 
 static enum err is_no_record(const char *line, size_t size, const char *why)
@@ -193,8 +201,11 @@ static enum err word_changed(const char *line, size_t size, size_t index, const 
         return err_note(ERR_FORMAT, "%s: its %s was changed", name, names[index]);
     const char *equals = memchr(word, '=', word_size);
     size_t shown = equals ? (size_t)(equals - word) : word_size;
-    return err_note(ERR_FORMAT, "%s: its field '%.*s' was changed", name,
-                    (int)(shown < LEDGER_NAME_MAX ? shown : LEDGER_NAME_MAX), word);
+    char field[LEDGER_NAME_MAX + 1];
+    snprintf(field, sizeof field, "%.*s", (int)(shown < LEDGER_NAME_MAX ? shown : LEDGER_NAME_MAX),
+             word);
+    make_plain(field);
+    return err_note(ERR_FORMAT, "%s: its field '%s' was changed", name, field);
 }
 
 /* Each word against its check. */

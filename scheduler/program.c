@@ -5,6 +5,7 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/errand.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/note.h"
 #include "scheduler/door/partners.h"
 #include "scheduler/door/policy_admin.h"
 #include "scheduler/door/terms_admin.h"
@@ -25,10 +26,12 @@
 #include "scheduler/features/tags.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/master.h"
+#include "scheduler/policy/audit.h"
 #include "scheduler/policy/bundle.h"
 #include "scheduler/policy/gate.h"
 #include "scheduler/policy/label.h"
 #include "scheduler/policy/policy.h"
+#include "scheduler/policy/sealer.h"
 #include "scheduler/policy/strikes.h"
 #include "scheduler/scribe.h"
 #include "scheduler/state/durable.h"
@@ -249,6 +252,29 @@ static enum err build_nodes_side(struct program *program)
     return ERR_OK;
 }
 
+/* Where something is governed, and where somebody wants to have it recorded. */
+static enum err build_audit(struct program *program)
+{
+    struct door *door = &program->door;
+    const struct settings *settings = &program->settings;
+    if (!*settings->policy && !*settings->audit_dir) return ERR_OK;
+    door->audit = audit_new(&(struct audit_options){.base = door->base,
+                                                    .store = door->store,
+                                                    .metrics = door->metrics,
+                                                    .records_max = settings->audit_records});
+    struct sealer_options options = {.base = door->base,
+                                     .store = door->store,
+                                     .scribe = door->scribe,
+                                     .audit = door->audit,
+                                     .folder = settings->audit_dir,
+                                     .key = labeller_secret(door->labeller),
+                                     .seconds = settings->audit_seal_seconds,
+                                     .days = (uint32_t)settings->audit_days};
+    TRY(sealer_new(&door->sealer, &options));
+    note_start(door);
+    return ERR_OK;
+}
+
 static enum err build_clients_side(struct program *program)
 {
     const struct settings *settings = &program->settings;
@@ -308,6 +334,7 @@ enum err program_build(struct program *program)
     TRY(build_nodes_side(program));
     build_vectors(program);
     TRY(build_search(program));
+    TRY(build_audit(program));
     TRY(build_clients_side(program));
     program->policy_watch = policy_watch_new(&program->door);
     program->terms_watch = terms_watch_new(&program->door);
@@ -322,6 +349,7 @@ void program_tear_down(struct program *program)
     terms_watch_free(program->terms_watch);
     http_free(door->http);
     waits_free(door->waits);
+    sealer_stop(door->sealer);
     indexes_stop(door->indexes);
     vectors_stop(door->vectors);
     scribe_free(door->searchers);
@@ -340,7 +368,10 @@ void program_tear_down(struct program *program)
     if (door->limits) limits_leave(door->limits);
     gate_free(door->gate);
     durables_free(program->durables);
+    audit_leave(door->audit);
     if (door->store) store_free(door->store);
+    sealer_free(door->sealer);
+    audit_free(door->audit);
     strikes_free(door->strikes);
     popular_free(door->popular);
     pseudonyms_free(door->pseudonyms);

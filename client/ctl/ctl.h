@@ -74,6 +74,13 @@ enum ctl_exit ctl_terms_check(const struct ctl_conf *conf, struct qiao *qiao, co
 enum ctl_exit ctl_terms_show(const struct ctl_conf *conf, struct qiao *qiao);
 enum ctl_exit ctl_terms_reload(const struct ctl_conf *conf, struct qiao *qiao);
 
+/* The audit: seal what is there; check sealed files, or a folder of them, and write their records. */
+enum ctl_exit ctl_audit_seal(const struct ctl_conf *conf, struct qiao *qiao);
+enum ctl_exit ctl_audit_verify(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+enum ctl_exit ctl_audit_export(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+/* The receipt in an answer's file: its body, or a stream as it came. */
+enum ctl_exit ctl_receipt_verify(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+
 /* One answer to `text`, or with NULL a conversation read line by line from stdin. */
 enum ctl_exit ctl_chat(const struct ctl_conf *conf, struct qiao *qiao, const char *text);
 

@@ -40,6 +40,10 @@ static const struct conf_table table = {
         "  gate VERB           list, show, draft, evidence FILE, submit, approve, roll PERCENT, "
         "pause, live,\n"
         "                      suspend, retire, explain: the gate of --feature in --region\n"
+        "  audit seal          have the audit's records sealed into a file\n"
+        "  audit verify PATH   check sealed files, or a folder of them (--keys, --root)\n"
+        "  audit export PATH   check them, and write their records as lines of JSON\n"
+        "  receipt verify FILE check the receipt of an answer (--keys)\n"
         "  recommender export  what a recommender is trained on, into --out\n"
         "Exit codes: 0 done, 1 the cluster failed or refused, 2 the command line is not right.",
     .rows = rows,
@@ -77,6 +81,9 @@ static bool run_pair(const struct ctl_conf *conf, struct qiao *qiao, int count, 
         enum ctl_exit (*with_file)(const struct ctl_conf *conf, struct qiao *qiao,
                                    const char *path);
     } pairs[] = {
+        {"audit", "export", 3, NULL, ctl_audit_export},
+        {"audit", "seal", 2, ctl_audit_seal, NULL},
+        {"audit", "verify", 3, NULL, ctl_audit_verify},
         {"events", "import", 3, NULL, ctl_import},
         {"events", "forget", 2, ctl_forget, NULL},
         {"models", "load", 3, NULL, ctl_load},
@@ -91,6 +98,7 @@ static bool run_pair(const struct ctl_conf *conf, struct qiao *qiao, int count, 
         {"terms", "reload", 2, ctl_terms_reload, NULL},
         {"terms", "show", 2, ctl_terms_show, NULL},
         {"terms", "sign", 3, NULL, ctl_terms_sign},
+        {"receipt", "verify", 3, NULL, ctl_receipt_verify},
         {"recommender", "export", 2, ctl_export, NULL},
     };
 

@@ -158,6 +158,7 @@ static enum err give_order(struct door *door, struct http_request *request, enum
     TRY(json_read(&root, text, size));
     enum err err = json_take_text(root, "node", 1, WIRE_NAME_MAX, &node);
     if (!err && !node) err = json_wrong("node", "must be given: GET /admin/nodes lists them");
+    if (!err) http_set_subject(request, node);
     if (!err && order == ORDER_RELOAD)
         err = uplink_reload(door->uplink, node);
     else if (!err)

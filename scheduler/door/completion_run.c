@@ -137,7 +137,8 @@ static bool is_first(const struct completion *c)
 struct mark_order completion_mark(const struct completion *c)
 {
     if (c->ask.prewarm) return (struct mark_order){0};
-    return (struct mark_order){.governed = &c->governed, .first = is_first(c)};
+    return (struct mark_order){
+        .governed = &c->governed, .first = is_first(c), .model = &c->model.model};
 }
 
 static void fly(struct completion *c)

@@ -1,6 +1,7 @@
 #include "scheduler/door/door.h"
 
 #include "scheduler/door/admin.h"
+#include "scheduler/door/audit_admin.h"
 #include "scheduler/door/completion.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/embeddings.h"
@@ -20,6 +21,7 @@
 #include "scheduler/door/me_erase.h"
 #include "scheduler/door/me_export.h"
 #include "scheduler/door/me_tags.h"
+#include "scheduler/door/note.h"
 #include "scheduler/door/policy_admin.h"
 #include "scheduler/door/recommend.h"
 #include "scheduler/door/rerank.h"
@@ -110,6 +112,9 @@ static const struct route routes[] = {
     {"GET", "/admin/terms", "admin", terms_admin_show},
     {"POST", "/admin/terms/check", "admin", terms_admin_check},
     {"POST", "/admin/terms/reload", "admin", terms_admin_reload},
+    {"GET", "/admin/audit", "admin", audit_admin_show},
+    {"POST", "/admin/audit/seal", "admin", audit_admin_seal},
+    {"GET", "/v1/transparency", "transparency", audit_admin_transparency},
     {"POST", "/admin/feeds", "admin", feeds_post},
     {"GET", "/admin/feeds/", "admin", feeds_show},
     {"POST", "/admin/feeds/", "admin", feeds_post_lines},
@@ -149,6 +154,7 @@ void door_handle(void *owner, struct http_request *request)
         if (!is_path_of(&routes[i], path)) continue;
         known = true;
         http_set_route(request, routes[i].name);
+        http_set_pattern(request, routes[i].path);
         if (strcmp(routes[i].method, method) != 0) continue;
         routes[i].handle(door, request);
         return;
@@ -170,6 +176,7 @@ void door_ended(void *owner, const struct http_request *request, int status, uin
     metric_add(door->metrics, M_requests_total, http_route(request), code, 1);
     metric_observe(door->metrics, M_request_seconds, http_route(request), NULL,
                    (double)duration_ns / (double)CLOCK_SECOND);
+    note_request(door, request, status);
     if (status >= 500 && strcmp(http_route(request), "ready") != 0) // polled while nodes start
         log_warn("request", "id=%s route=%s status=%d ms=%" PRIu64, http_id(request),
                  http_route(request), status, duration_ns / CLOCK_MS);
@@ -190,7 +197,10 @@ bool door_admit(struct door *door, struct http_request *request, bool admin,
     enum err err = context_read(context, door->keys, request);
     if (!err && admin && !context->key->admin)
         err = err_note(ERR_FORBIDDEN, "this key may not operate the cluster");
-    if (err) door_refuse(request, err);
+    if (err)
+        door_refuse(request, err);
+    else
+        http_set_asker(request, context->key->id);
     return !err;
 }
 

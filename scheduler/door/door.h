@@ -54,9 +54,10 @@ struct door {
     struct labeller *labeller;
     struct bundles *bundles;   // of terms, for filters; NULL: there are none
     struct strikes *strikes;
-    struct gate *gate;   // NULL likewise
-    struct audit *audit; // NULL: nothing is recorded
-    struct waits *waits; // requests that wait for a node of their model
+    struct gate *gate;     // NULL likewise
+    struct audit *audit;   // NULL: nothing is recorded
+    struct sealer *sealer; // of its records; NULL with it
+    struct waits *waits;   // requests that wait for a node of their model
     uint64_t start_ns;
     size_t answers; // being made
     size_t exports; // of users' data, under way

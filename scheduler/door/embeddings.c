@@ -8,6 +8,7 @@
 #include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/receipts.h"
 #include "scheduler/door/urgency.h"
 #include "scheduler/door/wait.h"
 #include "scheduler/scribe.h"
@@ -104,6 +105,7 @@ static void on_written(void *argument)
                   &(struct http_error){.err = ERR_UNAVAILABLE, .message = "the scheduler stops"});
         return;
     }
+    if (e->request) receipts_set_header(e->door, e->request, &e->governed, &e->chosen.model.model);
     if (e->request) http_reply_json(e->request, 200, e->body.data, e->body.size);
     finish(e);
 }

@@ -66,6 +66,9 @@ void feeds_forget(struct door *door, struct http_request *request)
     if (err) {
         door_refuse(request, err);
     } else {
+        char subject[HTTP_SUBJECT_MAX];
+        snprintf(subject, sizeof subject, "%s of %s", source, user ? "one user" : "all users");
+        http_set_subject(request, subject);
         struct forgetting *forgetting = mem_new(1, sizeof *forgetting);
         char owner[OWNER_TEXT_SIZE];
         forgetting->request = request;

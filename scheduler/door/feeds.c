@@ -120,6 +120,9 @@ void feeds_post(struct door *door, struct http_request *request)
         door_refuse(request, err);
         return;
     }
+    char subject[HTTP_SUBJECT_MAX];
+    snprintf(subject, sizeof subject, "%s %" PRId64, manifest.source, manifest.feed.number);
+    http_set_subject(request, subject);
     log_info("feed", "source=%s number=%" PRId64 " lines=%" PRId64, manifest.source,
              manifest.feed.number, manifest.feed.lines);
     feeds_begin(door->feeds, tenant, manifest.source, &manifest.feed, skip, on_feed,

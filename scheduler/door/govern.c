@@ -39,7 +39,7 @@ enum err govern_deny(struct door *door, const struct context *context, enum feat
                                          {"reason", why},
                                          {"tenant", context->key->tenant},
                                          {"key", context->key->id}};
-    audit_note(door->audit, AUDIT_DENIAL, fields, sizeof fields / sizeof *fields);
+    audit_note_often(door->audit, AUDIT_DENIAL, fields, sizeof fields / sizeof *fields);
     log_debug("denied", "feature=%s region=%s reason=%s", name, context->region, why);
     json_param_clear();
     *code = why;

@@ -283,6 +283,7 @@ static void on_request(struct evhttp_request *ev, void *argument)
     request->connection = connection;
     request->ev = ev;
     request->route = "other";
+    request->asker = request->pattern = "";
     request->arrival_ns = clock_now_ns();
     connection->request = request;
     connection->busy = true;

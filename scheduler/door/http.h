@@ -33,6 +33,7 @@ struct http_request;
 enum {
     HTTP_HEADERS_MAX = 32 << 10, // bytes of request line and headers
     HTTP_ID_MAX = 64,            // bytes of an x-request-id
+    HTTP_SUBJECT_MAX = 96,       // bytes of an http_subject()
     HTTP_DRAIN_IDLE_MS = 500     // see http_drain()
 };
 
@@ -96,6 +97,14 @@ uint64_t http_arrival_ns(const struct http_request *request);
 /* A name of ours for metrics and logs; a literal. "other" until set. */
 void http_set_route(struct http_request *request, const char *route);
 const char *http_route(const struct http_request *request);
+/* For audit records: the path as the table of routes has it, a literal; the id of the key that asked, which lives as long as the keys; and what the request is about where the path does not
+ * say it, a name of ours or the operator's, never a user's. "" until set; a longer subject is cut. */
+void http_set_pattern(struct http_request *request, const char *path);
+const char *http_pattern(const struct http_request *request);
+void http_set_asker(struct http_request *request, const char *key_id);
+const char *http_asker(const struct http_request *request);
+void http_set_subject(struct http_request *request, const char *subject);
+const char *http_subject(const struct http_request *request);
 void http_set_gone(struct http_request *request, http_gone_fn *gone, void *argument);
 /* It is gated: its answer leaves only while the gate stands for each pass that it has (leash.h); before it begins. When it is cut, `gone` is
  * called, and the client is told the reason. Of a pass of the same name the latest counts. The gate outlives the request; errors are no answer

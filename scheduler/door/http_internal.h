@@ -65,7 +65,8 @@ struct http {
 struct http_request {
     struct connection *connection;
     struct evhttp_request *ev;
-    const char *route;
+    const char *route, *pattern, *asker;
+    char subject[HTTP_SUBJECT_MAX + 1];
     http_gone_fn *gone;
     void *gone_argument;
     http_sent_fn *sent; // of a file's part

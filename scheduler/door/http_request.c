@@ -126,6 +126,36 @@ uint64_t http_arrival_ns(const struct http_request *request)
     return request->arrival_ns;
 }
 
+void http_set_pattern(struct http_request *request, const char *path)
+{
+    request->pattern = path;
+}
+
+const char *http_pattern(const struct http_request *request)
+{
+    return request->pattern;
+}
+
+void http_set_asker(struct http_request *request, const char *key_id)
+{
+    request->asker = key_id;
+}
+
+const char *http_asker(const struct http_request *request)
+{
+    return request->asker;
+}
+
+void http_set_subject(struct http_request *request, const char *subject)
+{
+    snprintf(request->subject, sizeof request->subject, "%s", subject);
+}
+
+const char *http_subject(const struct http_request *request)
+{
+    return request->subject;
+}
+
 void http_set_route(struct http_request *request, const char *route)
 {
     request->route = route;

@@ -3,6 +3,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/receipts.h"
 #include "scheduler/door/screen.h"
 #include "scheduler/door/search_run.h"
 
@@ -87,11 +88,13 @@ void index_errand_fail(struct index_errand *errand, enum err err)
 
 void index_errand_reply(struct index_errand *errand)
 {
-    if (errand->request && errand->status == 204)
+    if (errand->request && errand->status == 204) {
         http_reply(errand->request, 204, NULL, "", 0);
-    else if (errand->request)
+    } else if (errand->request) {
+        receipts_set_header(errand->door, errand->request, &errand->governed, NULL);
         http_reply_json(errand->request, errand->status, buf_text(&errand->answer),
                         errand->answer.size);
+    }
     index_errand_free(errand);
 }
 

@@ -3,6 +3,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/receipts.h"
 #include "scheduler/door/shape.h"
 
 void mark_set_header(const struct mark *mark, struct http_request *request)
@@ -21,6 +22,22 @@ static const char *write_members(struct mark *mark)
     return buf_text(&mark->members);
 }
 
+/* Of an answer that is whole. */
+static void add_receipt(struct mark *mark, const struct shape *shape)
+{
+    struct buf receipt = {0};
+    const struct receipts_order order = {.door = mark->door,
+                                         .governed = mark->order.governed,
+                                         .model = mark->order.model,
+                                         .answer = shape->id,
+                                         .label = mark->label.implicit ? shape->id : "",
+                                         .time_ms = shape->created * 1000};
+    if (receipts_write(&receipt, &order))
+        buf_addf(&mark->members, "%s\"receipt\":%s", mark->members.size > 0 ? "," : "",
+                 receipt.data);
+    buf_fini(&receipt);
+}
+
 void mark_begin(struct mark *mark, struct door *door, const struct mark_order *order,
                 struct shape *shape)
 {
@@ -33,6 +50,7 @@ void mark_begin(struct mark *mark, struct door *door, const struct mark_order *o
                                 .first = order->first,
                                 .waived = order->agreement != NULL};
     mark->door = door;
+    mark->order = *order;
     mark->region = governed->rules->region;
     mark->agreement = order->agreement;
     label_init(&mark->label, &label);
@@ -56,7 +74,9 @@ void mark_end(struct mark *mark, struct shape *shape, uint32_t choices)
     for (uint32_t i = 0; i < choices; i++)
         texts[i] = mark->texts[i] ? aigc_hasher_hash(mark->texts[i]) : aigc_hash_text("", 0);
     label_seal(&mark->label, texts, choices);
-    shape->opening = shape->marks = write_members(mark);
+    (void)write_members(mark);
+    add_receipt(mark, shape);
+    shape->opening = shape->marks = buf_text(&mark->members);
 }
 
 void mark_fini(struct mark *mark)

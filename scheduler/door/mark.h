@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct digest;
 struct door;
 struct governed;
 struct http_request;
@@ -29,11 +30,13 @@ struct mark_order {
     const struct governed *governed; // NULL, or without rules: nothing governs it
     bool first;                      // of its conversation
     const char *agreement;           // that waives the visible label; NULL: none does
+    const struct digest *model;      // of the receipt
 };
 
 struct mark {
     struct label label;
     struct door *door;
+    struct mark_order order;
     const char *region, *agreement; // borrowed from who ordered
     struct buf members;             // of chunks and the body
     struct aigc_hasher *texts[ASK_CHOICES_MAX];

@@ -176,6 +176,25 @@ static enum err check_word(const struct context *context, const struct consent_c
     return ERR_OK;
 }
 
+/* "+history -search -partner:acme": what is given and withdrawn, for the audit. */
+static void say_change(struct http_request *request, const struct consent_change *change)
+{
+    static const char marks[] = {[CONSENT_GIVE] = '+', [CONSENT_WITHDRAW] = '-'};
+    struct buf text = {0};
+    for (int i = 0; i < CONSENT_PURPOSES; i++)
+        if (change->purposes[i] != CONSENT_KEEP)
+            buf_addf(&text, "%c%s ", marks[change->purposes[i]],
+                     consent_name((enum consent_purpose)i));
+    for (size_t i = 0; i < change->partner_count; i++)
+        buf_addf(&text, "%c%s%s ", marks[change->partners[i].wish], partner_head,
+                 change->partners[i].source);
+    if (change->personalization != CONSENT_KEEP)
+        buf_addf(&text, "%cpersonalization ", marks[change->personalization]);
+    if (text.size > 0) text.data[text.size - 1] = '\0';
+    http_set_subject(request, buf_text(&text));
+    buf_fini(&text);
+}
+
 static void put(struct door *door, struct http_request *request, bool is_switch)
 {
     struct context context;
@@ -191,6 +210,7 @@ static void put(struct door *door, struct http_request *request, bool is_switch)
         door_refuse(request, err);
     } else {
         struct errand *errand = new_errand(request, is_switch);
+        say_change(request, &change);
         errand->ticket = consent_change(door->consents, context.key->tenant, context.user, &change,
                                         on_told, errand);
     }

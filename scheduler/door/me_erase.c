@@ -104,6 +104,7 @@ static void on_told(void *argument, enum err err, const struct erasure *erasure)
         door_refuse(errand.request, err);
         return;
     }
+    http_set_subject(errand.request, erasure->id);
     write_receipt(&body, erasure, errand.door->settings);
     http_reply_json(errand.request, 200, body.data, body.size);
     buf_fini(&body);

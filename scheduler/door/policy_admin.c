@@ -4,6 +4,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/note.h"
 #include "scheduler/policy/audit.h"
 #include "scheduler/policy/policy.h"
 #include "scheduler/settings.h"
@@ -35,6 +36,7 @@ static void tell(struct door *door, enum err err)
                                          {"in_force", digest},
                                          {"note", policies_failure(door->policies)}};
     audit_note(door->audit, AUDIT_POLICY, fields, err ? 3 : 2);
+    note_retention(door);
     metric_add(door->metrics, M_policy_loads_total, err ? "refused" : "taken", NULL, 1);
     if (err)
         log_error("policy_refused", "in_force=%s note=\"%s\"", digest,

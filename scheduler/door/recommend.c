@@ -8,6 +8,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/quota.h"
+#include "scheduler/door/receipts.h"
 #include "scheduler/door/recommend_answer.h"
 #include "scheduler/door/recommend_ask.h"
 #include "scheduler/door/shortlist.h"
@@ -147,6 +148,8 @@ static void reply(struct recommend *r, struct recommend_answer *answer)
         entitle(r, &answer->items[i]);
     metric_add(r->door->metrics, M_recommendations_total, r->metric, NULL, 1);
     note_part(r, "all", http_arrival_ns(r->request));
+    bool ranked = strcmp(r->basis, "popular") != 0;
+    receipts_set_header(r->door, r->request, &r->governed, ranked ? &r->model.model : NULL);
     r->words->reply(r->request, answer);
     recommend_answer_fini(answer);
     finish(r);

@@ -7,6 +7,7 @@
 #include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/receipts.h"
 #include "scheduler/door/rerank_ask.h"
 #include "scheduler/door/urgency.h"
 #include "scheduler/door/wait.h"
@@ -120,6 +121,7 @@ static void reply(struct rerank *r)
                  "\"usage\":{\"prompt_tokens\":%" PRIu64 ",\"total_tokens\":%" PRIu64 "}}",
                  (r->ask.count + TEXTS_OF_UNIT - 1) / TEXTS_OF_UNIT, tokens, tokens);
     }
+    receipts_set_header(r->door, r->request, &r->governed, &r->chosen.model.model);
     http_reply_json(r->request, 200, body.data, body.size);
     buf_fini(&body);
     finish(r);

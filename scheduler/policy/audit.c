@@ -1,5 +1,6 @@
 #include "scheduler/policy/audit.h"
 
+#include "scheduler/policy/often.h"
 #include "scheduler/settings.h"
 #include "scheduler/state/store.h"
 
@@ -88,6 +89,7 @@ struct audit {
     char *start;                // the body of the chain's first record
     uint64_t lost[AUDIT_COUNT]; // and not told yet
     uint64_t lost_all;
+    struct oftens oftens;
 };
 
 static const char *const class_names[AUDIT_COUNT] = {
@@ -156,23 +158,63 @@ static void lose(struct audit *audit, enum audit_class class)
 
 static void send_next(struct audit *audit);
 
-void audit_note(struct audit *audit, enum audit_class class, const struct audit_field *fields,
-                size_t count)
+/* The body is given away. */
+static void note_body(struct audit *audit, enum audit_class class, char *body)
 {
-    struct ledger_field copies[AUDIT_FIELDS_MAX];
-    must(class < AUDIT_COUNT && count <= AUDIT_FIELDS_MAX);
-    if (!audit || audit->left) return;
     if (audit->waiting >= AUDIT_WAITING_MAX) {
         lose(audit, class);
+        mem_free(body);
         return;
     }
-    for (size_t i = 0; i < count; i++)
-        copies[i] = (struct ledger_field){fields[i].name, fields[i].value ? fields[i].value : ""};
     tell_lost(audit);
-    char *body = make_body(class, copies, count);
     if (class == AUDIT_START && !audit->start) audit->start = mem_copy_text(body);
     push(audit, class, body);
     send_next(audit);
+}
+
+static char *body_of(enum audit_class class, const struct audit_field *fields, size_t count)
+{
+    struct ledger_field copies[AUDIT_FIELDS_MAX];
+    must(class < AUDIT_COUNT && count <= AUDIT_FIELDS_MAX);
+    for (size_t i = 0; i < count; i++)
+        copies[i] = (struct ledger_field){fields[i].name, fields[i].value ? fields[i].value : ""};
+    return make_body(class, copies, count);
+}
+
+void audit_note(struct audit *audit, enum audit_class class, const struct audit_field *fields,
+                size_t count)
+{
+    if (audit && !audit->left) note_body(audit, class, body_of(class, fields, count));
+}
+
+// ---- what comes often --------------------------------------------------------------------------
+
+/* Those whose time is over are told. */
+static void tell_oftens(struct audit *audit, uint64_t now_ns)
+{
+    struct often often;
+    while (oftens_take(&audit->oftens, now_ns, &often)) {
+        struct buf body = {0};
+        buf_addf(&body, "%" PRId64 " %s times=%" PRIu64, clock_wall_ms(), often.said, often.times);
+        mem_free(often.said);
+        if (often.times > 0)
+            note_body(audit, (enum audit_class)often.class, buf_take(&body));
+        else
+            buf_fini(&body);
+    }
+}
+
+void audit_note_often(struct audit *audit, enum audit_class class, const struct audit_field *fields,
+                      size_t count)
+{
+    must(count < AUDIT_FIELDS_MAX); // one is ours
+    if (!audit || audit->left) return;
+    char *body = body_of(class, fields, count);
+    const char *said = strchr(body, ' ') + 1; // behind the time
+    if (oftens_come(&audit->oftens, (int)class, said, clock_now_ns() + AUDIT_OFTEN_MS * CLOCK_MS))
+        note_body(audit, class, body);
+    else
+        mem_free(body);
 }
 
 bool audit_stands(const struct audit *audit, uint32_t stops)
@@ -365,6 +407,7 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     (void)what;
     if (audit->options.metrics)
         metric_set(audit->options.metrics, M_audit_waiting, NULL, NULL, (double)audit->waiting);
+    tell_oftens(audit, clock_now_ns());
     if (audit->calls > 0) return;
     send_next(audit);
     if (audit->calls == 0 && audit->chain.seq > 0 &&
@@ -391,6 +434,7 @@ struct audit *audit_new(const struct audit_options *options)
 void audit_leave(struct audit *audit)
 {
     if (!audit || audit->left) return;
+    tell_oftens(audit, UINT64_MAX);
     audit_note(audit, AUDIT_END, NULL, 0);
     event_del(audit->timer);
     drop_lines(audit); // a call that is in the air is repeated with what came since
@@ -408,6 +452,7 @@ void audit_free(struct audit *audit)
         drop_first(audit);
     for (size_t i = 0; i < AUDIT_KEPT; i++)
         mem_free(audit->kept[i]);
+    oftens_fini(&audit->oftens);
     mem_free(audit->start);
     mem_free(audit);
 }

@@ -41,7 +41,8 @@ enum {
     AUDIT_BATCH = 48,       // records of one call
     AUDIT_LATE_MS = 5000,   // that a record may wait before what it is of has to stop
     AUDIT_PULSE_MS = 10000, // between signs of life of a scheduler that has nothing to note
-    AUDIT_GIVEN_UP_MS = 60000
+    AUDIT_GIVEN_UP_MS = 60000,
+    AUDIT_OFTEN_MS = 10000 // in which equal records are counted (often.h)
 };
 
 #define AUDIT_RECORDS_KEY "qiao:{audit}:records"
@@ -56,6 +57,10 @@ struct audit_field {
  * be written waits, in bounds, and audit_stands() says when serving has to stop. */
 void audit_note(struct audit *audit, enum audit_class class, const struct audit_field *fields,
                 size_t count);
+/* The same of what a stranger can make happen as often as he likes: the first one is noted, equal ones that come within AUDIT_OFTEN_MS are
+ * counted, and told in one record with their count in `times` when that is over. */
+void audit_note_often(struct audit *audit, enum audit_class class, const struct audit_field *fields,
+                      size_t count);
 /* Whether serving may go on for rules that say `stops` (bits of classes that must be written; struct rules_audit): none of these is lost
  * or has waited too long. */
 bool audit_stands(const struct audit *audit, uint32_t stops);

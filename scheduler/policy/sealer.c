@@ -201,6 +201,7 @@ static void on_settled(void *argument)
     note_seal(sealer);
     ledger_seal_fini(&sealer->newest);
     sealer->newest = run->seal;
+    sealer->rest_until_ns = 0; // seen as it is now, at once
     run->seal = (struct ledger_seal){0};
     sealer->failure[0] = '\0';
     end_run(sealer);
@@ -433,6 +434,7 @@ static void on_look(void *argument, enum err err, const redisReply *reply)
         return;
     }
     const struct sealer_facts *facts = &run->facts;
+    sealer->seen = facts->state;
     bool due = facts->now_ms - facts->state.sealed_ms >= (int64_t)sealer->options.seconds * 1000;
     if (facts->asks <= facts->served && !due) {
         sealer->rest_until_ns = clock_now_ns() + LOOK_MS * CLOCK_MS;
@@ -446,6 +448,15 @@ static void on_look(void *argument, enum err err, const redisReply *reply)
         submit(sealer, work_newest, on_newest);
 }
 
+/* Who does not seal looks all the same, now and then. */
+static void on_seen(void *argument, enum err err, const redisReply *reply)
+{
+    struct sealer *sealer = argument;
+    struct sealer_facts facts;
+    sealer->busy = false;
+    if (!err && sealer_read_facts(reply, &facts, NULL)) sealer->seen = facts.state;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *argument)
 {
     struct sealer *sealer = argument;
@@ -453,12 +464,12 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     sealer_tick_tickets(sealer);
-    if (!sealer->lock) return;
-    lock_tick(sealer->lock, now_ns);
-    if (sealer->busy || now_ns < sealer->rest_until_ns || !lock_is_held(sealer->lock, now_ns))
-        return;
+    if (sealer->lock) lock_tick(sealer->lock, now_ns);
+    if (sealer->busy || now_ns < sealer->rest_until_ns) return;
+    bool seals = sealer->lock && lock_is_held(sealer->lock, now_ns);
     sealer->busy = true;
-    sealer_send_look(sealer, true, on_look, sealer);
+    if (!seals) sealer->rest_until_ns = now_ns + LOOK_MS * CLOCK_MS;
+    sealer_send_look(sealer, seals, seals ? on_look : on_seen, sealer);
 }
 
 // ---- life --------------------------------------------------------------------------------------
@@ -501,6 +512,11 @@ void sealer_free(struct sealer *sealer)
 void sealer_keep(struct sealer *sealer, uint32_t days)
 {
     if (days > sealer->days) sealer->days = days;
+}
+
+const struct sealer_state *sealer_seen(const struct sealer *sealer)
+{
+    return &sealer->seen;
 }
 
 const char *sealer_failure(const struct sealer *sealer)

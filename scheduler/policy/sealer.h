@@ -71,11 +71,12 @@ struct sealer_state {
 
 /* Answers once, from the loop, unless it was dropped; `state` is NULL with an error. */
 typedef void sealer_fn(void *argument, enum err err, const struct sealer_state *state);
-struct sealer_ticket *sealer_look(struct sealer *sealer, sealer_fn *done, void *argument);
 /* Have all records sealed that are in Redis now, by whichever scheduler has a folder. ERR_UNAVAILABLE: none did within SEALER_ASK_MS. */
 struct sealer_ticket *sealer_ask(struct sealer *sealer, sealer_fn *done, void *argument);
 void sealer_drop(struct sealer_ticket *ticket);
 
+/* The newest file as Redis told it some seconds ago at most; zeroed before. */
+const struct sealer_state *sealer_seen(const struct sealer *sealer);
 /* Why the latest try failed; "": it did not. */
 const char *sealer_failure(const struct sealer *sealer);
 

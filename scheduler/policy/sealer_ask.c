@@ -1,4 +1,4 @@
-/* Questions about sealed files: what is there, and the wish for a new one. */
+/* Wishes for a sealed file, which whichever scheduler has the folder fulfils. */
 #include "scheduler/policy/sealer_parts.h"
 #include "scheduler/state/store.h"
 
@@ -14,7 +14,6 @@ struct sealer_ticket {
     struct sealer *sealer;
     sealer_fn *done; // NULL: it was dropped
     void *argument;
-    bool asks;       // for a file; else what is there is enough
     uint64_t number; // of the wish; 0: Redis has not told it yet
     uint64_t until_ns;
     bool called; // a call is in the air
@@ -65,7 +64,8 @@ static void on_look(void *argument, enum err err, const redisReply *reply)
     if (!called(ticket)) return;
     if (!err && !sealer_read_facts(reply, &facts, NULL))
         err = err_note(ERR_INTERNAL, SEALER_KEY " cannot be read");
-    bool waits = ticket->asks && (err || facts.served < ticket->number);
+    if (!err) ticket->sealer->seen = facts.state;
+    bool waits = err || facts.served < ticket->number;
     if (!waits)
         answer(ticket, err, &facts.state);
     else if (is_late(ticket))
@@ -107,18 +107,11 @@ static struct sealer_ticket *new_ticket(struct sealer *sealer, sealer_fn *done, 
     return ticket;
 }
 
-struct sealer_ticket *sealer_look(struct sealer *sealer, sealer_fn *done, void *argument)
-{
-    struct sealer_ticket *ticket = new_ticket(sealer, done, argument);
-    look(ticket);
-    return ticket;
-}
-
 struct sealer_ticket *sealer_ask(struct sealer *sealer, sealer_fn *done, void *argument)
 {
     static const char *const words[] = {"HINCRBY", SEALER_KEY, "asks", "1"};
     struct sealer_ticket *ticket = new_ticket(sealer, done, argument);
-    ticket->asks = ticket->called = true;
+    ticket->called = true;
     store_command(sealer->options.store, on_asked, ticket, 4, words, NULL);
     return ticket;
 }

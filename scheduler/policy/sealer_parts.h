@@ -54,6 +54,7 @@ struct sealer {
     struct event *timer;
     struct ledger_seal newest; // of the folder; known once it was read
     bool knows_newest;
+    struct sealer_state seen;
     bool busy, stopped;
     uint64_t rest_until_ns; // after a failure
     uint32_t days;

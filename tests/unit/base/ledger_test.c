@@ -180,6 +180,8 @@ static void any_flipped_bit_of_a_file_is_found_and_its_line_named(void **state)
             snprintf(want, sizeof want, "line %zu: ", line_of(&file, i));
             if (!strstr(err_text(), want))
                 fail_msg("byte %zu, bit %d: %s, not %s", i, bit, err_text(), want);
+            for (const char *at = err_text(); *at; at++)
+                assert_in_range(*at, ' ', '~');
         }
     for (size_t size = 0; size < file.size; size++) {
         struct buf cut = {.data = file.data, .size = size};
