@@ -148,7 +148,7 @@ static void build_features(struct program *program)
 {
     struct door *door = &program->door;
     door->consents = consents_new(door->store, program->master.root);
-    door->erasures = erasures_new(door->store, door->consents, &program->master);
+    door->erasures = erasures_new(door->store, program->durables, door->consents, &program->master);
     door->collections = collections_new(door->base, door->store);
     door->catalogues = catalogues_new(door->collections, program->settings.catalogue_items);
     door->events = events_new(door->store, &program->master,

@@ -71,7 +71,7 @@ def check_calls(path, code):
 
 LOG_CALL = re.compile(r'\blog_(?:debug|info|warn|error)\s*\(\s*(?:[^,()"]|"[^"]*")*,\s*((?:"(?:\\.|[^"\\])*"\s*|PRI\w+\s*)*)')
 # What a metric may be split by: names of ours, of operators, of models; never a user's, nor anything that grows with users.
-LABELS = {"basis", "code", "feature", "model", "outcome", "part", "reason", "region", "route", "source", "class", "action", "side"}
+LABELS = {"basis", "code", "feature", "model", "outcome", "part", "reason", "region", "route", "side", "source", "class", "action"}
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 

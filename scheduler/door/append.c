@@ -5,6 +5,8 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/redaction.h"
+#include "scheduler/door/retention.h"
 #include "scheduler/settings.h"
 
 #include "base/mem.h"
@@ -169,6 +171,7 @@ static enum err check_loaded(struct append *append, const struct session *sessio
                         "; load it and send the turn again",
                         session->version, asked->version);
     }
+    redaction_talk(append->door, append->context, &append->talk);
     return add_new(append);
 }
 
@@ -271,6 +274,7 @@ void append_save(struct append *append, const char *text, size_t size, bool cut,
            talk_drop_oldest(talk, NULL))
         ; // the answer, too, takes the place of what is oldest
     struct session session = talk_session(talk);
+    session.keep_seconds = retention_session_seconds(append->context);
     append->done = done;
     append->ticket =
         session_save(append->door->sessions, &name, &session, append->replicated, on_saved, append);

@@ -132,6 +132,7 @@ static enum err parse(struct completion *c, enum ask_kind kind, const char *prew
     TRY(prewarmed ? ask_prewarm_parse(&c->ask, prewarmed, body, size)
                   : ask_parse(&c->ask, kind, body, size));
     append_init(&c->append, c->door, &c->context, &c->ask, c);
+    TRY(redaction_ask(&c->redaction, c->door, &c->context, &c->ask));
     return c->ask.session.id ? append_check(&c->append) : ERR_OK;
 }
 

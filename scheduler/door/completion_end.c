@@ -22,6 +22,7 @@ void completion_finish(struct completion *c)
     grounding_free(c->grounding);
     token_ids_fini(&c->prompt.ids);
     ask_fini(&c->ask);
+    redaction_fini(&c->redaction);
     screen_free(c->screen);
     govern_drop(&c->governed);
     mem_free(c);

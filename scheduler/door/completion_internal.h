@@ -21,6 +21,7 @@
 #include "scheduler/door/own.h"
 #include "scheduler/door/prompt.h"
 #include "scheduler/door/quota.h"
+#include "scheduler/door/redaction.h"
 #include "scheduler/door/urgency.h"
 
 #include "base/err.h"
@@ -58,6 +59,7 @@ struct completion {
     struct governed governed;
     struct screen *screen; // NULL: nothing is filtered
     struct ask ask;
+    struct redaction redaction; // of its texts
     struct urgency urgency;
     struct fleet_model model;    // as it was when the request came
     struct lexicon_pack *pack;   // held

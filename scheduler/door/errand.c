@@ -10,6 +10,7 @@
 #include "scheduler/door/json.h"
 #include "scheduler/door/prompt.h"
 #include "scheduler/door/quota.h"
+#include "scheduler/door/redaction.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/scribe.h"
 
@@ -367,10 +368,10 @@ static void on_encoded(void *argument)
 static void keep_text(struct errand *e, const struct errand_text *text, struct stretch *stretch,
                       struct token_ids *ids)
 {
-    *stretch =
-        (struct stretch){.at = e->texts.size, .size = text->size, .is_text = text->text != NULL};
+    *stretch = (struct stretch){.at = e->texts.size, .is_text = text->text != NULL};
     if (text->text) {
-        buf_add(&e->texts, text->text, text->size);
+        redaction_add(e->options.door, e->options.context, text->text, text->size, &e->texts);
+        stretch->size = e->texts.size - stretch->at;
     } else if (text->id_count > 0) {
         memcpy(token_ids_room(ids, text->id_count), text->ids, text->id_count * sizeof *text->ids);
         ids->count = text->id_count;
@@ -386,6 +387,8 @@ static enum err check(const struct errand_options *options)
         return json_wrong(options->list_name,
                           "must be at most %u texts where each is answered by %" PRIu32 " numbers",
                           ERRAND_NUMBERS_MAX / options->width, options->width);
+    for (size_t i = 0; redaction_wants(options->context) && i < options->count; i++)
+        if (!options->texts[i].text) return redaction_refuse_ids(options->list_name);
     json_param_clear();
     return errands_lend(options->door->errands, options->count * options->width);
 }

@@ -1,6 +1,7 @@
 #include "scheduler/door/event_send.h"
 
 #include "scheduler/door/door.h"
+#include "scheduler/door/retention.h"
 #include "scheduler/features/popular.h"
 
 #include "base/mem.h"
@@ -15,6 +16,7 @@ struct sending {
     unsigned char *fates;      // [count]
     size_t next;               // those before it are on their way, or through
     size_t flying;
+    uint32_t keep_seconds;
 };
 
 /* The events of one user on their way. */
@@ -76,6 +78,7 @@ static void send_more(struct sending *sending)
                                     .source = call->source,
                                     .events = sending->events + flock->first,
                                     .count = flock->count,
+                                    .keep_seconds = sending->keep_seconds,
                                     .fates = sending->fates + flock->first};
         events_store(sending->door->events, &batch, on_stored, flock);
     }
@@ -93,6 +96,7 @@ void event_send(struct door *door, const struct event_sending *call)
                                 .call = *call,
                                 .events = mem_new(call->count + 1, sizeof *sending->events),
                                 .fates = mem_new(call->count + 1, 1)};
+    sending->keep_seconds = 86400 * retention_history_days(door, call->tenant, call->region);
     if (call->count > 1) qsort(call->parcels, call->count, sizeof *call->parcels, compare);
     for (size_t i = 0; i < call->count; i++)
         sending->events[i] = call->parcels[i].event;

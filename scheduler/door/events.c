@@ -7,6 +7,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/ndjson.h"
+#include "scheduler/door/retention.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/events.h"
 #include "scheduler/features/follower.h"
@@ -68,10 +69,11 @@ static enum err take_event(struct events_post *post, const json_t *object, size_
 
 static enum err read_common(struct events_post *post, const json_t *list, struct common *common)
 {
-    const struct settings *settings = post->door->settings;
+    uint32_t days =
+        retention_history_days(post->door, post->context.key->tenant, post->context.region);
     struct catalogue *catalogue = catalogue_of(post->door->catalogues, post->context.key->tenant);
-    *common = (struct common){
-        .rules = {.now_ms = clock_wall_ms(), .age_ms = (int64_t)settings->history_days * 86400000}};
+    *common =
+        (struct common){.rules = {.now_ms = clock_wall_ms(), .age_ms = (int64_t)days * 86400000}};
     if (catalogue && follower_is_whole(catalogue_follower(catalogue)))
         common->catalogue = catalogue;
     TRY(json_take_text(post->root, "user", 1, CONTEXT_USER_MAX, &common->user));

@@ -6,6 +6,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/ndjson.h"
+#include "scheduler/door/retention.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/consent.h"
 #include "scheduler/features/feed.h"
@@ -269,9 +270,9 @@ static enum err read_lines(struct delivery *delivery, const struct feed *feed)
     delivery->from_ms = feed->from_ms;
     delivery->until_ms = feed->until_ms;
     delivery->report.before = (size_t)place->first;
-    delivery->rules =
-        (struct event_rules){.now_ms = clock_wall_ms(),
-                             .age_ms = (int64_t)delivery->door->settings->history_days * 86400000};
+    delivery->rules = (struct event_rules){
+        .now_ms = clock_wall_ms(),
+        .age_ms = (int64_t)retention_history_days(delivery->door, delivery->tenant, "") * 86400000};
     delivery->lines = mem_new(delivery->line_count, sizeof *delivery->lines);
     if (strspn(delivery->body, " \t\r\n") == delivery->size)
         return ERR_OK; // nothing but empty lines

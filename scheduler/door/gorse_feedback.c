@@ -3,6 +3,7 @@
 #include "scheduler/door/gorse_internal.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/retention.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/events.h"
 #include "scheduler/features/follower.h"
@@ -142,9 +143,11 @@ static enum err take(struct events_post *post, const json_t *object, json_t *nam
 static enum err take_all(struct events_post *post, json_t *list, bool replaces)
 {
     struct catalogue *catalogue = catalogue_of(post->door->catalogues, post->context.key->tenant);
-    struct taking taking = {.replaces = replaces,
-                            .now_ms = clock_wall_ms(),
-                            .age_ms = (int64_t)post->door->settings->history_days * DAY_MS};
+    struct taking taking = {
+        .replaces = replaces,
+        .now_ms = clock_wall_ms(),
+        .age_ms = DAY_MS * (int64_t)retention_history_days(post->door, post->context.key->tenant,
+                                                           post->context.region)};
     if (catalogue && follower_is_whole(catalogue_follower(catalogue)) &&
         catalogue_count(catalogue) > 0)
         taking.catalogue = catalogue;

@@ -7,18 +7,23 @@
 #include "scheduler/features/consent.h"
 #include "scheduler/features/erase.h"
 #include "scheduler/features/events.h"
+#include "scheduler/policy/audit.h"
 #include "scheduler/settings.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 /* An erasure or a look, until Redis has answered; it goes on when the client is gone. */
 struct errand {
     struct door *door;
     struct http_request *request; // NULL: nobody hears the end
+    char tenant[CONTEXT_NAME_MAX + 1];
+    bool erases;
 };
 
 static void on_gone(void *argument)
@@ -57,10 +62,14 @@ static void write_stages(struct buf *out, const struct erasure *erasure,
     if (erasure->unlisted)
         buf_addf(out, ",\"unlisted_sessions\":{\"state\":\"pending\",\"until\":%" PRId64 "}",
                  erasure->at_ms / 1000 + (int64_t)settings->session_ttl_seconds);
+    write_stage(out, "replicas",
+                erasure->replicated_ms > 0   ? ERASURE_COMPLETE
+                : erasure->now.replicas == 0 ? ERASURE_NONE
+                                             : ERASURE_PENDING,
+                erasure->replicated_ms);
     write_stage(out, "append_only_file", erasure_file_state(erasure, false), erasure->append_ms);
     write_stage(out, "snapshot", erasure_file_state(erasure, true), erasure->snapshot_ms);
-    buf_addf(out, ",\"replicas\":{\"state\":\"unknown\",\"connected\":%" PRIu64 "}",
-             erasure->now.replicas);
+    write_stage(out, "replica_files", erasure->now.replicas ? ERASURE_PENDING : ERASURE_NONE, 0);
     write_keys(out, erasure);
     buf_add_byte(out, '}');
 }
@@ -93,11 +102,26 @@ static void write_receipt(struct buf *out, const struct erasure *erasure,
         settings->idempotency_seconds, ERASURE_KEPT_SECONDS / 86400);
 }
 
+/* The erasure's id is no user's: it proves to its user that the record is of it, and says nothing to anybody else. */
+static void note(const struct errand *errand, const struct erasure *erasure)
+{
+    char sessions[24], events[24];
+    snprintf(sessions, sizeof sessions, "%" PRIu64, erasure->sessions);
+    snprintf(events, sizeof events, "%" PRIu64, erasure->events);
+    const struct audit_field fields[] = {{"erasure", erasure->id},
+                                         {"tenant", errand->tenant},
+                                         {"sessions", sessions},
+                                         {"events", events},
+                                         {"links_left", erasure->links_left ? "yes" : "no"}};
+    audit_note(errand->door->audit, AUDIT_ERASURE, fields, sizeof fields / sizeof *fields);
+}
+
 static void on_told(void *argument, enum err err, const struct erasure *erasure)
 {
     struct errand errand = *(struct errand *)argument;
     struct buf body = {0};
     mem_free(argument);
+    if (!err && errand.erases) note(&errand, erasure);
     if (!errand.request) return;
     json_param_clear();
     if (err) {
@@ -110,10 +134,12 @@ static void on_told(void *argument, enum err err, const struct erasure *erasure)
     buf_fini(&body);
 }
 
-static struct errand *new_errand(struct door *door, struct http_request *request)
+static struct errand *new_errand(struct door *door, struct http_request *request,
+                                 const struct context *context, bool erases)
 {
     struct errand *errand = mem_new(1, sizeof *errand);
-    *errand = (struct errand){door, request};
+    *errand = (struct errand){.door = door, .request = request, .erases = erases};
+    snprintf(errand->tenant, sizeof errand->tenant, "%s", context->key->tenant);
     http_set_gone(request, on_gone, errand);
     return errand;
 }
@@ -126,7 +152,7 @@ void me_erase(struct door *door, struct http_request *request)
     owner_write(owner, consents_owner_key(door->consents), context.key->tenant, context.user);
     events_forget(door->events, owner);
     erase_user(door->erasures, context.key->tenant, context.user, on_told,
-               new_errand(door, request));
+               new_errand(door, request, &context, true));
 }
 
 void me_erasure(struct door *door, struct http_request *request)
@@ -143,5 +169,5 @@ void me_erasure(struct door *door, struct http_request *request)
         return;
     }
     erasure_look(door->erasures, context.key->tenant, context.user, id, on_told,
-                 new_errand(door, request));
+                 new_errand(door, request, &context, false));
 }

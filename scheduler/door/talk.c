@@ -43,6 +43,17 @@ void talk_load(struct talk *talk, const struct session *session)
     talk->fresh = talk->count;
 }
 
+void talk_replace(struct talk *talk, size_t index, char *content, size_t size)
+{
+    struct session_turn *turn = &talk->turns[index];
+    char *old = (char *)(uintptr_t)turn->content; // ours: talk_add() made it
+    sodium_memzero(old, turn->content_size);
+    mem_free(old);
+    talk->bytes = talk->bytes - turn->content_size + size;
+    turn->content = content;
+    turn->content_size = size;
+}
+
 struct session talk_session(const struct talk *talk)
 {
     struct session session = {.version = talk->version,

@@ -28,6 +28,8 @@ struct talk {
 void talk_load(struct talk *talk, const struct session *session);
 struct session_turn *talk_add(struct talk *talk, const char *role, const char *content,
                               size_t size);
+/* Another content for a turn: `content` (of mem.h) is taken, the old one wiped. */
+void talk_replace(struct talk *talk, size_t index, char *content, size_t size);
 /* Let the oldest stored question go, with its answer, or the summary that stands for older ones; other system turns and the new
  * ones stay. What goes is added to `transcript` (NULL: to nothing). False: there is none. */
 bool talk_drop_oldest(struct talk *talk, struct buf *transcript);

@@ -2,6 +2,7 @@
 
 #include "scheduler/features/consent.h"
 #include "scheduler/features/erase_record.h"
+#include "scheduler/state/durable.h"
 #include "scheduler/state/session.h"
 #include "scheduler/state/store.h"
 
@@ -104,8 +105,13 @@ enum {
     NUMBER_SIZE = 24
 };
 
+/* A write that a WAIT can count: all that came before it is counted, too.
+ *      KEYS  the receipt   ARGV  seconds that it lives */
+static const char touch_text[] = "return redis.call('EXPIRE', KEYS[1], ARGV[1])\n";
+
 struct erasures {
     struct store *store;
+    struct durables *durables;
     struct consents *consents;
     const struct keyring *keys;
     struct store_script *erase, *look, *note;
@@ -122,11 +128,12 @@ struct job {
     bool erases;
 };
 
-struct erasures *erasures_new(struct store *store, struct consents *consents,
-                              const struct keyring *keys)
+struct erasures *erasures_new(struct store *store, struct durables *durables,
+                              struct consents *consents, const struct keyring *keys)
 {
     struct erasures *erasures = mem_new(1, sizeof *erasures);
     *erasures = (struct erasures){store,
+                                  durables,
                                   consents,
                                   keys,
                                   store_add_script(store, erase_text),
@@ -180,11 +187,43 @@ static void finish(struct job *job, enum err err)
     mem_free(job);
 }
 
+static bool on_touched(void *argument, enum err err, const redisReply *reply)
+{
+    (void)reply;
+    if (!err) return true;
+    finish(argument, ERR_OK); // it stays to be done
+    return false;
+}
+
+static void on_replicated(void *argument, enum err err)
+{
+    struct job *job = argument;
+    if (!err) note_time(job, "replicated_at", &job->erasure.replicated_ms);
+    finish(job, ERR_OK);
+}
+
+/* What a failover forgets would be served again. */
+static void wait_for_replicas(struct job *job)
+{
+    char key[KEY_MAX], ttl[NUMBER_SIZE];
+    const struct erasure *erasure = &job->erasure;
+    if (!job->erasures->durables || erasure->now.replicas == 0 || erasure->replicated_ms > 0) {
+        finish(job, ERR_OK);
+        return;
+    }
+    write_key(key, job->owner, "erasure:", erasure->id);
+    snprintf(ttl, sizeof ttl, "%d", ERASURE_KEPT_SECONDS);
+    const char *const words[] = {key, ttl};
+    const size_t sizes[] = {strlen(key), strlen(ttl)};
+    durable_eval(job->erasures->durables, touch_text, on_touched, on_replicated, job, 1, 2, words,
+                 sizes);
+}
+
 static void end_one(struct job *job)
 {
     if (--job->waits > 0) return;
     if (job->erasure.links_left == 0) note(job, "left", "");
-    finish(job, ERR_OK);
+    wait_for_replicas(job);
 }
 
 static void on_unlinked(void *argument, enum err err, const redisReply *reply)
@@ -231,10 +270,12 @@ static void on_receipt(void *argument, enum err err, const redisReply *reply)
         err = err_note(ERR_STORE_AWAY, job->erases ? "data cannot be erased: Redis is away"
                                                    : "receipts cannot be read: Redis is away");
     if (!err) err = erase_record_read(&job->erasure, job->erasures->keys, reply, &left);
-    if (err || (!job->erases && !*left))
+    if (err)
         finish(job, err);
-    else
+    else if (job->erases || *left)
         unlink_all(job, left);
+    else
+        wait_for_replicas(job);
 }
 
 static struct job *new_job(struct erasures *erasures, const char *tenant, const char *user,

@@ -7,7 +7,7 @@
  * One call of Redis leaves the mark, destroys the data keys of sessions, events and tags, then deletes these, the consents and the
  * list of sessions. The mark outlives everything that could come back: a session that is in the air is not saved (state/session.h),
  * an event without its consent is not stored (events.h). Then the links that lead from partners' names to the user go, and the user's
- * place among those who have events. What could not be done meanwhile is done by the next look at the receipt.
+ * place among those who have events, and replicas are waited for, where there are any. What could not be done meanwhile is done by the next look at the receipt.
  *
  * What is left behind: counters of limits for at most 26 hours, counts of what is popular (they name nobody), hashes of
  * Idempotency-Keys. Redis' own files keep what was written before until they are written anew: the receipt holds how often that had
@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 struct consents;
+struct durables;
 struct erasures;
 struct store;
 
@@ -62,8 +63,9 @@ struct erasure {
     uint64_t sessions, events, consents, links, tags; // that were deleted
     bool
         unlisted; // there may have been sessions that no list knew: they cannot be opened, and end by themselves
-    int64_t caches_ms; // when the nodes had dropped what they held; 0: not yet
-    size_t links_left; // that could not be deleted yet
+    int64_t caches_ms;     // when the nodes had dropped what they held; 0: not yet
+    int64_t replicated_ms; // when as many replicas had it as turns wait for; 0: not yet
+    size_t links_left;     // that could not be deleted yet
     struct erasure_redis then, now;
     int64_t append_ms, snapshot_ms; // since when it is known that it was written anew; 0: it is not
     uint32_t keys[KEYRING_KEYS_MAX]; // master keys of then, the newest first
@@ -74,9 +76,9 @@ struct erasure {
 /* Of a file: written anew after the receipt was. Pure. */
 enum erasure_state erasure_file_state(const struct erasure *erasure, bool snapshot);
 
-/* All outlive it. */
-struct erasures *erasures_new(struct store *store, struct consents *consents,
-                              const struct keyring *keys);
+/* All outlive it. `durables` NULL: no replica is waited for. */
+struct erasures *erasures_new(struct store *store, struct durables *durables,
+                              struct consents *consents, const struct keyring *keys);
 void erasures_free(struct erasures *erasures);
 
 /* `erasure` is borrowed until the function returns, NULL with an error. Called once, from the loop. */

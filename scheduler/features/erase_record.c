@@ -80,6 +80,7 @@ enum err erase_record_read(struct erasure *erasure, const struct keyring *keys,
     erasure->tags = number(receipt, "", "tags");
     erasure->unlisted = number(receipt, "", "unlisted") == 1;
     erasure->caches_ms = (int64_t)number(receipt, "", "caches_at");
+    erasure->replicated_ms = (int64_t)number(receipt, "", "replicated_at");
     erasure->append_ms = (int64_t)number(receipt, "", "append_at");
     erasure->snapshot_ms = (int64_t)number(receipt, "", "snapshot_at");
     read_keys(erasure, keys, find(receipt, "", "keys"));

@@ -1,7 +1,7 @@
 /* scheduler/features/erase_record.h -- an erasure's receipt as Redis gives it, read; part of erase.h, nobody else includes it.
  *
  *      the hash   v 1, at (ms), sessions, events, consents, links, tags, unlisted, left (LINK …), keys (id …), then_NAME of Redis' INFO;
- *                 later caches_at, append_at, snapshot_at (ms)
+ *                 later caches_at, replicated_at, append_at, snapshot_at (ms)
  *      the facts  NAME, value, … of Redis' INFO now
  *
  * Pure. Thread: any. */

@@ -3,6 +3,7 @@
 #include "scheduler/features/erase.h"
 #include "scheduler/features/events.h"
 #include "scheduler/features/history.h"
+#include "scheduler/state/durable.h"
 #include "scheduler/state/keyring.h"
 #include "scheduler/state/session.h"
 #include "scheduler/state/store.h"
@@ -10,7 +11,9 @@
 #include "tests/test.h"
 #include "tests/unit/scheduler/state/store_loop.h"
 
+#include <event2/event.h>
 #include <hiredis/hiredis.h>
+#include <sodium.h>
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,19 +27,27 @@ static struct consents *consents;
 static struct events *events;
 static struct sessions *sessions;
 static struct erasures *erasures;
+static struct durables *durables;
 static struct keyring keys;
 static redisContext *client;
 
 static int set_up(void **state)
 {
     (void)state;
-    if (!store_loop_begin(&redis, &base, &store)) return 0;
+    assert_true(sodium_init() >= 0);
+    if (!test_redis_start_with_port(&redis)) return 0;
+    base = event_base_new();
+    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
+    store_loop_until_up(base, store, true);
     keyring_make(&keys);
     consents = consents_new(store, keys.root);
     events = events_new(store, &keys, 3600);
     sessions = sessions_new(&(struct session_options){
         .store = store, .keys = &keys, .ttl_seconds = 3600, .bytes_max = SESSION_BYTES_MAX});
-    erasures = erasures_new(store, consents, &keys);
+    struct store_options options = {.host = redis.socket, .timeout_ms = 3000};
+    durables = durables_new(&(struct durable_options){
+        .store = store_new(base, &options), .replicas = 1, .wait_ms = 1000});
+    erasures = erasures_new(store, durables, consents, &keys);
     client = redisConnectUnix(redis.socket);
     assert_non_null(client);
     return 0;
@@ -45,6 +56,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    durables_free(durables);
     store_loop_end(base, store);
     erasures_free(erasures);
     consents_free(consents);
@@ -367,6 +379,38 @@ static void a_file_is_complete_when_a_rewrite_began_after_the_erasure_and_ended_
     }
 }
 
+/* A failover that forgets an erasure brings everything back: the answer waits for a replica. */
+static void a_replica_has_forgotten_when_it_is_answered(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    static struct test_redis replica;
+    live("heidi");
+    struct told alone = erase("heidi");
+    assert_int_equal(alone.erasure.replicated_ms, 0);
+    test_redis_start_replica(&replica, &redis);
+    live("heidi");
+    struct told told = erase("heidi");
+    assert_int_equal(told.erasure.now.replicas, 1);
+    assert_true(told.erasure.replicated_ms >= told.erasure.at_ms);
+    redisContext *there = redisConnectUnix(replica.socket);
+    redisReply *reply = redisCommand(there, "KEYS qiao:{u:%s}:session*", owner_of("heidi"));
+    assert_int_equal(reply->elements, 0);
+    freeReplyObject(reply);
+    redisFree(there);
+    assert_int_equal(look("heidi", told.erasure.id).erasure.replicated_ms,
+                     told.erasure.replicated_ms);
+
+    live("heidi");
+    test_redis_freeze(&replica, true);
+    struct told late = erase("heidi");
+    assert_int_equal(late.err, ERR_OK); // it is done here, and that it is not there is told
+    assert_int_equal(late.erasure.replicated_ms, 0);
+    test_redis_freeze(&replica, false);
+    assert_true(look("heidi", late.erasure.id).erasure.replicated_ms > 0);
+    test_redis_stop(&replica);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +419,7 @@ int main(void)
         cmocka_unit_test(sessions_that_no_list_knows_are_gone_as_well),
         cmocka_unit_test(a_receipt_is_its_users_and_the_oldest_make_way),
         cmocka_unit_test(the_receipt_follows_what_redis_writes),
+        cmocka_unit_test(a_replica_has_forgotten_when_it_is_answered),
         cmocka_unit_test(master_keys_are_counted_down),
         cmocka_unit_test(a_file_is_complete_when_a_rewrite_began_after_the_erasure_and_ended_well),
     };
