@@ -1,6 +1,7 @@
 #include "base/arena.h"
 
 #include "base/must.h"
+#include "base/wipe.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -25,5 +26,6 @@ void *arena_take(struct arena *arena, size_t size, size_t align)
 
 void arena_reset(struct arena *arena)
 {
+    wipe(arena->bytes, arena->used);
     arena->used = 0;
 }

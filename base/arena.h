@@ -18,6 +18,7 @@ void arena_init(struct arena *arena, void *bytes, size_t size);
 /* Zeroed memory, valid until arena_reset(); NULL when the arena is full. `align` is a
  * power of two. */
 void *arena_take(struct arena *arena, size_t size, size_t align);
+/* What was in it is wiped. */
 void arena_reset(struct arena *arena);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/gguf_image.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/private.h"
 
 #include <sodium.h>
 
@@ -418,6 +419,7 @@ static enum err map_file(struct gguf *gguf, int file, const char *path)
     void *bytes = mmap(NULL, gguf->size, PROT_READ, MAP_PRIVATE, file, 0);
     if (bytes == MAP_FAILED)
         return err_note(ERR_IO, "%s: cannot be mapped: %s", path, strerror(errno));
+    private_unlock(bytes, gguf->size); // pages of a file that anyone may read are given back as ever
     gguf->bytes = bytes;
     gguf->mapped = true;
     return ERR_OK;

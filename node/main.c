@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/private.h"
 #include "base/rand.h"
 
 #include <errno.h>
@@ -35,8 +36,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -67,14 +66,6 @@ struct program {
     atomic_int leaving;
     int leave_timer; // of the one that leaves
 };
-
-/* Prompts and answers are in this process's memory: none of it may reach a core file. */
-static void forbid_cores(void)
-{
-    struct rlimit none = {0, 0};
-    (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_DUMPABLE, 0);
-}
 
 static void choose_name(struct node *node)
 {
@@ -301,6 +292,7 @@ static enum err serve(struct program *program)
 static enum err run(struct program *program)
 {
     log_set_level((enum log_level)log_level_parse(program->settings.log_level));
+    TRY(private_lock(program->settings.swap));
     TRY(stop_open(&program->stop, &program->reload));
     program->swapped = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (program->swapped < 0) return err_note(ERR_IO, "eventfd: %s", strerror(errno));
@@ -321,7 +313,7 @@ static enum err run(struct program *program)
 
 int main(int argc, char **argv)
 {
-    forbid_cores();
+    private_forbid_cores();
     struct program program = {.leave_timer = -1};
     int rest_at = argc;
     enum conf_next next = CONF_GO;

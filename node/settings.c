@@ -1,6 +1,7 @@
 #include "node/settings.h"
 
 #include "base/log.h"
+#include "base/private.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -45,6 +46,8 @@ enum err settings_check(const struct settings *s)
         return err_note(ERR_INVALID, "log_level: '%s', it must be debug, info, warn or error",
                         s->log_level);
     }
+    if (!private_is_choice(s->swap))
+        return err_note(ERR_INVALID, "swap: '%s', it must be warn or refuse", s->swap);
     if (s->batch_tokens < s->sequences) {
         return err_note(ERR_INVALID,
                         "batch_tokens: %" PRIu64 ", it must be at least sequences (%" PRIu64

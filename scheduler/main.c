@@ -11,13 +11,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/private.h"
 
 #include <event2/event.h>
 #include <sodium.h>
 
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 struct run {
     struct program program;
@@ -90,10 +90,9 @@ int main(int argc, char **argv)
 {
     static struct run run;
     struct settings *settings = &run.program.settings;
-    struct rlimit none = {0, 0};
     enum conf_next next = CONF_GO;
     int rest = argc;
-    setrlimit(RLIMIT_CORE, &none); // a core would hold prompts
+    private_forbid_cores();
     signal(SIGPIPE, SIG_IGN);
     must(sodium_init() >= 0);
     enum err err = conf_load(&settings_table, settings, argc, argv, &rest, &next);

@@ -48,6 +48,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/private.h"
 #include "base/rand.h"
 
 #include <event2/event.h>
@@ -313,6 +314,7 @@ enum err program_build(struct program *program)
     struct settings *settings = &program->settings;
     TRY(settings_check(settings));
     log_set_level((enum log_level)log_level_parse(settings->log_level));
+    TRY(private_lock(settings->swap));
     settings_make_room(settings);
     if (*settings->chat_template)
         TRY(template_parse_name(&program->template, settings->chat_template));

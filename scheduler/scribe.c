@@ -3,6 +3,7 @@
 #include "base/mailbox.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/wipe.h"
 
 #include <event2/event.h>
 
@@ -40,6 +41,7 @@ static void *worker_run(void *argument)
             continue;
         }
         job->work(job->argument);
+        wipe_stack();
         must(mailbox_put(worker->scribe->outbox, job)); // it has room for every accepted job
     }
 }

@@ -1,6 +1,7 @@
 #include "scheduler/settings.h"
 
 #include "base/log.h"
+#include "base/private.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -158,6 +159,9 @@ enum err settings_check(const struct settings *settings)
         return err_note(ERR_INVALID,
                         "idempotency_when_away: '%s' is not right: must be open or closed",
                         settings->idempotency_when_away);
+    if (!private_is_choice(settings->swap))
+        return err_note(ERR_INVALID, "swap: '%s' is not right: must be warn or refuse",
+                        settings->swap);
     if (settings->listen_nodes.count == 0)
         return err_note(ERR_INVALID, "listen_nodes: at least one URL is needed");
     if (!settings_is_loopback(host) && !*settings->keys)

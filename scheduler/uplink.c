@@ -16,6 +16,7 @@
 #include "base/metric.h"
 #include "base/must.h"
 #include "base/rand.h"
+#include "base/wipe.h"
 
 #include <event2/event.h>
 
@@ -37,6 +38,7 @@ struct uplink {
     struct event *bell, *timer;
     struct flights *flights;
     struct lexicon *lexicon;
+    struct evictions *evictions;
     struct peers *peers;
     uint64_t told_news; // of the peers
     struct arena arena;
@@ -145,6 +147,7 @@ static void on_hello(struct uplink *uplink, uint64_t link, const struct wire_hel
     log_info("node_up", "node=%s link=%" PRIu64 " models=%zu credits=%u threads=%u",
              node_name(uplink, link), link, hello->model_count, hello->credits, hello->threads);
     lexicon_hello(uplink->lexicon, link, hello, now_ns);
+    evictions_up(uplink->evictions, link);
 }
 
 static void on_shards(struct uplink *uplink, uint64_t link, const struct wire_shard_state *state)
@@ -175,6 +178,7 @@ static void on_message(struct uplink *uplink, uint64_t link, const struct wire_m
             refuse(uplink, link, err_text()); // it comes back, and tells all anew
         return;
     case WIRE_SHARD_STATE: on_shards(uplink, link, &message->shard_state); return;
+    case WIRE_EVICTED: evictions_said(uplink->evictions, link, message->evicted.serial); return;
     default: refuse(uplink, link, "a message that only a scheduler may send"); return;
     }
 }
@@ -191,15 +195,13 @@ static void on_frame(struct uplink *uplink, const struct link_event *event, uint
         refuse(uplink, event->link, "a second HELLO");
         return;
     }
-    arena_reset(&uplink->arena);
-    if (message_decode(&message, event->type, event->body, event->size, &uplink->arena)) {
+    if (message_decode(&message, event->type, event->body, event->size, &uplink->arena))
         refuse(uplink, event->link, err_text());
-        return;
-    }
-    if (message.type == WIRE_HELLO)
+    else if (message.type == WIRE_HELLO)
         on_hello(uplink, event->link, &message.hello, now_ns);
     else
         on_message(uplink, event->link, &message, now_ns);
+    arena_reset(&uplink->arena); // an answer stays no longer than it is read
 }
 
 static void on_down(struct uplink *uplink, const struct link_event *event, uint64_t now_ns)
@@ -211,6 +213,7 @@ static void on_down(struct uplink *uplink, const struct link_event *event, uint6
     fleet_down(uplink->options.fleet, event->link, now_ns);
     flights_node_lost(uplink->flights, event->link, now_ns);
     lexicon_down(uplink->lexicon, event->link, now_ns);
+    evictions_down(uplink->evictions, event->link);
     count_nodes(uplink);
 }
 
@@ -296,9 +299,11 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     take_over(uplink, now_ns);
     flights_tick(uplink->flights, now_ns);
     lexicon_tick(uplink->lexicon, now_ns);
+    evictions_tick(uplink->evictions, now_ns);
     count_flights(uplink);
     count_index(uplink);
     count_nodes(uplink);
+    wipe_stack();
 }
 
 struct uplink *uplink_new(const struct uplink_options *options)
@@ -308,6 +313,8 @@ struct uplink *uplink_new(const struct uplink_options *options)
     uplink->instance = rand_entropy();
     uplink->inbox = mailbox_new(INBOX_MAX);
     must(links_new(&uplink->links, uplink->inbox) == ERR_OK);
+    uplink->evictions =
+        evictions_new(options->fleet, &(struct evictions_seam){uplink, uplink_send});
     arena_init(&uplink->arena, mem_new(1, ARENA_SIZE), ARENA_SIZE);
     uplink->bell = event_new(options->base, mailbox_bell(uplink->inbox), EV_READ | EV_PERSIST,
                              on_bell, uplink);
@@ -347,6 +354,11 @@ void uplink_quarantine(void *owner, uint64_t link)
     (void)uplink_drain(uplink, node->name, true);
 }
 
+enum err uplink_evict(struct uplink *uplink, uint64_t salt, eviction_fn *done, void *argument)
+{
+    return evictions_begin(uplink->evictions, salt, clock_now_ns(), done, argument);
+}
+
 enum err uplink_drain(struct uplink *uplink, const char *node, bool on)
 {
     uint64_t link;
@@ -378,6 +390,7 @@ void uplink_free(struct uplink *uplink)
 {
     struct link_event *event;
     if (!uplink) return;
+    evictions_free(uplink->evictions);
     links_free(uplink->links);
     while ((event = mailbox_take(uplink->inbox)))
         link_event_free(event);

@@ -10,6 +10,8 @@
 #ifndef SCHEDULER_UPLINK_H
 #define SCHEDULER_UPLINK_H
 
+#include "scheduler/evictions.h"
+
 #include "wire/message.h"
 
 #include "base/conf.h"
@@ -51,6 +53,9 @@ enum err uplink_send(void *uplink, uint64_t link, const struct wire_message *mes
 /* Bytes that wait on their way to the node. */
 size_t uplink_backlog(void *uplink, uint64_t link);
 void uplink_quarantine(void *uplink, uint64_t link);
+
+/* Have every node drop what it has cached under a salt: evictions.h. */
+enum err uplink_evict(struct uplink *uplink, uint64_t salt, eviction_fn *done, void *argument);
 
 /* Take a node out of the choice or back into it; ERR_NOT_FOUND names it. */
 enum err uplink_drain(struct uplink *uplink, const char *node, bool on);

@@ -14,6 +14,7 @@
  *       | <--- SUBMIT (ids, sampling) ----------- |      within the credits of HELLO
  *       | ---- BUSY | RESULT … RESULT, DONE ----> |      exactly one BUSY or DONE ends an attempt
  *       | <--- CANCEL / DRAIN / EVICT ----------- |
+ *       | ---- EVICTED -------------------------> |      where the EVICT has a serial, when nothing is left
  *       | ---- LOAD, CACHE_DELTA ---------------> |
  *       | <--- SHARD_PUT … SHARD_PUT, SHARD_DROP  |      vectors for the node's shelf, a cache too
  *       | ---- SHARD_STATE ---------------------> |      on change, and each second while it holds any
@@ -89,6 +90,7 @@ enum wire_type {
     WIRE_SHARD_PUT,
     WIRE_SHARD_DROP,
     WIRE_SHARD_STATE,
+    WIRE_EVICTED,
     WIRE_TYPE_COUNT
 };
 
@@ -280,6 +282,9 @@ struct wire_submit {
     const uint64_t *shards; // each once
     size_t shard_count;
     bool want_vector; // RECOMMEND: the result has the user's vector
+    /* How long what is cached for this request may outlive it, and whoever shares it; 0: as long as there is room. 1: it ends with
+     * them. */
+    uint32_t cache_ms;
 };
 
 struct wire_top {
@@ -333,8 +338,15 @@ struct wire_drain {
     bool reload; // and load the model's file again: a new HELLO follows when that is done
 };
 
+/* Forget every cached block under a salt, and end no answer for it: what runs under it goes on, and lists nothing more. */
 struct wire_evict {
-    uint64_t salt; // forget every cached block under it
+    uint64_t salt;
+    uint64_t serial; // of the sender's; 0: no EVICTED is asked for
+};
+
+/* Nothing is left under the salt: the blocks are wiped, and what ran when the EVICT came has ended. */
+struct wire_evicted {
+    uint64_t serial; // the EVICT's
 };
 
 struct wire_cache_delta {
@@ -410,6 +422,7 @@ struct wire_message {
         struct wire_shard_put shard_put;
         struct wire_shard_drop shard_drop;
         struct wire_shard_state shard_state;
+        struct wire_evicted evicted;
     };
 };
 

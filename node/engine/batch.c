@@ -159,6 +159,18 @@ void batch_forget(struct batch *batch, const uint64_t *salt)
     kv_forget(batch->pool, salt);
 }
 
+bool batch_has_salt(const struct batch *batch, uint64_t salt, uint64_t before)
+{
+    for (uint32_t i = 0; i < batch->running_count; i++) {
+        const struct seq *seq = batch->running[i];
+        if (seq->ticket < before && seq_has_salt(seq, &salt)) return true;
+    }
+    const struct seq *seq = queue_next(batch->queue, NULL);
+    for (; seq; seq = queue_next(batch->queue, seq))
+        if (seq->ticket < before && seq_has_salt(seq, &salt)) return true;
+    return false;
+}
+
 /* The plan. */
 
 static void add_slice(struct batch *batch, struct seq *seq, uint32_t count)

@@ -79,6 +79,8 @@ void batch_remove(struct batch *batch, struct seq *seq);
 /* Forget what is cached under a salt; NULL: under every one. Sequences that share under it go on and share no more; those at their prefill
  * begin anew, for others may hold their blocks. */
 void batch_forget(struct batch *batch, const uint64_t *salt);
+/* Is one of those with a ticket below `before` here that has this salt? */
+bool batch_has_salt(const struct batch *batch, uint64_t salt, uint64_t before);
 /* A waiting sequence whose deadline has passed, taken out; NULL: no more. */
 struct seq *batch_expire(struct batch *batch, uint64_t now_ns);
 

@@ -8,6 +8,7 @@
 #include "base/mailbox.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/wipe.h"
 
 #include <stdatomic.h>
 
@@ -22,7 +23,7 @@ struct order {
     enum order_kind kind;
     struct seq *seq; // SUBMIT
     uint64_t ticket; // CANCEL
-    uint64_t salt;   // FORGET
+    struct engine_forget forget;
 };
 
 struct engine {
@@ -41,7 +42,9 @@ struct engine {
     bool more_changes; // of the prefix cache than the latest report had room for
     bool stopping;
     _Atomic uint64_t step_started_ns; // 0 between steps
-    _Atomic uint32_t forgets;         // that wait in the inbox
+    _Atomic uint32_t forgets;         // that wait in the inbox, or for what has their salt
+    struct engine_forget waits[ENGINE_FORGETS]; // for what has their salt
+    size_t wait_count;
     atomic_bool forget_all;
 };
 
@@ -109,14 +112,15 @@ void engine_cancel(struct engine *engine, uint64_t ticket)
     put_order(engine, (struct order){.kind = ORDER_CANCEL, .ticket = ticket});
 }
 
-void engine_forget(struct engine *engine, uint64_t salt)
+bool engine_forget(struct engine *engine, const struct engine_forget *forget)
 {
     if (atomic_load(&engine->forgets) >= ENGINE_FORGETS) {
         atomic_store(&engine->forget_all, true);
-        return;
+        return false;
     }
     atomic_fetch_add(&engine->forgets, 1);
-    put_order(engine, (struct order){.kind = ORDER_FORGET, .salt = salt});
+    put_order(engine, (struct order){.kind = ORDER_FORGET, .forget = *forget});
+    return true;
 }
 
 void engine_stop(struct engine *engine)
@@ -174,7 +178,7 @@ static struct engine_report *open_report(struct engine *engine)
     while (!engine->report) {
         engine->report = mailbox_take(engine->blank);
         if (engine->report)
-            engine->report->item_count = 0;
+            engine->report->item_count = engine->report->forgotten_count = 0;
         else
             mailbox_wait(engine->blank, UINT64_MAX);
     }
@@ -261,16 +265,35 @@ static void obey(struct engine *engine, const struct order *order)
         if (seq) cancel(engine, seq);
         break;
     case ORDER_FORGET:
-        atomic_fetch_sub(&engine->forgets, 1);
-        batch_forget(engine->batch, &order->salt);
-        open_report(engine); // tells its load
+        batch_forget(engine->batch, &order->forget.salt);
+        engine->waits[engine->wait_count++] = order->forget; // `forgets` bounds them
+        open_report(engine);                                 // tells its load
         break;
     case ORDER_STOP: engine->stopping = true; break;
     }
 }
 
+/* Tell of those whose salt nothing has any more. The report is the turn's last: what has ended stands in it or before it. */
+static void settle_forgets(struct engine *engine)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < engine->wait_count; i++) {
+        const struct engine_forget wait = engine->waits[i];
+        if (batch_has_salt(engine->batch, wait.salt, wait.before)) {
+            engine->waits[left++] = wait;
+            continue;
+        }
+        atomic_fetch_sub(&engine->forgets, 1);
+        if (wait.serial == 0) continue;
+        struct engine_report *report = open_report(engine);
+        report->forgotten[report->forgotten_count++] = wait;
+    }
+    engine->wait_count = left;
+}
+
 static void take_orders(struct engine *engine, uint64_t now_ns)
 {
+    kv_tick(engine->pool, now_ns);
     for (struct order *order; (order = mailbox_take(engine->inbox)) != NULL;) {
         obey(engine, order);
         mem_free(order);
@@ -437,6 +460,7 @@ bool engine_turn(struct engine *engine, uint64_t now_ns)
     else
         batch_ran(engine->batch);
     busy |= run_scans(engine);
+    settle_forgets(engine);
     send_report(engine);
     while (engine->more_changes) {
         open_report(engine);
@@ -445,13 +469,23 @@ bool engine_turn(struct engine *engine, uint64_t now_ns)
     return busy;
 }
 
+/* Or until a cached block is to be forgotten: one that came to rest in this turn is due later than the turn's beginning. */
+static void wait_for_orders(struct engine *engine, uint64_t now_ns)
+{
+    uint64_t due_ns = kv_due_ns(engine->pool);
+    uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+    mailbox_wait(engine->inbox, due_ns == UINT64_MAX ? UINT64_MAX : wait_ns);
+}
+
 void *engine_run(void *argument)
 {
     struct engine *engine = argument;
     cpu_float_mode_set(); // it leads the compute threads, and samples
     while (!engine->stopping) {
-        bool busy = engine_turn(engine, clock_now_ns());
-        if (!busy && !engine->stopping) mailbox_wait(engine->inbox, UINT64_MAX);
+        uint64_t now_ns = clock_now_ns();
+        if (engine_turn(engine, now_ns) || engine->stopping) continue;
+        wipe_stack();
+        wait_for_orders(engine, now_ns);
     }
     return NULL;
 }

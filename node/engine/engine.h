@@ -72,6 +72,14 @@ struct engine_options {
     uint32_t orders_max;           // orders that can wait at once: the sender's own bound
 };
 
+/* What is to be forgotten, and whom to tell when nothing is left of it. */
+struct engine_forget {
+    uint64_t salt;
+    uint64_t before; // the first ticket that was given out later
+    uint64_t link;   // who asked, and what for: the engine does not look…
+    uint64_t serial; // …but for 0: nobody waits for an answer
+};
+
 /* One id, or one end, or both. */
 struct engine_item {
     struct seq *seq;        // the taker's again when `end`; else only its born-with fields are read
@@ -103,6 +111,8 @@ struct engine_report {
     struct engine_load load;
     struct prefix_change changes[ENGINE_CHANGES]; // of the prefix cache, in the order of time
     size_t change_count;
+    struct engine_forget forgotten[ENGINE_FORGETS]; // with a serial, and done after all items
+    size_t forgotten_count;
     size_t item_count;
     struct engine_item items[]; // [as many sequences as can run at once, searches included]
 };
@@ -123,9 +133,10 @@ bool engine_turn(struct engine *engine, uint64_t now_ns);
 void engine_submit(struct engine *engine, struct seq *seq);
 /* Ends the sequence as CANCELED; a ticket that is gone already is ignored. */
 void engine_cancel(struct engine *engine, uint64_t ticket);
-/* Forget every cached block under the salt, before anything that is submitted later is looked at. Of more than
- * ENGINE_FORGETS that wait, the later ones become one: to forget everything. */
-void engine_forget(struct engine *engine, uint64_t salt);
+/* Forget every cached block under the salt, before anything that is submitted later is looked at. A report tells when nothing is left:
+ * when what had the salt has ended as well. Of more than ENGINE_FORGETS that wait, the later ones become one, to forget everything, and
+ * nobody is told: false. */
+bool engine_forget(struct engine *engine, const struct engine_forget *forget);
 /* Cancel everything, then return from engine_run(). */
 void engine_stop(struct engine *engine);
 

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/wipe.h"
 
 #include <string.h>
 
@@ -20,6 +21,7 @@ struct kv_pool {
     uint32_t free_count;
     struct prefix *prefix;
     uint64_t evicted;
+    uint64_t now_ns; // of the latest kv_tick()
 };
 
 size_t kv_block_size(const struct kv_shape *shape)
@@ -108,6 +110,17 @@ enum kv_kind kv_kind(const struct kv_pool *pool)
     return pool->shape.kind;
 }
 
+static unsigned char *bytes_of(const struct kv_pool *pool, uint32_t block)
+{
+    return pool->memory + block * pool->block_size;
+}
+
+/* Nobody's any more: nothing is left in it. */
+static void wipe_block(struct kv_pool *pool, uint32_t block)
+{
+    wipe(bytes_of(pool, block), pool->block_size);
+}
+
 static uint32_t take_block(struct kv_pool *pool)
 {
     uint32_t block;
@@ -115,6 +128,7 @@ static uint32_t take_block(struct kv_pool *pool)
         block = pool->free[--pool->free_count];
     } else {
         block = prefix_evict(pool->prefix);
+        wipe_block(pool, block);
         pool->evicted++;
     }
     must(pool->holders[block] == 0);
@@ -127,10 +141,11 @@ static void let_go(struct kv_pool *pool, uint32_t block)
     must(block < pool->shape.block_count && pool->holders[block] > 0);
     if (--pool->holders[block] > 0) return;
     if (prefix_is_ready(pool->prefix, block)) {
-        prefix_rest(pool->prefix, block);
+        prefix_rest(pool->prefix, block, pool->now_ns);
         return;
     }
     if (prefix_is_listed(pool->prefix, block)) prefix_forget(pool->prefix, block);
+    wipe_block(pool, block);
     pool->free[pool->free_count++] = block;
 }
 
@@ -153,11 +168,6 @@ void kv_table_fini(struct kv_pool *pool, struct kv_table *table)
     kv_release(pool, table);
     mem_free(table->blocks);
     *table = (struct kv_table){0};
-}
-
-static unsigned char *bytes_of(const struct kv_pool *pool, uint32_t block)
-{
-    return pool->memory + block * pool->block_size;
 }
 
 /* Give `table` a last block of its own, with the same tokens in it. */
@@ -236,8 +246,9 @@ static bool key_of(const struct kv_path *path, uint32_t index, uint32_t parent,
                    struct prefix_key *key)
 {
     must(index < path->id_count / KV_BLOCK_TOKENS);
-    *key =
-        (struct prefix_key){.parent = parent, .ids = path->ids + (size_t)index * KV_BLOCK_TOKENS};
+    *key = (struct prefix_key){.parent = parent,
+                               .ids = path->ids + (size_t)index * KV_BLOCK_TOKENS,
+                               .keep_ms = path->keep_ms};
     return salt_of(path, index, &key->salt);
 }
 
@@ -276,6 +287,7 @@ static void hold_known(struct kv_pool *pool, struct kv_table *table, const struc
         uint32_t block = find_block(pool, path, table->block_count, parent);
         if (block == PREFIX_NONE) return;
         hold(pool, block);
+        prefix_limit(pool->prefix, block, path->keep_ms);
         if (prefix_is_ready(pool->prefix, block)) table->settled++;
         table->blocks[table->block_count++] = block;
         table->token_count += KV_BLOCK_TOKENS;
@@ -332,6 +344,7 @@ static bool settle_next(struct kv_pool *pool, struct kv_table *table, const stru
         if (equal != PREFIX_NONE && !prefix_is_ready(pool->prefix, equal)) return false; // later
         if (equal != PREFIX_NONE) {
             hold(pool, equal);
+            prefix_limit(pool->prefix, equal, path->keep_ms);
             let_go(pool, *block);
             *block = equal;
             return true;
@@ -377,9 +390,27 @@ void kv_copy(struct kv_pool *pool, struct kv_table *target, const struct kv_tabl
     memcpy(bytes_of(pool, to), bytes_of(pool, from), pool->block_size);
 }
 
+/* The `count` blocks on top of the stack have come from the cache. */
+static void take_back(struct kv_pool *pool, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        wipe_block(pool, pool->free[pool->free_count++]);
+}
+
 void kv_forget(struct kv_pool *pool, const uint64_t *salt)
 {
-    pool->free_count += prefix_forget_salt(pool->prefix, salt, pool->free + pool->free_count);
+    take_back(pool, prefix_forget_salt(pool->prefix, salt, pool->free + pool->free_count));
+}
+
+void kv_tick(struct kv_pool *pool, uint64_t now_ns)
+{
+    pool->now_ns = now_ns;
+    take_back(pool, prefix_expire(pool->prefix, now_ns, pool->free + pool->free_count));
+}
+
+uint64_t kv_due_ns(const struct kv_pool *pool)
+{
+    return prefix_due_ns(pool->prefix);
 }
 
 void kv_watch(struct kv_pool *pool)

@@ -19,6 +19,9 @@
  * compute them. kv_settle() says how far a sequence has been computed and accepted: full blocks up to there are ready.
  * Nothing else becomes ready, so a position that was computed and then rejected is never found by anyone.
  *
+ * Keys and values tell what was written. A block that becomes free is filled with zeros at once, and cached blocks are forgotten when
+ * their time is over: kv_tick().
+ *
  * The layout inside of a block is the attention kernels' (kernels/attention.h).
  * Thread: the engine's, alone. Nothing here locks. */
 #ifndef NODE_ENGINE_KV_H
@@ -65,6 +68,7 @@ struct kv_path {
     uint32_t id_count;
     const struct wire_salt *salts;
     size_t salt_count;
+    uint32_t keep_ms; // how long its blocks may stay cached after it; 0: as long as there is room
 };
 
 /* held + cached + free = total. */
@@ -137,6 +141,11 @@ bool kv_is_twin(const struct kv_table *a, const struct kv_path *a_path, const st
 /* Copy the block of token `at` into the block of `target` at this place, which nobody else holds. */
 void kv_copy(struct kv_pool *pool, struct kv_table *target, const struct kv_table *source,
              uint32_t at);
+/* It is `now_ns`: forget what has been cached for as long as it may. Whoever never calls it has blocks that stay as long as there is
+ * room. */
+void kv_tick(struct kv_pool *pool, uint64_t now_ns);
+/* When there is something to do for it; UINT64_MAX: never, as it is. */
+uint64_t kv_due_ns(const struct kv_pool *pool);
 /* Nothing that is cached under this salt (NULL: any), or behind it, is found any more. Tables keep what they hold. */
 void kv_forget(struct kv_pool *pool, const uint64_t *salt);
 

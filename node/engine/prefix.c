@@ -2,8 +2,10 @@
 
 #include "wire/block.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/wipe.h"
 
 #include <string.h>
 
@@ -17,6 +19,8 @@ enum entry_state {
 struct entry {
     enum entry_state state;
     bool rests;
+    uint32_t keep_ms; // 0: as long as there is room
+    uint64_t due_ns;  // while it rests; UINT64_MAX: never
     uint32_t parent;
     uint32_t children; // listed blocks of which this is the parent
     uint32_t chain;    // the next in its bucket
@@ -37,6 +41,7 @@ struct prefix {
     uint32_t oldest; // of those that rest
     uint32_t newest;
     uint32_t resting;
+    uint64_t due_ns; // no block that rests is due before
     struct prefix_change
         *changes; // [change_max], those that wait from `change_at` on; NULL: nobody watches
     size_t change_max;
@@ -64,6 +69,7 @@ struct prefix *prefix_new(const struct prefix_options *options)
         .hash_mask = UINT64_MAX >> (64 - bits),
         .oldest = PREFIX_NONE,
         .newest = PREFIX_NONE,
+        .due_ns = UINT64_MAX,
     };
     for (uint64_t i = 0; i < bucket_count; i++)
         prefix->buckets[i] = PREFIX_NONE;
@@ -130,6 +136,7 @@ void prefix_list(struct prefix *prefix, uint32_t block, const struct prefix_key 
         .state = PENDING,
         .parent = key->parent,
         .chain = *bucket,
+        .keep_ms = key->keep_ms,
         .salt = key->salt,
         .hash = hash,
     };
@@ -197,13 +204,21 @@ static uint32_t *older_than(struct prefix *prefix, uint32_t block)
     return block == PREFIX_NONE ? &prefix->newest : &prefix->entries[block].older;
 }
 
-void prefix_rest(struct prefix *prefix, uint32_t block)
+void prefix_limit(struct prefix *prefix, uint32_t block, uint32_t keep_ms)
+{
+    struct entry *entry = listed(prefix, block);
+    if (keep_ms > 0 && (entry->keep_ms == 0 || keep_ms < entry->keep_ms)) entry->keep_ms = keep_ms;
+}
+
+void prefix_rest(struct prefix *prefix, uint32_t block, uint64_t now_ns)
 {
     struct entry *entry = listed(prefix, block);
     must(entry->state == READY && !entry->rests);
     entry->rests = true;
     entry->older = prefix->newest;
     entry->newer = PREFIX_NONE;
+    entry->due_ns = entry->keep_ms ? now_ns + entry->keep_ms * CLOCK_MS : UINT64_MAX;
+    if (entry->due_ns < prefix->due_ns) prefix->due_ns = entry->due_ns;
     *newer_than(prefix, entry->older) = block;
     prefix->newest = block;
     prefix->resting++;
@@ -238,6 +253,7 @@ void prefix_forget(struct prefix *prefix, uint32_t block)
     if (entry->parent != PREFIX_ROOT) prefix->entries[entry->parent].children--;
     if (entry->state == READY) note_change(prefix, entry->hash, true);
     entry->state = ABSENT;
+    wipe(entry->ids, sizeof entry->ids);
 }
 
 uint32_t prefix_evict(struct prefix *prefix)
@@ -248,29 +264,81 @@ uint32_t prefix_evict(struct prefix *prefix)
     return block;
 }
 
-static bool is_under(const struct prefix *prefix, uint32_t block, const uint64_t *salt)
+/* What goes, and all that stands below it. */
+struct doom {
+    const uint64_t *salt; // under this salt (NULL: any)…
+    uint64_t now_ns;      // …or, where this is not 0, what is due by then
+};
+
+static bool is_doomed(const struct entry *entry, const struct doom *doom)
+{
+    if (doom->now_ns > 0) return entry->rests && entry->due_ns <= doom->now_ns;
+    return !doom->salt || entry->salt == *doom->salt;
+}
+
+static bool is_under(const struct prefix *prefix, uint32_t block, const struct doom *doom)
 {
     while (block != PREFIX_ROOT) {
         const struct entry *entry = listed(prefix, block);
-        if (!salt || entry->salt == *salt) return true;
+        if (is_doomed(entry, doom)) return true;
         block = entry->parent;
     }
     return false;
 }
 
-uint32_t prefix_forget_salt(struct prefix *prefix, const uint64_t *salt, uint32_t *rested)
+/* From each leaf up, as far as nothing else hangs there: every branch is taken away by its last leaf. */
+static uint32_t forget_doomed(struct prefix *prefix, const struct doom *doom, uint32_t *rested)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < prefix->block_count; i++) {
-        // From each leaf up, as far as nothing else hangs there: every branch is taken away by its last leaf.
         uint32_t block = i;
         while (block != PREFIX_ROOT && prefix->entries[block].state != ABSENT &&
-               prefix->entries[block].children == 0 && is_under(prefix, block, salt)) {
+               prefix->entries[block].children == 0 && is_under(prefix, block, doom)) {
             uint32_t parent = prefix->entries[block].parent;
             if (prefix->entries[block].rests) rested[count++] = block;
             prefix_forget(prefix, block);
             block = parent;
         }
     }
+    return count;
+}
+
+uint32_t prefix_forget_salt(struct prefix *prefix, const uint64_t *salt, uint32_t *rested)
+{
+    return forget_doomed(prefix, &(struct doom){.salt = salt}, rested);
+}
+
+uint64_t prefix_due_ns(const struct prefix *prefix)
+{
+    return prefix->due_ns;
+}
+
+/* Those that rest, oldest first, so that a leaf comes before its parent. True: one that is due has children that are not; they go too,
+ * since nobody holds what stands below a block that rests. */
+static bool forget_due(struct prefix *prefix, uint64_t now_ns, uint32_t *rested, uint32_t *count)
+{
+    bool more = false;
+    prefix->due_ns = UINT64_MAX;
+    for (uint32_t block = prefix->oldest, next; block != PREFIX_NONE; block = next) {
+        const struct entry *entry = &prefix->entries[block];
+        next = entry->newer;
+        if (entry->due_ns > now_ns) {
+            if (entry->due_ns < prefix->due_ns) prefix->due_ns = entry->due_ns;
+            continue;
+        }
+        more |= entry->children > 0;
+        if (entry->children > 0) continue;
+        rested[(*count)++] = block;
+        prefix_forget(prefix, block);
+    }
+    return more;
+}
+
+uint32_t prefix_expire(struct prefix *prefix, uint64_t now_ns, uint32_t *rested)
+{
+    uint32_t count = 0;
+    if (now_ns < prefix->due_ns || now_ns == 0) return 0;
+    if (forget_due(prefix, now_ns, rested, &count))
+        count += forget_doomed(prefix, &(struct doom){.now_ns = now_ns}, rested + count);
     return count;
 }

@@ -16,6 +16,9 @@
  *
  * Who holds a block holds its parents too, and lets go of the child first: so a child always rests for longer than its
  * parent, and the one that has rested for longest is a leaf. Everything is sized at birth; nothing is allocated after.
+ *
+ * Ids are what somebody has written. They are wiped when their block leaves the list, and a block whose key says so leaves it when it
+ * has rested for long enough: prefix_expire(). Of two who asked with different times the shorter one counts.
  * Thread: the engine's. */
 #ifndef NODE_ENGINE_PREFIX_H
 #define NODE_ENGINE_PREFIX_H
@@ -41,6 +44,8 @@ struct prefix_key {
     uint64_t salt;
     uint32_t parent;    // a listed block, or PREFIX_ROOT
     const int32_t *ids; // [KV_BLOCK_TOKENS]
+    uint32_t
+        keep_ms; // how long it may rest at most; 0: as long as there is room. No part of what is compared
 };
 
 /* A block became READY, or one that was is off the list. */
@@ -60,8 +65,11 @@ void prefix_set_ready(struct prefix *prefix, uint32_t block);
 bool prefix_is_listed(const struct prefix *prefix, uint32_t block);
 bool prefix_is_ready(const struct prefix *prefix, uint32_t block);
 
+/* A block that is listed may rest no longer than this; 0 changes nothing. */
+void prefix_limit(struct prefix *prefix, uint32_t block, uint32_t keep_ms);
+
 /* A READY block has lost its last holder, or got one again. */
-void prefix_rest(struct prefix *prefix, uint32_t block);
+void prefix_rest(struct prefix *prefix, uint32_t block, uint64_t now_ns);
 void prefix_wake(struct prefix *prefix, uint32_t block);
 uint32_t prefix_resting(const struct prefix *prefix);
 
@@ -72,6 +80,11 @@ void prefix_forget(struct prefix *prefix, uint32_t block);
 /* Take off the list what is listed under `salt` (NULL: any) and all that stands below it, in any state. Those that rested are
  * written to `rested`, which has room for every block; returns how many. */
 uint32_t prefix_forget_salt(struct prefix *prefix, const uint64_t *salt, uint32_t *rested);
+
+/* Likewise, what has rested for as long as it may, with all that stands below it. */
+uint32_t prefix_expire(struct prefix *prefix, uint64_t now_ns, uint32_t *rested);
+/* When there is something to do for it, at the earliest; UINT64_MAX: never, as it is. */
+uint64_t prefix_due_ns(const struct prefix *prefix);
 
 /* From now on changes are kept until they are taken; in between two takings of all of them a block goes through at most
  * PREFIX_CHANGES_EACH. What is READY now counts as changed. */

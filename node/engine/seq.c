@@ -170,6 +170,7 @@ struct seq *seq_new(const struct wire_submit *submit, uint64_t ticket, uint64_t 
         .sampling = *sampling,
         .salts = salts,
         .salt_count = submit->salt_count,
+        .keep_ms = submit->cache_ms,
         .stop_ids = stop_ids,
         .stop_id_count = submit->stop_id_count,
         .ids = ids,
@@ -237,7 +238,8 @@ struct kv_path seq_path(const struct seq *seq)
     return (struct kv_path){.ids = seq->ids,
                             .id_count = seq->id_count,
                             .salts = seq->salts,
-                            .salt_count = seq->secluded ? 0 : seq->salt_count};
+                            .salt_count = seq->secluded ? 0 : seq->salt_count,
+                            .keep_ms = seq->keep_ms};
 }
 
 bool seq_has_salt(const struct seq *seq, const uint64_t *salt)

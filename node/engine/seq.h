@@ -99,6 +99,7 @@ struct seq {
     uint64_t deadline_ns;          // to be admitted by; 0: none
     struct wire_sampling sampling; // its bias list lies behind this struct, as the salts do
     const struct wire_salt *salts; // [salt_count], ascending
+    uint32_t keep_ms;              // of its blocks, as in a kv_path
     const int32_t *stop_ids;       // [stop_id_count], ascending
     size_t stop_id_count;
     size_t salt_count; // 0: its blocks are nobody else's

@@ -101,3 +101,9 @@ void answer_refused(struct links *links, uint64_t link, const struct wire_submit
                                  .note = text_of(err_text()),
                                  .prompt_tokens = submit->prompt_length});
 }
+
+void answer_evicted(struct links *links, const struct engine_forget *forget)
+{
+    struct wire_message message = {.type = WIRE_EVICTED, .evicted.serial = forget->serial};
+    (void)link_send(links, forget->link, &message, false);
+}

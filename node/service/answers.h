@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+struct engine_forget;
 struct engine_item;
 struct links;
 struct seq;
@@ -25,5 +26,7 @@ void answer_end(struct links *links, const struct seq *seq);
 /* DONE for a submit that never became a sequence; the note is err_text(). */
 void answer_refused(struct links *links, uint64_t link, const struct wire_submit *submit,
                     enum err err);
+/* Nothing is left of what an EVICT named. */
+void answer_evicted(struct links *links, const struct engine_forget *forget);
 
 #endif

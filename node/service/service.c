@@ -257,6 +257,16 @@ static void ring_reload(const struct service *service)
     (void)written; // full: it rings already
 }
 
+static void take_evict(struct service *service, const struct peer *peer,
+                       const struct wire_evict *evict)
+{
+    struct engine_forget forget = {.salt = evict->salt,
+                                   .before = service->next_ticket,
+                                   .link = peer->link,
+                                   .serial = evict->serial};
+    (void)engine_forget(service->options.engine, &forget); // false: it is asked again
+}
+
 static void take_message(struct service *service, struct peer *peer,
                          const struct wire_message *message)
 {
@@ -274,7 +284,7 @@ static void take_message(struct service *service, struct peer *peer,
         service_drain(service, message->drain.on || service->stopping);
         if (message->drain.reload) ring_reload(service);
         break;
-    case WIRE_EVICT: engine_forget(service->options.engine, message->evict.salt); break;
+    case WIRE_EVICT: take_evict(service, peer, &message->evict); break;
     case WIRE_SHARD_PUT:
     case WIRE_SHARD_DROP: take_shard(service, peer, message); break;
     default: close_link(service, peer->link, "a message that only a node sends"); break;
@@ -286,12 +296,12 @@ static void take_frame(struct service *service, const struct link_event *event)
     struct peer *peer = peers_find(&service->peers, event->link);
     if (!peer) return; // refused when it came up
     struct wire_message message;
-    arena_reset(&service->arena);
     enum err err = message_decode(&message, event->type, event->body, event->size, &service->arena);
     if (err)
         close_link(service, event->link, err_text());
     else
         take_message(service, peer, &message);
+    arena_reset(&service->arena); // a prompt stays no longer than it is read
 }
 
 static void link_up(struct service *service, const struct link_event *event)
@@ -376,6 +386,8 @@ void service_take_reports(struct service *service)
         }
         for (size_t i = 0; i < report->change_count; i++)
             cached_note(service->cached, report->changes[i].hash, report->changes[i].gone);
+        for (size_t i = 0; i < report->forgotten_count; i++)
+            answer_evicted(service->links, &report->forgotten[i]);
         if (loads_differ(&service->load, &report->load)) peers_load_changed(&service->peers);
         service->load = report->load;
         engine_give(engine, report);

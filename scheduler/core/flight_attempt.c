@@ -47,10 +47,10 @@ static struct wire_key key_of(const struct flight *flight, const struct attempt 
 static enum err send_submit(struct flights *flights, struct flight *flight,
                             const struct attempt *attempt, uint64_t now_ns)
 {
-    struct wire_salt salt;
+    struct wire_salt salts[ORDER_SALTS_MAX];
     struct wire_message message;
     struct wire_key key = key_of(flight, attempt);
-    order_submit(&flight->order, &key, flight->ids, flight->id_count, now_ns, &salt, &message);
+    order_submit(&flight->order, &key, flight->ids, flight->id_count, now_ns, salts, &message);
     flight->gate_epoch = message.submit.gate_epoch = flights->gate_epoch;
     return flights->seams.send(flights->seams.owner, attempt->link, &message, false);
 }

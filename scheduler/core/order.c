@@ -97,11 +97,25 @@ static uint32_t deadline_ms(const struct flight_order *order, uint64_t now_ns)
     return left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
 }
 
+static uint64_t salt_of(const struct flight_order *order, size_t block)
+{
+    return order->own_salt && block >= order->common_blocks ? order->own_salt : order->salt;
+}
+
+static size_t write_salts(const struct flight_order *order, struct wire_salt salts[ORDER_SALTS_MAX])
+{
+    if (order->salt == 0) return 0;
+    salts[0] = (struct wire_salt){.first_block = 0, .salt = salt_of(order, 0)};
+    if (order->own_salt == 0 || order->common_blocks == 0) return 1;
+    salts[1] = (struct wire_salt){.first_block = order->common_blocks, .salt = order->own_salt};
+    return 2;
+}
+
 void order_submit(const struct flight_order *order, const struct wire_key *key, const int32_t *ids,
-                  size_t id_count, uint64_t now_ns, struct wire_salt *salt,
+                  size_t id_count, uint64_t now_ns, struct wire_salt salts[ORDER_SALTS_MAX],
                   struct wire_message *out)
 {
-    *salt = (struct wire_salt){.first_block = 0, .salt = order->salt};
+    size_t salt_count = write_salts(order, salts);
     *out = (struct wire_message){.type = WIRE_SUBMIT,
                                  .submit = {.protocol = WIRE_PROTOCOL,
                                             .kind = order->kind ? order->kind : WIRE_GENERATE,
@@ -138,8 +152,9 @@ void order_submit(const struct flight_order *order, const struct wire_key *key, 
                                             .tenant_weight = order->tenant_weight,
                                             .priority = order->priority,
                                             .deadline_ms = deadline_ms(order, now_ns),
-                                            .salts = order->salt ? salt : NULL,
-                                            .salt_count = order->salt ? 1 : 0}};
+                                            .salts = salt_count ? salts : NULL,
+                                            .salt_count = salt_count,
+                                            .cache_ms = order->cache_ms}};
     memcpy(out->submit.trace, order->trace, sizeof out->submit.trace);
 }
 
@@ -153,5 +168,5 @@ void order_name_blocks(const struct flight_order *order, const int32_t *ids, siz
 {
     uint64_t hash = from > 0 ? out[from - 1] : block_root(&order->model, &order->adapter);
     for (size_t i = from; i < count; i++)
-        out[i] = hash = block_hash(hash, order->salt, ids + i * WIRE_BLOCK_TOKENS);
+        out[i] = hash = block_hash(hash, salt_of(order, i), ids + i * WIRE_BLOCK_TOKENS);
 }

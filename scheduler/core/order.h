@@ -43,7 +43,11 @@ struct flight_order {
     uint64_t tenant;
     uint32_t tenant_weight;
     enum wire_priority priority;
-    uint64_t salt;           // of cached blocks; 0: share none
+    /* Under which cached blocks are found: the first `common_blocks` under `salt`, those behind them under `own_salt`. */
+    uint64_t salt;     // 0: share none
+    uint64_t own_salt; // 0: `salt` for all
+    uint32_t common_blocks;
+    uint32_t cache_ms;       // as in wire_submit
     uint64_t deadline_ns;    // absolute; 0: none
     const uint64_t *regions; // digest_tag() of those whose nodes may have it
     size_t region_count;     // 0: any
@@ -61,9 +65,14 @@ bool order_is_whole(const struct flight_order *order);
 /* Does this id end the answer? */
 bool order_stops(const struct flight_order *order, int32_t id);
 bool order_is_late(const struct flight_order *order, uint64_t now_ns);
-/* The SUBMIT of one attempt, which brings all ids that are known. Everything is borrowed until `salt` is gone. */
+
+enum {
+    ORDER_SALTS_MAX = 2
+};
+
+/* The SUBMIT of one attempt, which brings all ids that are known. Everything is borrowed until `salts` is gone. */
 void order_submit(const struct flight_order *order, const struct wire_key *key, const int32_t *ids,
-                  size_t id_count, uint64_t now_ns, struct wire_salt *salt,
+                  size_t id_count, uint64_t now_ns, struct wire_salt salts[ORDER_SALTS_MAX],
                   struct wire_message *out);
 
 /* How many blocks of so many ids a node may have cached: without the one with the last id, which is always computed. */

@@ -302,6 +302,13 @@ static void join(struct append *append, struct chat_message *into, const struct 
     into->content_size = append->joined.size;
 }
 
+const struct session_turn *append_opening(const struct append *append)
+{
+    const struct talk *talk = &append->talk;
+    const struct session_turn *first = talk->count > 0 ? &talk->turns[0] : NULL;
+    return first && !first->summary && strcmp(first->role, "system") == 0 ? first : NULL;
+}
+
 const struct chat_message *append_messages(struct append *append, size_t *count)
 {
     const struct talk *talk = &append->talk;

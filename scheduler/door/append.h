@@ -59,6 +59,8 @@ void append_fini(struct append *append);
 /* The client is gone: nothing is told any more. What is being written is written. */
 void append_drop(struct append *append);
 
+/* The session's first message, where it is a system message that the client wrote; NULL: it is not. */
+const struct session_turn *append_opening(const struct append *append);
 /* Before anything is asked of Redis: ERR_INVALID names an id that is none, a durability that is not to be had. */
 enum err append_check(struct append *append);
 /* ERR_CONFLICT: the version is another one, or the turn id was used for other messages. ERR_TOO_LARGE: turns or bytes beyond

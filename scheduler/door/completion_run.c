@@ -6,6 +6,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/resume.h"
+#include "scheduler/door/salts.h"
 #include "scheduler/door/sessions.h"
 #include "scheduler/door/summary.h"
 #include "scheduler/lexicon.h"
@@ -69,9 +70,9 @@ static void fill_order(struct completion *c, struct flight_order *order)
                               .tenant = c->context.tenant_tag,
                               .tenant_weight = c->context.key->weight,
                               .priority = c->urgency.priority,
-                              .salt = c->context.salt,
                               .deadline_ns = clock_now_ns() + c->urgency.deadline_ms * CLOCK_MS};
     govern_place(&c->context, order);
+    salts_fill(c->door, &c->context, c->prompt.opening_ids, order);
     order->stop_ids = tokenizer_ends(text->tokenizer, &order->stop_id_count);
     for (size_t i = 0; i < sizeof order->trace; i += 8) {
         uint64_t bits = rand_entropy();
@@ -288,6 +289,20 @@ static void on_encoded(void *argument)
     use_prompt(c);
 }
 
+/* What all of the tenant's users are told first; without a user nothing is kept apart. */
+static void find_opening(struct completion *c)
+{
+    struct prompt *prompt = &c->prompt;
+    const struct session_turn *turn = c->ask.session.id ? append_opening(&c->append) : NULL;
+    const struct chat_message *first = c->ask.messages;
+    bool system =
+        !c->ask.session.id && c->ask.message_count > 0 && strncmp(first->role, "system", 6) == 0;
+    prompt->opening = NULL;
+    if (!*c->context.user || !(turn || system)) return;
+    prompt->opening = turn ? turn->content : first->content;
+    prompt->opening_size = turn ? turn->content_size : first->content_size;
+}
+
 /* Messages or text to ids: at once when that is quick, else on a worker. */
 void completion_encode(struct completion *c)
 {
@@ -300,6 +315,7 @@ void completion_encode(struct completion *c)
                                                 .wall_ms = completion_wall_ms(c)};
     if (c->ask.kind == ASK_CHAT) {
         prompt->template = lexicon_template(c->pack);
+        find_opening(c);
         prompt->messages = c->ask.messages;
         prompt->message_count = c->ask.message_count;
         if (c->ask.session.id)

@@ -11,6 +11,7 @@
 #include "scheduler/door/prompt.h"
 #include "scheduler/door/quota.h"
 #include "scheduler/door/redaction.h"
+#include "scheduler/door/salts.h"
 #include "scheduler/lexicon.h"
 #include "scheduler/scribe.h"
 
@@ -215,11 +216,11 @@ static enum err start_flight(struct errand *e, struct item *item)
         .tenant = options->context->tenant_tag,
         .tenant_weight = options->context->key->weight,
         .priority = options->priority,
-        // An encoder reads a text as a whole: nothing of it is cached.
-        .salt = model->kinds & 1u << WIRE_GENERATE ? options->context->salt : 0,
         .deadline_ns = options->deadline_ns,
     };
     govern_place(options->context, &order);
+    // An encoder reads a text as a whole: nothing of it is cached.
+    if (model->kinds & 1u << WIRE_GENERATE) salts_fill(options->door, options->context, 0, &order);
     for (size_t i = 0; i < sizeof order.trace; i += 8) {
         uint64_t bits = rand_entropy();
         memcpy(order.trace + i, &bits, 8);

@@ -62,6 +62,21 @@ uint64_t keys_salt(const struct keys *keys, const char *tenant)
     return salt;
 }
 
+uint64_t keys_user_salt(const struct keys *keys, const char *tenant, const char *user)
+{
+    unsigned char hash[crypto_generichash_BYTES_MIN];
+    crypto_generichash_state state;
+    uint64_t salt;
+    if (!*user) return keys_salt(keys, tenant);
+    crypto_generichash_init(&state, keys->secret, sizeof keys->secret, sizeof hash);
+    crypto_generichash_update(&state, (const unsigned char *)tenant,
+                              strlen(tenant) + 1); // a NUL between them
+    crypto_generichash_update(&state, (const unsigned char *)user, strlen(user));
+    crypto_generichash_final(&state, hash, sizeof hash);
+    memcpy(&salt, hash, sizeof salt);
+    return salt ? salt : 1; // 0 shares nothing
+}
+
 size_t keys_count(const struct keys *keys)
 {
     return keys->count;

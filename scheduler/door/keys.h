@@ -10,5 +10,7 @@ const struct key *keys_find(const struct keys *keys, const char *text, size_t si
 const struct key *keys_open(const struct keys *keys);
 /* Of a tenant's cached blocks. */
 uint64_t keys_salt(const struct keys *keys, const char *tenant);
+/* Of those of one of its users; of nobody (""): the tenant's. */
+uint64_t keys_user_salt(const struct keys *keys, const char *tenant, const char *user);
 
 #endif

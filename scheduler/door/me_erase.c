@@ -4,27 +4,39 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/salts.h"
 #include "scheduler/features/consent.h"
 #include "scheduler/features/erase.h"
 #include "scheduler/features/events.h"
 #include "scheduler/policy/audit.h"
 #include "scheduler/settings.h"
+#include "scheduler/uplink.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
+
+#include <sodium.h>
 
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* An erasure or a look, until Redis has answered; it goes on when the client is gone. */
+/* An erasure or a look, until Redis and the nodes have answered; it goes on when the client is gone. */
 struct errand {
     struct door *door;
     struct http_request *request; // NULL: nobody hears the end
-    char tenant[CONTEXT_NAME_MAX + 1];
+    char tenant[CONTEXT_NAME_MAX + 1], user[CONTEXT_USER_MAX + 1];
     bool erases;
+    struct erasure erasure;
 };
+
+static void errand_free(struct errand *errand)
+{
+    sodium_memzero(errand, sizeof *errand);
+    mem_free(errand);
+}
 
 static void on_gone(void *argument)
 {
@@ -59,17 +71,15 @@ static void write_stages(struct buf *out, const struct erasure *erasure,
     buf_addf(out, "\"stages\":{\"service\":{\"state\":\"complete\",\"at\":%" PRId64 "}",
              erasure->at_ms / 1000);
     write_stage(out, "links", erasure->links_left ? ERASURE_PENDING : ERASURE_COMPLETE, 0);
+    write_stage(out, "node_caches", erasure->caches_ms ? ERASURE_COMPLETE : ERASURE_PENDING,
+                erasure->caches_ms);
     if (erasure->unlisted)
         buf_addf(out, ",\"unlisted_sessions\":{\"state\":\"pending\",\"until\":%" PRId64 "}",
                  erasure->at_ms / 1000 + (int64_t)settings->session_ttl_seconds);
-    write_stage(out, "replicas",
-                erasure->replicated_ms > 0   ? ERASURE_COMPLETE
-                : erasure->now.replicas == 0 ? ERASURE_NONE
-                                             : ERASURE_PENDING,
-                erasure->replicated_ms);
     write_stage(out, "append_only_file", erasure_file_state(erasure, false), erasure->append_ms);
     write_stage(out, "snapshot", erasure_file_state(erasure, true), erasure->snapshot_ms);
-    write_stage(out, "replica_files", erasure->now.replicas ? ERASURE_PENDING : ERASURE_NONE, 0);
+    buf_addf(out, ",\"replicas\":{\"state\":\"unknown\",\"connected\":%" PRIu64 "}",
+             erasure->now.replicas);
     write_keys(out, erasure);
     buf_add_byte(out, '}');
 }
@@ -79,7 +89,7 @@ static bool is_over(const struct erasure *erasure)
 {
     bool files = erasure_file_state(erasure, false) != ERASURE_PENDING &&
                  erasure_file_state(erasure, true) != ERASURE_PENDING;
-    return erasure->links_left == 0 && !erasure->unlisted &&
+    return erasure->links_left == 0 && !erasure->unlisted && erasure->caches_ms > 0 &&
            (erasure->keys_left == 0 ||
             (files && erasure->now.replicas == 0 && erasure->then.replicas == 0));
 }
@@ -116,22 +126,44 @@ static void note(const struct errand *errand, const struct erasure *erasure)
     audit_note(errand->door->audit, AUDIT_ERASURE, fields, sizeof fields / sizeof *fields);
 }
 
+static void tell(struct errand *errand)
+{
+    struct buf body = {0};
+    if (errand->request) {
+        http_set_subject(errand->request, errand->erasure.id);
+        write_receipt(&body, &errand->erasure, errand->door->settings);
+        http_reply_json(errand->request, 200, body.data, body.size);
+        buf_fini(&body);
+    }
+    errand_free(errand);
+}
+
+/* What a node has not dropped yet, because the user's own request runs there, or the node is away, the next look has dropped. */
+static void on_evicted(void *argument, bool all)
+{
+    struct errand *errand = argument;
+    if (all) {
+        errand->erasure.caches_ms = clock_wall_ms();
+        erasure_note_caches(errand->door->erasures, errand->tenant, errand->user,
+                            errand->erasure.id);
+    }
+    tell(errand);
+}
+
 static void on_told(void *argument, enum err err, const struct erasure *erasure)
 {
-    struct errand errand = *(struct errand *)argument;
-    struct buf body = {0};
-    mem_free(argument);
-    if (!err && errand.erases) note(&errand, erasure);
-    if (!errand.request) return;
-    json_param_clear();
+    struct errand *errand = argument;
     if (err) {
-        door_refuse(errand.request, err);
+        json_param_clear();
+        if (errand->request) door_refuse(errand->request, err);
+        errand_free(errand);
         return;
     }
-    http_set_subject(errand.request, erasure->id);
-    write_receipt(&body, erasure, errand.door->settings);
-    http_reply_json(errand.request, 200, body.data, body.size);
-    buf_fini(&body);
+    errand->erasure = *erasure;
+    if (errand->erases) note(errand, erasure);
+    uint64_t salt = salts_of_user(errand->door, errand->tenant, errand->user);
+    if (erasure->caches_ms > 0 || uplink_evict(errand->door->uplink, salt, on_evicted, errand))
+        tell(errand);
 }
 
 static struct errand *new_errand(struct door *door, struct http_request *request,
@@ -139,7 +171,8 @@ static struct errand *new_errand(struct door *door, struct http_request *request
 {
     struct errand *errand = mem_new(1, sizeof *errand);
     *errand = (struct errand){.door = door, .request = request, .erases = erases};
-    snprintf(errand->tenant, sizeof errand->tenant, "%s", context->key->tenant);
+    memcpy(errand->tenant, context->key->tenant, sizeof errand->tenant);
+    memcpy(errand->user, context->user, sizeof errand->user);
     http_set_gone(request, on_gone, errand);
     return errand;
 }

@@ -23,8 +23,12 @@ struct prompt {
     struct template_options options;
     const char *text;
     size_t text_size;
+    /* What a tenant says to all of its users: the words of the first message, before anything was added to them. NULL: nothing. */
+    const char *opening;
+    size_t opening_size;
 
     struct token_ids ids; // the result, owned
+    size_t opening_ids;   // of them, those that the opening alone decides
     enum err err;
     char note[ERR_NOTE_MAX];
 };

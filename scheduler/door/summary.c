@@ -107,6 +107,7 @@ static enum err launch(struct summary *summary, const struct flight_order *order
     own.ids = ids->ids;
     own.id_count = ids->count;
     own.choice = 0;
+    own.common_blocks = 0; // the task is ours, and the rest the user's
     own.max_tokens = max_tokens;
     own.sampling = (struct wire_sampling){.top_p = 1, .repetition_penalty = 1};
     TRY(stream_new(&summary->stream, summary->options.tokenizer, NULL, 0, true));

@@ -98,7 +98,8 @@ static void take_frame(struct sim_sched *sched, const struct link_event *event)
     case WIRE_CACHE_DELTA:
         must(fleet_cache_delta(sched->fleet, event->link, &message.cache_delta, now_ns) == ERR_OK);
         break;
-    case WIRE_SHARD_STATE: break;
+    case WIRE_SHARD_STATE:
+    case WIRE_EVICTED: break;
     default: must(!"what no node says");
     }
 }

@@ -161,6 +161,13 @@ static void on_cancel(struct fake_node *node, const struct wire_key *key)
     atomic_fetch_add(&node->cancels, 1);
 }
 
+/* It caches nothing. */
+static void on_evict(struct fake_node *node, uint64_t link, const struct wire_message *evict)
+{
+    struct wire_message message = {.type = WIRE_EVICTED, .evicted.serial = evict->evict.serial};
+    say(node, link, &message);
+}
+
 static void on_event(struct fake_node *node, const struct link_event *event)
 {
     struct wire_message message;
@@ -181,6 +188,8 @@ static void on_event(struct fake_node *node, const struct link_event *event)
     if (message.type == WIRE_PACK_WANT) send_pack(node, event->link);
     if (message.type == WIRE_SUBMIT) on_submit(node, event->link, &message.submit);
     if (message.type == WIRE_CANCEL) on_cancel(node, &message.cancel.key);
+    if (message.type == WIRE_EVICT && message.evict.serial > 0)
+        on_evict(node, event->link, &message);
 }
 
 static void finish(struct fake_node *node, struct attempt *attempt, enum wire_finish finish)

@@ -4,6 +4,7 @@
 
 #include "wire/message.h"
 
+#include "base/clock.h"
 #include "base/rand.h"
 
 #include <stdbool.h>
@@ -38,7 +39,8 @@ struct user {
 
 static struct kv_path path_of(const struct user *user)
 {
-    return (struct kv_path){user->ids, user->id_count, user->salts, 2};
+    return (struct kv_path){
+        .ids = user->ids, .id_count = user->id_count, .salts = user->salts, .salt_count = 2};
 }
 
 static void given_ids(struct user *user, uint64_t salt, uint32_t id_count, int32_t first)
@@ -96,6 +98,88 @@ static void what_was_computed_is_there_for_the_next(void **state)
     kv_table_fini(pool, &b.table);
     kv_table_fini(pool, &stranger.table);
     kv_table_fini(pool, &other.table);
+    kv_pool_free(pool);
+}
+
+static void fill_blocks(struct kv_pool *pool)
+{
+    struct kv_shape shape = {.layer_count = 1, .kv_head_count = 1, .head_dim = 32};
+    for (uint32_t i = 0; i < kv_blocks_total(pool); i++)
+        memset(kv_block_at(pool, i, 0, 0), 0x5a, kv_block_size(&shape));
+}
+
+/* Blocks in which there is anything. */
+static uint32_t count_filled(const struct kv_pool *pool)
+{
+    struct kv_shape shape = {.layer_count = 1, .kv_head_count = 1, .head_dim = 32};
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < kv_blocks_total(pool); i++) {
+        const unsigned char *bytes = kv_block_at(pool, i, 0, 0);
+        bool filled = false;
+        for (size_t at = 0; at < kv_block_size(&shape); at++)
+            filled |= bytes[at] != 0;
+        count += filled;
+    }
+    return count;
+}
+
+/* However a block becomes free, nothing is left in it. */
+static void what_is_free_is_empty(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = given_pool(4);
+    struct user a = {0}, b = {0};
+    uint64_t salt = 1;
+    given_ids(&a, 1, 128, 5);
+    given_ids(&b, 2, 64, 6);
+    enter(pool, &a);
+    fill_blocks(pool);
+    settle(pool, &a, 64);
+    kv_release(pool, &a.table); // two are cached, two were not ready
+    assert_int_equal(count_filled(pool), 2);
+    enter(pool, &a);
+    settle(pool, &a, 128);
+    fill_blocks(pool);
+    kv_truncate(pool, &a.table, 128);
+    kv_release(pool, &a.table);
+    assert_int_equal(count_filled(pool), 4);
+    enter(pool, &b); // takes two that rested
+    assert_int_equal(count_filled(pool), 2);
+    kv_release(pool, &b.table);
+    kv_forget(pool, &salt);
+    assert_int_equal(count_filled(pool), 0);
+    kv_table_fini(pool, &a.table);
+    kv_table_fini(pool, &b.table);
+    kv_pool_free(pool);
+}
+
+/* Of two that share a block the one with less time decides; what stands below goes with it. */
+static void the_shorter_time_of_those_who_share_counts(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = given_pool(8);
+    struct user longer = {0}, brief = {0};
+    given_ids(&longer, 1, 97, 5);
+    given_ids(&brief, 1, 33, 5);
+    kv_tick(pool, CLOCK_SECOND);
+    enter(pool, &longer);
+    settle(pool, &longer, 97);
+    struct kv_path path = path_of(&brief);
+    path.keep_ms = 100;
+    assert_int_equal(kv_enter(pool, &brief.table, &path), ERR_OK);
+    kv_release(pool, &longer.table);
+    kv_tick(pool, 10 * CLOCK_SECOND); // held by the other: it is not time that counts
+    assert_int_equal(kv_count_blocks(pool).cached, 2);
+    kv_release(pool, &brief.table);
+    assert_true(kv_due_ns(pool) == 10 * CLOCK_SECOND + 100 * CLOCK_MS);
+    kv_tick(pool, kv_due_ns(pool) - 1);
+    assert_int_equal(kv_count_blocks(pool).cached, 3);
+    kv_tick(pool, kv_due_ns(pool));
+    assert_int_equal(kv_count_blocks(pool).cached, 0);
+    assert_int_equal(kv_blocks_free(pool), 8);
+    assert_true(kv_due_ns(pool) == UINT64_MAX);
+    kv_table_fini(pool, &longer.table);
+    kv_table_fini(pool, &brief.table);
     kv_pool_free(pool);
 }
 
@@ -434,6 +518,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_computed_is_there_for_the_next),
+        cmocka_unit_test(what_is_free_is_empty),
+        cmocka_unit_test(the_shorter_time_of_those_who_share_counts),
         cmocka_unit_test(without_a_salt_nothing_is_shared),
         cmocka_unit_test(what_was_never_computed_or_was_taken_back_is_not_found),
         cmocka_unit_test(twins_share_what_is_not_computed_yet),

@@ -81,9 +81,9 @@ static void who_has_rested_for_longest_goes_first(void **state)
         given_ready(prefix, i, 1, PREFIX_ROOT, (int32_t)i);
     static const uint32_t order[] = {2, 0, 3, 1};
     for (size_t i = 0; i < 4; i++)
-        prefix_rest(prefix, order[i]);
+        prefix_rest(prefix, order[i], 0);
     prefix_wake(prefix, 0); // used again
-    prefix_rest(prefix, 0);
+    prefix_rest(prefix, 0, 0);
     prefix_wake(prefix, 1); // and in use
     assert_int_equal(prefix_resting(prefix), 3);
     assert_int_equal(prefix_evict(prefix), 2);
@@ -102,7 +102,7 @@ static void a_forgotten_salt_takes_along_what_stands_below_it(void **state)
     given_ready(prefix, 1, 2, 0, 0);           // of user 2…
     given_ready(prefix, 2, 9, 1, 0);           // …and another salt below
     given_ready(prefix, 3, 3, 0, 0);           // of user 3
-    prefix_rest(prefix, 2);
+    prefix_rest(prefix, 2, 0);
     uint32_t rested[BLOCKS];
     uint64_t salt = 2;
     assert_int_equal(prefix_forget_salt(prefix, &salt, rested), 1);

@@ -39,13 +39,17 @@ enum edition {
     FIRST,
     GROWN, // with the fields that came later
     CANDIDATES,
-    SCAN
+    SCAN,
+    KEPT
 };
 
 static void golden_path(enum wire_type type, enum edition edition, char path[256])
 {
-    static const char *const names[] = {
-        [FIRST] = "", [GROWN] = ".grown", [CANDIDATES] = ".candidates", [SCAN] = ".scan"};
+    static const char *const names[] = {[FIRST] = "",
+                                        [GROWN] = ".grown",
+                                        [CANDIDATES] = ".candidates",
+                                        [SCAN] = ".scan",
+                                        [KEPT] = ".kept"};
     snprintf(path, 256, "tests/data/wire/%s%s.hex", wire_type_name(type), names[edition]);
 }
 
@@ -120,6 +124,7 @@ static void fields_that_came_later_have_theirs(void **state)
         if (type == WIRE_LOAD) assert_int_equal(got.load.prefill_tokens, 123456);
         if (type == WIRE_RESULT) assert_int_equal(got.result.cached_tokens, 1024);
         if (type == WIRE_HELLO) assert_int_equal(got.hello.models[0].vector_size, 1024);
+        if (type == WIRE_EVICT) assert_true(got.evict.serial == 0x1122334455667788);
         if (type == WIRE_SUBMIT) {
             assert_int_equal(got.submit.segment, 2);
             assert_int_equal(got.submit.top_count, 20);
@@ -131,7 +136,19 @@ static void fields_that_came_later_have_theirs(void **state)
         if (type == WIRE_RESULT) assert_true(got.result.weights[2] == -0.25f);
         grown++;
     }
-    assert_int_equal(grown, 4);
+    assert_int_equal(grown, 5);
+}
+
+static void a_submit_may_say_how_long_it_is_kept(void **state)
+{
+    (void)state;
+    struct wire_message message = sample(WIRE_SUBMIT), got;
+    message.submit.cache_ms = 600000;
+    check_golden(&message, KEPT);
+    uint8_t golden[GOLDEN_MAX];
+    size_t size = read_edition(WIRE_SUBMIT, KEPT, golden);
+    assert_int_equal(decode(&got, WIRE_SUBMIT, golden, size), ERR_OK);
+    assert_int_equal(got.submit.cache_ms, 600000);
 }
 
 static void a_list_may_be_of_candidates_alone(void **state)
@@ -443,7 +460,7 @@ static void a_wrong_frame_header_is_named(void **state)
     } wrongs[] = {{0, 'q', "QIAO"},
                   {4, 2, "version 2"},
                   {5, 0, "type 0"},
-                  {5, 18, "type 18"},
+                  {5, 19, "type 19"},
                   {10, 1, "CANCEL of 65"}};
 
     for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++) {
@@ -461,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_has_its_golden_bytes),
         cmocka_unit_test(fields_that_came_later_have_theirs),
+        cmocka_unit_test(a_submit_may_say_how_long_it_is_kept),
         cmocka_unit_test(a_list_may_be_of_candidates_alone),
         cmocka_unit_test(a_search_among_vectors_has_a_query_and_shards),
         cmocka_unit_test(golden_bytes_decode_to_what_was_encoded),

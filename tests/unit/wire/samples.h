@@ -178,6 +178,7 @@ static inline struct wire_message sample(enum wire_type type)
     case WIRE_SHARD_PUT: message.shard_put = sample_shard_put(); break;
     case WIRE_SHARD_DROP: message.shard_drop.shard = 0x1020304050607080; break;
     case WIRE_SHARD_STATE: message.shard_state = sample_shard_state(); break;
+    case WIRE_EVICTED: message.evicted.serial = 0x1122334455667788; break;
     case WIRE_TYPE_COUNT: break;
     }
     return message;
@@ -244,6 +245,7 @@ static inline bool sample_grown(enum wire_type type, struct wire_message *out)
         out->result.weight_count = 3;
         return true;
     }
+    case WIRE_EVICT: out->evict.serial = 0x1122334455667788; return true;
     default: return false;
     }
 }

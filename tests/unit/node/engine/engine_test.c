@@ -104,6 +104,11 @@ static void an_answer_does_not_depend_on_being_preempted(void **state)
     house_fini(&house);
 }
 
+static void forget(struct house *house, uint64_t salt)
+{
+    (void)engine_forget(house->engine, &(struct engine_forget){.salt = salt});
+}
+
 static void given_relatives(struct mixed *requests, bool share)
 {
     mixed_given(requests, REQUESTS, FAKE_MODEL_VOCAB);
@@ -193,13 +198,105 @@ static void a_salt_that_is_forgotten_is_not_found_again(void **state)
             other[i].salt.salt = i;
         }
         mixed_salt(other, 2);
-        if (pass == 2) engine_forget(house.engine, 1);
+        if (pass == 2) forget(&house, 1);
         for (int i = 0; pass == 3 && i < 2 * ENGINE_FORGETS; i++)
-            engine_forget(house.engine, 1000); // too many to keep: everything
+            forget(&house, 1000); // too many to keep: everything
         mixed_run(house.engine, other, 2, CONTEXT);
         assert_int_equal(other[0].cached_tokens, pass == 0 || pass == 3 ? 0 : 96);
         assert_int_equal(other[1].cached_tokens, pass == 1 ? 96 : 0);
     }
+    house_fini(&house);
+}
+
+/* What the engine has told in its latest reports. */
+static uint64_t told_serial(struct house *house, size_t *ended)
+{
+    uint64_t serial = 0;
+    for (struct engine_report *report; (report = engine_take(house->engine)) != NULL;) {
+        for (size_t i = 0; i < report->item_count; i++) {
+            if (!report->items[i].end) continue;
+            seq_free(report->items[i].seq);
+            ++*ended;
+        }
+        assert_true(report->forgotten_count <= 1);
+        if (report->forgotten_count > 0) serial = report->forgotten[0].serial;
+        engine_give(house->engine, report);
+    }
+    return serial;
+}
+
+static struct seq *given_seq(uint64_t ticket, uint64_t salt, uint32_t cache_ms)
+{
+    static int32_t ids[100];
+    struct wire_salt salts[] = {{0, salt}};
+    struct wire_submit submit = {.id_count = 100,
+                                 .prompt_length = 100,
+                                 .next_position = 100,
+                                 .ids = ids,
+                                 .max_tokens = 5,
+                                 .sampling = {.repetition_penalty = 1},
+                                 .salts = salts,
+                                 .salt_count = 1,
+                                 .cache_ms = cache_ms};
+    struct seq_room room = {.context_max = CONTEXT};
+    return seq_new(&submit, ticket, 0, &room, 0);
+}
+
+static void a_forgotten_salt_is_told_when_nothing_has_it_any_more(void **state)
+{
+    (void)state;
+    struct house house;
+    size_t ended = 0;
+    house_init(&house, 64,
+               (struct batch_limits){.batch_tokens = 512, .sequences = 8, .waiting_max = 8});
+    engine_submit(house.engine, given_seq(1, 7, 0));
+    engine_turn(house.engine, 1);
+    struct engine_forget evict = {.salt = 7, .before = 2, .serial = 99};
+    assert_true(engine_forget(house.engine, &evict));
+    engine_submit(house.engine, given_seq(2, 7, 0)); // came later: it is not waited for
+    uint64_t serial = 0;
+    for (int turn = 0; turn < 20 && serial == 0; turn++) {
+        engine_turn(house.engine, 1);
+        serial = told_serial(&house, &ended);
+        assert_int_equal(serial != 0, ended > 0);
+    }
+    assert_int_equal(serial, 99);
+    while (ended < 2) {
+        engine_turn(house.engine, 1);
+        assert_int_equal(told_serial(&house, &ended), 0);
+    }
+    evict.serial = 100; // of what rests alone: at once
+    assert_true(engine_forget(house.engine, &evict));
+    engine_turn(house.engine, 1);
+    assert_int_equal(told_serial(&house, &ended), 100);
+    assert_int_equal(kv_blocks_free(house.pool), kv_blocks_total(house.pool));
+    house_fini(&house);
+}
+
+static void what_is_cached_goes_when_its_time_is_over(void **state)
+{
+    (void)state;
+    struct house house;
+    size_t ended = 0;
+    uint64_t now_ns = CLOCK_SECOND;
+    house_init(&house, 64,
+               (struct batch_limits){.batch_tokens = 512, .sequences = 8, .waiting_max = 8});
+    engine_submit(house.engine, given_seq(1, 7, 500));
+    engine_submit(house.engine, given_seq(2, 8, 0));
+    while (ended < 2) {
+        engine_turn(house.engine, now_ns);
+        (void)told_serial(&house, &ended);
+    }
+    assert_int_equal(kv_count_blocks(house.pool).cached, 6);
+    assert_true(kv_due_ns(house.pool) == now_ns + 500 * CLOCK_MS);
+    engine_turn(house.engine, now_ns + 499 * CLOCK_MS);
+    assert_int_equal(kv_count_blocks(house.pool).cached, 6);
+    engine_turn(house.engine, now_ns + 500 * CLOCK_MS);
+    assert_int_equal(kv_count_blocks(house.pool).cached, 3);
+    engine_turn(house.engine, now_ns + 3600 * CLOCK_SECOND);
+    assert_int_equal(kv_count_blocks(house.pool).cached, 3);
+    assert_true(kv_due_ns(house.pool) == UINT64_MAX);
+    (void)told_serial(&house, &ended);
     house_fini(&house);
 }
 
@@ -220,13 +317,13 @@ static void who_runs_under_a_forgotten_salt_leaves_nothing(void **state)
     for (size_t i = 0; i < REQUESTS; i++)
         mixed_submit(house.engine, other, i, CONTEXT);
     for (int turn = 0; ended < REQUESTS; turn++) {
-        if (turn % 5 == 4) engine_forget(house.engine, turn / 5 % 2);
+        if (turn % 5 == 4) forget(&house, turn / 5 % 2);
         engine_turn(house.engine, 0);
         ended += mixed_collect(house.engine, other);
     }
     mixed_assert_same(alone, other, REQUESTS);
-    engine_forget(house.engine, 0);
-    engine_forget(house.engine, 1);
+    forget(&house, 0);
+    forget(&house, 1);
     engine_turn(house.engine, 0);
     mixed_collect(house.engine, other);
     assert_int_equal(kv_blocks_free(house.pool), kv_blocks_total(house.pool));
@@ -449,7 +546,7 @@ static void a_running_engine_gives_every_sequence_back_once(void **state)
     for (uint64_t i = 0; i < 300; i++) {
         mixed_submit(house.engine, many, i, CONTEXT);
         if (rand_below(&rand, 3) == 0) engine_cancel(house.engine, 1 + rand_below(&rand, i + 1));
-        if (rand_below(&rand, 9) == 0) engine_forget(house.engine, rand_below(&rand, 2));
+        if (rand_below(&rand, 9) == 0) forget(&house, rand_below(&rand, 2));
         (void)engine_step_age_ns(house.engine, clock_now_ns());
         ended += mixed_collect(house.engine, many);
     }
@@ -477,6 +574,8 @@ int main(void)
         cmocka_unit_test(an_answer_does_not_depend_on_what_is_cached),
         cmocka_unit_test(twins_at_once_compute_their_prompt_once),
         cmocka_unit_test(a_salt_that_is_forgotten_is_not_found_again),
+        cmocka_unit_test(a_forgotten_salt_is_told_when_nothing_has_it_any_more),
+        cmocka_unit_test(what_is_cached_goes_when_its_time_is_over),
         cmocka_unit_test(who_runs_under_a_forgotten_salt_leaves_nothing),
         cmocka_unit_test(an_answer_goes_on_where_another_node_left_it),
         cmocka_unit_test(an_answer_does_not_depend_on_drafts),

@@ -296,6 +296,9 @@ static void what_is_cached_is_told_and_can_be_evicted(void **state)
     do
         load = next_message(stage, WIRE_LOAD).load;
     while (load.kv_blocks_used + load.kv_blocks_cached > 0);
+    evict.evict.serial = 41;
+    tell(stage, &evict);
+    assert_int_equal(next_message(stage, WIRE_EVICTED).evicted.serial, 41);
     end_stage(stage);
 }
 

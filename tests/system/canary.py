@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""What canary.sh does: canary.py STATE PORT PROBE DECODER ENCODER"""
+import concurrent.futures
+import http.client
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+
+from canary_scan import find_in_files, find_in_memory, find_in_redis, find_in_text, forms_of
+
+SECRETS = 1000
+USERS = 20
+SYLLABLES = "bra cle dro fli gru kwa ple sni tru vex zor mip jun hob".split()
+
+
+def make_marker():
+    """Letters that are no word, and two that JSON may escape."""
+    dice = random.SystemRandom()
+    return "".join(dice.choice(SYLLABLES) for _ in range(5)) + "密语" + "".join(dice.choice(SYLLABLES) for _ in range(6))
+
+
+def check(what, holds, *seen):
+    if not holds:
+        sys.exit(f"not so: {what}: {str(seen)[:6000]}")
+    print(f"ok: {what}", flush=True)
+
+
+def ask(port, method, path, body=None, user=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    headers = {"Content-Type": "application/json"}
+    if user:
+        headers["X-Qiao-User"] = user
+    connection.request(method, path, None if body is None else json.dumps(body, ensure_ascii=body_is_escaped(path)).encode(), headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, text
+
+
+def body_is_escaped(path):
+    return "embeddings" in path  # the one kind that comes escaped
+
+
+def say(port, number, secret):
+    """The kinds take turns."""
+    user = f"user-{number % USERS}"
+    chat = {"messages": [{"role": "user", "content": f"Remember: {secret}"}], "max_tokens": 4}
+    kinds = [
+        ("POST", "/v1/chat/completions", chat),
+        ("POST", "/v1/chat/completions", chat | {"stream": True, "n": 2}),
+        ("POST", "/v1/chat/completions", chat | {"session": f"s{number}"}),
+        ("POST", "/v1/chat/completions", {"messages": [{"role": "system", "content": f"The user is {secret}."}] + chat["messages"],
+                                          "max_tokens": 2}),
+        ("POST", "/v1/completions", {"prompt": f"{secret} and", "max_tokens": 4, "logprobs": 2}),
+        ("POST", "/v1/embeddings", {"input": [f"about {secret}", "plain"], "model": "qiao-encoder"}),
+        ("POST", "/v1/events", {"events": [{"type": "search", "properties": {"query": secret}}]}),
+        ("POST", "/v1/events", {"events": [{"type": "view", "item": "phone-bamboo-1", "properties": {"note": secret}}]}),
+        ("POST", "/v1/indexes/shop/search", {"q": secret, "limit": 3}),
+    ]
+    method, path, body = kinds[number % len(kinds)]
+    status, text = ask(port, method, path, body, user)
+    return None if status == 200 else (path, status, text[:300])
+
+
+class Places:
+    """Everywhere, by name: what looks there."""
+
+    def __init__(self, state, port):
+        self.state, self.port = state, port
+        self.pids = {name[:-4]: int(open(f"{state}/run/{name}").read()) for name in sorted(os.listdir(f"{state}/run"))}
+
+    def programs(self):
+        return {name: pid for name, pid in self.pids.items() if name.startswith(("node", "scheduler"))}
+
+    def memory(self, forms):
+        return {name: find_in_memory(pid, forms) for name, pid in self.programs().items()}
+
+    def rest(self, forms):
+        found = {"disk": find_in_files(self.state, forms)}
+        for name, port in (("redis", self.port + 200), ("replica", self.port + 201)):
+            found[name] = find_in_redis(port, forms)
+        for offset in range(2):
+            found[f"metrics {offset + 1}"] = find_in_text(f"http://127.0.0.1:{self.port + offset}/metrics", forms)
+        return found
+
+
+def redis(port, *words):
+    return subprocess.run(["redis-cli", "-p", str(port), *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def rewrite_files(port):
+    """The append-only file and the snapshot of one server, written anew."""
+    for command, busy in (("bgrewriteaof", "aof_rewrite_in_progress:1"), ("bgsave", "rdb_bgsave_in_progress:1")):
+        redis(port, command)
+        until = time.time() + 20
+        while busy in redis(port, "info", "persistence") and time.time() < until:
+            time.sleep(0.05)
+
+
+def plant(places, forms, marker):
+    """Each kind of place is made to hold the marker, found there, and cleaned again."""
+    port = places.port
+    path = f"{places.state}/log/planted"
+    with open(path, "wb") as file:
+        file.write(b"".join(forms.values()))
+    redis(port + 200, "set", "planted", marker)
+    time.sleep(0.3)
+    found = places.rest(forms)
+    check("what is planted on disk is found in every form", {form for form, where, _ in found["disk"] if where == path} == set(forms),
+          found["disk"], list(forms))
+    check("and in Redis, its slow log and its replica", all(
+        {"a value"} <= {where for _, where, _ in found[name]} for name in ("redis", "replica"))
+        and "slowlog get -1" in {where for _, where, _ in found["redis"]}, found["redis"], found["replica"])
+    check("and in its append-only file", any("redis/" in where for _, where, _ in found["disk"]), found["disk"])
+    os.unlink(path)
+    redis(port + 200, "del", "planted")
+    for server in (port + 200, port + 201):
+        redis(server, "slowlog", "reset")
+
+
+def find_in_the_air(places, forms, secret):
+    """While it is being answered and while it is cached a secret is in memory, and found there: a scan that finds nothing means something."""
+    body = {"messages": [{"role": "user", "content": f"Remember: {secret} " + "and go on " * 20}], "max_tokens": 400, "stream": True}
+    stream = threading.Thread(target=ask, args=(places.port, "POST", "/v1/chat/completions", body, "user-0"))
+    stream.start()
+    time.sleep(0.3)
+    found = places.memory(forms)
+    check("a secret in the air is found in a scheduler's memory", any(form == "utf-8" for form, _, _ in found["scheduler-1"]),
+          found["scheduler-1"])
+    check("and as ids in a node's", any("int32" in form for form, _, _ in found["node-1"]), found["node-1"])
+    stream.join()
+    found = places.memory(forms)
+    check("what is cached is found in the node's memory", any("int32" in form for form, _, _ in found["node-1"]), found["node-1"])
+
+
+def erase(places):
+    for number in range(USERS):
+        status, text = ask(places.port + number % 2, "DELETE", "/v1/me", None, f"user-{number}")
+        check(f"user-{number} is erased", status == 200, status, text) if status != 200 else None
+        receipt = json.loads(text)
+        if receipt["stages"]["node_caches"]["state"] != "complete":
+            sys.exit(f"not so: the nodes have dropped what they cached of user-{number}: {text}")
+    print(f"ok: {USERS} users are erased, and the nodes have dropped what they cached of them")
+
+
+def found_anywhere(found):
+    return {name: hits for name, hits in found.items() if hits}
+
+
+def main():
+    state, port, probe, *models = sys.argv[1], int(sys.argv[2]), sys.argv[3], *sys.argv[4:]
+    marker = make_marker()
+    forms = forms_of(marker, probe, models)
+    places = Places(state, port)
+    secrets = [f"{marker}-{number:04d}-{random.randrange(10 ** 9):09d}" for number in range(SECRETS)]
+    plant(places, forms, marker)
+    for number in range(USERS):
+        ask(port, "PUT", "/v1/me/consents", {"consents": {"history": True, "recommendations": True, "assistant": True}}, f"user-{number}")
+    began = time.time()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        wrong = [said for said in pool.map(lambda n: say(port + n % 2, n, secrets[n]), range(SECRETS)) if said]
+    check(f"{SECRETS} secrets are told ({time.time() - began:.1f} s)", not wrong, wrong[:5], len(wrong))
+    find_in_the_air(places, forms, secrets[0])
+    erase(places)
+    for server in (port + 200, port + 201):
+        rewrite_files(server)
+    time.sleep(1)
+    began = time.time()
+    rest, memory = found_anywhere(places.rest(forms)), found_anywhere(places.memory(forms))
+    for name, hits in (rest | memory).items():
+        for form, where, around in hits[:8]:
+            print(f"found in {name}: {form}, {where}: {around!r}", file=sys.stderr)
+    check("none is in logs, metrics, on disk, or in Redis and its replica", not rest, {name: len(hits) for name, hits in rest.items()})
+    check(f"none is in the memory of schedulers and nodes (looked in {time.time() - began:.1f} s)", not memory,
+          {name: len(hits) for name, hits in memory.items()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The canary: a thousand secrets go through chats, streams, sessions, completions, embeddings, searches and events of two schedulers. After
+# their users were erased none of them is anywhere: not in the memory of schedulers and nodes, not in logs, metrics or on disk, and not in
+# Redis, its files or its replica; in no form in which a text or its tokens may stand. What looks for them finds each kind of place first.
+source "$(dirname "$0")/lib.sh"
+mkdir -p "$state/run" "$state/log" "$state/replica"
+
+cluster --nodes 1 --schedulers 2 --shop
+redis=$((port + 200)) replica=$((port + 201))
+redis-cli -p "$redis" config set appendonly yes >"$state/redis.said"
+redis-cli -p "$redis" config set slowlog-log-slower-than 0 >>"$state/redis.said"
+redis-cli -p "$redis" config set slowlog-max-len 100000 >>"$state/redis.said"
+setsid redis-server --port "$replica" --bind 127.0.0.1 --dir "$state/replica" --save "" --appendonly yes \
+    --replicaof 127.0.0.1 "$redis" >>"$state/log/replica.log" 2>&1 </dev/null &
+echo $! >"$state/run/replica.pid"
+disown
+leave() { kill "$(pid_of replica)" 2>/dev/null || true; }
+trap 'leave; end' EXIT
+follows() { redis-cli -p "$replica" info replication | grep -q master_link_status:up; }
+check "Redis has a replica" eventually 20 follows
+python3 "$root/tests/system/canary.py" "$state" "$port" "$bin/qiao-probe" \
+    "$root/models/assistant/qiao-mini.gguf" "$root/models/encoder/qiao-encoder.gguf"
