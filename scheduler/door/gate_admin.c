@@ -234,10 +234,12 @@ static void write_checks(struct buf *out, const struct door *door, const struct 
     }
 }
 
-static enum err explain(struct door *door, const json_t *root, struct buf *body)
+/* Without a tenant the user is one of who asks. */
+static enum err explain(struct door *door, const struct context *context, const json_t *root,
+                        struct buf *body)
 {
     struct approval names = {0};
-    const char *tenant = "", *user = "", *os = "", *model = NULL;
+    const char *tenant = context->key->tenant, *user = "", *os = "", *model = NULL;
     const struct rules *rules;
     struct gate_pass pass;
     struct digest digest;
@@ -281,8 +283,8 @@ static enum err obey(struct door *door, struct http_request *request, const stru
                                        "pause, live, suspend, retire, explain");
     text = http_body(request, &size);
     TRY(json_read(&root, text, size));
-    enum err err =
-        explains ? explain(door, root, &body) : change_gate(door, request, context, verb, root);
+    enum err err = explains ? explain(door, context, root, &body)
+                            : change_gate(door, request, context, verb, root);
     json_decref(root);
     if (!err && explains) reply(request, &body);
     buf_fini(&body);

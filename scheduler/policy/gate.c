@@ -233,7 +233,7 @@ const char *gate_lease_note(const struct gate *gate, uint64_t now_ns)
     if (gate_has_lease(gate, now_ns)) return NULL;
     if (gates_went_back(gate->gates, &seen, &told))
         return "Redis tells an older epoch of the gate than it has told before";
-    return "the gate's state cannot be confirmed: Redis, or most of its replicas, cannot be "
+    return "the gate's state cannot be confirmed: Redis, or most of its servers, cannot be "
            "reached";
 }
 

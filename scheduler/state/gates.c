@@ -68,7 +68,7 @@ struct change {
     struct gates_outcome outcome;
     char holders[GATES_HOLDERS_MAX][NUMBER_SIZE];
     bool acts[GATES_HOLDERS_MAX];
-    bool crowded; // more holders than we can name: all leases are waited for
+    bool crowded; // there may be holders that we cannot name: all leases are waited for
     struct event *poll;
     bool asking; // a look is on its way
 };
@@ -77,17 +77,20 @@ struct gates {
     struct gates_options options;
     struct store_script *renew, *change;
     struct event *timer, *again;
-    char name[NUMBER_SIZE];            // ours, random
-    uint64_t epoch, told;              // of the records that hold; what Redis told last
-    uint64_t lease_ns;                 // until when; 0: none
-    uint64_t asked_ns;                 // the renewal on its way was sent
+    char name[NUMBER_SIZE]; // ours, random
+    uint64_t epoch, told;   // of the records that hold; what Redis told last
+    uint64_t lease_ns;      // until when; 0: none
+    uint64_t asked_ns;      // the renewal on its way was sent
+    uint64_t times_up;      // connections that there were
+    uint64_t settled_ns;    // when most servers first had a write of this one; 0: they had none yet
     bool asking, known, back, closing; // known: the records at `epoch` were read
     struct change *changes;            // that settle
 };
 
+/* With the master, these are most of the servers. A replica follows one master: so of two masters one alone can have them. */
 static uint32_t needed(const struct gates *gates)
 {
-    return gates->options.replicas > 0 ? gates->options.replicas / 2 + 1 : 0;
+    return (gates->options.replicas + 1) / 2;
 }
 
 static void wait_for_replicas(struct gates *gates, store_reply_fn *done, void *argument)
@@ -117,8 +120,9 @@ static void on_waited(void *argument, enum err err, const redisReply *reply)
 {
     struct gates *gates = argument;
     gates->asking = false;
-    if (!gates->back && has_most(gates, err, reply))
-        gates->lease_ns = gates->asked_ns + GATES_LEASE_MS * CLOCK_MS;
+    if (!has_most(gates, err, reply)) return;
+    if (!gates->settled_ns) gates->settled_ns = clock_now_ns();
+    if (!gates->back) gates->lease_ns = gates->asked_ns + GATES_LEASE_MS * CLOCK_MS;
 }
 
 static bool read_epoch(const redisReply *reply, uint64_t *out)
@@ -178,6 +182,10 @@ static void renew(struct gates *gates)
         EPOCH, RECORDS, LEASES, gates->name, epoch, gates->known ? epoch : "", lease};
     gates->asking = true;
     gates->asked_ns = clock_now_ns();
+    if (store_times_up(gates->options.store) != gates->times_up) {
+        gates->times_up = store_times_up(gates->options.store);
+        gates->settled_ns = 0;
+    }
     store_eval(gates->options.store, gates->renew, on_renewed, gates, RENEW_KEYS, 7, words, NULL);
 }
 
@@ -316,6 +324,13 @@ static void on_change_waited(void *argument, enum err err, const redisReply *rep
     if (!change->settles) {
         end_change(change, ERR_OK);
         return;
+    }
+    /* Perhaps a failover a moment ago: leases that another master gave are not known here. Most servers have the change now, and so none
+     * that it could have been given by since. */
+    uint64_t since_ns = change->gates->settled_ns, now_ns = clock_now_ns();
+    if (!since_ns || now_ns - since_ns < GATES_LEASE_MS * CLOCK_MS) {
+        change->crowded = true;
+        change->written_ns = now_ns;
     }
     change->poll = event_new(change->gates->options.base, -1, EV_PERSIST, on_poll, change);
     must(change->poll && event_add(change->poll, &period) == 0);

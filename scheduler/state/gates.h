@@ -8,6 +8,7 @@
  *
  * A renewal's answer brings every change that Redis has seen before it. So whoever holds a lease a second after a change acts on it, however
  * the network was cut meanwhile: a scheduler that cannot reach Redis, or reaches one that cannot reach its replicas, has no lease by then.
+ * Nor do two masters give leases and confirm changes at once: each needs most of the servers, and a replica follows one.
  * An epoch that is lower than one that we have seen is of a Redis that has lost changes: it gives no lease.
  *
  * All of it lives in one slot ({gate}) and is asked on a connection of its own, which WAIT blocks. Thread: the loop's. */
@@ -48,7 +49,8 @@ struct gates_seams {
 struct gates_options {
     struct event_base *base;
     struct store *store; // owned from now on; its timeout must be longer than GATES_WAIT_MS
-    uint32_t replicas;   // that Redis has; most of them must have a write that counts
+    uint32_t
+        replicas; // that Redis has: with its master, most of the servers must have a write that counts
     struct gates_seams seams;
 };
 

@@ -29,7 +29,8 @@ struct store {
     struct store_sentinel *sentinel; // NULL: the link's address stands
     struct store_cluster *cluster;
     struct event *tick, *tell;
-    struct command late;  // whose failure, or nothing at all, waits to be told
+    struct command late; // whose failure, or nothing at all, waits to be told
+    uint64_t times_up;
     size_t pending_count; // commands that wait for their reply, wherever they are
     struct store_script *scripts;
     bool closing;
@@ -131,7 +132,8 @@ static void on_link_answered(void *owner, struct store_link *link, struct comman
 
 static void on_up(void *owner, struct store_link *link)
 {
-    const struct store *store = owner;
+    struct store *store = owner;
+    store->times_up++;
     for (struct store_script *script = store->scripts; script; script = script->next)
         store_link_load(link, script);
 }
@@ -263,6 +265,11 @@ bool store_is_up(const struct store *store)
     if (store->closing) return false;
     if (store->cluster) return store_cluster_is_up(store->cluster);
     return store_link_state(store->link) == STORE_LINK_UP;
+}
+
+uint64_t store_times_up(const struct store *store)
+{
+    return store->times_up;
 }
 
 struct store_script *store_add_script(struct store *store, const char *text)

@@ -65,6 +65,8 @@ struct store *store_new(struct event_base *base, const struct store_options *opt
 void store_free(struct store *store);
 /* Of a Cluster: some master is. */
 bool store_is_up(const struct store *store);
+/* How often a connection has come up: when it grows, it may be another Redis that answers. */
+uint64_t store_times_up(const struct store *store);
 
 /* Arguments are copied; words[1] is the key. `done` may be NULL.
  *

@@ -46,7 +46,7 @@ for i in 1 2; do
         --redis-sentinel "127.0.0.1:$((base + 3)),127.0.0.1:$((base + 4)),127.0.0.1:$((base + 5))"
 done
 for i in 1 2 3; do
-    launch "node-$i" "$bin/qiao-node" --engine echo --echo-delay-ms 60 --name "echo-$i" \
+    launch "node-$i" "$bin/qiao-node" --engine echo --echo-delay-ms 40 --sequences 100 --batch-tokens 1024 --name "echo-$i" \
         --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
 done
 for i in 1 2; do check "scheduler-$i is ready" eventually 10 curl -sf -o /dev/null "http://127.0.0.1:$((port + i - 1))/ready"; done

@@ -173,6 +173,24 @@ static void what_cannot_be_done_is_refused_with_its_reason(void **state)
     end_stage(stage);
 }
 
+static void a_gate_that_is_behind_is_told_so(void **state)
+{
+    (void)state;
+    static const uint64_t epochs[] = {0, 7, 7, 6, 0, 8, 7};
+    static const bool taken[] = {true, true, true, false, false, true, false};
+    struct stage *stage = given_stage(0, 0);
+    for (size_t i = 0; i < sizeof epochs / sizeof *epochs; i++) {
+        struct wire_submit asked = given_submit(stage, i + 1, 10);
+        struct wire_done done;
+        asked.max_tokens = 2;
+        asked.gate_epoch = epochs[i];
+        submit(stage, &asked);
+        assert_int_equal(await_done(stage, &done), taken[i] ? 2 : 0);
+        assert_int_equal(done.err, taken[i] ? ERR_OK : ERR_STALE);
+    }
+    end_stage(stage);
+}
+
 static void nothing_follows_a_cancel_but_one_done(void **state)
 {
     (void)state;
@@ -399,6 +417,7 @@ int main(void)
         cmocka_unit_test(a_score_of_two_texts_is_one_value),
         cmocka_unit_test(the_pack_comes_whole_to_whoever_wants_it),
         cmocka_unit_test(what_cannot_be_done_is_refused_with_its_reason),
+        cmocka_unit_test(a_gate_that_is_behind_is_told_so),
         cmocka_unit_test(nothing_follows_a_cancel_but_one_done),
         cmocka_unit_test(a_key_in_the_air_is_not_taken_twice),
         cmocka_unit_test(beyond_the_credits_the_node_is_busy),

@@ -38,6 +38,41 @@ static void a_request_streams_and_ends_once(void **state)
     assert_memory_equal(seen.ids, sky_answer, 3 * sizeof *sky_answer);
 }
 
+static void a_node_that_knows_a_newer_gate_is_asked_again_when_we_do(void **state)
+{
+    (void)state;
+    given_node(1, "a", 4);
+    flights_set_gate_epoch(flights, 5);
+    start();
+    const struct sent *first = last(WIRE_SUBMIT);
+    assert_int_equal(first->submit.gate_epoch, 5);
+    size_t before = sent_count;
+    finish(first, WIRE_FINISH_NONE, ERR_STALE, 0);
+    flights_tick(flights, CLOCK_SECOND);
+    assert_int_equal(sent_count, before); // it would refuse it again
+    flights_set_gate_epoch(flights, 6);
+    flights_tick(flights, CLOCK_SECOND + 1);
+    const struct sent *second = last(WIRE_SUBMIT);
+    assert_int_equal(second->link, 1);
+    assert_int_equal(second->submit.gate_epoch, 6);
+    give(second, 3, sky_answer, 1);
+    finish(second, WIRE_FINISH_STOP, ERR_OK, 1);
+    assert_ended(ERR_OK, 1);
+}
+
+static void a_gate_that_stays_behind_ends_what_waits(void **state)
+{
+    (void)state;
+    given_node(1, "a", 4);
+    flights_set_gate_epoch(flights, 5);
+    start();
+    finish(last(WIRE_SUBMIT), WIRE_FINISH_NONE, ERR_STALE, 0);
+    flights_tick(flights, FLIGHT_WAIT_NS - 1);
+    assert_int_equal(seen.ends, 0);
+    flights_tick(flights, FLIGHT_WAIT_NS + CLOCK_SECOND);
+    assert_ended(ERR_STALE, 0);
+}
+
 static void a_lost_node_is_replaced_by_its_equal(void **state)
 {
     (void)state;
@@ -327,6 +362,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SKY_TEST(a_request_streams_and_ends_once),
+        SKY_TEST(a_node_that_knows_a_newer_gate_is_asked_again_when_we_do),
+        SKY_TEST(a_gate_that_stays_behind_ends_what_waits),
         SKY_TEST(a_lost_node_is_replaced_by_its_equal),
         SKY_TEST(what_would_come_too_late_is_refused_at_once),
         SKY_TEST(an_answer_outlives_more_nodes_than_attempts_may_fail_in_a_row),

@@ -148,6 +148,7 @@ static void a_change_is_seen_by_all_and_a_suspension_waits_for_them(void **state
     assert_int_equal(decide(two, &other), REASON_NONE);
     assert_int_equal(pass.hold_ms, 500);
     uint64_t epoch = gate_epoch(one);
+    store_loop_run(base, GATES_LEASE_MS); // the connection is no news
     assert_int_equal(order(two, GATE_VERB_SUSPEND, 0, &told), ERR_OK);
     assert_int_equal(told.outcome.holders, 2);
     assert_int_equal(told.outcome.acknowledged, 2);
