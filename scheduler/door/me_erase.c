@@ -28,8 +28,8 @@ struct errand {
     struct door *door;
     struct http_request *request; // NULL: nobody hears the end
     char tenant[CONTEXT_NAME_MAX + 1], user[CONTEXT_USER_MAX + 1];
-    bool erases;
     struct erasure erasure;
+    bool erases;
 };
 
 static void errand_free(struct errand *errand)
@@ -76,10 +76,14 @@ static void write_stages(struct buf *out, const struct erasure *erasure,
     if (erasure->unlisted)
         buf_addf(out, ",\"unlisted_sessions\":{\"state\":\"pending\",\"until\":%" PRId64 "}",
                  erasure->at_ms / 1000 + (int64_t)settings->session_ttl_seconds);
+    write_stage(out, "replicas",
+                erasure->replicated_ms > 0   ? ERASURE_COMPLETE
+                : erasure->now.replicas == 0 ? ERASURE_NONE
+                                             : ERASURE_PENDING,
+                erasure->replicated_ms);
     write_stage(out, "append_only_file", erasure_file_state(erasure, false), erasure->append_ms);
     write_stage(out, "snapshot", erasure_file_state(erasure, true), erasure->snapshot_ms);
-    buf_addf(out, ",\"replicas\":{\"state\":\"unknown\",\"connected\":%" PRIu64 "}",
-             erasure->now.replicas);
+    write_stage(out, "replica_files", erasure->now.replicas ? ERASURE_PENDING : ERASURE_NONE, 0);
     write_keys(out, erasure);
     buf_add_byte(out, '}');
 }
@@ -130,7 +134,6 @@ static void tell(struct errand *errand)
 {
     struct buf body = {0};
     if (errand->request) {
-        http_set_subject(errand->request, errand->erasure.id);
         write_receipt(&body, &errand->erasure, errand->door->settings);
         http_reply_json(errand->request, 200, body.data, body.size);
         buf_fini(&body);

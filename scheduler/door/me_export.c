@@ -9,7 +9,6 @@
 #include "scheduler/features/follower.h"
 #include "scheduler/features/history.h"
 #include "scheduler/features/tags.h"
-#include "scheduler/policy/audit.h"
 #include "scheduler/state/session.h"
 #include "scheduler/state/spent.h"
 
@@ -21,7 +20,6 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,15 +188,6 @@ static void send_part(struct export *export)
     buf_clear(&export->part);
 }
 
-static void note(const struct export *export, bool whole)
-{
-    char lines[24];
-    snprintf(lines, sizeof lines, "%zu", export->lines);
-    const struct audit_field fields[] = {
-        {"tenant", export->context.key->tenant}, {"lines", lines}, {"whole", whole ? "yes" : "no"}};
-    audit_note(export->door->audit, AUDIT_EXPORT, fields, sizeof fields / sizeof *fields);
-}
-
 static void end_export(struct export *export, enum err err)
 {
     if (err && !export->begun) {
@@ -209,7 +198,6 @@ static void end_export(struct export *export, enum err err)
         return;
     }
     export->over = true;
-    note(export, !err);
     buf_addf(&export->part, "{\"object\":\"end\",\"complete\":%s,\"lines\":%zu",
              err ? "false" : "true", export->lines);
     if (err) add_text(export, "error", err_text());

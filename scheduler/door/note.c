@@ -44,7 +44,7 @@ static const struct {
 } decisions[] = {
     {"PUT", "/v1/me/consents", AUDIT_CONSENT},  {"PUT", "/v1/me/personalization", AUDIT_CONSENT},
     {"PUT", "/v1/me/tags/", AUDIT_CONSENT},     {"POST", "/v1/me/links", AUDIT_CONSENT},
-    {"DELETE", "/v1/me/links/", AUDIT_CONSENT}, {"DELETE", "/v1/me", AUDIT_ERASURE},
+    {"DELETE", "/v1/me/links/", AUDIT_CONSENT}, // DELETE /v1/me notes itself, with the erasure's id
     {"DELETE", "/v1/me/tags/", AUDIT_ERASURE},  {"DELETE", "/v1/sessions/", AUDIT_ERASURE},
     {"GET", "/v1/me/export", AUDIT_EXPORT},     {"POST", "/admin/forget", AUDIT_ERASURE},
 };

@@ -206,6 +206,7 @@ def erase(url, second, redis_port, before):
 def follow(url, second, redis_port, erasure):
     receipt = told(second, "GET", f"/v1/me/erasures/{erasure}", None, "ann")
     check("the receipt stands at the other scheduler", receipt["id"] == erasure and receipt["state"] == "service", receipt)
+    check("the nodes have dropped what they held", receipt["stages"]["node_caches"]["state"] == "complete", receipt)
     check("without an append-only file", receipt["stages"]["append_only_file"] == {"state": "none"}, receipt)
     check("and the snapshot may be older", receipt["stages"]["snapshot"]["state"] == "pending", receipt)
     subprocess.run(["redis-cli", "-p", str(redis_port), "bgsave"], check=True, capture_output=True)
