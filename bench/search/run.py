@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""bench/search/run.py BIN [DOCUMENTS] [SECONDS]: lexical search side by side: qiao over HTTP, SQLite's FTS5 bare, Debian's RediSearch.
+"""bench/search/run.py BIN [DOCUMENTS] [SECONDS]: lexical search side by side: qiao over HTTP with the index in its memory, and with `backend: redisearch`; SQLite's
+FTS5 bare; Debian's RediSearch.
 
 The documents are made from the words of QIAO_SHARED/data/search/vaswani and sentences of cmrc2018, by a fixed seed: a title of 6 words, a
 text of 40, or a Chinese passage's piece; a price and a category. The queries are two or three words of some document's title.
@@ -169,13 +170,30 @@ def write_on(port, documents):
         time.sleep(max(0, 0.1 - (time.perf_counter() - begin)))
 
 
-def bench_qiao(folder, documents, queries):
+def memory_of(process):
+    return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{process.pid}/status").read())[1]) / 1024
+
+
+def start_keeper(folder, backend):
+    """The Redis that keeps the index where the scheduler does not; what tells the scheduler of it."""
+    if backend == "memory":
+        return None, []
+    process, path = start_redis(folder, "keeper", "--loadmodule", MODULE, "MINPREFIX", "1", "MAXEXPANSIONS", "1000000",
+                                "MAXDOCTABLESIZE", "5000000", "TIMEOUT", "10000", "ON_TIMEOUT", "FAIL")
+    return process, ["--search-redisearch", f"local:t={path}"]
+
+
+def bench_qiao(folder, documents, queries, backend):
+    if backend != "memory" and not os.path.exists(MODULE):
+        print("qiao over RediSearch: not installed")
+        return
     counts = collections.Counter(word for d in documents[:2000] for word in set(d["text"].split()))
     common = [word for word, _ in counts.most_common(12)]
-    redis, path = start_redis(folder, "qiao")
+    redis, path = start_redis(folder, "qiao-" + backend)
+    keeper, flags = start_keeper(folder, backend)
     port = socket.create_server(("127.0.0.1", 0)).getsockname()[1]
     scheduler = subprocess.Popen([f"{BIN}/qiao-scheduler", "--listen", f"127.0.0.1:{port}", "--listen-nodes",
-                                  f"ipc://{folder}/nodes.sock", "--redis-host", path], stderr=subprocess.DEVNULL)
+                                  f"ipc://{folder}/{backend}.sock", "--redis-host", path, *flags], stderr=subprocess.DEVNULL)
     try:
         time.sleep(1)
         client = http.client.HTTPConnection("127.0.0.1", port)
@@ -190,7 +208,7 @@ def bench_qiao(folder, documents, queries):
                 raise RuntimeError(text.decode())
             return json.loads(text)
 
-        ask("PUT", "/v1/indexes/t", {"fields": {"title": 1, "text": 1}, "facets": ["category"], "sortable": ["price"]})
+        ask("PUT", "/v1/indexes/t", {"fields": {"title": 1, "text": 1}, "facets": ["category"], "sortable": ["price"], "backend": backend})
         begin, version = time.perf_counter(), 0
         for at in range(0, COUNT, 1000):
             version = ask("POST", "/v1/indexes/t/documents", documents[at:at + 1000])["index_version"]
@@ -202,7 +220,7 @@ def bench_qiao(folder, documents, queries):
                 continue
         seconds = time.perf_counter() - begin
         search = lambda more: lambda q: ask("POST", "/v1/indexes/t/search", {"q": q, "limit": LIMIT, **more})
-        report("qiao, over HTTP", seconds, search({}), queries)
+        report("qiao, " + backend, seconds, search({}), queries)
         report("  with facets, filter", seconds, search({"facets": ["*"], "filter": "price < 2500", "highlight": True}), queries)
         report("  sorted", seconds, search({"sort": ["price:asc"], "filter": "category != c7"}), queries)
         report("  common words", seconds, search({}), [" ".join(random.Random(i).sample(common, 3)) for i in range(len(queries))])
@@ -212,12 +230,14 @@ def bench_qiao(folder, documents, queries):
         finally:
             os.kill(writer, 9)
             os.waitpid(writer, 0)
-        print("scheduler's memory: %d MB" % (int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{scheduler.pid}/status").read())[1]) / 1024))
+        print("scheduler's memory: %d MB%s" % (memory_of(scheduler), ", its RediSearch's: %d MB" % memory_of(keeper) if keeper else ""))
     finally:
         scheduler.terminate()
         scheduler.wait()
-        redis.kill()
-        redis.wait()
+        for process in [redis, keeper]:
+            if process:
+                process.kill()
+                process.wait()
 
 
 if __name__ == "__main__":
@@ -225,7 +245,8 @@ if __name__ == "__main__":
     where = tempfile.mkdtemp(prefix="qiao-bench-search-")
     try:
         print(f"{COUNT} documents, {RATE} queries a second for {SECONDS:.0f} s, the best {LIMIT}")
-        bench_qiao(where, *made)
+        bench_qiao(where, *made, "memory")
+        bench_qiao(where, *made, "redisearch")
         bench_sqlite(*made)
         bench_redisearch(where, *made)
     finally:

@@ -83,7 +83,7 @@ class Monitor(threading.Thread):
 
 
 def make_index(url, name, settings, documents):
-    status, answer = ask(url, "PUT", f"/v1/indexes/{name}", settings)
+    status, answer = ask(url, "PUT", f"/v1/indexes/{name}?wait=true", {**settings, "backend": os.environ.get("BACKEND", "memory")})
     check("an index is made", status in (200, 201), status, answer)
     status, answer = ask(url, "POST", f"/v1/indexes/{name}/documents?wait=true", documents)
     check("its documents are stored", status == 200, status, answer)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Searches beyond words through the door: by what a question means where its words find nothing, in a user's order with consent and in nobody's without, what is missing is told, and the
 # parts of a score add up to it.
+# BACKEND=redisearch: the same of indexes in a RediSearch each.
 source "$(dirname "$0")/lib.sh"
 mkdir -p "$state/run" "$state/log"
 
@@ -16,6 +17,13 @@ recommends() { curl -s -m 5 "$url/v1/recommendations" -d '{"model":"qiao-shop","
 encoder=${QIAO_SHARED:-$root/../shared}/data/models/all-minilm-l6-v2-f16.gguf
 embeds() { curl -s -m 5 -o /dev/null -f "$1/v1/embeddings" -d '{"input":"hello","model":"'"$name"'"}'; }
 
+if [ "${BACKEND:-memory}" = redisearch ]; then
+    for index in shop texts many; do
+        search_redis $index
+        QIAO_SEARCH_REDISEARCH=${QIAO_SEARCH_REDISEARCH:+$QIAO_SEARCH_REDISEARCH,}local:$index=$state/$index.sock
+    done
+    export QIAO_SEARCH_REDISEARCH
+fi
 cluster --nodes 1 --schedulers 2
 second=http://127.0.0.1:$((port + 1))
 node node-8 "$root/models/recommender/qiao-shop.gguf"

@@ -27,9 +27,22 @@ cluster() { # cluster [flags of deploy/local]
     url=http://127.0.0.1:$port
 }
 
+search_redis() { # search_redis NAME: one with RediSearch, at $state/NAME.sock
+    redis-server --port 0 --unixsocket "$state/$1.sock" --save "" --dir "$state" --daemonize yes --pidfile "$state/$1.search.pid" \
+        --loadmodule /usr/lib/redis/modules/redisearch.so MINPREFIX 1 MAXEXPANSIONS 1000000 MAXDOCTABLESIZE 5000000 \
+        TIMEOUT 10000 ON_TIMEOUT FAIL >/dev/null
+}
+stop_search_redis() { # stop_search_redis NAME
+    kill -9 "$(cat "$state/$1.search.pid")" 2>/dev/null || true
+    rm -f "$state/$1.sock"
+}
+
 end() {
-    local code=$?
+    local code=$? file
     "$root/deploy/local" stop --state "$state" >/dev/null 2>&1 || true
+    for file in "$state"/*.search.pid; do
+        [ -e "$file" ] && stop_search_redis "$(basename "$file" .search.pid)"
+    done
     if [ $code -ne 0 ]; then
         echo "--- failed; the logs' last lines:" >&2
         tail -n 20 "$state"/log/*.log >&2 2>/dev/null || true

@@ -3,19 +3,10 @@
 # scheduler, and it is whole again after its writer was killed, after its Redis was away, and after that has lost everything.
 source "$(dirname "$0")/lib.sh"
 module=/usr/lib/redis/modules/redisearch.so
-[ -r $module ] || { echo "skipped: redis-redisearch is not installed ($module)"; trap - EXIT; rm -rf "$state"; exit 0; }
+[ -r $module ] || { echo "skipped: redis-redisearch is not installed ($module)"; exit 0; }
 
-socket=$state/search.sock
-start_search() {
-    redis-server --port 0 --unixsocket "$socket" --save "" --dir "$state" --daemonize yes --pidfile "$state/search.pid" \
-        --loadmodule $module MINPREFIX 1 MAXEXPANSIONS 1000000 MAXDOCTABLESIZE 5000000 TIMEOUT 10000 ON_TIMEOUT FAIL >/dev/null
-}
-stop_search() {
-    kill -9 "$(cat "$state/search.pid")" 2>/dev/null || true
-    rm -f "$socket"
-}
-trap 'code=$?; stop_search; (exit $code); end' EXIT
-start_search
+socket=$state/far.sock
+search_redis far
 export QIAO_SEARCH_REDISEARCH=local:far=$socket
 cluster --schedulers 2
 second=http://127.0.0.1:$((port + 1))
@@ -89,10 +80,10 @@ made=$(post "$other/v1/indexes/far/documents" '{"id":"late","title":"gramophone"
 check "after its writer was killed, another one writes on" eventually 20 finds "$other" "{\"q\":\"gramophone\",\"min_version\":$made,\"deadline_ms\":1000}" late
 check "from the version that was there" grep -q 'search_writes index=index:local:far version=[1-9][0-9]* anew=0' "$state"/log/scheduler-*.log
 
-stop_search
+stop_search_redis far
 check "while its Redis is away it is 503" eventually 5 is_status "$other" far 503
 check "and the index in memory is not" is_status "$other" near 200
-start_search
+search_redis far
 check "when that comes back empty it is filled again" eventually 30 finds "$other" '{"q":"gramophone"}' late
 check "with all of it" eventually 10 grep -q '"estimatedTotalHits":499' <(post "$other/v1/indexes/far/search" '{"q":"phone","matchingStrategy":"all","limit":1}')
 

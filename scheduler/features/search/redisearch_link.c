@@ -145,6 +145,12 @@ void redisearch_say(struct redisearch_command *command, const char *text)
     buf_add_text(redisearch_word(command), text);
 }
 
+void redisearch_say_all(struct redisearch_command *command, const char *const *texts)
+{
+    for (size_t i = 0; texts[i]; i++)
+        redisearch_say(command, texts[i]);
+}
+
 void redisearch_send(struct redisearch_link *link, struct redisearch_command *command)
 {
     const char **words = mem_new(command->count + 1, sizeof *words);

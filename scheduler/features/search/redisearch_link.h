@@ -70,6 +70,12 @@ struct redisearch_command {
 /* One more word, to be written; borrowed until the next one. */
 struct buf *redisearch_word(struct redisearch_command *command);
 void redisearch_say(struct redisearch_command *command, const char *text);
+/* Some, up to a NULL. */
+void redisearch_say_all(struct redisearch_command *command, const char *const *texts);
+
+#define REDISEARCH_SAY(command, ...) \
+    redisearch_say_all((command), (const char *const[]){__VA_ARGS__, NULL})
+
 /* redisearch_link_add() it; the same and redisearch_link_take(). */
 void redisearch_send(struct redisearch_link *link, struct redisearch_command *command);
 enum err redisearch_ask(struct redisearch_link *link, struct redisearch_command *command,

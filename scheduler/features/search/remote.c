@@ -85,11 +85,12 @@ static enum err read_sums(struct remote *remote)
     char key[64];
     redisReply *reply;
     snprintf(key, sizeof key, REMOTE_HEAD ":%" PRIu64, remote->head.generation);
-    const char *const words[] = {"HMGET", key, "documents", "bytes"};
-    TRY(redisearch_link_call(remote->link, &reply, 4, words, NULL));
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+    const char *const words[] = {"HMGET", key, "documents", "bytes", "positions"};
+    TRY(redisearch_link_call(remote->link, &reply, 5, words, NULL));
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3) {
         remote->head.documents = number_of(reply->element[0]);
         remote->head.bytes = number_of(reply->element[1]);
+        remote->head.positions = number_of(reply->element[2]);
     }
     freeReplyObject(reply);
     return ERR_OK;

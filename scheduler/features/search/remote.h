@@ -11,14 +11,18 @@
  *      qiao:search                hash     index, generation, version, token, settings: what is whole there
  *      qiao:search:generations    counter
  *      qiao:search:open           set      generations that there is anything of
- *      qiao:search:GEN            hash     documents, bytes
+ *      qiao:search:GEN            hash     documents, bytes, positions (terms of all documents in their order)
  *      qiao:search:GEN:words      hash     word -> in how many places of the documents
- *      qGEN                       index of RediSearch:  tN, bN  TEXT  terms of field N; those beside others (analyze.h)
+ *      qGEN                       index of RediSearch:  tN      TEXT  terms of field N in their order
+ *                                                       s0-s4   TEXT  terms by what they weigh (remote_document.h); n0: z, in all
  *                                                       f       TAG   redisearch_tags.h
+ *                                                       k       TAG   all terms
  *                                                       vN, mN, oN    values of facet N; its least number; the largest one, negated
  *                                                       aN, zN        place in the order by N, ascending and descending
  *                                                       i             id, coded behind a `k`
- *      qiao:search:GEN:d:ID       hash     a document: the fields above, r (its JSON), w (its words)
+ *      qiao:search:GEN:terms      hash     coded term -> how many documents have it
+ *      qiao:search:GEN:d:ID       hash     a document: r (its JSON), w (its words), k (its terms, coded), l (how many, in
+ *                                                       their order), i, aN, zN
  *
  * A change of settings, or a Redis that has lost its memory, makes another generation out of the collection beside the one that is
  * searched; `qiao:search` is changed over when it is whole. Every scheduler reads there which one to ask, as of which version, and by
@@ -32,6 +36,7 @@
 #include "scheduler/features/search/corpus_parts.h"
 #include "scheduler/features/search/ids.h"
 #include "scheduler/features/search/redisearch_link.h"
+#include "scheduler/features/search/remote_document.h"
 
 enum {
     REMOTE_LOOK_MS = 40,     // between two looks at the head
@@ -47,7 +52,7 @@ enum {
 
 /* What stands in the head. */
 struct remote_head {
-    uint64_t generation, version, documents, bytes;
+    uint64_t generation, version, documents, bytes, positions;
     char token[COLLECTION_TOKEN_MAX + 1];
 };
 
@@ -88,6 +93,7 @@ struct remote {
     // remote_write.c
     enum remote_state state;
     uint64_t generation; // that is written
+    struct remote_extent extent;
     struct remote_order orders[REMOTE_FLUSH_DOCUMENTS];
     size_t order_count, order_bytes;
     // remote_lookup.c
@@ -134,6 +140,8 @@ bool remote_passes(const struct corpus *corpus, const struct ranked *item);
 void remote_each(const struct corpus *corpus, corpus_each_fn *each, struct buf *out);
 void remote_forget_records(struct remote *remote);
 
+/* Bytes of a document's key before its id, as it is asked. */
+size_t remote_key_size(const struct remote *remote);
 /* The key of a document. */
 void remote_key(struct buf *out, uint64_t generation, const char *id, size_t size);
 

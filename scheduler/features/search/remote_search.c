@@ -1,17 +1,14 @@
-/* A search of an index that a RediSearch keeps (remote.h): as its commands, sent together, and what they answer.
+/* A search of an index that a RediSearch keeps (remote.h): its commands, sent together, and what they answer.
  *
- *      groups of the query        ((xa=>{$weight:1})|(xb=>{$weight:0.6}))      by its BM25, which also divides by how far apart words stand
- *      phrases                    @t0|t1:"xa xb"; where it does not stand alone, the ids of the documents that have it (below)
- *      all words                  side by side; any: with |
- *      unwanted                   -(…) behind
- *      the filter                 redisearch_tags.h
- *      orders                     FT.AGGREGATE over places in the order, without scores
- *      facets                     FT.AGGREGATE each, and one for least and largest
+ *      the best       FT.SEARCH
+ *      orders         FT.AGGREGATE over places in the order, without scores
+ *      facets         FT.AGGREGATE each, and one for least and largest
  *
- * Names and words are coded, so nothing of a user's is ever read as RediSearch's own. */
+ * FT.SEARCH is asked first: what finds nothing is a failure to FT.AGGREGATE. */
 #include "scheduler/features/search/redisearch_code.h"
 #include "scheduler/features/search/redisearch_tags.h"
 #include "scheduler/features/search/remote.h"
+#include "scheduler/features/search/remote_query.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -24,27 +21,13 @@
 #include <string.h>
 
 enum {
-    PRESET_MS = 10000, // of a search without a deadline
-    PHRASE_DOCUMENTS_MAX = 20000
+    PRESET_MS = 10000 // of a search without a deadline
 };
 
-// ---- words -------------------------------------------------------------------------------------
-
-static void say_texts(struct redisearch_command *command, const char *const *texts)
-{
-    for (size_t i = 0; texts[i]; i++)
-        redisearch_say(command, texts[i]);
-}
-
-#define SAY(command, ...) say_texts((command), (const char *const[]){__VA_ARGS__, NULL})
-
-static void say_count(struct redisearch_command *command, size_t count)
-{
-    buf_addf(redisearch_word(command), "%zu", count);
-}
+// ---- commands ----------------------------------------------------------------------------------
 
 /* Bytes of a document's key before its id. */
-static size_t key_size(const struct remote *remote)
+size_t remote_key_size(const struct remote *remote)
 {
     struct buf key = {0};
     remote_key(&key, remote->head.generation, "", 0);
@@ -53,194 +36,37 @@ static size_t key_size(const struct remote *remote)
     return size;
 }
 
-// ---- the query ---------------------------------------------------------------------------------
-
-/* A query that is being written. */
-struct making {
-    struct corpus *corpus;
-    size_t fields, skip; // of the index; bytes of a key before the id
-    bool is_plain;
-};
-
-static void write_word(struct buf *out, const char *text, size_t size)
-{
-    buf_add_byte(out, 'x');
-    code_bytes(out, text, size);
-}
-
-/* In a field's own terms: those beside others stand apart. */
-static void write_phrase(struct buf *out, const struct lexical_term *term, size_t fields)
-{
-    const char *at = term->text, *end = term->text + term->size;
-    for (size_t i = 0; i < fields; i++)
-        buf_addf(out, "%st%zu", i ? "|" : "@", i);
-    buf_add_text(out, ":\"");
-    while (at < end) {
-        const char *mark = memchr(at, LEXICAL_PHRASE_PART, (size_t)(end - at));
-        const char *next = mark ? mark : end;
-        if (at > term->text) buf_add_byte(out, ' ');
-        write_word(out, at, (size_t)(next - at));
-        at = next + 1;
-    }
-    buf_add_byte(out, '"');
-}
-
-/* RediSearch 1.2 compares places only of a phrase that stands alone, or in a union that does: anywhere else, one whose words are in a
- * document anyhow would do. There it is asked for first, and its documents' ids stand in the query. */
-static enum err write_phrase_ids(struct buf *out, const struct making *making,
-                                 const struct lexical_term *term)
-{
-    struct remote *remote = making->corpus->remote;
-    struct redisearch_command command = {0};
-    redisReply *reply;
-    redisearch_say(&command, "FT.SEARCH");
-    buf_addf(redisearch_word(&command), "q%" PRIu64, remote->head.generation);
-    write_phrase(redisearch_word(&command), term, making->fields);
-    SAY(&command, "VERBATIM", "NOCONTENT", "LIMIT", "0");
-    say_count(&command, PHRASE_DOCUMENTS_MAX);
-    TRY(redisearch_ask(remote->link, &command, &reply));
-    bool is_wide = reply->element[0]->integer > PHRASE_DOCUMENTS_MAX;
-    buf_add_text(out, reply->elements > 1 ? "@i:{" : "@f:{none");
-    for (size_t i = 1; i < reply->elements; i++) {
-        buf_add_text(out, i > 1 ? "|k" : "k");
-        code_bytes(out, reply->element[i]->str + making->skip,
-                   reply->element[i]->len - making->skip);
-    }
-    buf_add_byte(out, '}');
-    freeReplyObject(reply);
-    if (!is_wide) return ERR_OK;
-    return err_note(ERR_INVALID,
-                    "q: a phrase stands in more than %d documents, which an index in RediSearch "
-                    "finds by itself only: leave out the filter and the other words, or the quotes",
-                    PHRASE_DOCUMENTS_MAX);
-}
-
-static enum err write_term(struct buf *out, const struct making *making,
-                           const struct lexical_term *term)
-{
-    bool is_phrase = memchr(term->text, LEXICAL_PHRASE_PART, term->size) != NULL;
-    buf_add_text(out, "((");
-    if (is_phrase && making->is_plain)
-        write_phrase(out, term, making->fields);
-    else if (is_phrase)
-        TRY(write_phrase_ids(out, making, term));
-    else
-        write_word(out, term->text, term->size);
-    if (term->is_prefix) buf_add_byte(out, '*');
-    buf_addf(out, ")=>{$weight:%.6g})", term->weight);
-    return ERR_OK;
-}
-
-/* The wanted groups. */
-static enum err write_groups(struct buf *out, const struct making *making, bool all)
-{
-    const struct query *query = &making->corpus->query;
-    const struct lexical_term *terms = query->terms;
-    size_t i = 0;
-    buf_add_byte(out, '(');
-    while (i < query->count && !terms[i].is_unwanted) {
-        uint32_t group = terms[i].group;
-        if (i > 0) buf_add_text(out, all ? " " : "|");
-        buf_add_byte(out, '(');
-        for (bool first = true; i < query->count && terms[i].group == group; i++, first = false) {
-            if (terms[i].is_unwanted) break;
-            if (!first) buf_add_byte(out, '|');
-            TRY(write_term(out, making, &terms[i]));
-        }
-        buf_add_byte(out, ')');
-    }
-    buf_add_byte(out, ')');
-    return ERR_OK;
-}
-
-static enum err write_unwanted(struct buf *out, const struct making *making)
-{
-    const struct query *query = &making->corpus->query;
-    for (size_t i = 0; i < query->count; i++) {
-        if (!query->terms[i].is_unwanted) continue;
-        buf_add_text(out, " -");
-        TRY(write_term(out, making, &query->terms[i]));
-    }
-    return ERR_OK;
-}
-
-/* Nothing but a union stands there. */
-static bool is_plain(const struct query *query, const struct corpus_search *search)
-{
-    const struct lexical_term *terms = query->terms;
-    size_t last = query->count - 1;
-    bool is_one = terms[0].group == terms[last].group;
-    return !search->filter && !terms[last].is_unwanted && (is_one || !search->all);
-}
-
-static enum err write_words(struct buf *out, struct corpus *corpus,
-                            const struct corpus_search *search)
-{
-    size_t count = corpus->half->settings->fields.count;
-    struct making making = {.corpus = corpus,
-                            .fields = count ? count : 1,
-                            .skip = key_size(corpus->remote),
-                            .is_plain = is_plain(&corpus->query, search)};
-    if (search->filter) buf_add_byte(out, ' ');
-    TRY(write_groups(out, &making, search->all));
-    return write_unwanted(out, &making);
-}
-
-/* `finds` false: there is nothing that it could find. */
-static enum err write_query(struct buf *out, struct corpus *corpus,
-                            const struct corpus_search *search, bool *finds)
-{
-    bool all = corpus_asks_all(search);
-    *finds = true;
-    if (search->filter) tags_filter(out, search->filter);
-    if (all && !search->filter) buf_add_text(out, TAGS_EVERY);
-    if (all) return ERR_OK;
-    corpus_build_query(corpus, search);
-    *finds = corpus->query.count > 0 && !corpus->query.terms[0].is_unwanted;
-    return *finds ? write_words(out, corpus, search) : ERR_OK;
-}
-
-bool remote_has(void *owner, const struct lexical_term *term)
-{
-    struct corpus *corpus = owner;
-    struct remote *remote = corpus->remote;
-    struct redisearch_command command = {0};
-    redisReply *reply;
-    redisearch_say(&command, "EXISTS");
-    struct buf *key = redisearch_word(&command);
-    buf_addf(key, "ft:q%" PRIu64 "/", remote->head.generation);
-    write_word(key, term->text, term->size);
-    if (redisearch_ask(remote->link, &command, &reply)) return true; // the search will fail
-    bool has = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
-    freeReplyObject(reply);
-    return has;
-}
-
-// ---- commands ----------------------------------------------------------------------------------
-
 /* One search on its way. */
 struct asking {
     struct corpus *corpus;
     const struct corpus_search *search;
     struct corpus_ranking *ranking;
-    struct buf query;
+    struct remote_query query;
 };
 
 static void say_head(struct redisearch_command *command, const struct asking *asking,
-                     const char *name)
+                     const char *name, bool is_scored)
 {
     redisearch_say(command, name);
     buf_addf(redisearch_word(command), "q%" PRIu64, asking->corpus->remote->head.generation);
-    buf_add(redisearch_word(command), buf_text(&asking->query), asking->query.size);
+    struct buf *query = redisearch_word(command);
+    buf_add(query, buf_text(&asking->query.match), asking->query.match.size);
+    if (is_scored) buf_add(query, buf_text(&asking->query.scores), asking->query.scores.size);
     redisearch_say(command, "VERBATIM");
+}
+
+static void say_count(struct redisearch_command *command, size_t count)
+{
+    buf_addf(redisearch_word(command), "%zu", count);
 }
 
 /* Ids and scores of the best `count`; the total comes with them. */
 static void send_best(const struct asking *asking, size_t count)
 {
     struct redisearch_command command = {0};
-    say_head(&command, asking, "FT.SEARCH");
-    SAY(&command, "NOSTOPWORDS", "NOCONTENT", "WITHSCORES", "SCORER", "BM25", "LIMIT", "0");
+    say_head(&command, asking, "FT.SEARCH", count > 0);
+    REDISEARCH_SAY(&command, "NOSTOPWORDS", "NOCONTENT", "WITHSCORES", "SCORER", "TFIDF", "LIMIT",
+                   "0");
     say_count(&command, count ? count : 1); // 0 is refused
     redisearch_send(asking->corpus->remote->link, &command);
 }
@@ -266,7 +92,7 @@ static void send_order(const struct asking *asking)
 {
     const struct corpus_search *search = asking->search;
     struct redisearch_command command = {0};
-    say_head(&command, asking, "FT.AGGREGATE");
+    say_head(&command, asking, "FT.AGGREGATE", false);
     redisearch_say(&command, "LOAD"); // what is not loaded is not compared
     say_count(&command, 1 + search->sort_count);
     redisearch_say(&command, "@i");
@@ -281,7 +107,7 @@ static void send_order(const struct asking *asking)
     size_t depth = asking->ranking->depth ? asking->ranking->depth : 1;
     redisearch_say(&command, "MAX");
     say_count(&command, depth);
-    SAY(&command, "LIMIT", "0");
+    REDISEARCH_SAY(&command, "LIMIT", "0");
     say_count(&command, depth);
     redisearch_send(asking->corpus->remote->link, &command);
 }
@@ -290,21 +116,21 @@ static void send_facet(const struct asking *asking, size_t place)
 {
     struct redisearch_command counts = {0}, ends = {0};
     struct redisearch_link *link = asking->corpus->remote->link;
-    say_head(&counts, asking, "FT.AGGREGATE");
+    say_head(&counts, asking, "FT.AGGREGATE", false);
     redisearch_say(&counts, "APPLY");
     buf_addf(redisearch_word(&counts), "split(@v%zu,\",\")", place);
-    SAY(&counts, "AS", "s", "GROUPBY", "1", "@s", "REDUCE", "COUNT", "0", "AS", "n", "SORTBY", "4",
-        "@n", "DESC", "@s", "ASC", "MAX");
+    REDISEARCH_SAY(&counts, "AS", "s", "GROUPBY", "1", "@s", "REDUCE", "COUNT", "0", "AS", "n",
+                   "SORTBY", "4", "@n", "DESC", "@s", "ASC", "MAX");
     say_count(&counts, CORPUS_FACET_VALUES + 1); // documents without a value are one, too
-    SAY(&counts, "LIMIT", "0");
+    REDISEARCH_SAY(&counts, "LIMIT", "0");
     say_count(&counts, CORPUS_FACET_VALUES + 1);
     redisearch_send(link, &counts);
-    say_head(&ends, asking, "FT.AGGREGATE");
-    SAY(&ends, "APPLY", "'1'", "AS", "s", "GROUPBY", "1", "@s", "REDUCE", "MIN", "1");
+    say_head(&ends, asking, "FT.AGGREGATE", false);
+    REDISEARCH_SAY(&ends, "APPLY", "'1'", "AS", "s", "GROUPBY", "1", "@s", "REDUCE", "MIN", "1");
     buf_addf(redisearch_word(&ends), "@m%zu", place);
-    SAY(&ends, "AS", "least", "REDUCE", "MIN", "1");
+    REDISEARCH_SAY(&ends, "AS", "least", "REDUCE", "MIN", "1");
     buf_addf(redisearch_word(&ends), "@o%zu", place);
-    SAY(&ends, "AS", "most");
+    REDISEARCH_SAY(&ends, "AS", "most");
     redisearch_send(link, &ends);
 }
 
@@ -330,7 +156,7 @@ static void keep(const struct asking *asking, const char *id, size_t size, doubl
 /* Ids are the documents' keys. */
 static void take_best(const struct asking *asking, const redisReply *reply, bool is_list)
 {
-    size_t skip = key_size(asking->corpus->remote);
+    size_t skip = remote_key_size(asking->corpus->remote);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 1) return;
     asking->ranking->total = (size_t)reply->element[0]->integer;
     for (size_t i = 1; i + 1 < reply->elements; i += 2) {
@@ -423,7 +249,7 @@ static enum err run(struct asking *asking)
 {
     bool is_sorted = asking->search->sort_count > 0;
     redisReply *reply;
-    send_best(asking, is_sorted ? 1 : asking->ranking->depth);
+    send_best(asking, is_sorted ? 0 : asking->ranking->depth);
     TRY(redisearch_link_take(asking->corpus->remote->link, &reply));
     take_best(asking, reply, !is_sorted);
     freeReplyObject(reply);
@@ -446,13 +272,12 @@ static enum err ask(struct corpus *corpus, const struct corpus_search *search,
                     struct corpus_ranking *ranking, uint64_t timeout_ms)
 {
     struct remote *remote = corpus->remote;
-    struct asking asking = {corpus, search, ranking, {0}};
-    bool finds = false;
+    struct asking asking = {.corpus = corpus, .search = search, .ranking = ranking};
     TRY(redisearch_link_open(remote->link, timeout_ms));
-    enum err err = write_query(&asking.query, corpus, search, &finds);
-    if (!err && finds) err = run(&asking);
-    if (!err && !finds) name_nothing(ranking);
-    buf_fini(&asking.query);
+    enum err err = remote_query_write(&asking.query, corpus, search);
+    if (!err && asking.query.finds) err = run(&asking);
+    if (!err && !asking.query.finds) name_nothing(ranking);
+    remote_query_fini(&asking.query);
     if (err) {
         redisearch_link_reset(remote->link); // what was sent with it is not answered any more
         start_over(ranking);
@@ -497,12 +322,12 @@ enum err remote_each_id(const struct corpus *corpus, const struct filter *filter
     struct remote *remote = corpus->remote;
     struct redisearch_command command = {0};
     redisReply *reply;
-    size_t skip = key_size(remote);
+    size_t skip = remote_key_size(remote);
     TRY(redisearch_link_open(remote->link, PRESET_MS));
     redisearch_say(&command, "FT.SEARCH");
     buf_addf(redisearch_word(&command), "q%" PRIu64, remote->head.generation);
     tags_filter(redisearch_word(&command), filter);
-    SAY(&command, "VERBATIM", "NOCONTENT", "LIMIT", "0");
+    REDISEARCH_SAY(&command, "VERBATIM", "NOCONTENT", "LIMIT", "0");
     say_count(&command, most ? most : 1);
     TRY(redisearch_ask(remote->link, &command, &reply));
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)

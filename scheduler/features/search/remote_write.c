@@ -53,7 +53,7 @@ static enum err call_number(struct remote *remote, const char *command, const ch
 /* All of a generation; one that is not there (any more) is no failure. */
 static enum err drop_generation(struct remote *remote, uint64_t generation)
 {
-    char name[32], sums[64], vocabulary[64], number[24];
+    char name[32], sums[64], vocabulary[64], terms[64], number[24];
     redisReply *reply;
     long long count;
     snprintf(number, sizeof number, "%" PRIu64, generation);
@@ -64,7 +64,9 @@ static enum err drop_generation(struct remote *remote, uint64_t generation)
     enum err err = redisearch_link_call(remote->link, &reply, 2, words, NULL);
     if (err && err != ERR_INTERNAL) return err;
     if (!err) freeReplyObject(reply);
+    snprintf(terms, sizeof terms, REMOTE_HEAD ":%s:terms", number);
     TRY(call_number(remote, "DEL", sums, vocabulary, &count));
+    TRY(call_number(remote, "DEL", terms, NULL, &count));
     return call_number(remote, "SREM", REMOTE_HEAD ":open", number, &count);
 }
 
@@ -99,6 +101,7 @@ static enum err begin_generation(struct corpus *corpus)
     TRY(redisearch_ask(remote->link, &create, &reply));
     freeReplyObject(reply);
     remote->generation = (uint64_t)made;
+    remote->extent = (struct remote_extent){0};
     remote->state = REMOTE_BUILDING;
     return ERR_OK;
 }
@@ -111,11 +114,13 @@ static enum err begin_writing(struct corpus *corpus)
     if (remote->state == REMOTE_FRESH) return begin_generation(corpus);
     if (remote->state != REMOTE_READING) return ERR_OK;
     remote->generation = remote->head.generation;
+    remote->extent = (struct remote_extent){.documents = (double)remote->head.documents,
+                                            .positions = (double)remote->head.positions};
     remote->state = REMOTE_WRITING;
     return ERR_OK;
 }
 
-// ---- the vocabulary ----------------------------------------------------------------------------
+// ---- words and terms ----------------------------------------------------------------------------
 
 /* A word of a document that comes or goes. */
 struct change {
@@ -129,12 +134,12 @@ struct changes {
     size_t count, capacity;
 };
 
-static void count_words(struct changes *changes, const char *words, size_t size, long by)
+static void count_words(struct changes *changes, char part, const char *words, size_t size, long by)
 {
     const char *end = words + size;
     while (words < end) {
-        const char *begin = words + 1; // behind its REMOTE_WORDS_PART
-        const char *next = memchr(begin, *REMOTE_WORDS_PART, (size_t)(end - begin));
+        const char *begin = words + 1; // behind its part
+        const char *next = memchr(begin, part, (size_t)(end - begin));
         words = next ? next : end;
         if (changes->count == changes->capacity) {
             changes->capacity = changes->capacity ? 2 * changes->capacity : 1024;
@@ -151,12 +156,12 @@ static int by_word(const void *left, const void *right)
     return order ? order : (a->size > b->size) - (a->size < b->size);
 }
 
-/* How many commands were sent. */
-static size_t send_words(struct remote *remote, struct changes *changes)
+/* Into `qiao:search:GEN:NAME`. How many commands were sent. */
+static size_t send_changes(struct remote *remote, const char *name, struct changes *changes)
 {
     size_t sent = 0;
     char key[64], by[24];
-    snprintf(key, sizeof key, REMOTE_HEAD ":%" PRIu64 ":words", remote->generation);
+    snprintf(key, sizeof key, REMOTE_HEAD ":%" PRIu64 ":%s", remote->generation, name);
     if (changes->count > 0) qsort(changes->items, changes->count, sizeof *changes->items, by_word);
     for (size_t i = 0, next; i < changes->count; i = next) {
         const struct change *word = &changes->items[i];
@@ -177,10 +182,10 @@ static size_t send_words(struct remote *remote, struct changes *changes)
 
 /* One flush: what was there of its documents, what comes. */
 struct flush {
-    redisReply *before[REMOTE_FLUSH_DOCUMENTS]; // w and r
-    struct buf words[REMOTE_FLUSH_DOCUMENTS];
-    struct changes changes;
-    long long documents, bytes; // more than before
+    redisReply *before[REMOTE_FLUSH_DOCUMENTS]; // w, k, r and l
+    struct remote_words comes[REMOTE_FLUSH_DOCUMENTS];
+    struct changes words, terms;
+    long long documents, bytes, positions; // more than before
 };
 
 static void send_key(struct remote *remote, const char *const *before, size_t count,
@@ -199,43 +204,53 @@ static enum err read_before(struct remote *remote, struct flush *flush)
 {
     for (size_t i = 0; i < remote->order_count; i++)
         send_key(remote, (const char *const[]){"HMGET"}, 1, &remote->orders[i],
-                 (const char *const[]){"w", "r"}, 2);
+                 (const char *const[]){"w", "k", "r", "l"}, 4);
     for (size_t i = 0; i < remote->order_count; i++) {
         TRY(redisearch_link_take(remote->link, &flush->before[i]));
         const redisReply *pair = flush->before[i];
-        if (pair->type != REDIS_REPLY_ARRAY || pair->elements != 2 ||
-            pair->element[1]->type != REDIS_REPLY_STRING)
+        if (pair->type != REDIS_REPLY_ARRAY || pair->elements != 4 ||
+            pair->element[2]->type != REDIS_REPLY_STRING)
             continue;
+        long long length = strtoll(pair->element[3]->str, NULL, 10);
         flush->documents--;
-        flush->bytes -= (long long)(remote->orders[i].id_size + pair->element[1]->len);
-        count_words(&flush->changes, pair->element[0]->str, pair->element[0]->len, -1);
+        flush->positions -= length;
+        remote->extent.documents--;
+        remote->extent.positions -= (double)length;
+        flush->bytes -= (long long)(remote->orders[i].id_size + pair->element[2]->len);
+        count_words(&flush->words, *REMOTE_WORDS_PART, pair->element[0]->str, pair->element[0]->len,
+                    -1);
+        count_words(&flush->terms, *REMOTE_TERMS_PART, pair->element[1]->str, pair->element[1]->len,
+                    -1);
     }
     return ERR_OK;
 }
 
-/* RediSearch keeps fields that a document has no more in its hash: the hash goes first. How many commands. */
+/* How many commands. */
 static size_t send_order(struct corpus *corpus, struct flush *flush, size_t i)
 {
     struct remote *remote = corpus->remote;
     const struct remote_order *order = &remote->orders[i];
-    struct redisearch_command add = {0};
+    struct remote_write write = {.extent = &remote->extent};
     char name[32];
     snprintf(name, sizeof name, "q%" PRIu64, remote->generation);
     bool is_put = order->record &&
-                  !remote_write_document(&add, corpus, remote->generation,
+                  !remote_write_document(&write, corpus, remote->generation,
                                          (struct remote_text){order->id, order->id_size},
-                                         (struct remote_text){order->record, order->record_size},
-                                         &flush->words[i]);
+                                         (struct remote_text){order->record, order->record_size});
+    flush->comes[i] = write.words;
     if (!is_put) {
         send_key(remote, (const char *const[]){"FT.DEL", name}, 2, order,
                  (const char *const[]){"DD"}, 1);
         return 1;
     }
-    send_key(remote, (const char *const[]){"DEL"}, 1, order, NULL, 0);
-    redisearch_send(remote->link, &add);
+    const struct remote_words *comes = &flush->comes[i];
+    redisearch_send(remote->link, &write.add);
+    redisearch_send(remote->link, &write.hash);
     flush->documents++;
+    flush->positions += (long long)comes->length;
     flush->bytes += (long long)(order->id_size + order->record_size);
-    count_words(&flush->changes, buf_text(&flush->words[i]), flush->words[i].size, 1);
+    count_words(&flush->words, *REMOTE_WORDS_PART, buf_text(&comes->words), comes->words.size, 1);
+    count_words(&flush->terms, *REMOTE_TERMS_PART, buf_text(&comes->terms), comes->terms.size, 1);
     return 2;
 }
 
@@ -257,9 +272,11 @@ static enum err run_flush(struct corpus *corpus, struct flush *flush)
     TRY(read_before(remote, flush));
     for (size_t i = 0; i < remote->order_count; i++)
         sent += send_order(corpus, flush, i);
-    sent += send_words(remote, &flush->changes);
+    sent += send_changes(remote, "words", &flush->words);
+    sent += send_changes(remote, "terms", &flush->terms);
     sent += send_sum(remote, "documents", flush->documents);
     sent += send_sum(remote, "bytes", flush->bytes);
+    sent += send_sum(remote, "positions", flush->positions);
     for (size_t i = 0; i < sent; i++) {
         redisReply *reply;
         TRY(redisearch_link_take(remote->link, &reply));
@@ -276,9 +293,11 @@ static enum err flush_orders(struct corpus *corpus)
     enum err err = run_flush(corpus, flush);
     for (size_t i = 0; i < remote->order_count; i++) {
         if (flush->before[i]) freeReplyObject(flush->before[i]);
-        buf_fini(&flush->words[i]);
+        buf_fini(&flush->comes[i].words);
+        buf_fini(&flush->comes[i].terms);
     }
-    mem_free(flush->changes.items);
+    mem_free(flush->words.items);
+    mem_free(flush->terms.items);
     mem_free(flush);
     if (err) return lose(remote, err);
     remote_forget_orders(remote);

@@ -26,14 +26,18 @@ void score_query(struct score *score, const struct lexical_term *terms, size_t c
         score->phrases[score->count++] = (struct score_phrase){terms[i].weight, terms[i].group};
 }
 
+/* What stands in half of the documents and more would count nothing, or against them: it counts little. */
+double score_idf(double odds)
+{
+    return fmax(log(odds), COMMON_SHARE * log(1 + odds));
+}
+
 void score_weigh(struct score *score, size_t phrase, uint64_t documents)
 {
     double all = (double)score->documents, some = (double)documents;
     if (some > all) some = all;
     double odds = (all - some + 0.5) / (some + 0.5);
-    // What stands in half of the documents and more would count nothing, or against them: it counts little.
-    double idf = fmax(log(odds), COMMON_SHARE * log(1 + odds));
-    score->phrases[phrase].weight *= documents ? idf * (score->k1 + 1) : 0;
+    score->phrases[phrase].weight *= documents ? score_idf(odds) * (score->k1 + 1) : 0;
 }
 
 void score_norm(const struct score *score, double *base, double *slope)

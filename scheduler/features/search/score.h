@@ -37,4 +37,7 @@ void score_norm(const struct score *score, double *base, double *slope);
 /* More than any document's score, once the phrases are weighed. */
 double score_best(const struct score *score);
 
+/* What a term counts, by how many documents are without it for each that has it. */
+double score_idf(double odds);
+
 #endif

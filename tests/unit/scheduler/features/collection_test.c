@@ -26,6 +26,7 @@ struct shelf {
     size_t count;
     int resets, settings_told;
     bool whole, full;
+    bool heads; // documents are not wanted
     char settings[64];
     uint64_t version;
 };
@@ -109,11 +110,18 @@ static bool on_full(void *owner)
     return shelf->full;
 }
 
+static bool on_wants(void *owner)
+{
+    const struct shelf *shelf = owner;
+    return !shelf->heads;
+}
+
 static const struct follower_sink sink = {.reset = on_reset,
                                           .settings = on_settings,
                                           .put = on_put,
                                           .drop = on_drop,
                                           .caught_up = on_caught_up,
+                                          .wants = on_wants,
                                           .is_full = on_full};
 
 static struct follower *given_copy(struct shelf *shelf, const char *name)
@@ -347,6 +355,52 @@ static void settings_come_first_and_documents_without_them_can_be_refused(void *
     free_copy(&shelf, follower);
 }
 
+/* Versions and settings alone, then all of it, then on from a version that is told. */
+static void who_wants_no_documents_goes_on_with_them_from_a_version(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct shelf shelf;
+    struct follower *follower = given_copy(&shelf, "index:heads");
+    struct written written = {0};
+    shelf.heads = true;
+    collection_configure(collections, "index:heads", "{}", 2, on_written, &written);
+    store_loop_until(base, &written.done);
+    write_some("index:heads", 0, 10, 7, 0);
+    wait_for(&shelf, 2);
+    assert_int_equal(shelf.count, 0);
+    assert_string_equal(shelf.settings, "{}");
+    char token[COLLECTION_TOKEN_MAX + 1];
+    snprintf(token, sizeof token, "%s", follower_token(follower));
+    assert_true(*token);
+    write_some("index:heads", 10, 10, 8, 0);
+    wait_for(&shelf, 3);
+    assert_int_equal(shelf.count, 0);
+
+    int resets = shelf.resets;
+    shelf.heads = false;
+    follower_resume(follower, 2, token);
+    shelf.version = 0;
+    wait_for(&shelf, 3);
+    assert_int_equal(shelf.count, 10); // what has changed since, and no more
+    assert_int_equal(shelf.values[10], 8);
+    assert_int_equal(shelf.resets, resets);
+
+    follower_restart(follower);
+    shelf.whole = false;
+    wait_for(&shelf, 3);
+    assert_int_equal(shelf.count, 20);
+    assert_true(shelf.resets > resets);
+
+    resets = shelf.resets;
+    shelf.whole = false;
+    follower_resume(follower, 2, "another"); // another history: all of it comes again
+    wait_for(&shelf, 3);
+    assert_true(shelf.resets > resets);
+    assert_int_equal(shelf.count, 20);
+    free_copy(&shelf, follower);
+}
+
 static void on_record(void *argument, enum err err, const char *record, size_t size)
 {
     struct store_answer *answer = argument;
@@ -444,6 +498,7 @@ int main(void)
         cmocka_unit_test(what_the_stream_has_lost_is_read_from_the_start),
         cmocka_unit_test(another_history_under_the_same_version_is_noticed),
         cmocka_unit_test(settings_come_first_and_documents_without_them_can_be_refused),
+        cmocka_unit_test(who_wants_no_documents_goes_on_with_them_from_a_version),
         cmocka_unit_test(a_document_can_be_read_and_the_collections_listed),
         cmocka_unit_test(a_hundred_thousand_documents_are_followed),
         cmocka_unit_test(a_redis_that_comes_back_empty_empties_the_copy_and_not_before),

@@ -348,6 +348,21 @@ static void orders_agree(struct pair *pair, struct corpus_search search)
     json_decref(got);
 }
 
+/* What it weighs is next to nothing, and still written in a way that is read. */
+static void a_word_of_all_documents_is_found(void **state)
+{
+    struct pair *pair = *state;
+    if (!pair->searches) return;
+    for (int i = 0; i < 3000; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "e%d", i);
+        put(pair, id, "{\"title\":\"phone\"}");
+    }
+    commit(pair);
+    agrees_on(pair, "phone", NULL);
+    agrees_on(pair, "\"phone\" -cable", "brand NOT EXISTS");
+}
+
 static void both_order_the_same(void **state)
 {
     struct pair *pair = *state;
@@ -493,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codes_are_words_and_come_back),
         cmocka_unit_test_setup_teardown(both_find_the_same, given_pair, end_pair),
+        cmocka_unit_test_setup_teardown(a_word_of_all_documents_is_found, given_pair, end_pair),
         cmocka_unit_test_setup_teardown(both_order_the_same, given_pair, end_pair),
         cmocka_unit_test_setup_teardown(another_one_reads_and_goes_on, given_pair, end_pair),
         cmocka_unit_test_setup_teardown(one_that_is_away_says_so_and_what_it_loses_is_noticed,
