@@ -73,6 +73,7 @@ struct policy_watch *policy_watch_new(struct door *door)
     watch->door = door;
     watch->timer = event_new(door->base, -1, EV_PERSIST, on_timer, watch);
     must(watch->timer && event_add(watch->timer, &period) == 0);
+    tell(door, ERR_OK); // what this scheduler begins with
     return watch;
 }
 

@@ -17,7 +17,7 @@ void policy_admin_explain(struct door *door, struct http_request *request);
 void policy_admin_check(struct door *door, struct http_request *request);
 void policy_admin_reload(struct door *door, struct http_request *request);
 
-/* Look for changes every POLICY_LOOK_MS, and read them. NULL where nothing is governed. Before the door's loop ends policy_watch_free() it. */
+/* Look for changes every POLICY_LOOK_MS, and read them; what it begins with is logged and audited. NULL where nothing is governed. Before the door's loop ends policy_watch_free() it. */
 struct policy_watch *policy_watch_new(struct door *door);
 void policy_watch_free(struct policy_watch *watch);
 /* Read the folder now; what came of it is logged, counted, audited. ERR_UNSUPPORTED: nothing is governed. */

@@ -9,25 +9,56 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The newest edition of a document that was in force here. */
+struct serial {
+    char name[RULES_NAME_MAX + 1];
+    int64_t serial;
+};
+
 struct policies {
     char *folder, *keys;
     struct policy_edition *edition; // in force; held
     struct digest looks;            // of the folder, when it was read last
+    struct serial *serials;
+    size_t serial_count;
     char failure[ERR_NOTE_MAX];
 };
 
-/* A document that is in force does not become an older one. */
-static enum err check_serials(const struct policy_edition *old, const struct policy_edition *new)
+static struct serial *find_serial(const struct policies *policies, const char *name)
 {
-    for (size_t i = 0; old && i < new->document_count; i++) {
+    for (size_t i = 0; i < policies->serial_count; i++)
+        if (strcmp(policies->serials[i].name, name) == 0) return &policies->serials[i];
+    return NULL;
+}
+
+/* A document that was in force does not become an older one, nor come back as one. */
+static enum err check_serials(const struct policies *policies, const struct policy_edition *new)
+{
+    for (size_t i = 0; i < new->document_count; i++) {
         const struct document *document = &new->documents[i];
-        const struct document *before = edition_find(old, document->name);
-        if (!before || document->serial >= before->serial) continue;
+        const struct serial *known = find_serial(policies, document->name);
+        if (!known || document->serial >= known->serial) continue;
         return err_note(ERR_FORBIDDEN,
-                        "%s: /serial: %" PRId64 " is less than %" PRId64 ", which is in force",
-                        document->file, document->serial, before->serial);
+                        "%s: /serial: %" PRId64 " is less than %" PRId64 ", which was in force",
+                        document->file, document->serial, known->serial);
     }
     return ERR_OK;
+}
+
+static void note_serials(struct policies *policies)
+{
+    const struct policy_edition *edition = policies->edition;
+    for (size_t i = 0; i < edition->document_count; i++) {
+        const struct document *document = &edition->documents[i];
+        struct serial *known = find_serial(policies, document->name);
+        if (!known) {
+            policies->serials = mem_resize(policies->serials, policies->serial_count + 1,
+                                           sizeof *policies->serials);
+            known = &policies->serials[policies->serial_count++];
+            snprintf(known->name, sizeof known->name, "%s", document->name);
+        }
+        known->serial = document->serial;
+    }
 }
 
 static enum err load(struct policies *policies)
@@ -36,13 +67,14 @@ static enum err load(struct policies *policies)
     // Looked at first: what changes meanwhile is seen the next time.
     (void)edition_look(policies->folder, &policies->looks);
     TRY(edition_read(&edition, policies->folder, policies->keys));
-    enum err err = check_serials(policies->edition, edition);
+    enum err err = check_serials(policies, edition);
     if (err) {
         edition_drop(edition);
         return err;
     }
     edition_drop(policies->edition);
     policies->edition = edition;
+    note_serials(policies);
     return ERR_OK;
 }
 
@@ -70,6 +102,7 @@ void policies_free(struct policies *policies)
 {
     if (!policies) return;
     edition_drop(policies->edition);
+    mem_free(policies->serials);
     mem_free(policies->folder);
     mem_free(policies->keys);
     mem_free(policies);

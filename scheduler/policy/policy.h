@@ -7,8 +7,8 @@
  *      policies: the edition in force, its predecessors as long as somebody holds rules of them
  *
  * A folder that has become wrong leaves the edition before in force: its documents end by their own `valid_until`. policies_look() finds
- * changes by names, sizes and times. Of a document that is in force, one with a lower `serial` is refused: an old text with a
- * good signature does not come back.
+ * changes by names, sizes and times. Of a document that was in force since the start, one with a lower `serial` is refused: an old
+ * text with a good signature does not come back.
  *
  * Time is an argument: seconds since 1970. Thread: the loop's. */
 #ifndef SCHEDULER_POLICY_POLICY_H

@@ -45,6 +45,7 @@ for region in aa bb; do
 done
 two_nodes() { curl -s "$url/ready" | grep -q '"nodes":2'; }
 check "ready, with a node in each region" eventually 10 two_nodes
+check "the log says what it began with" grep -q 'policy_taken digest=' "$state/log/scheduler-1.log"
 
 # chat REGION LANGUAGE: the answer, and its status on the last line
 chat() {

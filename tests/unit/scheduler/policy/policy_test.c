@@ -242,7 +242,7 @@ static void an_older_edition_does_not_come_back(void **state)
     policy_folder_put(&folder, "aa", text);
     assert_int_equal(policies_load(policies), ERR_FORBIDDEN);
     assert_string_equal(policies_failure(policies),
-                        "aa.json: /serial: 4 is less than 5, which is in force");
+                        "aa.json: /serial: 4 is less than 5, which was in force");
     mem_free(text);
     policies_free(policies);
 }
