@@ -33,6 +33,7 @@
 #include "scheduler/policy/policy.h"
 #include "scheduler/policy/sealer.h"
 #include "scheduler/policy/strikes.h"
+#include "scheduler/policy/waivers.h"
 #include "scheduler/scribe.h"
 #include "scheduler/state/durable.h"
 #include "scheduler/state/idem.h"
@@ -139,6 +140,7 @@ static void build_state(struct program *program)
                                        strcmp(settings->limits_when_away, "open") == 0};
     door->limits = limits_new(&limits);
     door->strikes = strikes_new(door->store, program->master.root);
+    door->waivers = waivers_new(door->store, program->master.root);
 }
 
 enum {
@@ -375,6 +377,7 @@ void program_tear_down(struct program *program)
     sealer_free(door->sealer);
     audit_free(door->audit);
     strikes_free(door->strikes);
+    waivers_free(door->waivers);
     popular_free(door->popular);
     pseudonyms_free(door->pseudonyms);
     feeds_free(door->feeds);

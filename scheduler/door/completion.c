@@ -136,8 +136,8 @@ static enum err parse(struct completion *c, enum ask_kind kind, const char *prew
     return c->ask.session.id ? append_check(&c->append) : ERR_OK;
 }
 
-/* Nobody is suspended: what is said may be answered, or is not. */
-static void let_in(struct completion *c)
+/* What is said may be answered, or is not. */
+static void admit(struct completion *c)
 {
     if (!screen_prompt(c->screen, &c->ask)) {
         completion_refuse(c);
@@ -150,6 +150,27 @@ static void let_in(struct completion *c)
     if (c->ask.session.id && !c->ask.session.turn) c->ask.session.turn = resume_turn(c->resume);
     c->state = CLAIMING;
     resume_claim(c->resume, &c->model, on_claimed, completion_taken, c);
+}
+
+static void on_waived(void *owner, enum err err, const char *code)
+{
+    struct completion *c = owner;
+    c->state = STARTING;
+    if (!err)
+        admit(c);
+    else
+        completion_fail_with(
+            c, &(struct http_error){
+                   .err = err, .message = err_text(), .param = json_param(), .code = code});
+}
+
+/* Nobody is suspended. */
+static void let_in(struct completion *c)
+{
+    if (waive_ask(&c->waive, on_waived, c))
+        c->state = WAIVING;
+    else
+        admit(c);
 }
 
 static void on_screened(void *owner, enum err err, const char *code, uint32_t retry_seconds)
@@ -180,6 +201,7 @@ static void start(struct door *door, struct http_request *request, enum ask_kind
     door->answers++;
     enum err err = context_read(&c->context, door->keys, request);
     if (!err) err = govern_admit(door, &c->context, FEATURE_ASSISTANT, &c->governed, &code);
+    if (!err) err = waive_read(&c->waive, door, &c->context, &c->governed, request, &code);
     if (!err) err = parse(c, kind, prewarmed);
     if (!err && c->ask.context.count > 0)
         err = govern_also(door, &c->context, FEATURE_GROUNDING, &code);

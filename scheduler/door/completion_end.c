@@ -24,6 +24,7 @@ void completion_finish(struct completion *c)
     ask_fini(&c->ask);
     redaction_fini(&c->redaction);
     screen_free(c->screen);
+    waive_drop(&c->waive);
     govern_drop(&c->governed);
     mem_free(c);
 }
@@ -72,6 +73,7 @@ void completion_gone(void *argument)
     c->request = NULL;
     if (c->answer) answer_abandon(c->answer);
     switch (c->state) {
+    case WAIVING: break;   // so does it here
     case SCREENING: break; // completion_finish() drops the question
     case CLAIMING: break;  // completion_finish() drops it
     case LOADING:

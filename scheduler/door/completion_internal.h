@@ -23,6 +23,7 @@
 #include "scheduler/door/quota.h"
 #include "scheduler/door/redaction.h"
 #include "scheduler/door/urgency.h"
+#include "scheduler/door/waive.h"
 
 #include "base/err.h"
 
@@ -40,6 +41,7 @@ struct screen;
 
 enum completion_state {
     STARTING,
+    WAIVING,    // Redis is asked whether the user has agreed to do without a label
     SCREENING,  // Redis is asked whether who asks is suspended
     CLAIMING,   // Redis looks the Idempotency-Key up
     LOADING,    // the session is on its way from Redis
@@ -57,6 +59,7 @@ struct completion {
     enum completion_state state;
     struct context context;
     struct governed governed;
+    struct waive waive;    // its visible label
     struct screen *screen; // NULL: nothing is filtered
     struct ask ask;
     struct redaction redaction; // of its texts

@@ -138,8 +138,10 @@ static bool is_first(const struct completion *c)
 struct mark_order completion_mark(const struct completion *c)
 {
     if (c->ask.prewarm) return (struct mark_order){0};
-    return (struct mark_order){
-        .governed = &c->governed, .first = is_first(c), .model = &c->model.model};
+    return (struct mark_order){.governed = &c->governed,
+                               .first = is_first(c),
+                               .model = &c->model.model,
+                               .agreement = waive_agreement(&c->waive)};
 }
 
 static void fly(struct completion *c)

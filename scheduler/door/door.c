@@ -28,6 +28,7 @@
 #include "scheduler/door/sessions.h"
 #include "scheduler/door/status.h"
 #include "scheduler/door/terms_admin.h"
+#include "scheduler/door/waive.h"
 #include "scheduler/settings.h"
 
 #include "base/buf.h"
@@ -105,6 +106,7 @@ static const struct route routes[] = {
     {"POST", "/admin/drain", "admin", admin_drain},
     {"POST", "/admin/undrain", "admin", admin_undrain},
     {"POST", "/admin/reload", "admin", admin_reload},
+    {"POST", "/admin/waivers", "admin", waive_post},
     {"GET", "/admin/policy", "admin", policy_admin_show},
     {"GET", "/admin/policy/explain", "admin", policy_admin_explain},
     {"POST", "/admin/policy/check", "admin", policy_admin_check},

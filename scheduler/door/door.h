@@ -52,6 +52,7 @@ struct door {
     struct errands *errands;
     struct policies *policies; // NULL: nothing is governed
     struct labeller *labeller;
+    struct waivers *waivers; // of labels
     struct bundles *bundles;   // of terms, for filters; NULL: there are none
     struct strikes *strikes;
     struct gate *gate;     // NULL likewise

@@ -108,7 +108,8 @@ static enum err check_label(struct door *door, const struct context *context, en
                             const char **code)
 {
     if (feature == FEATURE_EMBEDDINGS || feature == FEATURE_RERANK) return ERR_OK;
-    const char *lacks = labeller_lacks(door->labeller, &context->rules->labels);
+    bool generates = feature == FEATURE_ASSISTANT || feature == FEATURE_GROUNDING;
+    const char *lacks = labeller_lacks(door->labeller, &context->rules->labels, generates);
     if (!lacks) return ERR_OK;
     return govern_deny(door, context, feature, REASON_LABEL_NOT_POSSIBLE, lacks, code);
 }

@@ -6,9 +6,12 @@
 #include "scheduler/door/receipts.h"
 #include "scheduler/door/screen.h"
 #include "scheduler/door/search_run.h"
+#include "scheduler/policy/label.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/must.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -86,8 +89,23 @@ void index_errand_fail(struct index_errand *errand, enum err err)
     index_errand_free(errand);
 }
 
+/* What a governed search says of itself, as the last member of its answer. */
+static void add_label(struct index_errand *errand)
+{
+    const struct governed *governed = &errand->governed;
+    const char *label =
+        governed->rules ? label_of_list(&governed->rules->labels, governed->language) : NULL;
+    if (!label || errand->answer.size == 0) return;
+    must(errand->answer.data[errand->answer.size - 1] == '}');
+    errand->answer.size--;
+    buf_add_text(&errand->answer, ",\"label\":");
+    json_write_string(&errand->answer, label);
+    buf_add_byte(&errand->answer, '}');
+}
+
 void index_errand_reply(struct index_errand *errand)
 {
+    add_label(errand);
     if (errand->request && errand->status == 204) {
         http_reply(errand->request, 204, NULL, "", 0);
     } else if (errand->request) {

@@ -5,6 +5,28 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/receipts.h"
 #include "scheduler/door/shape.h"
+#include "scheduler/policy/audit.h"
+
+#include <stdio.h>
+
+static const char *place_of(const struct label *label)
+{
+    if (label->is_waived) return "waived";
+    if (label->before.size > 0 && label->behind.size > 0) return "both";
+    return label->before.size > 0 ? "start" : label->behind.size > 0 ? "end" : "none";
+}
+
+static void note(const struct mark *mark)
+{
+    const struct audit_field fields[] = {{"answer", mark->id},
+                                         {"region", mark->region},
+                                         {"feature", feature_name(mark->feature)},
+                                         {"visible", place_of(&mark->label)},
+                                         {"metadata", mark->label.implicit ? "yes" : "no"},
+                                         {"agreement", mark->agreement}};
+    size_t count = sizeof fields / sizeof *fields;
+    audit_note(mark->door->audit, AUDIT_LABEL, fields, mark->agreement ? count : count - 1);
+}
 
 void mark_set_header(const struct mark *mark, struct http_request *request)
 {
@@ -12,6 +34,7 @@ void mark_set_header(const struct mark *mark, struct http_request *request)
     label_write_aigc(&text, &mark->label);
     if (text.size > 0) http_set_header(request, "X-Qiao-AIGC", text.data);
     buf_fini(&text);
+    if (mark->label.is_there) note(mark);
 }
 
 /* As the label has been signed last. */
@@ -53,6 +76,8 @@ void mark_begin(struct mark *mark, struct door *door, const struct mark_order *o
     mark->order = *order;
     mark->region = governed->rules->region;
     mark->agreement = order->agreement;
+    mark->feature = governed->feature;
+    snprintf(mark->id, sizeof mark->id, "%s", shape->id);
     label_init(&mark->label, &label);
     label_open(&mark->label);
     shape->before = buf_text(&mark->label.before);

@@ -11,6 +11,7 @@
 #define SCHEDULER_DOOR_MARK_H
 
 #include "scheduler/door/ask.h"
+#include "scheduler/door/shape.h"
 #include "scheduler/policy/label.h"
 
 #include "base/buf.h"
@@ -23,7 +24,6 @@ struct digest;
 struct door;
 struct governed;
 struct http_request;
-struct shape;
 
 /* How an answer is to be marked. A zeroed one: not at all. */
 struct mark_order {
@@ -38,14 +38,16 @@ struct mark {
     struct door *door;
     struct mark_order order;
     const char *region, *agreement; // borrowed from who ordered
-    struct buf members;             // of chunks and the body
+    enum feature feature;
+    char id[SHAPE_ID_SIZE]; // the answer's
+    struct buf members;     // of chunks and the body
     struct aigc_hasher *texts[ASK_CHOICES_MAX];
 };
 
 /* Before anything of the answer is sent; the shape has its id. */
 void mark_begin(struct mark *mark, struct door *door, const struct mark_order *order,
                 struct shape *shape);
-/* The header, as the label was signed last; when the answer begins. */
+/* The header, as the label was signed last; once, when the answer begins: that is recorded. */
 void mark_set_header(const struct mark *mark, struct http_request *request);
 /* The next bytes of a choice. */
 void mark_add(struct mark *mark, uint32_t choice, const void *bytes, size_t size);

@@ -19,6 +19,7 @@
 #include "scheduler/features/popular.h"
 #include "scheduler/features/sold.h"
 #include "scheduler/lexicon.h"
+#include "scheduler/policy/label.h"
 #include "scheduler/settings.h"
 
 #include "text/pack.h"
@@ -143,6 +144,8 @@ static void reply(struct recommend *r, struct recommend_answer *answer)
     answer->personalized = strcmp(r->basis, "history") == 0 || strcmp(r->basis, "session") == 0;
     answer->scenario = recommend_scenario_name(r->ask.scenario);
     answer->model = r->model.name;
+    if (r->governed.rules)
+        answer->label = label_of_list(&r->governed.rules->labels, r->governed.language);
     if (r->ask.explain && !answer->reasons) answer->reasons = mem_new(1, sizeof *answer->reasons);
     for (size_t i = 0; i < answer->count; i++)
         entitle(r, &answer->items[i]);

@@ -71,5 +71,9 @@ void recommend_answer_write(struct buf *out, const struct recommend_answer *answ
         write_items(out, answer->reasons, answer->reason_count, "weight");
         buf_add_byte(out, ']');
     }
+    if (answer->label) {
+        buf_add_text(out, ",\"label\":");
+        json_write_string(out, answer->label);
+    }
     buf_add_byte(out, '}');
 }

@@ -26,6 +26,7 @@ struct recommend_item {
 struct recommend_answer {
     const char *basis; // "history", "session", "item", "popular"
     const char *scenario, *model;
+    const char *label; // of the list; NULL: none
     bool personalized;
     struct recommend_item *items; // [count], best first
     size_t count, capacity;

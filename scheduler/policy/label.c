@@ -67,11 +67,12 @@ const struct sign_keys *labeller_keys(const struct labeller *labeller)
     return &labeller->keys;
 }
 
-const char *labeller_lacks(const struct labeller *labeller, const struct rules_labels *rules)
+const char *labeller_lacks(const struct labeller *labeller, const struct rules_labels *rules,
+                           bool generates)
 {
     if (rules->place != RULES_PLACE_NONE && rules->visible.count == 0)
         return "the policy names a place for the visible label, and needs /labels/visible";
-    if (!rules->implicit) return NULL;
+    if (!rules->implicit || !generates) return NULL;
     if (!*rules->producer && !*rules->provider)
         return "the policy asks for metadata, and needs the provider's code in /labels/producer, "
                "or its name in /labels/provider where it has none";
@@ -79,6 +80,11 @@ const char *labeller_lacks(const struct labeller *labeller, const struct rules_l
         return "the policy asks for metadata, and the scheduler needs a key that signs it "
                "(label_key)";
     return NULL;
+}
+
+const char *label_of_list(const struct rules_labels *rules, const char *language)
+{
+    return rules->place == RULES_PLACE_NONE ? NULL : rules_text_for(&rules->visible, language);
 }
 
 // ---- one answer --------------------------------------------------------------------------------

@@ -33,8 +33,11 @@ void labeller_free(struct labeller *labeller);
 const struct sign_secret *labeller_secret(const struct labeller *labeller);
 /* Its own first. */
 const struct sign_keys *labeller_keys(const struct labeller *labeller);
-/* Why the labels that these rules ask for cannot be made, and what would help; NULL: they can. */
-const char *labeller_lacks(const struct labeller *labeller, const struct rules_labels *rules);
+/* Why the labels that these rules ask for cannot be made, and what would help; NULL: they can. Metadata is for what `generates` content. */
+const char *labeller_lacks(const struct labeller *labeller, const struct rules_labels *rules,
+                           bool generates);
+/* What stands beside a list, of items or of hits; NULL: nothing. Borrowed from the rules. */
+const char *label_of_list(const struct rules_labels *rules, const char *language);
 
 struct label_order {
     const struct labeller *labeller;

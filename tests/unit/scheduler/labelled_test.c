@@ -39,6 +39,8 @@ static void put_region(const char *name, const char *labels)
     struct buf rules = {0};
     buf_addf(&rules,
              "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":\"any\","
+             "\"adapters\":\"any\",\"languages\":\"any\"},\"search\":{\"allowed\":true,\"gated\":"
+             "false,\"models\":\"any\","
              "\"adapters\":\"any\",\"languages\":\"any\"}},\"filter\":{\"required\":false},"
              "\"privacy\":{\"residency\":\"any\",\"redact\":[],\"session_seconds\":3600},"
              "\"audit\":{\"stops\":[]},\"limits\":{\"prompt_tokens\":0,\"answer_tokens\":0,"
@@ -422,6 +424,59 @@ static void a_label_behind_the_text_is_no_part_of_the_session(void **state)
                  "\"text\":\"\\n\\nAI\"", "\"finish_reason\":\"", NULL);
 }
 
+#define AGREEMENT "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* In region aa, for a user. */
+static char *chat_without_label(const char *region, const char *user)
+{
+    char headers[160];
+    snprintf(headers, sizeof headers, "X-Qiao-Region: %s\r\nX-Qiao-Label: none\r\n%s", region,
+             user);
+    return ask("POST", "/v1/chat/completions", headers,
+               "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
+}
+
+static void a_label_is_waived_by_an_agreement_alone(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    wait_for_redis();
+    assert_parts(chat_without_label("aa", "X-Qiao-User: ann\r\n"), " 403 ",
+                 "no agreement of this user", "\"code\":\"label_required\"", NULL);
+    assert_parts(ask("POST", "/admin/waivers", "", "{\"user\":\"ann\",\"days\":3}"), " 400 ",
+                 "agreement must be the SHA-256", NULL);
+    assert_parts(ask("POST", "/admin/waivers", "",
+                     "{\"user\":\"ann\",\"days\":3,\"agreement\":\"" AGREEMENT "\"}"),
+                 " 200 ", "\"waived\":true,\"agreement\":\"" AGREEMENT "\"", NULL);
+    assert_parts(chat_without_label("aa", "X-Qiao-User: ann\r\n"), " 200 ", "X-Qiao-AIGC: {",
+                 "\"content\":\"Hello, 你好 world\"", "\"aigc\":{\"Label\":\"1\"", ":none:", NULL);
+    assert_parts(chat_without_label("aa", "X-Qiao-User: bob\r\n"), " 403 ", NULL);
+    assert_parts(chat_without_label("aa", ""), " 403 ", "send X-Qiao-User", NULL);
+    assert_parts(chat_without_label("cc", "X-Qiao-User: ann\r\n"), " 403 ",
+                 "does not let it be waived", "label_required", NULL);
+    assert_parts(ask("POST", "/admin/waivers", "", "{\"user\":\"ann\",\"days\":0}"), " 200 ",
+                 "\"waived\":false", NULL);
+    assert_parts(chat_without_label("aa", "X-Qiao-User: ann\r\n"), " 403 ", NULL);
+}
+
+static void a_search_has_its_label_beside_its_hits(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    wait_for_redis();
+    assert_parts(ask("PUT", "/v1/indexes/shop", "", "{\"fields\":{\"title\":1}}"), " 200 ", NULL);
+    assert_parts(ask("POST", "/v1/indexes/shop/documents?wait=true", "",
+                     "[{\"id\":\"p1\",\"title\":\"Lamp\"}]"),
+                 " 200 ", NULL);
+    assert_parts(ask_in("aa", "/v1/indexes/shop/search", "{\"q\":\"lamp\"}"), " 200 ",
+                 "\"id\":\"p1\"", "\"label\":\"生成 AI\"}", NULL);
+    assert_parts(ask_in("aa", "/v1/indexes/shop/suggest", "{\"q\":\"la\"}"), " 200 ",
+                 "\"label\":\"生成 AI\"}", NULL);
+    char *bare = ask_in("bb", "/v1/indexes/shop/search", "{\"q\":\"lamp\"}");
+    assert_null(strstr(bare, "\"label\""));
+    mem_free(bare);
+}
+
 static void what_cannot_be_labelled_is_denied(void **state)
 {
     (void)state;
@@ -437,6 +492,8 @@ int main(void)
         cmocka_unit_test(a_stream_begins_with_metadata_that_is_open),
         cmocka_unit_test(a_notice_is_given_once_in_a_conversation),
         cmocka_unit_test(a_label_behind_the_text_is_no_part_of_the_session),
+        cmocka_unit_test(a_label_is_waived_by_an_agreement_alone),
+        cmocka_unit_test(a_search_has_its_label_beside_its_hits),
         cmocka_unit_test(what_cannot_be_labelled_is_denied),
     };
     return cmocka_run_group_tests(tests, given_a_governed_scheduler, clear_it);

@@ -102,6 +102,14 @@ static void a_label_speaks_the_language_of_its_reader(void **state)
     label_fini(&other);
 }
 
+static void a_list_has_its_label_beside_it(void **state)
+{
+    (void)state;
+    struct rules_labels rules = given_rules(RULES_PLACE_END), none = given_rules(RULES_PLACE_NONE);
+    assert_string_equal(label_of_list(&rules, "en"), "Made by AI");
+    assert_null(label_of_list(&none, "en"));
+}
+
 static void the_notice_is_given_once_and_before_the_label(void **state)
 {
     (void)state;
@@ -172,16 +180,18 @@ static void a_label_that_cannot_be_made_is_said(void **state)
     textless.visible.count = 0;
     *nameless.producer = '\0';
     assert_int_equal(labeller_new(&keyless, "", ""), ERR_OK);
-    assert_null(labeller_lacks(labeller, &rules));
-    assert_null(labeller_lacks(keyless, &silent));
-    assert_non_null(strstr(labeller_lacks(keyless, &rules), "label_key"));
-    assert_non_null(strstr(labeller_lacks(labeller, &textless), "/labels/visible"));
-    assert_non_null(strstr(labeller_lacks(labeller, &nameless), "/labels/producer"));
+    assert_null(labeller_lacks(labeller, &rules, true));
+    assert_null(labeller_lacks(keyless, &silent, true));
+    assert_non_null(strstr(labeller_lacks(keyless, &rules, true), "label_key"));
+    assert_non_null(strstr(labeller_lacks(labeller, &textless, true), "/labels/visible"));
+    assert_non_null(strstr(labeller_lacks(labeller, &nameless, true), "/labels/producer"));
     snprintf(nameless.provider, sizeof nameless.provider, "Example Ltd");
-    assert_null(labeller_lacks(labeller, &nameless));
+    assert_null(labeller_lacks(labeller, &nameless, true));
     struct label label = given_label(&nameless, "en");
     assert_string_equal(label.aigc.producer, "Example Ltd");
     label_fini(&label);
+    assert_null(labeller_lacks(keyless, &rules, false));
+    assert_non_null(labeller_lacks(keyless, &textless, false));
     assert_null(labeller_secret(keyless));
     labeller_free(keyless);
 }
@@ -211,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_label_stands_where_the_rules_say),
         cmocka_unit_test(a_label_speaks_the_language_of_its_reader),
+        cmocka_unit_test(a_list_has_its_label_beside_it),
         cmocka_unit_test(the_notice_is_given_once_and_before_the_label),
         cmocka_unit_test(metadata_is_signed_before_and_behind_the_content),
         cmocka_unit_test(a_label_is_written_as_members),
