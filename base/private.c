@@ -51,8 +51,7 @@ static bool lock_all(void)
         most.rlim_cur = RLIM_INFINITY;
         if (setrlimit(RLIMIT_MEMLOCK, &most) != 0) return false;
     }
-    return most.rlim_cur == RLIM_INFINITY &&
-           mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+    return most.rlim_cur == RLIM_INFINITY && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
 }
 
 enum err private_lock(const char *swap)
@@ -67,7 +66,8 @@ enum err private_lock(const char *swap)
                         "swap: this machine swaps and memory cannot be locked, so prompts could be "
                         "written to disk: raise the limit of locked memory to infinity "
                         "(LimitMEMLOCK=infinity), turn swap off, or set swap to warn");
-    log_warn("memory_may_swap", "hint=\"raise ulimit -l to unlimited (LimitMEMLOCK), or turn swap off\"");
+    log_warn("memory_may_swap", "hint=\"raise ulimit -l to unlimited (LimitMEMLOCK), or turn "
+                                "swap off\"");
     return ERR_OK;
 }
 

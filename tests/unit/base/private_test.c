@@ -1,5 +1,6 @@
-#include "base/private.h"
 #include "tests/test.h"
+
+#include "base/private.h"
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -10,7 +11,7 @@ static void places_to_swap_to_are_lines_below_the_headline(void **state)
     assert_false(private_swaps(""));
     assert_false(private_swaps("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"));
     assert_true(private_swaps("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
-                              "/dev/zram0                              partition\t8388604\t0\t100\n"));
+                              "/dev/zram0          partition\t8388604\t0\t100\n"));
 }
 
 static void there_are_two_choices(void **state)
