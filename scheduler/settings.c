@@ -82,8 +82,10 @@ enum err settings_place(struct settings_place *out, const char *text)
     *out = (struct settings_place){.port = 0};
     memcpy(out->tenant, text, tenant);
     memcpy(out->index, colon + 1, index);
-    if (equals[1] != '/')
-        return settings_address("search_redisearch", equals + 1, out->host, &out->port);
+    if (equals[1] != '/') {
+        TRY(settings_address("search_redisearch", equals + 1, out->host, &out->port));
+        return out->port > 0 ? ERR_OK : bad_place(text);
+    }
     if (strlen(equals + 1) >= sizeof out->host) return bad_place(text);
     memcpy(out->host, equals + 1, strlen(equals + 1));
     return ERR_OK;

@@ -2,9 +2,7 @@
 
 #include "scheduler/features/collection.h"
 #include "scheduler/features/follower.h"
-#include "scheduler/features/search/keeper.h"
-#include "scheduler/features/search/redisearch_link.h"
-#include "scheduler/features/search/writer.h"
+#include "scheduler/features/search/indexes_parts.h"
 #include "scheduler/scribe.h"
 
 #include "base/buf.h"
@@ -22,74 +20,13 @@ enum {
     TICK_MS = 20,
     LIST_MS = 1000,
     SLICE_MS = 4,
-    LOOK_MS = 40,
-    LATE_MS = 500 // of a read that began before a write, and says that there is no index
+    LOOK_MS = 40 // at an index that is kept elsewhere
 };
 
 #define PREFIX "index:"
 
-struct index_entry;
-
-/* One question on its way. */
-struct indexes_ticket {
-    struct indexes_ticket *next, *previous; // of its entry's
-    struct index_entry *entry;
-    struct indexes_question question;
-    bool at_work;
-    void (*gone)(void *argument); // it was dropped
-    bool dropped;
-    // Of work():
-    enum err err;
-    uint64_t version;
-    char note[ERR_NOTE_MAX];
-};
-
-/* After a deletion the copy is not believed before the follower has begun anew, and been carried out. */
-enum doubt {
-    DOUBT_NONE,
-    DOUBT_UNTIL_RESET,
-    DOUBT_UNTIL_MARK
-};
-
-struct index_entry {
-    struct index_entry *next;
-    struct indexes *indexes;
-    char name[COLLECTION_NAME_MAX + 1];
-    size_t lane;
-    struct scribe *scribe; // whose worker has it
-    size_t jobs;           // of it
-    struct follower *follower;
-    struct writer writer;
-    struct corpus_status status;  // after the latest slice
-    uint64_t look_ns;             // when one that is kept elsewhere is looked at again
-    struct keeper keeper;         // the worker's while it is at work
-    struct keeper_orders waiting; // the loop's
-    struct keeper_orders orders;  // the worker's
-    bool at_work;                 // a slice is
-    bool is_known;                // a mark has been reached
-    bool gone;                    // there is no such index
-    bool removed;                 // it was deleted here, which the follower has yet to see
-    enum doubt doubt;
-    uint64_t written_ns; // here, last, and not deleted since
-    uint64_t version;    // reached
-    bool restless;
-    struct indexes_ticket tickets; // head of a ring
-    size_t ticket_count;
-};
-
-struct indexes {
-    struct indexes_options options;
-    struct index_entry *entries;
-    size_t count, lanes;
-    struct event *timer;
-    uint64_t list_ns;
-    bool listing, stopped;
-    bool is_over; // freed, but for a list that is still to be answered
-};
-
 static void on_slice(void *argument);
 static void after_slice(void *argument);
-static void serve(struct index_entry *entry);
 
 enum err indexes_collection(char *out, size_t out_size, const char *tenant, const char *name,
                             size_t size)
@@ -126,7 +63,7 @@ static size_t lane_of(const struct index_entry *entry)
     return entry->keeper.place ? (size_t)(entry->keeper.place - options->places.items) : 0;
 }
 
-static bool submit(struct index_entry *entry, scribe_fn *work, scribe_fn *done, void *argument)
+bool indexes_submit(struct index_entry *entry, scribe_fn *work, scribe_fn *done, void *argument)
 {
     if (!choose_worker(entry) ||
         !scribe_submit_to(entry->scribe, lane_of(entry), work, done, argument))
@@ -147,7 +84,7 @@ static void start_slice(struct index_entry *entry)
         entry->orders = entry->waiting;
         keeper_orders_init(&entry->waiting);
     }
-    if (!submit(entry, on_slice, after_slice, entry))
+    if (!indexes_submit(entry, on_slice, after_slice, entry))
         entry->at_work = false; // the timer tries again
 }
 
@@ -237,7 +174,7 @@ static void after_slice(void *argument)
     if (!entry->orders.first && !entry->keeper.is_reset) {
         entry->is_known = true;
         entry->gone = !entry->keeper.corpus;
-        corpus_status(entry->keeper.corpus, &entry->status);
+        entry->status = entry->keeper.status;
         if (!entry->waiting.first) writer_settle(&entry->writer);
         if (entry->doubt == DOUBT_UNTIL_MARK && !entry->waiting.first) {
             entry->doubt = DOUBT_NONE;
@@ -247,119 +184,7 @@ static void after_slice(void *argument)
     if (entry->version > 0) entry->is_known = true;
     if (entry->indexes->stopped) return;
     start_slice(entry);
-    serve(entry);
-}
-
-// ---- questions ---------------------------------------------------------------------------------
-
-static void unlink_ticket(struct indexes_ticket *ticket)
-{
-    ticket->previous->next = ticket->next;
-    ticket->next->previous = ticket->previous;
-    ticket->entry->ticket_count--;
-}
-
-static void end_ticket(struct indexes_ticket *ticket, enum err err, uint64_t version)
-{
-    struct indexes_question question = ticket->question;
-    bool dropped = ticket->dropped;
-    void (*gone)(void *argument) = ticket->gone;
-    unlink_ticket(ticket);
-    mem_free(ticket);
-    if (!dropped)
-        question.done(question.argument, err, version);
-    else if (gone)
-        gone(question.argument);
-}
-
-static void on_work(void *argument)
-{
-    struct indexes_ticket *ticket = argument;
-    struct keeper *keeper = &ticket->entry->keeper;
-    ticket->version = keeper->version;
-    if (!keeper->corpus) {
-        ticket->err = err_note(ERR_NOT_FOUND, "there is no such index");
-    } else {
-        ticket->err =
-            ticket->question.work(ticket->question.argument, keeper->corpus, keeper->version);
-    }
-    if (ticket->err) snprintf(ticket->note, sizeof ticket->note, "%s", err_text());
-}
-
-static void after_work(void *argument)
-{
-    struct indexes_ticket *ticket = argument;
-    enum err err = ticket->err;
-    ticket->entry->jobs--;
-    if (err) (err_note)(err, "%s", ticket->note);
-    end_ticket(ticket, err, ticket->version);
-}
-
-static void refuse(struct indexes_ticket *ticket, enum err err, const char *note)
-{
-    (err_note)(err, "%s", note);
-    end_ticket(ticket, err, 0);
-}
-
-/* False: the workers' queue is full. */
-static bool start_work(struct indexes_ticket *ticket)
-{
-    struct index_entry *entry = ticket->entry;
-    ticket->at_work = true;
-    ticket->err = ERR_CANCELED; // until it was worked
-    if (submit(entry, on_work, after_work, ticket)) return true;
-    ticket->at_work = false;
-    return false;
-}
-
-/* Its version can be believed, and that there is none. */
-static bool is_sure(const struct index_entry *entry)
-{
-    return entry->is_known && entry->doubt == DOUBT_NONE;
-}
-
-static bool is_whole(const struct index_entry *entry)
-{
-    return is_sure(entry) && !entry->gone;
-}
-
-/* It has the version that is asked for, or a later one. */
-static bool has_version(const struct index_entry *entry, uint64_t version)
-{
-    return is_whole(entry) && entry->version > 0 && entry->version >= version;
-}
-
-/* Ask now, if it can be, or say that it cannot. */
-static void serve_ticket(struct indexes_ticket *ticket, uint64_t now_ns)
-{
-    struct index_entry *entry = ticket->entry;
-    if (ticket->at_work) return;
-    // What was just written may have been looked for just before.
-    bool is_late = entry->written_ns > 0 && now_ns - entry->written_ns < LATE_MS * CLOCK_MS;
-    bool is_gone = entry->removed || (is_sure(entry) && entry->gone && !is_late);
-    if (is_gone && ticket->question.version == 0) {
-        refuse(ticket, ERR_NOT_FOUND, "there is no such index");
-    } else if (has_version(entry, ticket->question.version)) {
-        if (!ticket->question.work)
-            end_ticket(ticket, ERR_OK, entry->version);
-        else if (!start_work(ticket))
-            refuse(ticket, ERR_BUSY, "too much waits for the workers");
-    } else if (now_ns >= ticket->question.deadline_ns) {
-        refuse(ticket, ERR_UNAVAILABLE,
-               has_version(entry, 0)
-                   ? "the index has not reached the version that was asked for yet"
-                   : "the index is being read, and not whole yet");
-    }
-}
-
-static void serve(struct index_entry *entry)
-{
-    uint64_t now_ns = clock_now_ns();
-    struct indexes_ticket *next;
-    for (struct indexes_ticket *at = entry->tickets.next; at != &entry->tickets; at = next) {
-        next = at->next;
-        serve_ticket(at, now_ns);
-    }
+    indexes_serve(entry);
 }
 
 // ---- entries -----------------------------------------------------------------------------------
@@ -373,7 +198,7 @@ static struct index_entry *find(const struct indexes *indexes, const char *name)
 }
 
 /* NULL: there are INDEXES_MAX. */
-static struct index_entry *open_entry(struct indexes *indexes, const char *name)
+struct index_entry *indexes_open(struct indexes *indexes, const char *name)
 {
     struct index_entry *entry = find(indexes, name);
     if (entry || indexes->count == INDEXES_MAX) return entry;
@@ -411,7 +236,7 @@ static void sweep(struct indexes *indexes)
     struct index_entry **at = &indexes->entries;
     while (*at) {
         struct index_entry *entry = *at;
-        bool idle = is_sure(entry) && entry->gone && entry->jobs == 0 && !entry->restless &&
+        bool idle = indexes_is_sure(entry) && entry->gone && entry->jobs == 0 && !entry->restless &&
                     !entry->waiting.first && !entry->orders.first && entry->ticket_count == 0;
         if (!idle) {
             at = &entry->next;
@@ -433,7 +258,8 @@ static void on_list(void *argument, enum err err, const char *const *names, size
     }
     if (err || indexes->stopped) return;
     for (size_t i = 0; i < count; i++)
-        if (strncmp(names[i], PREFIX, sizeof PREFIX - 1) == 0) (void)open_entry(indexes, names[i]);
+        if (strncmp(names[i], PREFIX, sizeof PREFIX - 1) == 0)
+            (void)indexes_open(indexes, names[i]);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *argument)
@@ -444,7 +270,7 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
     for (struct index_entry *entry = indexes->entries; entry; entry = entry->next) {
         writer_tick(&entry->writer, &entry->status, now_ns);
         start_slice(entry);
-        if (entry->ticket_count > 0) serve(entry);
+        if (entry->ticket_count > 0) indexes_serve(entry);
     }
     sweep(indexes);
     if (indexes->listing || now_ns < indexes->list_ns) return;
@@ -453,43 +279,11 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
     collections_list(indexes->options.collections, on_list, indexes);
 }
 
-struct indexes_ticket *indexes_ask(struct indexes *indexes, const struct indexes_question *question)
-{
-    struct index_entry *entry = open_entry(indexes, question->collection);
-    if (!entry) {
-        err_note(ERR_BUSY, "this scheduler holds %d indexes, its most", INDEXES_MAX);
-        return NULL;
-    }
-    if (entry->ticket_count == INDEXES_WAITING_MAX) {
-        err_note(ERR_BUSY, "%d searches of this index wait already", INDEXES_WAITING_MAX);
-        return NULL;
-    }
-    struct indexes_ticket *ticket = mem_new(1, sizeof *ticket);
-    ticket->entry = entry;
-    ticket->question = *question;
-    ticket->question.collection = entry->name;
-    ticket->next = &entry->tickets;
-    ticket->previous = entry->tickets.previous;
-    ticket->previous->next = entry->tickets.previous = ticket;
-    entry->ticket_count++;
-    bool is_ready = has_version(entry, question->version);
-    // Others, and those whom the workers have no room for, wait for a slice or the tick.
-    if (is_ready && question->work) (void)start_work(ticket);
-    return ticket;
-}
-
-void indexes_drop(struct indexes_ticket *ticket, void (*gone)(void *argument))
-{
-    ticket->dropped = true;
-    ticket->gone = gone;
-    if (!ticket->at_work) end_ticket(ticket, ERR_CANCELED, 0);
-}
-
 void indexes_kick(struct indexes *indexes, const char *collection)
 {
     struct index_entry *entry = indexes ? find(indexes, collection) : NULL;
     if (!indexes) return;
-    if (!entry) entry = open_entry(indexes, collection);
+    if (!entry) entry = indexes_open(indexes, collection);
     if (!entry) return;
     if (entry->gone) entry->is_known = false; // it may be there again
     entry->removed = false;
@@ -505,7 +299,7 @@ void indexes_forget(struct indexes *indexes, const char *collection)
     entry->written_ns = 0;
     entry->doubt = DOUBT_UNTIL_RESET;
     follower_kick(entry->follower);
-    serve(entry);
+    indexes_serve(entry);
 }
 
 bool indexes_have_place(const struct indexes *indexes, const char *collection)
@@ -544,7 +338,7 @@ void indexes_free(struct indexes *indexes)
         struct index_entry *entry = indexes->entries;
         indexes->entries = entry->next;
         while (entry->tickets.next != &entry->tickets)
-            refuse(entry->tickets.next, ERR_CANCELED, "the scheduler ends");
+            indexes_refuse(entry->tickets.next, ERR_CANCELED, "the scheduler ends");
         free_entry(entry);
     }
     event_free(indexes->timer);

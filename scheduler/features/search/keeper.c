@@ -133,7 +133,7 @@ static bool free_leaving(struct keeper *keeper)
     return false;
 }
 
-void keeper_work(struct keeper *keeper, struct keeper_orders *orders, uint64_t slice_ns)
+static void work(struct keeper *keeper, struct keeper_orders *orders, uint64_t slice_ns)
 {
     uint64_t end_ns = clock_now_ns() + slice_ns;
     if (keeper->corpus) {
@@ -151,6 +151,12 @@ void keeper_work(struct keeper *keeper, struct keeper_orders *orders, uint64_t s
         }
     } while (clock_now_ns() < end_ns);
     keeper->restless |= keeper->leaving != NULL;
+}
+
+void keeper_work(struct keeper *keeper, struct keeper_orders *orders, uint64_t slice_ns)
+{
+    work(keeper, orders, slice_ns);
+    corpus_status(keeper->corpus, &keeper->status);
 }
 
 void keeper_fini(struct keeper *keeper)

@@ -37,7 +37,9 @@ struct keeper {
     bool is_reset;
     uint64_t version; // of `corpus`; 0: there is no index, or nothing of it yet
     uint64_t refused; // records that could not be taken
-    bool restless;    // a change of settings is under way, or something is left to free
+    struct corpus_status
+        status;    // of `corpus`, after keeper_work(): a question may change it meanwhile
+    bool restless; // a change of settings is under way, or something is left to free
 };
 
 void keeper_orders_init(struct keeper_orders *orders);

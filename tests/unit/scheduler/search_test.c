@@ -121,6 +121,10 @@ static void what_is_wrong_is_named(void **state)
     }
     assert_parts(ask("POST", "/v1/indexes/none/documents", "", "{\"id\":1}"), "404", NULL);
     assert_parts(ask("PUT", "/v1/indexes/a.b", "", "{}"), "400", "the name of an index", NULL);
+    assert_parts(ask("PUT", "/v1/indexes/shop", "", "{\"backend\":\"disk\"}"), "400",
+                 "must be memory or redisearch", "\"param\":\"backend\"", NULL);
+    assert_parts(ask("PUT", "/v1/indexes/shop", "", "{\"backend\":\"redisearch\"}"), "400",
+                 "search_redisearch must have local:shop=host:port", "\"param\":\"backend\"", NULL);
     assert_parts(ask("PUT", "/v1/indexes/shop", "", "{\"fields\":[]}"), "400",
                  "\"param\":\"fields\"", NULL);
     assert_parts(ask("DELETE", "/v1/indexes/none", "", ""), "404", NULL);

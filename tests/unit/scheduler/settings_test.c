@@ -89,12 +89,39 @@ static void what_others_can_reach_has_keys_and_a_policy(void **state)
     assert_int_equal(check(9, good), ERR_OK);
 }
 
+static void the_redis_of_an_index_is_its_own_and_has_a_place(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"shop=h:1", "t:=h:1",   ":shop=h:1", "t:shop",
+                                      "t:shop=",  "t:shop=h", "t=shop:1",  "t:shop=h:0"};
+    struct settings_place place;
+    assert_int_equal(settings_place(&place, "acme:shop=[::1]:6390"), ERR_OK);
+    assert_string_equal(place.tenant, "acme");
+    assert_string_equal(place.index, "shop");
+    assert_string_equal(place.host, "::1");
+    assert_int_equal(place.port, 6390);
+    assert_int_equal(settings_place(&place, "acme:shop=/run/a=b:c.sock"), ERR_OK);
+    assert_string_equal(place.host, "/run/a=b:c.sock");
+    assert_int_equal(place.port, 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const char *const words[] = {"s", "--search-redisearch", bad[i]};
+        assert_int_equal(check(3, words), ERR_INVALID);
+        assert_non_null(strstr(err_text(), "search_redisearch"));
+    }
+    const char *const twice[] = {"s", "--search-redisearch", "t:a=h:1,t:b=h:1"};
+    assert_int_equal(check(3, twice), ERR_INVALID);
+    assert_non_null(strstr(err_text(), "'t:a' already"));
+    const char *const apart[] = {"s", "--search-redisearch", "t:a=h:1,t:b=h:2"};
+    assert_int_equal(check(3, apart), ERR_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_many_clients_are_let_in_as_files_can_be_open),
         cmocka_unit_test(what_others_can_reach_has_keys_and_a_policy),
         cmocka_unit_test(sentinels_and_a_cluster_are_named_by_host_and_port_and_exclude_each_other),
+        cmocka_unit_test(the_redis_of_an_index_is_its_own_and_has_a_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
