@@ -282,6 +282,7 @@ static void on_request(struct evhttp_request *ev, void *argument)
     struct http_request *request = mem_new(1, sizeof *request);
     request->connection = connection;
     request->ev = ev;
+    request->method = http_method_of(ev);
     request->route = "other";
     request->asker = request->pattern = "";
     request->arrival_ns = clock_now_ns();

@@ -65,6 +65,7 @@ struct http {
 struct http_request {
     struct connection *connection;
     struct evhttp_request *ev;
+    const char *method; // a literal, for whoever asks when `ev` is gone
     const char *route, *pattern, *asker;
     char subject[HTTP_SUBJECT_MAX + 1];
     http_gone_fn *gone;
@@ -77,6 +78,8 @@ struct http_request {
     char id[HTTP_ID_MAX + 1];
 };
 
+/* "GET", "POST", …; "" for one that we do not know. */
+const char *http_method_of(struct evhttp_request *ev);
 /* The request leaves our hands: it is freed, and its end told. What evhttp holds of it is left alone. */
 void http_end_request(struct http_request *request, int status);
 /* Put into the connection's output: a stream's event, a comment, which clients do not see; the stream's end, with which the request

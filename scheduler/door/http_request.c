@@ -39,7 +39,12 @@ void http_end_request(struct http_request *request, int status)
 
 const char *http_method(const struct http_request *request)
 {
-    switch (evhttp_request_get_command(request->ev)) {
+    return request->method;
+}
+
+const char *http_method_of(struct evhttp_request *ev)
+{
+    switch (evhttp_request_get_command(ev)) {
     case EVHTTP_REQ_GET: return "GET";
     case EVHTTP_REQ_POST: return "POST";
     case EVHTTP_REQ_HEAD: return "HEAD";

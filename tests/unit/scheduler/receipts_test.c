@@ -1,0 +1,260 @@
+/* What a governed scheduler leaves behind: receipts in its answers, records in its audit, and no answer where there can be none. */
+#include "tests/support/fake_node.h"
+#include "tests/support/policy_folder.h"
+#include "tests/support/redis.h"
+#include "tests/test.h"
+#include "tests/unit/scheduler/scene.h"
+
+#include "base/buf.h"
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/receipt.h"
+
+#include <jansson.h>
+#include <sodium.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define REGION    "X-Qiao-Region: aa\r\n"
+#define ELSEWHERE "X-Qiao-Region: nowhere\r\n"
+
+static struct policy_folder folder;
+static struct sign_keys keys;
+static char label_key[80];
+static struct fake_node *node;
+
+static const char rules[] =
+    "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":\"any\","
+    "\"adapters\":\"any\",\"languages\":\"any\"},\"search\":{\"allowed\":true,\"gated\":false,"
+    "\"models\":\"any\",\"adapters\":\"any\",\"languages\":\"any\"}},"
+    "\"filter\":{\"required\":false},\"privacy\":{\"residency\":\"any\",\"redact\":[],"
+    "\"session_seconds\":3600},\"audit\":{\"stops\":[\"denial\"]},\"limits\":{\"prompt_tokens\":0,"
+    "\"answer_tokens\":0,\"user_requests_per_minute\":0},"
+    "\"labels\":{\"place\":\"none\",\"implicit\":false}}";
+
+static int given_a_governed_scheduler(void **state)
+{
+    struct buf text = {0};
+    assert_true(sodium_init() >= 0);
+    start_redis(state);
+    policy_folder_init(&folder);
+    snprintf(label_key, sizeof label_key, "%s/label.key", folder.root);
+    sign_write_secret(&text, &folder.secret);
+    assert_int_equal(file_create(label_key, 0600, text.data, text.size), ERR_OK);
+    buf_fini(&text);
+    keys.count = 1;
+    sign_public_of(&keys.keys[0], &folder.secret);
+    policy_folder_put(&folder, "base", policy_document("base", "base", "", "{}"));
+    policy_folder_put(&folder, "aa",
+                      policy_document("region", "aa", "\"extends\":\"base\",", rules));
+    const char *const more[] = {
+        "--policy", folder.folder, "--policy-keys", folder.keys, "--label-key", label_key, NULL};
+    start_scheduler_with("", more);
+    node = start_node(&(struct fake_node_options){.credits = 64});
+    return 0;
+}
+
+static int clear_it(void **state)
+{
+    fake_node_stop(node);
+    stop_scheduler();
+    unlink(label_key);
+    policy_folder_fini(&folder);
+    return stop_redis(state);
+}
+
+static char *chat_in(const char *headers, const char *rest)
+{
+    struct buf body = {0};
+    buf_addf(&body, "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]%s}", rest);
+    char *answer = ask("POST", "/v1/chat/completions", headers, body.data);
+    buf_fini(&body);
+    return answer;
+}
+
+/* The last JSON object behind `mark` in a text. */
+static json_t *object_behind(const char *text, const char *mark)
+{
+    const char *at = NULL;
+    for (const char *next = text; (next = strstr(next, mark)) != NULL; at = next)
+        next += strlen(mark);
+    json_t *object = at ? json_loads(at, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+    if (!object) fail_msg("there is no %s in: %s", mark, text);
+    return object;
+}
+
+static void take(const json_t *object, const char *name, char *out, size_t size)
+{
+    snprintf(out, size, "%s", json_string_value(json_object_get(object, name)));
+}
+
+static void take_digest(const json_t *object, const char *name, struct digest *out)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    assert_int_equal(
+        sodium_hex2bin(out->bytes, sizeof out->bytes, text, strlen(text), NULL, NULL, NULL), 0);
+}
+
+/* The receipt is one of this answer, as the key signed it. */
+static struct receipt check_receipt(const json_t *object)
+{
+    struct receipt receipt = {.epoch =
+                                  (uint64_t)json_integer_value(json_object_get(object, "epoch")),
+                              .time_ms = json_integer_value(json_object_get(object, "time"))};
+    take(object, "answer", receipt.answer, sizeof receipt.answer);
+    take(object, "build", receipt.build, sizeof receipt.build);
+    take(object, "region", receipt.region, sizeof receipt.region);
+    take(object, "feature", receipt.feature, sizeof receipt.feature);
+    take(object, "label", receipt.label, sizeof receipt.label);
+    take(object, "key", receipt.key, sizeof receipt.key);
+    take_digest(object, "model", &receipt.model);
+    take_digest(object, "policy", &receipt.policy);
+    const char *signature = json_string_value(json_object_get(object, "signature"));
+    assert_true(sign_decode(signature, receipt.signature, sizeof receipt.signature));
+    if (receipt_check(&receipt, &keys)) fail_msg("%s", err_text());
+    assert_string_equal(receipt.region, "aa");
+    return receipt;
+}
+
+static void an_answer_says_what_it_was_made_with(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    char *answer = chat_in(REGION, "");
+    json_t *object = object_behind(answer, "\"receipt\":"),
+           *body = object_behind(answer, "\r\n\r\n");
+    struct receipt receipt = check_receipt(object);
+    assert_string_equal(receipt.feature, "assistant");
+    assert_string_equal(receipt.answer, json_string_value(json_object_get(body, "id")));
+    assert_false(digest_is_zero(&receipt.model));
+    assert_false(digest_is_zero(&receipt.policy));
+    json_decref(object);
+    json_decref(body);
+    mem_free(answer);
+}
+
+static void a_stream_says_it_at_its_end(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    char *answer = chat_in(REGION, ",\"stream\":true");
+    json_t *object = object_behind(answer, "\"receipt\":");
+    check_receipt(object);
+    const char *first = strstr(answer, "\"receipt\":");
+    assert_null(strstr(first, "\"finish_reason\":null")); // no content comes after it
+    json_decref(object);
+    mem_free(answer);
+}
+
+static void other_answers_say_it_in_a_header(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    mem_free(ask("PUT", "/v1/indexes/things", "", "{}"));
+    char *answer = ask("POST", "/v1/indexes/things/search", REGION, "{\"q\":\"bamboo\"}");
+    json_t *object = object_behind(answer, "X-Qiao-Receipt: ");
+    struct receipt receipt = check_receipt(object);
+    assert_string_equal(receipt.feature, "search");
+    assert_true(digest_is_zero(&receipt.model)); // none had a part in it
+    json_decref(object);
+    mem_free(answer);
+}
+
+// ---- the audit ---------------------------------------------------------------------------------
+
+static json_int_t fact(const char *name)
+{
+    char *answer = ask("GET", "/admin/audit", "", "");
+    json_t *body = object_behind(answer, "\r\n\r\n");
+    json_int_t value = json_integer_value(json_object_get(body, name));
+    json_decref(body);
+    mem_free(answer);
+    return value;
+}
+
+static json_int_t records(void)
+{
+    for (int i = 0; i < 500 && fact("waiting") > 0; i++)
+        usleep(10000);
+    return fact("records");
+}
+
+static void denials_are_recorded_and_a_flood_of_them_is_counted(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    json_int_t before = records();
+    for (int i = 0; i < 50; i++) {
+        char *answer = chat_in(ELSEWHERE, "");
+        assert_non_null(strstr(answer, "\"code\":\"region_not_approved\""));
+        mem_free(answer);
+    }
+    assert_int_equal(records(), before + 1);
+}
+
+static void an_order_is_recorded_whatever_came_of_it(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    json_int_t before = records();
+    mem_free(ask("POST", "/admin/drain", "", "{\"node\":\"nobody\"}"));
+    mem_free(ask("POST", "/admin/policy/reload", "", "{}"));
+    assert_int_equal(records(), before + 3); // the reading of the policy, too
+    mem_free(ask("GET", "/admin/status", "", ""));
+    assert_int_equal(records(), before + 3);
+}
+
+static void everybody_may_know_by_which_rules_answers_are_made(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    char *answer = ask("GET", "/v1/transparency", "", "");
+    json_t *body = object_behind(answer, "\r\n\r\n");
+    const json_t *region = json_array_get(json_object_get(body, "regions"), 0);
+    assert_string_equal(json_string_value(json_object_get(region, "region")), "aa");
+    assert_int_equal(json_array_size(json_object_get(body, "models")), 1);
+    assert_int_equal(json_array_size(json_object_get(body, "keys")), 1);
+    assert_true(json_is_object(json_object_get(body, "audit")));
+    json_decref(body);
+    mem_free(answer);
+}
+
+static void nothing_is_answered_that_could_not_be_recorded(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    test_redis_kill(&scene.redis);
+    mem_free(ask("POST", "/v1/chat/completions", "X-Qiao-Region: another\r\n", "{}"));
+    usleep(5300000);
+    char *answer = chat_in(REGION, "");
+    assert_non_null(strstr(answer, "\"code\":\"audit_not_possible\""));
+    assert_non_null(strstr(answer, " 503 "));
+    mem_free(answer);
+    test_redis_restart(&scene.redis);
+    for (int i = 0; i < 500; i++) {
+        answer = chat_in(REGION, "");
+        bool served = strstr(answer, " 200 ") != NULL;
+        mem_free(answer);
+        if (served) return;
+        usleep(20000);
+    }
+    fail_msg("it is not served again");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_says_what_it_was_made_with),
+        cmocka_unit_test(a_stream_says_it_at_its_end),
+        cmocka_unit_test(other_answers_say_it_in_a_header),
+        cmocka_unit_test(denials_are_recorded_and_a_flood_of_them_is_counted),
+        cmocka_unit_test(an_order_is_recorded_whatever_came_of_it),
+        cmocka_unit_test(everybody_may_know_by_which_rules_answers_are_made),
+        cmocka_unit_test(nothing_is_answered_that_could_not_be_recorded),
+    };
+    return cmocka_run_group_tests(tests, given_a_governed_scheduler, clear_it);
+}
