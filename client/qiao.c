@@ -24,6 +24,7 @@ struct qiao {
     enum err wrong; // of the URL
     char *key;
     char *user;
+    char *region;
     uint32_t timeout_ms;
     char error[ERR_NOTE_MAX];
     char code[64];
@@ -46,6 +47,7 @@ void qiao_free(struct qiao *qiao)
     if (!qiao) return;
     mem_free(qiao->key);
     mem_free(qiao->user);
+    mem_free(qiao->region);
     mem_free(qiao);
 }
 
@@ -58,6 +60,12 @@ void qiao_set_user(struct qiao *qiao, const char *user)
 {
     mem_free(qiao->user);
     qiao->user = mem_copy_text(user);
+}
+
+void qiao_set_region(struct qiao *qiao, const char *region)
+{
+    mem_free(qiao->region);
+    qiao->region = mem_copy_text(region);
 }
 
 const char *qiao_error(const struct qiao *qiao)
@@ -146,6 +154,7 @@ static enum err write_request(struct qiao *qiao, const char *method, const char 
         TRY(err);
     }
     TRY(add_header(out, "X-Qiao-User", qiao->user));
+    TRY(add_header(out, "X-Qiao-Region", qiao->region));
     if (json || strcmp(method, "POST") == 0)
         buf_addf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
                  json ? strlen(json) : 0);

@@ -36,6 +36,8 @@ void qiao_free(struct qiao *qiao);
 void qiao_set_timeout(struct qiao *qiao, unsigned seconds);
 /* The end user that a back end speaks for (header X-Qiao-User); NULL: none. */
 void qiao_set_user(struct qiao *qiao, const char *user);
+/* The region that the calls are made in (header X-Qiao-Region), by whose policy they are served; NULL: none is said. */
+void qiao_set_region(struct qiao *qiao, const char *region);
 
 /* About the latest failure of this handle: a line for people, the HTTP status (0: none), the API's code ("" : none), and
  * after how many seconds to come again (0: not said). Borrowed until the next call. */

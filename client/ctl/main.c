@@ -159,6 +159,7 @@ int main(int argc, char **argv)
     struct qiao *qiao = qiao_new(conf.url, *conf.key ? conf.key : NULL);
     qiao_set_timeout(qiao, (unsigned)conf.timeout);
     if (*conf.user) qiao_set_user(qiao, conf.user);
+    if (*conf.region) qiao_set_region(qiao, conf.region);
     enum ctl_exit code = run(&conf, qiao, argc - rest, argv + rest);
     qiao_free(qiao);
     conf_fini(&table, &conf);

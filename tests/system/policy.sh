@@ -107,3 +107,13 @@ output=$(timeout 10 "$bin/qiao-scheduler" --listen 127.0.0.1:0 --listen-nodes tc
 check "a scheduler does not start on a folder that is wrong" says 'aa.json: not valid JSON' "$output"
 output=$("$bin/qiao-scheduler" --listen 0.0.0.0:0 --keys "$state/keys/none" 2>&1) && exit 1
 check "another address than loopback needs a policy" says '`policy` must name a folder' "$output"
+
+# A whole governed cluster at one word, by the example's documents: rules, gate, label, filter.
+"$root/deploy/local" stop --state "$state" >/dev/null
+cluster --nodes 1 --region cn --producer 001191110000000000000E10001
+check "a demo's cluster is governed, and serves its region" says '"code":"region_required"' "$(curl -s "$url/v1/chat/completions" -d '{}')"
+answer=$(chat cn zh-CN)
+check "with its label" says '人工智能生成' "$answer"
+check "and its metadata" says '"ContentProducer":"001191110000000000000E10001"' "$answer"
+check "what its terms name is refused" says '抱歉' "$(curl -s "$url/v1/chat/completions" -H 'X-Qiao-Region: cn' -H 'Accept-Language: zh-CN' \
+    -d '{"messages":[{"role":"user","content":"z-z-q-x-v"}]}')"
