@@ -6,6 +6,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/lexicon.h"
+#include "scheduler/policy/gate.h"
 #include "scheduler/settings.h"
 #include "scheduler/state/store.h"
 
@@ -84,6 +85,15 @@ void status_ready(struct door *door, struct http_request *request)
     buf_fini(&models);
 }
 
+static void count_gate(const struct door *door, const struct http_stats *http)
+{
+    bool leads = gate_has_lease(door->gate, clock_now_ns());
+    metric_set(door->metrics, M_gate_lease, NULL, NULL, leads ? 1 : 0);
+    metric_set(door->metrics, M_gate_epoch, NULL, NULL, (double)gate_epoch(door->gate));
+    metric_set(door->metrics, M_gate_held_total, NULL, NULL, (double)http->held);
+    metric_set(door->metrics, M_gate_cut_total, NULL, NULL, (double)http->cut);
+}
+
 void status_metrics(struct door *door, struct http_request *request)
 {
     struct context context;
@@ -94,6 +104,7 @@ void status_metrics(struct door *door, struct http_request *request)
     metric_set(door->metrics, M_connections_refused_total, NULL, NULL, (double)http->refused);
     metric_set(door->metrics, M_slow_readers_total, NULL, NULL, (double)http->slow);
     metric_set(door->metrics, M_store_up, NULL, NULL, store_is_up(door->store) ? 1 : 0);
+    if (door->gate) count_gate(door, http);
     metrics_render(door->metrics, &body);
     http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", body.data, body.size);
     buf_fini(&body);

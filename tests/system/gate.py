@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
-"""tests/system/gate.py STATE BIN PORT: what gate.sh says, over its processes."""
-import base64
+"""tests/system/gate.py STATE BIN PORT: what gate.sh says, over its processes. gate.py pipe PORT TO: what comes at PORT goes to TO."""
 import json
 import os
 import pathlib
-import re
 import signal
 import socket
 import subprocess
@@ -13,6 +11,37 @@ import threading
 import time
 import urllib.error
 import urllib.request
+
+def pipe(port, to):
+    """What comes at `port` goes to `to`, and back."""
+    listener = socket.create_server(("127.0.0.1", port))
+
+    def pump(source, sink):
+        try:
+            while got := source.recv(65536):
+                sink.sendall(got)
+        except OSError:
+            pass
+        for link in (source, sink):
+            try:
+                link.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    while True:
+        near = listener.accept()[0]
+        try:
+            far = socket.create_connection(("127.0.0.1", to), timeout=1)
+        except OSError:
+            near.close()
+            continue
+        far.settimeout(None)
+        for ends in ((near, far), (far, near)):
+            threading.Thread(target=pump, args=ends, daemon=True).start()
+
+
+if sys.argv[1] == "pipe":
+    pipe(int(sys.argv[2]), int(sys.argv[3]))
 
 STATE, BIN, PORT = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 URLS = [f"http://127.0.0.1:{PORT}", f"http://127.0.0.1:{PORT + 1}"]
@@ -27,6 +56,11 @@ def check(what, good, why=""):
         print(f"not so: {what} {why}", file=sys.stderr)
         sys.exit(1)
     print(f"ok: {what}")
+
+
+def check_quietly(what, good):
+    if not good:
+        check(what, False)
 
 
 def eventually(seconds, function):
@@ -228,10 +262,8 @@ def rollout():
 
 
 def master():
-    for port in range(REDIS, REDIS + 3):
-        if "role:master" in redis(port, "INFO", "replication"):
-            return port
-    return REDIS
+    """As the first Sentinel says."""
+    return int(redis(REDIS + 3, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "qiao").split()[1])
 
 
 def suspended_live():
@@ -274,30 +306,51 @@ def suspended_with_one_that_stands_still():
     print(f"   suspend with a scheduler that stands still: {1000 * (end - begin):.0f} ms")
 
 
-def suspended_behind_an_old_master():
-    """redis-1 is cut off from its replicas and the Sentinels, with scheduler-2 still on it: stopped, until another is master, and then on."""
+def suspended_with_one_that_is_cut_off():
+    """The pipe stands still: scheduler-2 hears nothing of Redis, and Redis nothing of it; its clients and its nodes are all there."""
     ctl("submit")
     approve()
     go_live()
     streams = run_streams()
-    old = master()
-    name = f"redis-{old - REDIS + 1}"
-    os.kill(pid(name), signal.SIGSTOP)
-    check("another is master", eventually(15, lambda: any("role:master" in redis(port, "INFO", "replication")
-                                                          for port in range(REDIS, REDIS + 3) if port != old)))
-    # scheduler-2 hears no Sentinel: it stays with the old one, which goes on and believes that it is a master.
-    os.kill(pid("scheduler-2"), signal.SIGSTOP)
-    check("scheduler-1 has its lease from the new one", eventually(10, lambda: ask("/admin/gate")[1]["lease"]))
-    os.kill(pid(name), signal.SIGCONT)
-    os.kill(pid("scheduler-2"), signal.SIGCONT)
+    os.kill(pid("pipe"), signal.SIGSTOP)
+    time.sleep(0.1)
+    begin, end, answer = suspend()
+    check(f"suspend holds after {end - begin:.3f} s, without the one that is cut off", end - begin <= 1.0)
+    for stream in streams:
+        stream.join(10)
+    check("no content came after the answer", sum(stream.bytes_after(end) for stream in streams) == 0)
+    far = [stream for stream in streams if stream.port == PORT + 1]
+    check("the one that is cut off held its streams, and ended them", {stream.end for stream in far} == {"gate_unreachable"}
+          and all(stream.comments > 0 for stream in far), str({stream.end for stream in far}))
+    check("the other cut its own", {stream.end for stream in streams if stream not in far} == {"suspended"})
+    check("nobody is let in there", code_of(chat(URLS[1])) == "gate_unreachable")
+    os.kill(pid("pipe"), signal.SIGCONT)
+    check("nor when it is back", eventually(5, lambda: code_of(chat(URLS[1])) == "suspended"))
+    print(f"   suspend with a scheduler that is cut off: {1000 * (end - begin):.0f} ms")
+
+
+def suspended_behind_an_old_master():
+    """redis-1 stands still until another is master, then goes on as the old one, alone; scheduler-2 sees no other."""
+    ctl("submit")
+    approve()
+    go_live()
+    streams = run_streams()
+    os.kill(pid("redis-1"), signal.SIGSTOP)
+    check("another is master", eventually(15, lambda: master() != REDIS))
+    check("from which scheduler-1 has its lease", eventually(10, lambda: ask("/admin/gate")[1]["lease"]))
+    os.kill(pid("redis-1"), signal.SIGCONT)
     begin, end, answer = suspend()
     check(f"suspend holds after {end - begin:.3f} s", end - begin <= 1.0, str(answer))
+    for _ in range(20):
+        check_quietly("the old master gives no lease", not ask("/admin/gate", url=URLS[1])[1]["lease"])
+        check_quietly("and lets nobody in", code_of(chat(URLS[1])) in ("gate_unreachable", "suspended"))
+        time.sleep(0.05)
     for stream in streams:
         stream.join(15)
     check("no content came after the answer", sum(stream.bytes_after(end) for stream in streams) == 0,
           str([stream.bytes_after(end) for stream in streams if stream.bytes_after(end)][:5]))
     ends = {stream.end for stream in streams}
-    check("all ended with a reason", ends <= {"suspended", "gate_unreachable", "done"}, str(ends))
+    check("all ended with a reason", ends <= {"suspended", "gate_unreachable"}, str(ends))
     print(f"   suspend behind an old master: {1000 * (end - begin):.0f} ms")
 
 
@@ -306,4 +359,5 @@ rollout()
 go_live()
 suspended_live()
 suspended_with_one_that_stands_still()
+suspended_with_one_that_is_cut_off()
 suspended_behind_an_old_master()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The approval gate over real processes: 2 schedulers, 3 nodes, Redis behind Sentinels with two replicas. No path opens a feature before its
-# approval (spring 2026); a suspension holds within a second with 100 live streams, also while a scheduler stands still, and one that sees
-# an old master alone lets nothing out. gate.py does it; this starts what it needs.
+# approval (spring 2026); a suspension holds within a second with 100 live streams, also while a scheduler stands still, or is cut off from
+# Redis; and one that sees an old master alone lets nothing out. gate.py does it; this starts what it needs.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/sentinels.sh"
 free_port
@@ -40,11 +40,14 @@ echo "the assessment of 2026" >"$state/assessment.txt"
 # --- the processes
 sentinels $base
 export QIAO_POLICY=$state/policy QIAO_POLICY_KEYS=$state/keys/author.pub QIAO_SESSION_KEY=$state/session.key QIAO_GATE_REPLICAS=2
-for i in 1 2; do
-    launch "scheduler-$i" "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + i - 1))" \
-        --listen-nodes "tcp://127.0.0.1:$((port + 99 + i))" --redis-master qiao \
-        --redis-sentinel "127.0.0.1:$((base + 3)),127.0.0.1:$((base + 4)),127.0.0.1:$((base + 5))"
-done
+# scheduler-2 sees redis-1 alone, through a pipe that can be stopped: that is its partition, and after a failover its old master.
+launch pipe python3 "$root/tests/system/gate.py" pipe $((base + 6)) $base
+servers+=(pipe)
+check "the pipe is up" eventually 5 says $((base + 6)) PONG PING
+launch scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
+    --redis-sentinel "127.0.0.1:$((base + 3)),127.0.0.1:$((base + 4)),127.0.0.1:$((base + 5))" --redis-master qiao
+launch scheduler-2 "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + 1))" --listen-nodes "tcp://127.0.0.1:$((port + 101))" \
+    --redis-port $((base + 6))
 for i in 1 2 3; do
     launch "node-$i" "$bin/qiao-node" --engine echo --echo-delay-ms 40 --sequences 100 --batch-tokens 1024 --name "echo-$i" \
         --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
