@@ -4,6 +4,7 @@
  * Threads: this one (the loop: HTTP, Redis, links, everything), the scribe's workers, NNG's own. */
 #include "scheduler/door/http.h"
 #include "scheduler/door/policy_admin.h"
+#include "scheduler/door/terms_admin.h"
 #include "scheduler/program.h"
 #include "scheduler/settings.h"
 #include "scheduler/state/peers.h"
@@ -57,7 +58,7 @@ static void on_signal(evutil_socket_t number, short what, void *argument)
     event_add(run->drain, &period);
 }
 
-/* The policy's folder is read again; without one nothing is. */
+/* The folders of the policy and of terms are read again, where there are any. */
 static void on_hangup(evutil_socket_t number, short what, void *argument)
 {
     struct run *run = argument;
@@ -65,6 +66,7 @@ static void on_hangup(evutil_socket_t number, short what, void *argument)
     (void)what;
     if (run->program.door.policies)
         (void)policy_reload(&run->program.door); // what came of it is logged
+    terms_reload(&run->program.door);
 }
 
 static void serve(struct run *run)

@@ -72,6 +72,8 @@ enum ctl_exit ctl_terms_compile(const struct ctl_conf *conf, struct qiao *qiao, 
 enum ctl_exit ctl_terms_sign(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
 enum ctl_exit ctl_terms_check(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
 enum ctl_exit ctl_terms_show(const struct ctl_conf *conf, struct qiao *qiao);
+/* Let --user of --tenant in again. */
+enum ctl_exit ctl_strikes_forgive(const struct ctl_conf *conf, struct qiao *qiao);
 enum ctl_exit ctl_terms_reload(const struct ctl_conf *conf, struct qiao *qiao);
 
 /* The audit: seal what is there; check sealed files, or a folder of them, and write their records. */

@@ -32,6 +32,7 @@ static const struct conf_table table = {
         "  policy sign FILE    sign a policy document (--sign-key)\n"
         "  policy check FILE   what is wrong in a policy document, and who signed it\n"
         "  policy show         the documents in force; policy reload reads the folder again\n"
+        "  strikes forgive     let --user of --tenant in again, who was suspended\n"
         "  terms compile FILE  put a source of terms into its one form, NAME.terms (--out)\n"
         "  terms sign FILE     sign a bundle of terms (--sign-key)\n"
         "  terms check FILE    what is wrong in a bundle of terms, and who signed it\n"
@@ -93,6 +94,7 @@ static bool run_pair(const struct ctl_conf *conf, struct qiao *qiao, int count, 
         {"policy", "reload", 2, ctl_policy_reload, NULL},
         {"policy", "show", 2, ctl_policy_show, NULL},
         {"policy", "sign", 3, NULL, ctl_policy_sign},
+        {"strikes", "forgive", 2, ctl_strikes_forgive, NULL},
         {"terms", "check", 3, NULL, ctl_terms_check},
         {"terms", "compile", 3, NULL, ctl_terms_compile},
         {"terms", "reload", 2, ctl_terms_reload, NULL},

@@ -1,4 +1,4 @@
-/* terms compile, sign, check, show, reload: the bundles that filters look for. */
+/* terms compile, sign, check, show, reload: the bundles that filters look for; strikes forgive: who ran into them. */
 #include "base/terms.h"
 
 #include "client/ctl/call.h"
@@ -101,6 +101,23 @@ enum ctl_exit ctl_terms_reload(const struct ctl_conf *conf, struct qiao *qiao)
     enum ctl_exit code = call_post(conf, qiao, "/admin/terms/reload", "{}", NULL, &answer);
     if (!code)
         printf("in force: %zu bundles\n", json_array_size(json_object_get(answer, "bundles")));
+    json_decref(answer);
+    return code;
+}
+
+enum ctl_exit ctl_strikes_forgive(const struct ctl_conf *conf, struct qiao *qiao)
+{
+    json_t *answer = NULL;
+    if (!*conf->user || !*conf->tenant) {
+        fprintf(stderr, "qiaoctl: --user and --tenant must name who is let in again\n");
+        return CTL_USAGE;
+    }
+    json_t *ask = json_pack("{s:s, s:s}", "tenant", conf->tenant, "user", conf->user);
+    enum ctl_exit code = call_post_json(conf, qiao, "/admin/strikes/forgive", ask, NULL, &answer);
+    if (!code)
+        puts(json_is_true(json_object_get(answer, "forgiven"))
+                 ? "the user is let in again"
+                 : "the user had no strikes, and was not suspended");
     json_decref(answer);
     return code;
 }

@@ -17,16 +17,17 @@
 #include "scheduler/door/labels.h"
 #include "scheduler/door/links.h"
 #include "scheduler/door/me.h"
-#include "scheduler/door/ofrep.h"
 #include "scheduler/door/me_erase.h"
 #include "scheduler/door/me_export.h"
 #include "scheduler/door/me_tags.h"
 #include "scheduler/door/note.h"
+#include "scheduler/door/ofrep.h"
 #include "scheduler/door/policy_admin.h"
 #include "scheduler/door/recommend.h"
 #include "scheduler/door/rerank.h"
 #include "scheduler/door/sessions.h"
 #include "scheduler/door/status.h"
+#include "scheduler/door/strikes_admin.h"
 #include "scheduler/door/terms_admin.h"
 #include "scheduler/door/waive.h"
 #include "scheduler/settings.h"
@@ -111,6 +112,7 @@ static const struct route routes[] = {
     {"GET", "/admin/policy/explain", "admin", policy_admin_explain},
     {"POST", "/admin/policy/check", "admin", policy_admin_check},
     {"POST", "/admin/policy/reload", "admin", policy_admin_reload},
+    {"POST", "/admin/strikes/forgive", "admin", strikes_admin_forgive},
     {"GET", "/admin/terms", "admin", terms_admin_show},
     {"POST", "/admin/terms/check", "admin", terms_admin_check},
     {"POST", "/admin/terms/reload", "admin", terms_admin_reload},

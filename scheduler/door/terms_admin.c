@@ -129,6 +129,11 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     if (bundles_changed(watch->door->bundles)) read_again(watch->door, NULL);
 }
 
+void terms_reload(struct door *door)
+{
+    if (door->bundles) read_again(door, NULL);
+}
+
 struct terms_watch *terms_watch_new(struct door *door)
 {
     struct timeval period = {.tv_sec = BUNDLE_LOOK_MS / 1000,

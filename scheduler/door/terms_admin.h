@@ -16,6 +16,9 @@ struct terms_watch;
 struct terms_watch *terms_watch_new(struct door *door);
 void terms_watch_free(struct terms_watch *watch);
 
+/* Read the folder again, if there is one; what came of it is logged. */
+void terms_reload(struct door *door);
+
 void terms_admin_show(struct door *door, struct http_request *request);
 void terms_admin_reload(struct door *door, struct http_request *request);
 void terms_admin_check(struct door *door, struct http_request *request);

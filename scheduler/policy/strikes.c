@@ -101,6 +101,17 @@ struct strikes_ticket *strikes_ask(struct strikes *strikes, const struct strikes
     return ticket;
 }
 
+struct strikes_ticket *strikes_forgive(struct strikes *strikes, const struct strikes_who *who,
+                                       strikes_fn *done, void *argument)
+{
+    struct strikes_ticket *ticket = new_ticket(done, argument);
+    char count[KEY_SIZE], suspended[KEY_SIZE];
+    write_keys(strikes, who, count, suspended);
+    const char *const words[] = {"DEL", count, suspended};
+    store_command(strikes->store, on_answer, ticket, 3, words, NULL);
+    return ticket;
+}
+
 struct strikes_ticket *strikes_add(struct strikes *strikes, const struct strikes_who *who,
                                    const struct rules_filter *rules, strikes_fn *done,
                                    void *argument)

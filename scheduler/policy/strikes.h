@@ -38,6 +38,9 @@ struct strikes_ticket *strikes_ask(struct strikes *strikes, const struct strikes
 struct strikes_ticket *strikes_add(struct strikes *strikes, const struct strikes_who *who,
                                    const struct rules_filter *rules, strikes_fn *done,
                                    void *argument);
+/* Let in again, and with no strikes; `left_ms` is 0 where there was nothing to forgive. */
+struct strikes_ticket *strikes_forgive(struct strikes *strikes, const struct strikes_who *who,
+                                       strikes_fn *done, void *argument);
 /* Nobody asks any more; a strike is added all the same. */
 void strikes_drop(struct strikes_ticket *ticket);
 

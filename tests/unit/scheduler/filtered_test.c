@@ -255,6 +255,13 @@ static void strikes_suspend_a_user(void **state)
     buf_addf(&all, "%s%s", region, anna);
     assert_parts(ask("POST", "/v1/indexes/shop/search", buf_text(&all), "{\"q\":\"phone\"}"),
                  " 403 ", "Retry-After: ", "user_suspended", NULL);
+    assert_parts(ask("POST", "/admin/strikes/forgive", "", "{\"tenant\":\"local\"}"), " 400 ",
+                 "'key' must be given", NULL);
+    const char who[] = "{\"tenant\":\"local\",\"user\":\"anna\"}";
+    assert_parts(ask("POST", "/admin/strikes/forgive", "", who), " 200 ", "{\"forgiven\":true}",
+                 NULL);
+    assert_parts(ask("POST", "/admin/strikes/forgive", "", who), "{\"forgiven\":false}", NULL);
+    assert_parts(say(anna, "fine", ""), " 200 ", "Hello", NULL);
     buf_fini(&all);
     stop();
 }

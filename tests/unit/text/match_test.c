@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/rand.h"
 
 #include <string.h>
 
@@ -155,7 +156,10 @@ static void what_cannot_be_an_entry_is_refused(void **state)
     (void)state;
     refuses(MATCH_TERM, "x", "fewer than 2");
     refuses(MATCH_TERM, "-*-", "fewer than 2");
-    refuses(MATCH_TERM, "a\xFF" "b", "not UTF-8");
+    refuses(MATCH_TERM,
+            "a\xFF"
+            "b",
+            "not UTF-8");
     refuses(MATCH_TERM, "aaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaabbbb",
             "more than 64");
     refuses(MATCH_PATTERN, "\\d?abc", "the first and the last");
@@ -169,6 +173,149 @@ static void what_cannot_be_an_entry_is_refused(void **state)
     refuses(MATCH_PATTERN, "a.bc", "no letter");
 }
 
+// ---- against what is plainly so ----------------------------------------------------------------
+
+enum {
+    ROUNDS = 3000,
+    TEXT_SYMBOLS = 40,
+    SYMBOL_BYTES = 3
+};
+
+static const char *const alphabet[] = {"甲", "乙", "丙"};
+
+/* So many characters out of the first `kinds`, one behind the other. */
+static void draw_text(struct buf *out, struct rand *rand, size_t count, uint64_t kinds)
+{
+    buf_clear(out);
+    for (size_t i = 0; i < count; i++)
+        buf_add_text(out, alphabet[rand_below(rand, kinds)]);
+}
+
+/* Hits as "BEGIN-END ", in symbols. */
+static void on_place(void *owner, const struct match_hit *hit)
+{
+    buf_addf(owner, "%u:%u-%u ", hit->entry, (unsigned)hit->begin / SYMBOL_BYTES,
+             (unsigned)hit->end / SYMBOL_BYTES);
+}
+
+static void look_through(const struct match *match, const struct buf *text, struct buf *out)
+{
+    struct match_run *run = match_run_new(match);
+    buf_clear(out);
+    match_push(run, text->data, text->size, on_place, out);
+    match_end(run, on_place, out);
+    match_run_free(run);
+}
+
+static void terms_are_found_where_they_stand(void **state)
+{
+    (void)state;
+    struct rand rand;
+    struct buf terms[6] = {{0}}, text = {0}, got = {0}, want = {0};
+    struct match_entry entries[6];
+    rand_init(&rand, 1);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct match *match;
+        size_t wrong, count = 1 + rand_below(&rand, 6);
+        for (size_t i = 0; i < count; i++) {
+            draw_text(&terms[i], &rand, 2 + rand_below(&rand, 5), 3);
+            entries[i] = (struct match_entry){MATCH_TERM, terms[i].data, terms[i].size};
+        }
+        draw_text(&text, &rand, TEXT_SYMBOLS, 3);
+        assert_int_equal(match_new(&match, disguise, entries, count, &wrong), ERR_OK);
+        look_through(match, &text, &got);
+        buf_clear(&want); // by where they end, the longest first, equal ones in their order
+        for (size_t end = SYMBOL_BYTES; end <= text.size; end += SYMBOL_BYTES) {
+            for (size_t size = end; size > 0; size -= SYMBOL_BYTES)
+                for (size_t i = 0; i < count; i++)
+                    if (size == terms[i].size &&
+                        memcmp(text.data + end - size, terms[i].data, size) == 0)
+                        on_place(&want, &(struct match_hit){(uint32_t)i, end - size, end});
+        }
+        assert_string_equal(buf_text(&got), buf_text(&want));
+        match_free(match);
+    }
+    for (size_t i = 0; i < 6; i++)
+        buf_fini(&terms[i]);
+    buf_fini(&text);
+    buf_fini(&got);
+    buf_fini(&want);
+}
+
+/* A pattern as its author thinks of it. */
+struct plain_element {
+    const char *symbol; // NULL: any
+    size_t least, most;
+};
+
+/* Whether exactly `size` bytes are what the elements say. */
+static bool is_plainly(const struct plain_element *elements, size_t count, const char *text,
+                       size_t size)
+{
+    if (count == 0) return size == 0;
+    for (size_t times = 0; times <= elements->most; times++) {
+        if (times >= elements->least && is_plainly(elements + 1, count - 1, text, size))
+            return true;
+        bool goes_on = size >= SYMBOL_BYTES &&
+                       (!elements->symbol || memcmp(text, elements->symbol, SYMBOL_BYTES) == 0);
+        if (!goes_on) return false;
+        text += SYMBOL_BYTES;
+        size -= SYMBOL_BYTES;
+    }
+    return false;
+}
+
+static size_t draw_pattern(struct rand *rand, struct plain_element elements[5], struct buf *out)
+{
+    size_t count = 3 + rand_below(rand, 3);
+    buf_clear(out);
+    for (size_t i = 0; i < count; i++) {
+        bool is_any = rand_below(rand, 4) == 0, is_end = i == 0 || i + 1 == count;
+        uint64_t which = rand_below(rand, 2);
+        size_t least = is_end ? 1 : rand_below(rand, 3), most = is_end ? 1 : 3;
+        elements[i] = (struct plain_element){is_any ? NULL : alphabet[which], least, most};
+        buf_addf(out, "%s{%zu,%zu}", is_any ? "\\h" : alphabet[which], least, most);
+    }
+    return count;
+}
+
+static void patterns_are_found_where_they_stand(void **state)
+{
+    (void)state;
+    struct rand rand;
+    struct buf pattern = {0}, text = {0}, got = {0}, want = {0};
+    rand_init(&rand, 2);
+    size_t refused = 0, hits = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct plain_element elements[5];
+        struct match *match;
+        size_t wrong, count = draw_pattern(&rand, elements, &pattern);
+        struct match_entry entry = {MATCH_PATTERN, pattern.data, pattern.size};
+        if (match_new(&match, disguise, &entry, 1, &wrong)) {
+            assert_non_null(strstr(err_text(), "at least 3 symbols"));
+            refused++;
+            continue;
+        }
+        draw_text(&text, &rand, TEXT_SYMBOLS, 2);
+        look_through(match, &text, &got);
+        buf_clear(&want); // the longest that ends there
+        for (size_t end = SYMBOL_BYTES; end <= text.size; end += SYMBOL_BYTES)
+            for (size_t begin = 0; begin < end; begin += SYMBOL_BYTES) {
+                if (!is_plainly(elements, count, text.data + begin, end - begin)) continue;
+                on_place(&want, &(struct match_hit){0, begin, end});
+                hits++;
+                break;
+            }
+        assert_string_equal(buf_text(&got), buf_text(&want));
+        match_free(match);
+    }
+    assert_true(refused < ROUNDS / 2 && hits > ROUNDS);
+    buf_fini(&pattern);
+    buf_fini(&text);
+    buf_fini(&got);
+    buf_fini(&want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +325,8 @@ int main(void)
         cmocka_unit_test(terms_within_terms_are_all_found),
         cmocka_unit_test(patterns_are_bounded_and_stand_apart),
         cmocka_unit_test(what_cannot_be_an_entry_is_refused),
+        cmocka_unit_test(terms_are_found_where_they_stand),
+        cmocka_unit_test(patterns_are_found_where_they_stand),
     };
     return cmocka_run_group_tests(tests, given_tables, end_tables);
 }

@@ -2,6 +2,8 @@
 #include "tests/test.h"
 
 #include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
 #include "base/sign.h"
 
 #include <sodium.h>
@@ -158,12 +160,33 @@ static void a_newer_edition_takes_over_and_no_other(void **state)
     bundles_free(bundles);
 }
 
+/* The examples that the repository has are bundles. */
+static void the_examples_can_be_compiled(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"base", "cn"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[64], name[16], *text;
+        size_t size;
+        struct bundles *bundles;
+        snprintf(path, sizeof path, "deploy/policy/terms/%s.terms", names[i]);
+        snprintf(name, sizeof name, "%s.terms", names[i]);
+        assert_int_equal(file_read(&text, &size, path, TERMS_FILE_MAX), ERR_OK);
+        given_file("demo.terms", FILE_OF("demo", "2"), &secret);
+        given_file(name, text, &secret);
+        if (bundles_new(&bundles, folder, keys)) fail_msg("%s", err_text());
+        bundles_free(bundles);
+        mem_free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_signed_bundle_is_found_until_it_is_too_old),
         cmocka_unit_test(what_nobody_signed_is_no_bundle),
         cmocka_unit_test(a_newer_edition_takes_over_and_no_other),
+        cmocka_unit_test(the_examples_can_be_compiled),
     };
     return cmocka_run_group_tests(tests, given_folder, end_folder);
 }
