@@ -83,6 +83,11 @@ enum ctl_exit ctl_audit_export(const struct ctl_conf *conf, struct qiao *qiao, c
 /* The receipt in an answer's file: its body, or a stream as it came. */
 enum ctl_exit ctl_receipt_verify(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
 
+/* What is kept of conf->user, as it comes; delete it; how far that is in Redis' files. */
+enum ctl_exit ctl_me_export(const struct ctl_conf *conf, struct qiao *qiao);
+enum ctl_exit ctl_me_erase(const struct ctl_conf *conf, struct qiao *qiao);
+enum ctl_exit ctl_me_erasure(const struct ctl_conf *conf, struct qiao *qiao, const char *id);
+
 /* One answer to `text`, or with NULL a conversation read line by line from stdin. */
 enum ctl_exit ctl_chat(const struct ctl_conf *conf, struct qiao *qiao, const char *text);
 

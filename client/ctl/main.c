@@ -27,6 +27,8 @@ static const struct conf_table table = {
         "  chat [TEXT]         ask once, or talk line by line\n"
         "  events import FILE  take a partner's signed feed (--source)\n"
         "  events forget       delete a partner's events (--source), of everybody or of --user\n"
+        "  me export           everything that is kept of --user, as lines of JSON\n"
+        "  me erase            delete it; me erasure ID: how far that is in Redis' files\n"
         "  models load FILE    check a model's file, copy it to --to, and have the nodes serve it\n"
         "  policy keygen NAME  make a signing key, NAME.key and NAME.pub (--out)\n"
         "  policy sign FILE    sign a policy document (--sign-key)\n"
@@ -87,6 +89,9 @@ static bool run_pair(const struct ctl_conf *conf, struct qiao *qiao, int count, 
         {"audit", "verify", 3, NULL, ctl_audit_verify},
         {"events", "import", 3, NULL, ctl_import},
         {"events", "forget", 2, ctl_forget, NULL},
+        {"me", "erase", 2, ctl_me_erase, NULL},
+        {"me", "erasure", 3, NULL, ctl_me_erasure},
+        {"me", "export", 2, ctl_me_export, NULL},
         {"models", "load", 3, NULL, ctl_load},
         {"policy", "check", 3, NULL, ctl_policy_check},
         {"policy", "explain", 2, ctl_policy_explain, NULL},

@@ -110,7 +110,7 @@ static void write_receipt(struct buf *out, const struct erasure *erasure,
     write_stages(out, erasure, settings);
     buf_addf(
         out,
-        ",\"kept\":{\"limits\":\"counters without content, for at most 26 hours\","
+        ",\"kept\":{\"limits\":\"counters without content: of limits for at most 26 hours, of what a filter blocked as long as its rules say\","
         "\"popular\":\"counts of items, which name nobody\",\"idempotency\":\"keyed hashes, for "
         "%" PRIu64 " seconds after their use\",\"receipt\":\"this, for %d days\"}}",
         settings->idempotency_seconds, ERASURE_KEPT_SECONDS / 86400);

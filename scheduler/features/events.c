@@ -25,6 +25,7 @@
  *      ARGV  the consent's field, most events, most ids, seconds to live, [hash of the id, record, …] in msgpack, the
  *            wrapped key as it stands there ('' none), as it shall stand there, [record, …] in msgpack of earlier events
  *            ('' none)
+ *      An id stands for each event, with the time at which it came: what is older than the life of the history goes.
  *      gives 0 without consent; 2 and the wrapped key when another one stands there, 3 and the records when they are of an
  *      earlier version that did not seal them, and nothing is done; or 1, a byte for each event: s(tored) r(epeated), and 1
  *      for a user without events so far */
@@ -33,15 +34,17 @@ static const char store_text[] =
     "if not consent[1] or consent[2] == '0' then return {0} end\n"
     "local key = redis.call('GET', KEYS[4]) or ''\n"
     "if key ~= ARGV[6] then return {2, key} end\n"
+    "local time = redis.call('TIME')\n"
+    "local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))\n"
     "if ARGV[8] ~= '' then\n"
+    "  local old = cmsgpack.unpack(ARGV[8])\n"
     "  redis.call('DEL', KEYS[2])\n"
-    "  for _, record in ipairs(cmsgpack.unpack(ARGV[8])) do redis.call('RPUSH', KEYS[2], record) "
-    "end\n"
+    "  for _, record in ipairs(old) do redis.call('RPUSH', KEYS[2], record) end\n"
+    "  for n = redis.call('ZCARD', KEYS[3]) + 1, #old do redis.call('ZADD', KEYS[3], now, 'old' .. "
+    "n) end\n"
     "elseif key == '' and redis.call('EXISTS', KEYS[2]) == 1 then\n"
     "  return {3, redis.call('LRANGE', KEYS[2], 0, ARGV[2] - 1)}\n"
     "end\n"
-    "local time = redis.call('TIME')\n"
-    "local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))\n"
     "local new = redis.call('EXISTS', KEYS[2]) == 0 and 1 or 0\n"
     "local entries, fates = cmsgpack.unpack(ARGV[5]), {}\n"
     "for n = 1, #entries, 2 do\n"
@@ -52,7 +55,11 @@ static const char store_text[] =
     "    fates[#fates + 1] = 'r'\n"
     "  end\n"
     "end\n"
-    "redis.call('LTRIM', KEYS[2], 0, ARGV[2] - 1)\n"
+    "redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('(%.0f', now - ARGV[4] * "
+    "1000))\n"
+    "local fresh = math.min(tonumber(ARGV[2]), redis.call('ZCARD', KEYS[3]))\n"
+    "if fresh == 0 then redis.call('DEL', KEYS[2]) end\n"
+    "redis.call('LTRIM', KEYS[2], 0, fresh - 1)\n"
     "redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - ARGV[3])\n"
     "redis.call('EXPIRE', KEYS[2], ARGV[4])\n"
     "redis.call('EXPIRE', KEYS[3], ARGV[4])\n"

@@ -15,3 +15,14 @@ check "the recommender is there" eventually 20 knows "$url"
 check "at the other scheduler, too" eventually 20 knows "$second"
 python3 "$root/tests/system/rights.py" "$url" "$second" $((port + 200)) "$root/models/recommender/items.ndjson"
 check "nothing of what was said stands in a log" test "$(cat "$state"/log/*.log | grep -c 'quince-and-marble' || true)" = 0
+
+# An operator asks on a user's behalf.
+ctl() { "$bin/qiaoctl" --url "$url" "$@"; }
+curl -s -o /dev/null -X PUT "$url/v1/me/consents" -H 'X-Qiao-User: eve' -d '{"consents":{"history":true}}'
+check "an operator exports a user's data" grep -q '"purpose":"history"' <(ctl --user eve me export)
+check "not without saying whose" test "$(ctl me export >/dev/null 2>&1; echo $?)$(ctl me erase >/dev/null 2>&1; echo $?)" = 22
+ctl --user eve --json me erase >"$state/receipt"
+erasure=$(grep -o '"id":"[0-9a-f]*"' "$state/receipt" | cut -d'"' -f4)
+check "and erases them" grep -q '"consents":1' "$state/receipt"
+check "and sees how far that is" grep -q '"service"' <(ctl --user eve me erasure "$erasure")
+check "of this user alone" test "$(ctl --user dan me erasure "$erasure" >/dev/null 2>&1; echo $?)" = 1

@@ -11,12 +11,15 @@
 #include "tests/test.h"
 #include "tests/unit/scheduler/state/store_loop.h"
 
+#include "base/rand.h"
+
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
 #include <sodium.h>
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -411,11 +414,95 @@ static void a_replica_has_forgotten_when_it_is_answered(void **state)
     test_redis_stop(&replica);
 }
 
+/* The number that stands in a session's only turn, or in the item of the latest event; -1: nothing does. */
+struct seen {
+    bool done;
+    long number;
+};
+
+static void on_number(void *argument, enum err err, const struct session *session)
+{
+    struct seen *seen = argument;
+    seen->done = true;
+    seen->number = -1;
+    assert_int_equal(err, ERR_OK);
+    if (session->turn_count > 0) seen->number = strtol(session->turns[0].content, NULL, 10);
+}
+
+static long number_in(const char *user, const char *id)
+{
+    struct seen seen = {0};
+    struct session_name name = {.tenant = "shop", .user = user, .id = id};
+    session_load(sessions, &name, on_number, &seen);
+    store_loop_until(base, &seen.done);
+    return seen.number;
+}
+
+static enum err save_number(const char *user, const char *id, struct session session, long number)
+{
+    struct told told = {0};
+    char text[24];
+    struct session_name name = {.tenant = "shop", .user = user, .id = id};
+    snprintf(text, sizeof text, "%ld", number);
+    const struct session_turn turn = {
+        .role = "user", .content = text, .content_size = strlen(text)};
+    session.turns = &turn;
+    session.turn_count = 1;
+    session_save(sessions, &name, &session, false, on_saved, &told);
+    store_loop_until(base, &told.done);
+    return told.err;
+}
+
+/* Sessions are loaded, kept for a while as a request keeps them, and saved; in between the user is erased. Whatever the order, nothing that
+ * was loaded before an erasure is ever seen after it. */
+static void nothing_from_before_an_erasure_is_ever_seen_after_it(void **state)
+{
+    (void)state;
+    if (!base) skip();
+
+    enum {
+        HELD = 6,
+        STEPS = 4000
+    };
+
+    static const char *const ids[] = {"s0", "s1", "s2"};
+    struct session held[HELD];
+    size_t held_id[HELD], count = 0, saved = 0, refused = 0;
+    long held_since[HELD], number = 0, erased_at = 0;
+    struct rand rand;
+    rand_init(&rand, 66);
+    for (int step = 0; step < STEPS; step++) {
+        uint64_t what = rand_below(&rand, 100);
+        if (what < 45 && count < HELD) {
+            held_id[count] = (size_t)rand_below(&rand, 3);
+            held[count] = load("ivan", ids[held_id[count]]);
+            held_since[count++] = ++number;
+        } else if (what < 92 && count > 0) {
+            size_t at = (size_t)rand_below(&rand, count);
+            enum err err = save_number("ivan", ids[held_id[at]], held[at], held_since[at]);
+            if (held_since[at] < erased_at) assert_int_equal(err, ERR_CONFLICT);
+            saved += err == ERR_OK;
+            refused += err == ERR_CONFLICT;
+            count--;
+            held[at] = held[count];
+            held_id[at] = held_id[count];
+            held_since[at] = held_since[count];
+        } else if (what >= 92) {
+            assert_int_equal(erase("ivan").err, ERR_OK);
+            erased_at = ++number;
+        }
+        long seen = number_in("ivan", ids[rand_below(&rand, 3)]);
+        assert_true(seen == -1 || seen > erased_at);
+    }
+    assert_true(saved > 300 && refused > 300);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_of_the_user_is_left_and_nobody_else_is_touched),
         cmocka_unit_test(what_was_in_the_air_does_not_come_back),
+        cmocka_unit_test(nothing_from_before_an_erasure_is_ever_seen_after_it),
         cmocka_unit_test(sessions_that_no_list_knows_are_gone_as_well),
         cmocka_unit_test(a_receipt_is_its_users_and_the_oldest_make_way),
         cmocka_unit_test(the_receipt_follows_what_redis_writes),

@@ -412,6 +412,35 @@ static void a_history_may_be_kept_shorter_than_it_is_set(void **state)
     }
 }
 
+/* Each event ends by itself, also where later ones keep the history alive. */
+static void an_event_goes_when_its_time_is_over(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct event event = {.type = EVENT_VIEW, .item = "first", .time_ms = now_ms};
+    struct event_batch batch = {.tenant = "shop",
+                                .owner = owner_of("brief"),
+                                .source = "",
+                                .events = &event,
+                                .count = 1,
+                                .fates = fates};
+    struct told told = {0};
+    agree("brief", &all);
+    events_store(events, &batch, on_stored, &told);
+    store_loop_until(base, &told.done);
+    store_loop_run(base, 1200);
+    event.item = "second";
+    batch.keep_seconds = 1;
+    told = (struct told){0};
+    batch.owner = owner_of("brief");
+    events_store(events, &batch, on_stored, &told);
+    store_loop_until(base, &told.done);
+    told = (struct told){0};
+    history_read(histories, "shop", "brief", CONSENT_HISTORY, on_history, &told);
+    store_loop_until(base, &told.done);
+    assert_string_equal(told.items, "second ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -425,6 +454,7 @@ int main(void)
         cmocka_unit_test(a_newer_master_key_takes_over_with_the_next_event),
         cmocka_unit_test(a_withdrawn_history_takes_its_key_with_it),
         cmocka_unit_test(the_popular_are_a_regions_own_and_the_past_weighs_less),
+        cmocka_unit_test(an_event_goes_when_its_time_is_over),
         cmocka_unit_test(a_history_may_be_kept_shorter_than_it_is_set),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
