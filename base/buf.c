@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/wipe.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -15,9 +16,9 @@ void buf_fini(struct buf *buf)
 
 void buf_clear(struct buf *buf)
 {
+    if (buf->data) wipe(buf->data, buf->size); // whatever it was, it is over
     buf->size = 0;
     buf->overflow = false;
-    if (buf->data) buf->data[0] = '\0';
 }
 
 void *buf_grow(struct buf *buf, size_t size)
@@ -87,6 +88,7 @@ void buf_consume(struct buf *buf, size_t size)
     if (!size) return;
     memmove(buf->data, buf->data + size, buf->size - size + 1);
     buf->size -= size;
+    wipe(buf->data + buf->size, size); // behind the NUL, too, nothing is left
 }
 
 const char *buf_text(const struct buf *buf)

@@ -20,7 +20,7 @@ struct buf {
 };
 
 void buf_fini(struct buf *buf);
-/* Empty it, keep its memory. */
+/* Empty it, keep its memory, and nothing in it. */
 void buf_clear(struct buf *buf);
 void buf_add(struct buf *buf, const void *bytes, size_t size);
 void buf_add_text(struct buf *buf, const char *text);

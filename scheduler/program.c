@@ -6,6 +6,7 @@
 #include "scheduler/door/errand.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/note.h"
+#include "scheduler/door/openings.h"
 #include "scheduler/door/partners.h"
 #include "scheduler/door/policy_admin.h"
 #include "scheduler/door/terms_admin.h"
@@ -293,6 +294,7 @@ static enum err build_clients_side(struct program *program)
                                    .ended = door_ended};
     program->door.waits = waits_new(&program->door);
     program->door.errands = errands_new();
+    program->door.openings = openings_new();
     TRY(settings_address("listen", settings->listen, host, &options.port));
     TRY(http_new(&program->door.http, &options));
     log_info("listen", "address=%s port=%u keys=%zu", host, http_port(program->door.http),
@@ -362,6 +364,7 @@ void program_tear_down(struct program *program)
     door->indexes = NULL; // Redis' last answers come after it
     scribe_free(door->scribe);
     vectors_free(door->vectors);
+    openings_free(door->openings);
     errands_free(door->errands); // what a worker had of them is given back
     peers_free(door->peers);
     uplink_free(door->uplink);

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/wipe.h"
 
 #include <libstemmer.h>
 #include <stdlib.h>
@@ -369,6 +370,15 @@ static struct analyst *free_one(struct analyst *analyst)
     return analyst;
 }
 
+/* A query is somebody's: no word of the latest text stays, nor in the stemmer, whose buffer is written over. */
+static void forget_text(struct analyst *analyst)
+{
+    static const sb_symbol nothing[ANALYZE_TERM_MAX];
+    (void)sb_stemmer_stem(analyst->stemmer, nothing, sizeof nothing);
+    wipe(&analyst->word, sizeof analyst->word);
+    wipe(&analyst->run, sizeof analyst->run);
+}
+
 void analyze(struct analyst *analyst, const struct analyze_options *options, const char *text,
              size_t size, analyze_fn *each, void *owner)
 {
@@ -395,6 +405,7 @@ void analyze(struct analyst *analyst, const struct analyze_options *options, con
     }
     end_word(&pass);
     end_run(&pass, true);
+    forget_text(analyst);
     analyst->is_busy = false;
 }
 

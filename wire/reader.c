@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "base/wipe.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -25,6 +26,7 @@ uint8_t *reader_room(struct reader *reader, size_t *size)
     }
     reader->have -= reader->at;
     memmove(reader->buffer, reader->buffer + reader->at, reader->have);
+    wipe(reader->buffer + reader->have, reader->at); // the rest of what was moved
     reader->at = 0;
     reader->direct = false;
     *size = READER_BUFFER_SIZE - reader->have;
@@ -71,6 +73,7 @@ enum err reader_next(struct reader *reader, struct link_event **event)
     size_t here = reader->have - reader->at;
     size_t count = missing < here ? missing : here;
     memcpy(reader->body + reader->filled, reader->buffer + reader->at, count);
+    wipe(reader->buffer + reader->at, count); // ids of a prompt stay in the frame alone
     reader->filled += count;
     reader->at += count;
     if (count < missing) return ERR_OK;

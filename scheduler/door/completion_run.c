@@ -5,6 +5,7 @@
 #include "scheduler/door/ground.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/openings.h"
 #include "scheduler/door/resume.h"
 #include "scheduler/door/salts.h"
 #include "scheduler/door/sessions.h"
@@ -303,6 +304,9 @@ static void find_opening(struct completion *c)
     if (!*c->context.user || !(turn || system)) return;
     prompt->opening = turn ? turn->content : first->content;
     prompt->opening_size = turn ? turn->content_size : first->content_size;
+    if (!openings_is_common(c->door->openings, c->context.key->tenant, c->context.user,
+                            prompt->opening, prompt->opening_size))
+        prompt->opening = NULL;
 }
 
 /* Messages or text to ids: at once when that is quick, else on a worker. */

@@ -50,6 +50,7 @@ struct door {
     struct feeds *feeds;
     struct solds *solds;
     struct errands *errands;
+    struct openings *openings;
     struct policies *policies; // NULL: nothing is governed
     struct labeller *labeller;
     struct waivers *waivers; // of labels

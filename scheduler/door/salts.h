@@ -5,7 +5,8 @@
  *
  * Blocks are found under their salt alone, so nobody learns from the time that an answer takes what another user has asked, and a user's
  * blocks can be dropped by the user's salt (uplink.h). A salt is a keyed hash: a node cannot tell whose it is. What all users of a tenant
- * share is its opening: the system message that it sends itself, as far as its tokens are in the prompt (prompt.h).
+ * share is its opening: the system message that it sends to more than one of them (openings.h), as far as its tokens are in the prompt
+ * (prompt.h).
  *
  * Where the region's rules say so, blocks outlive their request for `cache_seconds` at most; with 0 they are found by the request's own
  * choices alone, and go with the last of them.

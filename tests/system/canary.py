@@ -5,9 +5,9 @@ import http.client
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
-import threading
 import time
 
 from canary_scan import find_in_files, find_in_memory, find_in_redis, find_in_text, forms_of
@@ -123,18 +123,16 @@ def plant(places, forms, marker):
 
 
 def find_in_the_air(places, forms, secret):
-    """While it is being answered and while it is cached a secret is in memory, and found there: a scan that finds nothing means something."""
-    body = {"messages": [{"role": "user", "content": f"Remember: {secret} " + "and go on " * 20}], "max_tokens": 400, "stream": True}
-    stream = threading.Thread(target=ask, args=(places.port, "POST", "/v1/chat/completions", body, "user-0"))
-    stream.start()
-    time.sleep(0.3)
-    found = places.memory(forms)
-    check("a secret in the air is found in a scheduler's memory", any(form == "utf-8" for form, _, _ in found["scheduler-1"]),
+    """While it is being read and while it is cached a secret is in memory, and found there: a scan that finds nothing means something."""
+    half = json.dumps({"messages": [{"role": "user", "content": secret}]}, ensure_ascii=False).encode()
+    with socket.create_connection(("127.0.0.1", places.port)) as client:
+        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + half)
+        time.sleep(0.3)
+        found = places.memory(forms)
+    check("a secret that a scheduler reads is found in its memory", any(form == "utf-8" for form, _, _ in found["scheduler-1"]),
           found["scheduler-1"])
-    check("and as ids in a node's", any("int32" in form for form, _, _ in found["node-1"]), found["node-1"])
-    stream.join()
-    found = places.memory(forms)
-    check("what is cached is found in the node's memory", any("int32" in form for form, _, _ in found["node-1"]), found["node-1"])
+    check("and its ids in the memory of the node that has cached them", any("int32" in form for form, _, _ in found["node-1"]),
+          found["node-1"])
 
 
 def erase(places):

@@ -1,7 +1,7 @@
 """Where a secret may stand, and in which forms: what canary.py looks with.
 
-A marker is a part that all secrets have. It is looked for as UTF-8, UTF-16 (both orders) and escaped as JSON escapes what is not ASCII, and
-as the ids of its tokens: a run of them as int32 and int64, as uint16, and as msgpack writes integers.
+A marker is a part that all secrets have. It is looked for as UTF-8, whole and in parts, as UTF-16 (both orders), escaped as JSON escapes
+what is not ASCII, and as the ids of its tokens: a run of them as int32 and int64, as uint16, and as msgpack writes integers.
 """
 import json
 import os
@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 
 RUN = 5  # ids in a row: fewer are a chance
+PART = 12  # letters, likewise
 PAGE = os.sysconf("SC_PAGE_SIZE")
 WINDOW = 8 << 20
 
@@ -57,6 +58,8 @@ def forms_of(marker, probe, models):
     """{form: bytes}"""
     forms = {
         "utf-8": marker.encode(),
+        "its first letters": marker[:PART].encode(),
+        "its last letters": marker[-PART:].encode(),
         "utf-16le": marker.encode("utf-16le"),
         "utf-16be": marker.encode("utf-16be"),
         "json": json.dumps(marker)[1:-1].encode(),

@@ -131,4 +131,5 @@ void corpus_answer(struct corpus *corpus, const struct corpus_search *search,
     if (search->all_facets || search->facet_count > 0) add_facets(answer, ranking);
     json_dump_callback(answer, add_bytes, out, JSON_COMPACT | JSON_EMBED | JSON_REAL_PRECISION(15));
     json_decref(answer);
+    query_forget(&corpus->query);
 }

@@ -264,6 +264,7 @@ enum err corpus_rank(struct corpus *corpus, const struct corpus_search *search,
     ranking->depth = search->depth;
     name_facets(corpus, search, ranking);
     enum err err = corpus->backend->rank(corpus, search, ranking);
+    query_forget(&corpus->query);
     if (err) {
         corpus_ranking_free(ranking);
         return err;

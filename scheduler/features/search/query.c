@@ -3,6 +3,7 @@
 #include "scheduler/features/search/standin.h"
 
 #include "base/must.h"
+#include "base/wipe.h"
 
 #include <string.h>
 
@@ -269,4 +270,11 @@ bool query_wants(const struct query *query, const char *text, size_t size)
             return true;
     }
     return false;
+}
+
+void query_forget(struct query *query)
+{
+    wipe(query->room, query->used);
+    wipe(query->terms, query->count * sizeof *query->terms);
+    query->used = query->count = 0;
 }

@@ -60,6 +60,8 @@ struct query {
 /* Fill `query`, whose terms point into itself. */
 void query_build(struct query *query, const struct query_options *options, const char *text,
                  size_t size);
+/* What was asked is over: nothing of it stays. */
+void query_forget(struct query *query);
 /* Add a copy of a term, or its weight where it stands already in another group. False: it is not new, or there is no
  * room. For standin.h. */
 bool query_add(struct query *query, struct lexical_term term);
