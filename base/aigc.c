@@ -209,6 +209,68 @@ enum aigc_wrong aigc_check(const struct aigc *aigc, const struct sign_keys *keys
     return AIGC_VALID;
 }
 
+/* The hash of a text without the label that is said to stand around it; false: it does not. */
+static bool hash_inside(const struct aigc_content *content, size_t index, struct aigc_hash *out)
+{
+    const char *text = content->texts[index];
+    size_t before = content->has_label ? strlen(content->before) : 0,
+           behind = content->has_label ? strlen(content->behind) : 0, size = content->sizes[index];
+    if (size < before + behind) return false;
+    if (before > 0 && memcmp(text, content->before, before) != 0) return false;
+    if (behind > 0 && memcmp(text + size - behind, content->behind, behind) != 0) return false;
+    *out = aigc_hash_text(text + before, size - before - behind);
+    return true;
+}
+
+enum aigc_wrong aigc_check_content(const struct aigc_code *code, const struct aigc_content *content)
+{
+    if (content->has_label) {
+        struct aigc_hash label = aigc_hash_label(content->before, content->behind);
+        if (!code->has_label || memcmp(&label, &code->label, sizeof label) != 0)
+            return AIGC_WRONG_LABEL;
+    }
+    struct aigc_hash *texts = mem_new(content->count, sizeof *texts);
+    enum aigc_wrong wrong = AIGC_VALID;
+    for (size_t i = 0; !wrong && i < content->count; i++) {
+        if (!hash_inside(content, i, &texts[i])) wrong = AIGC_WRONG_LABEL;
+    }
+    struct aigc_hash all = aigc_hash_list(texts, content->count);
+    mem_free(texts);
+    if (wrong) return wrong;
+    bool is_right = code->has_content && memcmp(&all, &code->content, sizeof all) == 0;
+    return is_right ? AIGC_VALID : AIGC_WRONG_CONTENT;
+}
+
+const char *aigc_wrong_part(enum aigc_wrong wrong)
+{
+    static const char *const parts[] = {[AIGC_VALID] = NULL,
+                                        [AIGC_WRONG_CODE] = "code",
+                                        [AIGC_WRONG_KEY] = "key",
+                                        [AIGC_WRONG_SIGNATURE] = "fields",
+                                        [AIGC_WRONG_CONTENT] = "content",
+                                        [AIGC_WRONG_LABEL] = "label"};
+    return parts[wrong];
+}
+
+const char *aigc_wrong_text(enum aigc_wrong wrong, const struct aigc_code *code)
+{
+    switch (wrong) {
+    case AIGC_WRONG_CODE: return "ReservedCode1 was not made by a scheduler of qiao";
+    case AIGC_WRONG_KEY: return "it is signed by a key that is not known here";
+    case AIGC_WRONG_SIGNATURE:
+        return "a field of the metadata, or its signature, is not as it was signed";
+    case AIGC_WRONG_CONTENT:
+        return code->has_content ? "the content is not the one that was signed"
+                                 : "the metadata is that of a stream's begin, and is bound to no "
+                                   "content: the stream's last event has the one that is";
+    case AIGC_WRONG_LABEL:
+        return "the label around the content is not the one that was signed: leave `label` out "
+               "where the content does not have it";
+    case AIGC_VALID: break;
+    }
+    return "content and metadata are as they were signed";
+}
+
 void aigc_write(struct buf *out, const struct aigc *aigc)
 {
     for (size_t i = 0; i < AIGC_FIELDS; i++) {

@@ -103,6 +103,22 @@ bool aigc_read_code(struct aigc_code *out, const char *text);
 /* Fields and signature. `out` (or NULL) has what ReservedCode1 says, if it is AIGC_VALID. */
 enum aigc_wrong aigc_check(const struct aigc *aigc, const struct sign_keys *keys,
                            struct aigc_code *out);
+
+/* Content as somebody has it. */
+struct aigc_content {
+    const char *const *texts; // [count]
+    const size_t *sizes;
+    size_t count;
+    bool has_label; // around each of the texts; then it is left out of what is hashed
+    const char *before, *behind;
+};
+
+/* Whether it is the content of a signed object. */
+enum aigc_wrong aigc_check_content(const struct aigc_code *code,
+                                   const struct aigc_content *content);
+/* One word for the part that is wrong, NULL for AIGC_VALID; and a sentence about it. `code` of what aigc_check() took. */
+const char *aigc_wrong_part(enum aigc_wrong wrong);
+const char *aigc_wrong_text(enum aigc_wrong wrong, const struct aigc_code *code);
 /* The object as JSON, in order. */
 void aigc_write(struct buf *out, const struct aigc *aigc);
 

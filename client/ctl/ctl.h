@@ -88,6 +88,12 @@ enum ctl_exit ctl_me_export(const struct ctl_conf *conf, struct qiao *qiao);
 enum ctl_exit ctl_me_erase(const struct ctl_conf *conf, struct qiao *qiao);
 enum ctl_exit ctl_me_erasure(const struct ctl_conf *conf, struct qiao *qiao, const char *id);
 
+/* Whether the answer in a file has the label that it was made with, by the keys of conf->keys. */
+enum ctl_exit ctl_label_verify(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+/* Put the agreement in a file on record for conf->user, or take it off. */
+enum ctl_exit ctl_label_waive(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
+enum ctl_exit ctl_label_unwaive(const struct ctl_conf *conf, struct qiao *qiao);
+
 /* One answer to `text`, or with NULL a conversation read line by line from stdin. */
 enum ctl_exit ctl_chat(const struct ctl_conf *conf, struct qiao *qiao, const char *text);
 

@@ -46,6 +46,9 @@ static const struct conf_table table = {
         "  audit seal          have the audit's records sealed into a file\n"
         "  audit verify PATH   check sealed files, or a folder of them (--keys, --root)\n"
         "  audit export PATH   check them, and write their records as lines of JSON\n"
+        "  label verify FILE   check the label of an answer, a body or events (--keys)\n"
+        "  label waive FILE    --user has agreed to FILE, for --days: no visible label is needed\n"
+        "  label unwaive       --user has not, or no more\n"
         "  receipt verify FILE check the receipt of an answer (--keys)\n"
         "  recommender export  what a recommender is trained on, into --out\n"
         "Exit codes: 0 done, 1 the cluster failed or refused, 2 the command line is not right.",
@@ -89,6 +92,9 @@ static bool run_pair(const struct ctl_conf *conf, struct qiao *qiao, int count, 
         {"audit", "verify", 3, NULL, ctl_audit_verify},
         {"events", "import", 3, NULL, ctl_import},
         {"events", "forget", 2, ctl_forget, NULL},
+        {"label", "unwaive", 2, ctl_label_unwaive, NULL},
+        {"label", "verify", 3, NULL, ctl_label_verify},
+        {"label", "waive", 3, NULL, ctl_label_waive},
         {"me", "erase", 2, ctl_me_erase, NULL},
         {"me", "erasure", 3, NULL, ctl_me_erasure},
         {"me", "export", 2, ctl_me_export, NULL},

@@ -88,75 +88,33 @@ static enum err read_claim(struct claim *claim, const char *body, size_t size)
 
 // ---- checking ----------------------------------------------------------------------------------
 
-static const json_t *text_at(const struct claim *claim, size_t index)
-{
-    return json_is_array(claim->content) ? json_array_get(claim->content, index) : claim->content;
-}
-
-/* The hash of a text without the label that is said to stand around it; false: it does not. */
-static bool hash_text(const struct claim *claim, const json_t *text, struct aigc_hash *out)
-{
-    const char *bytes = json_string_value(text);
-    size_t size = json_string_length(text), before = strlen(claim->before),
-           behind = strlen(claim->behind);
-    if (size < before + behind || memcmp(bytes, claim->before, before) != 0 ||
-        memcmp(bytes + size - behind, claim->behind, behind) != 0)
-        return false;
-    *out = aigc_hash_text(bytes + before, size - before - behind);
-    return true;
-}
-
 static enum aigc_wrong check_content(const struct claim *claim, const struct aigc_code *code)
 {
-    size_t count = json_is_array(claim->content) ? json_array_size(claim->content) : 1;
-    struct aigc_hash *texts = mem_new(count, sizeof *texts);
-    struct aigc_hash label = aigc_hash_label(claim->before, claim->behind);
-    enum aigc_wrong wrong = AIGC_VALID;
-    bool is_same = code->has_label && sodium_memcmp(&label, &code->label, sizeof label) == 0;
-    if (claim->has_label && !is_same) wrong = AIGC_WRONG_LABEL;
-    for (size_t i = 0; !wrong && i < count; i++) {
-        if (!hash_text(claim, text_at(claim, i), &texts[i])) wrong = AIGC_WRONG_LABEL;
+    bool is_list = json_is_array(claim->content);
+    size_t count = is_list ? json_array_size(claim->content) : 1;
+    const char **texts = mem_new(count, sizeof *texts);
+    size_t *sizes = mem_new(count, sizeof *sizes);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *text = is_list ? json_array_get(claim->content, i) : claim->content;
+        texts[i] = json_string_value(text);
+        sizes[i] = json_string_length(text);
     }
-    if (!wrong) {
-        struct aigc_hash content = aigc_hash_list(texts, count);
-        bool is_right =
-            code->has_content && sodium_memcmp(&content, &code->content, sizeof content) == 0;
-        wrong = is_right ? AIGC_VALID : AIGC_WRONG_CONTENT;
-    }
+    struct aigc_content content = {.texts = texts,
+                                   .sizes = sizes,
+                                   .count = count,
+                                   .has_label = claim->has_label,
+                                   .before = claim->before,
+                                   .behind = claim->behind};
+    enum aigc_wrong wrong = aigc_check_content(code, &content);
     mem_free(texts);
+    mem_free(sizes);
     return wrong;
-}
-
-static const char *explain(enum aigc_wrong wrong, const struct aigc_code *code, const char **part)
-{
-    static const char *const parts[] = {[AIGC_WRONG_CODE] = "code",
-                                        [AIGC_WRONG_KEY] = "key",
-                                        [AIGC_WRONG_SIGNATURE] = "fields",
-                                        [AIGC_WRONG_CONTENT] = "content",
-                                        [AIGC_WRONG_LABEL] = "label"};
-    *part = parts[wrong];
-    switch (wrong) {
-    case AIGC_WRONG_CODE: return "ReservedCode1 was not made by a scheduler of qiao";
-    case AIGC_WRONG_KEY: return "it is signed by a key that is not known here (/v1/labels/keys)";
-    case AIGC_WRONG_SIGNATURE:
-        return "a field of the metadata, or its signature, is not as it was signed";
-    case AIGC_WRONG_CONTENT:
-        return code->has_content
-                   ? "the content is not the one that was signed"
-                   : "the metadata is that of a stream's begin, and is bound to no content: its "
-                     "last event has the one that is";
-    case AIGC_WRONG_LABEL:
-        return "the label around the content is not the one that was signed: leave `label` out "
-               "where the content does not have it";
-    case AIGC_VALID: break;
-    }
-    return "content and metadata are as they were signed";
 }
 
 static void reply(struct http_request *request, enum aigc_wrong wrong, const struct aigc_code *code)
 {
     struct buf body = {0};
-    const char *part = NULL, *message = explain(wrong, code, &part);
+    const char *part = aigc_wrong_part(wrong);
     bool has_fields =
         wrong == AIGC_VALID || wrong == AIGC_WRONG_CONTENT || wrong == AIGC_WRONG_LABEL;
     buf_addf(&body, "{\"object\":\"label.verification\",\"valid\":%s,\"fields\":%s,\"key\":",
@@ -167,7 +125,7 @@ static void reply(struct http_request *request, enum aigc_wrong wrong, const str
         buf_add_text(&body, "null");
     buf_addf(&body, ",\"wrong\":%s%s%s,\"message\":", part ? "\"" : "", part ? part : "null",
              part ? "\"" : "");
-    json_write_string(&body, message);
+    json_write_string(&body, aigc_wrong_text(wrong, code));
     buf_add_byte(&body, '}');
     http_reply_json(request, 200, body.data, body.size);
     buf_fini(&body);

@@ -5,7 +5,6 @@
 #include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
-#include "scheduler/policy/audit.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -76,28 +75,12 @@ const char *waive_agreement(const struct waive *waive)
 
 /* An agreement on its way to Redis; without a request once the client is gone. */
 struct putting {
-    struct door *door;
     struct http_request *request; // NULL: nobody hears the end
-    char key[CONTEXT_NAME_MAX + 1];
-    char agreement[WAIVERS_AGREEMENT_SIZE]; // "": one ends
-    uint32_t days;
 };
 
 static void on_gone(void *argument)
 {
     ((struct putting *)argument)->request = NULL;
-}
-
-static void note(const struct putting *putting)
-{
-    char days[16];
-    snprintf(days, sizeof days, "%" PRIu32, putting->days);
-    const struct audit_field fields[] = {
-        {"action", putting->days ? "waiver_given" : "waiver_ended"},
-        {"key", putting->key},
-        {"days", days},
-        {"agreement", putting->agreement}};
-    audit_note(putting->door->audit, AUDIT_ADMIN, fields, putting->days ? 4 : 2);
 }
 
 static void on_put(void *argument, enum err err, const char *agreement)
@@ -106,7 +89,6 @@ static void on_put(void *argument, enum err err, const char *agreement)
     struct http_request *request = putting->request;
     struct buf body = {0};
     json_param_clear();
-    if (!err) note(putting);
     mem_free(putting);
     if (!request) return;
     if (err) {
@@ -152,14 +134,14 @@ void waive_post(struct door *door, struct http_request *request)
         door_refuse(request, err);
     } else {
         struct putting *putting = mem_new(1, sizeof *putting);
-        putting->door = door;
+        char
+            subject[WAIVERS_AGREEMENT_SIZE + 16]; // of the audit's record: whose it is stays unsaid
+        snprintf(subject, sizeof subject, "%" PRId64 " days %s", days, days > 0 ? agreement : "");
+        http_set_subject(request, subject);
         putting->request = request;
-        putting->days = (uint32_t)days;
-        snprintf(putting->key, sizeof putting->key, "%s", context.key->id);
-        if (days > 0) snprintf(putting->agreement, sizeof putting->agreement, "%s", agreement);
         http_set_gone(request, on_gone, putting);
-        waivers_put(door->waivers, context.key->tenant, context.user, putting->agreement,
-                    putting->days, on_put, putting);
+        waivers_put(door->waivers, context.key->tenant, context.user, agreement, (uint32_t)days,
+                    on_put, putting);
     }
     json_decref(root);
 }

@@ -113,8 +113,47 @@ static void fields_do_not_change_places(void **state)
     memcpy(other.propagator, aigc.producer, sizeof other.propagator);
     assert_int_equal(aigc_check(&other, &keys, NULL), AIGC_WRONG_SIGNATURE);
     other = aigc;
-    snprintf(other.label, sizeof other.label, "1\nContentProducer %s", aigc.producer);
+    memcpy(other.label, "1\nContentProducer x", sizeof "1\nContentProducer x");
     assert_int_equal(aigc_check(&other, &keys, NULL), AIGC_WRONG_SIGNATURE);
+}
+
+static enum aigc_wrong check_texts(const struct aigc_code *code, const char *a, const char *b,
+                                   const char *before, const char *behind)
+{
+    const char *const texts[] = {a, b};
+    const size_t sizes[] = {strlen(a), strlen(b)};
+    struct aigc_content content = {.texts = texts,
+                                   .sizes = sizes,
+                                   .count = 2,
+                                   .has_label = before != NULL,
+                                   .before = before,
+                                   .behind = behind};
+    return aigc_check_content(code, &content);
+}
+
+static void content_is_checked_with_its_label_and_without(void **state)
+{
+    (void)state;
+    struct aigc aigc = given_metadata();
+    struct aigc_hash texts[] = {aigc_hash_text("one", 3), aigc_hash_text("two", 3)};
+    struct aigc_hash content = aigc_hash_list(texts, 2), label = aigc_hash_label("<", ">");
+    struct aigc_code code;
+    aigc_sign(&aigc, &secret, &content, &label);
+    assert_int_equal(aigc_check(&aigc, &keys, &code), AIGC_VALID);
+    assert_int_equal(check_texts(&code, "one", "two", NULL, NULL), AIGC_VALID);
+    assert_int_equal(check_texts(&code, "<one>", "<two>", "<", ">"), AIGC_VALID);
+    assert_int_equal(check_texts(&code, "two", "one", NULL, NULL), AIGC_WRONG_CONTENT);
+    assert_int_equal(check_texts(&code, "onet", "wo", NULL, NULL), AIGC_WRONG_CONTENT);
+    assert_int_equal(check_texts(&code, "<one>", "two", "<", ">"), AIGC_WRONG_LABEL);
+    assert_int_equal(check_texts(&code, "<one", "<two", "<", ""), AIGC_WRONG_LABEL);
+    assert_int_equal(check_texts(&code, "", "", "<", ">"), AIGC_WRONG_LABEL);
+    assert_string_equal(aigc_wrong_part(AIGC_WRONG_LABEL), "label");
+    assert_null(aigc_wrong_part(AIGC_VALID));
+
+    aigc_sign(&aigc, &secret, NULL, NULL);
+    assert_int_equal(aigc_check(&aigc, &keys, &code), AIGC_VALID);
+    assert_int_equal(check_texts(&code, "one", "two", NULL, NULL), AIGC_WRONG_CONTENT);
+    assert_non_null(strstr(aigc_wrong_text(AIGC_WRONG_CONTENT, &code), "stream's begin"));
 }
 
 static void a_code_that_is_not_ours_is_refused(void **state)
@@ -161,6 +200,7 @@ int main(void)
         cmocka_unit_test(a_text_in_pieces_has_the_hash_of_the_whole),
         cmocka_unit_test(one_flipped_bit_proves_nothing),
         cmocka_unit_test(fields_do_not_change_places),
+        cmocka_unit_test(content_is_checked_with_its_label_and_without),
         cmocka_unit_test(a_code_that_is_not_ours_is_refused),
         cmocka_unit_test(the_object_has_the_order_of_the_standard),
     };
