@@ -69,6 +69,7 @@ static const struct route routes[] = {
     {"DELETE", "/v1/items/", "items", items_delete},
     {"POST", "/v1/recommendations", "recommendations", recommend_post},
     {"DELETE", "/v1/me", "me", me_erase},
+    {"GET", "/v1/me/erasures", "me", me_erasures},
     {"GET", "/v1/me/erasures/", "me", me_erasure},
     {"GET", "/v1/me/export", "me", me_export},
     {"GET", "/v1/me/tags", "me", me_tags},

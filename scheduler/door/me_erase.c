@@ -110,7 +110,8 @@ static void write_receipt(struct buf *out, const struct erasure *erasure,
     write_stages(out, erasure, settings);
     buf_addf(
         out,
-        ",\"kept\":{\"limits\":\"counters without content: of limits for at most 26 hours, of what a filter blocked as long as its rules say\","
+        ",\"kept\":{\"limits\":\"counters without content: of limits for at most 26 hours, of what "
+        "a filter blocked as long as its rules say\","
         "\"popular\":\"counts of items, which name nobody\",\"idempotency\":\"keyed hashes, for "
         "%" PRIu64 " seconds after their use\",\"receipt\":\"this, for %d days\"}}",
         settings->idempotency_seconds, ERASURE_KEPT_SECONDS / 86400);
@@ -206,4 +207,34 @@ void me_erasure(struct door *door, struct http_request *request)
     }
     erasure_look(door->erasures, context.key->tenant, context.user, id, on_told,
                  new_errand(door, request, &context, false));
+}
+
+static void on_listed(void *argument, enum err err, const char *ids)
+{
+    struct errand *errand = argument;
+    struct buf body = {0};
+    json_param_clear();
+    if (errand->request && err) {
+        door_refuse(errand->request, err);
+    } else if (errand->request) {
+        buf_add_text(&body, "{\"object\":\"list\",\"data\":[");
+        for (const char *at = ids; *at; at += strspn(at, " ")) {
+            int size = (int)strcspn(at, " ");
+            buf_addf(&body, "%s{\"object\":\"erasure\",\"id\":\"%.*s\"}", at > ids ? "," : "", size,
+                     at);
+            at += size;
+        }
+        buf_add_text(&body, "]}");
+        http_reply_json(errand->request, 200, body.data, body.size);
+    }
+    buf_fini(&body);
+    errand_free(errand);
+}
+
+void me_erasures(struct door *door, struct http_request *request)
+{
+    struct context context;
+    if (!door_admit(door, request, false, &context)) return;
+    erasures_list(door->erasures, context.key->tenant, context.user, on_listed,
+                  new_errand(door, request, &context, false));
 }

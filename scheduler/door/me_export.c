@@ -37,6 +37,7 @@ struct export
     size_t id_count, next, lines;
     struct buf part;
     bool begun, over;
+    bool broken; // something does not open; the rest comes all the same
 };
 
 static void ask_spent(struct export *export);
@@ -199,7 +200,7 @@ static void end_export(struct export *export, enum err err)
     }
     export->over = true;
     buf_addf(&export->part, "{\"object\":\"end\",\"complete\":%s,\"lines\":%zu",
-             err ? "false" : "true", export->lines);
+             err || export->broken ? "false" : "true", export->lines);
     if (err) add_text(export, "error", err_text());
     end_line(export);
     send_part(export);
@@ -236,16 +237,30 @@ static void on_spent(void *argument, enum err err, const struct spent *spent)
     ask_history(export);
 }
 
+/* A record that its key does not open is no reason to keep the others back. */
+static void add_broken(struct export *export, const char *object, const char *id)
+{
+    export->broken = true;
+    buf_addf(&export->part, "{\"object\":\"%s\"", object);
+    add_text(export, "id", id);
+    add_text(export, "error", err_text());
+    end_line(export);
+}
+
 static void on_history(void *argument, enum err err, const struct history *history)
 {
     struct export *export = argument;
     export->history = NULL;
-    if (err) {
+    if (err && err != ERR_INTERNAL) {
         end_export(export, err);
         return;
     }
-    add_tags(export, history);
-    add_events(export, history);
+    if (err) {
+        add_broken(export, "events", NULL);
+    } else {
+        add_tags(export, history);
+        add_events(export, history);
+    }
     ask_sessions(export);
 }
 
@@ -271,12 +286,15 @@ static void on_session(void *argument, enum err err, const struct session *sessi
     struct export *export = argument;
     const char *id = export->ids[export->next++];
     export->session = NULL;
-    if (err)
+    if (err && err != ERR_INTERNAL) {
         end_export(export, err);
-    else if (session->version == 0)
+    } else if (!err && session->version == 0) {
         ask_session(export); // it ended meanwhile
-    else {
-        add_session(export, id, session);
+    } else {
+        if (err)
+            add_broken(export, "session", id);
+        else
+            add_session(export, id, session);
         send_part(export);
     }
 }

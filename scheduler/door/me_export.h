@@ -8,7 +8,7 @@
  *      {"object":"end","complete":true,"lines":…}
  *
  * It is read a part at a time, the next one when the client has taken the last: a scheduler holds one session's text of an export, of at
- * most ME_EXPORTS_MAX at once. An export without the last line, or with "complete":false, is not whole. It asks for no consent: the user may
+ * most ME_EXPORTS_MAX at once. What does not open has an "error" in its place, and the rest comes. An export without the last line, or with "complete":false, is not whole. It asks for no consent: the user may
  * see what is kept. Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_ME_EXPORT_H
 #define SCHEDULER_DOOR_ME_EXPORT_H

@@ -347,3 +347,32 @@ void erasure_note_caches(struct erasures *erasures, const char *tenant, const ch
     snprintf(job.erasure.id, sizeof job.erasure.id, "%s", id);
     note_time(&job, "caches_at", &at_ms);
 }
+
+// ---- the list ----------------------------------------------------------------------------------
+
+struct listing {
+    erasures_fn *done;
+    void *argument;
+};
+
+static void on_ids(void *argument, enum err err, const redisReply *reply)
+{
+    struct listing listing = *(struct listing *)argument;
+    mem_free(argument);
+    if (err == ERR_TIMEOUT || err == ERR_STORE_AWAY)
+        err = err_note(ERR_STORE_AWAY, "receipts cannot be read: Redis is away");
+    bool some = !err && reply->type == REDIS_REPLY_STRING;
+    listing.done(listing.argument, err, err ? NULL : some ? reply->str : "");
+}
+
+void erasures_list(struct erasures *erasures, const char *tenant, const char *user,
+                   erasures_fn *done, void *argument)
+{
+    struct listing *listing = mem_new(1, sizeof *listing);
+    char owner[OWNER_TEXT_SIZE], key[KEY_MAX];
+    *listing = (struct listing){done, argument};
+    owner_write(owner, consents_owner_key(erasures->consents), tenant, user);
+    write_key(key, owner, "erased", "");
+    const char *const words[] = {"HGET", key, "ids"};
+    store_command(erasures->store, on_ids, listing, 3, words, NULL);
+}

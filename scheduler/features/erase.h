@@ -92,6 +92,10 @@ void erasure_look(struct erasures *erasures, const char *tenant, const char *use
 /* The nodes have dropped what they held of the user. */
 void erasure_note_caches(struct erasures *erasures, const char *tenant, const char *user,
                          const char *id);
+/* The ids of the user's receipts, the newest first, with spaces between; borrowed until the function returns, NULL with an error. */
+typedef void erasures_fn(void *argument, enum err err, const char *ids);
+void erasures_list(struct erasures *erasures, const char *tenant, const char *user,
+                   erasures_fn *done, void *argument);
 bool erasure_is_id(const char *text);
 
 #endif

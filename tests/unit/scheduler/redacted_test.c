@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define STRICT "X-Qiao-Region: strict\r\nX-Qiao-User: ann\r\n"
 #define LOOSE  "X-Qiao-Region: loose\r\nX-Qiao-User: ann\r\n"
@@ -166,6 +167,23 @@ static void what_is_kept_lives_as_long_as_the_region_allows(void **state)
                  " 400 ", "time", NULL);
 }
 
+static void what_stands_against_a_users_limits_is_exported(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    assert_parts(ask("POST", "/v1/completions", STRICT, "{\"prompt\":\"hello\"}"), " 200 ", NULL);
+    char *lines = ask("GET", "/v1/me/export", STRICT, "");
+    for (int i = 0; i < 100 && strstr(lines, " 503 "); i++) { // the catalogue is being read
+        mem_free(lines);
+        usleep(50000);
+        lines = ask("GET", "/v1/me/export", STRICT, "");
+    }
+    const char *found = strstr(lines, "\"requests_of_the_minute\":");
+    assert_non_null(found);
+    assert_true(strtol(found + strlen("\"requests_of_the_minute\":"), NULL, 10) > 0);
+    mem_free(lines);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +191,7 @@ int main(void)
         cmocka_unit_test(token_ids_cannot_be_looked_through),
         cmocka_unit_test(texts_for_vectors_are_looked_through),
         cmocka_unit_test(an_older_turn_is_redacted_too),
+        cmocka_unit_test(what_stands_against_a_users_limits_is_exported),
         cmocka_unit_test(what_is_kept_lives_as_long_as_the_region_allows),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

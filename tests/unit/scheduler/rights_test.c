@@ -59,6 +59,9 @@ static void everything_is_told_in_lines_and_forgotten_at_a_word(void **state)
     snprintf(path, sizeof path, "/v1/me/erasures/%s", id);
     assert_parts(ask("GET", path, ANN, ""), " 200 ", id, "\"events\":3", NULL);
     assert_parts(ask("GET", path, "X-Qiao-User: bob\r\n", ""), " 404 ", "no such erasure", NULL);
+    assert_parts(ask("GET", "/v1/me/erasures", ANN, ""), " 200 ",
+                 "{\"object\":\"erasure\",\"id\":\"", id, "\"}]}", NULL);
+    assert_parts(ask("GET", "/v1/me/erasures", "X-Qiao-User: bob\r\n", ""), "\"data\":[]", NULL);
     assert_parts(ask("GET", "/v1/me/erasures/ABC", ANN, ""), " 400 ", "32 hexadecimal digits",
                  NULL);
     assert_parts(ask("GET", "/v1/me/events", ANN, ""), " 403 ", NULL);
@@ -86,6 +89,55 @@ static void interests_are_taken_by_their_encoded_names(void **state)
     assert_parts(ask("PUT", "/v1/me/tags/a%20b/c", ANN, "{}"), " 200 ", "\"deleted\":false", NULL);
     assert_parts(ask("GET", "/v1/me/tags", ANN, ""), "\"deleted\":[]", NULL);
     assert_parts(ask("DELETE", "/v1/me/tags/%0A", ANN, ""), " 400 ", "a tag is", NULL);
+    stop_scheduler();
+}
+
+/* The first line of what Redis answers; `words` as redis-cli takes them. Borrowed until the next call. */
+static const char *redis_says(const char *words)
+{
+    static char line[256];
+    char command[640];
+    line[0] = '\0';
+    snprintf(command, sizeof command, "redis-cli -s %s --raw %s", scene.redis.socket, words);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    if (fgets(line, sizeof line, pipe)) line[strcspn(line, "\n")] = '\0';
+    pclose(pipe);
+    return line;
+}
+
+/* Of a key of this user's. */
+static void redis_do(const char *owner, const char *verb, const char *kind, const char *rest)
+{
+    char words[256];
+    snprintf(words, sizeof words, "%s 'qiao:{u:%s}:%s' %s", verb, owner, kind, rest);
+    assert_string_not_equal(redis_says(words), "");
+}
+
+static void what_does_not_open_keeps_nothing_else_back(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    char owner[33];
+    start();
+    assert_parts(ask("PUT", "/v1/items?wait=true", "", "{\"id\":\"p9\"}"), " 200 ", NULL);
+    assert_parts(ask("PUT", "/v1/me/consents", "X-Qiao-User: odd\r\n",
+                     "{\"consents\":{\"search\":true,\"assistant\":true}}"),
+                 " 200 ", NULL);
+    const char *found =
+        redis_says("eval \"for _, k in ipairs(redis.call('keys', 'qiao:{u:*}:consent')) do "
+                   "if redis.call('hexists', k, 'assistant') == 1 then return k end end\" 0");
+    assert_int_equal(sscanf(found, "qiao:{u:%32[0-9a-f]}", owner), 1);
+    redis_do(owner, "hset", "session:bad", "v 1 r garbage-that-is-none");
+    redis_do(owner, "zadd", "sessions", "99999999999999 bad");
+    redis_do(owner, "hset", "consent", "history 1");
+    redis_do(owner, "rpush", "events", "QSV1-and-nothing-that-opens-it-is-here");
+    assert_parts(ask("GET", "/v1/me/export", "X-Qiao-User: odd\r\n", ""), " 200 ",
+                 "\"purpose\":\"assistant\"", "{\"object\":\"events\",\"error\":",
+                 "{\"object\":\"session\",\"id\":\"bad\",\"error\":",
+                 "{\"object\":\"end\",\"complete\":false", NULL);
+    assert_parts(ask("DELETE", "/v1/me", "X-Qiao-User: odd\r\n", ""), " 200 ",
+                 "\"sessions\":1,\"events\":1,\"consents\":3", NULL);
     stop_scheduler();
 }
 
@@ -134,6 +186,7 @@ static void without_redis_nothing_is_promised(void **state)
                  "store_unavailable", NULL);
     assert_parts(ask("GET", "/v1/me/erasures/00000000000000000000000000000000", ANN, ""), " 503 ",
                  "receipts cannot be read", NULL);
+    assert_parts(ask("GET", "/v1/me/erasures", ANN, ""), " 503 ", "receipts cannot", NULL);
     assert_parts(ask("DELETE", "/v1/me/tags/x", ANN, ""), " 503 ", "tags cannot be changed", NULL);
     char *answer = ask("GET", "/v1/me/export", ANN, "");
     assert_non_null(strstr(answer, " 503 "));
@@ -147,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_is_told_in_lines_and_forgotten_at_a_word),
         cmocka_unit_test(interests_are_taken_by_their_encoded_names),
+        cmocka_unit_test(what_does_not_open_keeps_nothing_else_back),
         cmocka_unit_test(an_export_without_a_body_is_a_head),
         cmocka_unit_test(only_a_few_exports_run_at_once),
         cmocka_unit_test(without_redis_nothing_is_promised),
