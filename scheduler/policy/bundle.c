@@ -226,6 +226,7 @@ static struct digest look(const char *path)
     struct digest all = {0};
     DIR *folder = opendir(path);
     for (const struct dirent *entry; folder && (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.') continue; // the folder above, too, in which others may work
         struct stat status;
         struct buf text = {0};
         if (fstatat(dirfd(folder), entry->d_name, &status, 0) == 0)
