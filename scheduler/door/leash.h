@@ -23,7 +23,7 @@ struct http_request;
 struct leash;
 
 enum {
-    LEASH_PASSES_MAX = 4, // of one request: an answer, what it is grounded on
+    LEASH_PASSES_MAX = 8, // of one request: each of its features
     LEASH_KERNEL_BYTES = 16 << 10,
     LEASH_WRITE_BYTES = 16 << 10,
     LEASH_LOOK_MS = 25,    // between two looks at a gate that gives no lease

@@ -71,7 +71,7 @@ struct gates_outcome {
     uint64_t ms;                    // since the change was asked for
 };
 
-/* ERR_OK: it is written, most replicas have it, and, with `settles`, nobody acts on anything older. ERR_CONFLICT: the record is not
+/* ERR_OK: it is written, most servers have it, its records hold here, and, with `settles`, nobody acts on anything older. ERR_CONFLICT: the record is not
  * `before` any more. ERR_NOT_REPLICATED: it is written, and what most replicas have is not known. */
 typedef void gates_changed_fn(void *argument, enum err err, const struct gates_outcome *outcome);
 
