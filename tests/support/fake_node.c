@@ -42,7 +42,7 @@ struct attempt {
 struct fake_node {
     struct fake_node_options options;
     pthread_t thread;
-    pthread_mutex_t lock; // of prompt and heard
+    pthread_mutex_t lock; // of what a test asks for
     struct buf heard;     // the bodies of all frames, one behind the other
     struct links *links;
     struct mailbox *inbox;
@@ -52,6 +52,10 @@ struct fake_node {
     struct attempt attempts[ATTEMPTS_MAX];
     struct arena arena;
     char *prompt;
+    struct wire_salt salts[2]; // of the latest submit, as these
+    size_t salt_count;
+    uint32_t cache_ms;
+    uint64_t evicted;
     uint64_t link, beat_ns;
     atomic_bool stopping, hanging;
     atomic_uint submits, cancels;
@@ -120,6 +124,11 @@ static void on_submit(struct fake_node *node, uint64_t link, const struct wire_s
     pthread_mutex_lock(&node->lock);
     mem_free(node->prompt);
     node->prompt = buf_take(&text);
+    must(submit->salt_count <= 2);
+    node->salt_count = submit->salt_count;
+    for (size_t i = 0; i < submit->salt_count; i++)
+        node->salts[i] = submit->salts[i];
+    node->cache_ms = submit->cache_ms;
     pthread_mutex_unlock(&node->lock);
     atomic_fetch_add(&node->submits, 1);
     if (node->busy < node->options.busy) {
@@ -165,7 +174,10 @@ static void on_cancel(struct fake_node *node, const struct wire_key *key)
 static void on_evict(struct fake_node *node, uint64_t link, const struct wire_message *evict)
 {
     struct wire_message message = {.type = WIRE_EVICTED, .evicted.serial = evict->evict.serial};
-    say(node, link, &message);
+    pthread_mutex_lock(&node->lock);
+    node->evicted = evict->evict.salt;
+    pthread_mutex_unlock(&node->lock);
+    if (!atomic_load(&node->hanging)) say(node, link, &message);
 }
 
 static void on_event(struct fake_node *node, const struct link_event *event)
@@ -383,6 +395,24 @@ unsigned fake_node_submits(struct fake_node *node)
 unsigned fake_node_cancels(struct fake_node *node)
 {
     return atomic_load(&node->cancels);
+}
+
+size_t fake_node_salts(struct fake_node *node, struct wire_salt salts[2], uint32_t *cache_ms)
+{
+    pthread_mutex_lock(&node->lock);
+    size_t count = node->salt_count;
+    memcpy(salts, node->salts, sizeof node->salts);
+    *cache_ms = node->cache_ms;
+    pthread_mutex_unlock(&node->lock);
+    return count;
+}
+
+uint64_t fake_node_evicted(struct fake_node *node)
+{
+    pthread_mutex_lock(&node->lock);
+    uint64_t salt = node->evicted;
+    pthread_mutex_unlock(&node->lock);
+    return salt;
 }
 
 char *fake_node_prompt(struct fake_node *node)

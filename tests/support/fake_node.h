@@ -8,6 +8,8 @@
 #ifndef TESTS_SUPPORT_FAKE_NODE_H
 #define TESTS_SUPPORT_FAKE_NODE_H
 
+#include "wire/message.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +46,10 @@ unsigned fake_node_submits(struct fake_node *node);
 unsigned fake_node_cancels(struct fake_node *node);
 /* Whether these bytes stood in anything that schedulers have sent it. */
 bool fake_node_heard(struct fake_node *node, const char *bytes);
+/* Under which salts the latest submit may be cached, and for how long; how many salts. */
+size_t fake_node_salts(struct fake_node *node, struct wire_salt salts[2], uint32_t *cache_ms);
+/* The salt that it was last told to forget; 0: none. A node that hangs does not answer. */
+uint64_t fake_node_evicted(struct fake_node *node);
 /* The latest prompt, its control pieces as their names; mem_free() it. */
 char *fake_node_prompt(struct fake_node *node);
 
