@@ -49,7 +49,7 @@ static const struct conf_table table = {
         "  label verify FILE   check the label of an answer, a body or events (--keys)\n"
         "  label waive FILE    --user has agreed to FILE, for --days: no visible label is needed\n"
         "  label unwaive       --user has not, or no more\n"
-        "  receipt verify FILE check the receipt of an answer (--keys)\n"
+        "  receipt verify FILE check the receipt of an answer (--keys, --model-file)\n"
         "  recommender export  what a recommender is trained on, into --out\n"
         "Exit codes: 0 done, 1 the cluster failed or refused, 2 the command line is not right.",
     .rows = rows,

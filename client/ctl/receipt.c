@@ -8,12 +8,14 @@
 #include <jansson.h>
 #include <sodium.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    ANSWER_MAX = 16 << 20
+    ANSWER_MAX = 16 << 20,
+    BLOCK = 64 << 10
 };
 
 static enum ctl_exit wrong(const char *path, const char *what)
@@ -86,6 +88,27 @@ static bool read_receipt(struct receipt *out, const json_t *object)
            sign_decode(signature, out->signature, sizeof out->signature);
 }
 
+/* The file has the bytes that the model was read from. */
+static enum ctl_exit check_model(const char *path, const struct digest *wanted)
+{
+    FILE *file = fopen(path, "re");
+    if (!file) return wrong(path, strerror(errno));
+    struct digester *digester = digester_new();
+    char *block = mem_new(BLOCK, 1), text[DIGEST_TEXT_SIZE];
+    for (size_t got; (got = fread(block, 1, BLOCK, file)) > 0;)
+        digester_add(digester, block, got);
+    struct digest digest = digester_end(digester);
+    bool failed = ferror(file) != 0;
+    fclose(file);
+    mem_free(block);
+    if (failed) return wrong(path, "cannot be read");
+    if (digest_equal(&digest, wanted)) return CTL_GOOD;
+    fprintf(stderr,
+            "qiaoctl: %s: it is not the model that the answer was made with: its digest is %s\n",
+            path, digest_text(&digest, text));
+    return CTL_FAILED;
+}
+
 static void show(const struct receipt *receipt)
 {
     char model[DIGEST_TEXT_SIZE], policy[DIGEST_TEXT_SIZE];
@@ -106,6 +129,7 @@ static enum ctl_exit check(const struct ctl_conf *conf, const char *path, json_t
     if (!read_receipt(&receipt, object))
         return wrong(path, "its receipt lacks a member, or has one of another kind");
     if (receipt_check(&receipt, keys)) return wrong(path, err_text());
+    if (*conf->model_file && check_model(conf->model_file, &receipt.model)) return CTL_FAILED;
     if (conf->json)
         call_print_json(json_pack("{s:b, s:O}", "valid", 1, "receipt", object));
     else

@@ -34,8 +34,10 @@ enum err govern_deny(struct door *door, const struct context *context, enum feat
     const char *name = feature_name(feature), *why = reason_code(reason);
     bool named = *context->region != '\0';
     metric_add(door->metrics, M_denials_total, name, why, 1);
+    // Of a region that no policy knows the name is a stranger's text, and no record has one.
+    bool known = context->rules || reason == REASON_POLICY_EXPIRED;
     const struct audit_field fields[] = {{"feature", name},
-                                         {"region", context->region},
+                                         {"region", known ? context->region : ""},
                                          {"reason", why},
                                          {"tenant", context->key->tenant},
                                          {"key", context->key->id}};
