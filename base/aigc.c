@@ -224,6 +224,7 @@ static bool hash_inside(const struct aigc_content *content, size_t index, struct
 
 enum aigc_wrong aigc_check_content(const struct aigc_code *code, const struct aigc_content *content)
 {
+    if (!code->has_content) return AIGC_WRONG_CONTENT;
     if (content->has_label) {
         struct aigc_hash label = aigc_hash_label(content->before, content->behind);
         if (!code->has_label || memcmp(&label, &code->label, sizeof label) != 0)
@@ -237,8 +238,7 @@ enum aigc_wrong aigc_check_content(const struct aigc_code *code, const struct ai
     struct aigc_hash all = aigc_hash_list(texts, content->count);
     mem_free(texts);
     if (wrong) return wrong;
-    bool is_right = code->has_content && memcmp(&all, &code->content, sizeof all) == 0;
-    return is_right ? AIGC_VALID : AIGC_WRONG_CONTENT;
+    return memcmp(&all, &code->content, sizeof all) == 0 ? AIGC_VALID : AIGC_WRONG_CONTENT;
 }
 
 const char *aigc_wrong_part(enum aigc_wrong wrong)

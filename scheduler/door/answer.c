@@ -373,7 +373,6 @@ enum err answer_start(struct answer **out, const struct answer_options *options,
     shape_init(&answer->shape, ask->kind, options->model->name, &options->model->model);
     answer->shape.include_usage = ask->include_usage;
     if (options->resume) resume_sign(options->resume, &answer->shape);
-    mark_begin(&answer->mark, options->door, &options->mark, &answer->shape);
     const struct position *told = options->resume ? resume_position(options->resume) : NULL;
     answer->has_ids = told != NULL;
     if (told) answer->at = *told;
@@ -384,6 +383,8 @@ enum err answer_start(struct answer **out, const struct answer_options *options,
         answer_free(answer);
         return err;
     }
+    // It signs, while the nodes begin.
+    mark_begin(&answer->mark, options->door, &options->mark, &answer->shape);
     *out = answer;
     return ERR_OK;
 }

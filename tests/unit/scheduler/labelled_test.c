@@ -438,6 +438,15 @@ static void resume_at(const char *id, struct buf *out)
     mem_free(answer);
 }
 
+static const char *last_in(const struct buf *text, const char *what)
+{
+    const char *at = strstr(buf_text(text), what);
+    assert_non_null(at);
+    for (const char *next = at; (next = strstr(next + 1, what)) != NULL;)
+        at = next;
+    return at;
+}
+
 /* A reader that comes back gets no label twice, whichever event was its last. */
 static void an_answer_that_is_resumed_has_each_label_once(void **state)
 {
@@ -456,6 +465,11 @@ static void an_answer_that_is_resumed_has_each_label_once(void **state)
                                             "生成 AI"));
         bool has_behind = strstr(buf_text(&rest), "\"content\":\"\\n\\n生成 AI\"}") != NULL;
         if (has_behind == is_over) fail_msg("at %.20s: %s", place, buf_text(&rest));
+        if (!is_over) { // what is signed is the whole answer, whoever sends its end
+            const char *seal = last_in(&whole, "\"ReservedCode1\":");
+            size_t size = strcspn(seal, ",");
+            assert_memory_equal(last_in(&rest, "\"ReservedCode1\":"), seal, size);
+        }
         buf_fini(&rest);
         events++;
     }
@@ -496,6 +510,13 @@ static void a_label_is_waived_by_an_agreement_alone(void **state)
     assert_parts(ask("POST", "/admin/waivers", "", "{\"user\":\"ann\",\"days\":0}"), " 200 ",
                  "\"waived\":false", NULL);
     assert_parts(chat_without_label("aa", "X-Qiao-User: ann\r\n"), " 403 ", NULL);
+    // Who is forgotten has agreed to nothing.
+    assert_parts(ask("POST", "/admin/waivers", "",
+                     "{\"user\":\"eve\",\"days\":3,\"agreement\":\"" AGREEMENT "\"}"),
+                 " 200 ", NULL);
+    assert_parts(chat_without_label("aa", "X-Qiao-User: eve\r\n"), " 200 ", NULL);
+    assert_parts(ask("DELETE", "/v1/me", "X-Qiao-User: eve\r\n", ""), " 20", NULL);
+    assert_parts(chat_without_label("aa", "X-Qiao-User: eve\r\n"), " 403 ", NULL);
 }
 
 static void a_search_has_its_label_beside_its_hits(void **state)
