@@ -142,7 +142,7 @@ while kill -0 "$(pid_of scheduler-1)" 2>/dev/null; do sleep 0.1; done
 scheduler 1 --policy "$state/policy" --policy-keys "$state/keys/op.pub" --terms "$state/terms" --keys "$state/keys.json"
 check "with keys of one region" eventually 20 ready "$url"
 tokens() { # tokens URL FLAGS…: a second, of 16 streams
-    "$bin/qiao-load" --url "$1" --concurrency 16 --duration 4 --language zh --max-tokens 64 --temperature 0 --json - "${@:2}" |
+    "$bin/qiao-load" --url "$1" --concurrency 16 --duration 3 --language zh --max-tokens 64 --temperature 0 --json - "${@:2}" |
         python3 -c 'import json,sys; print(round(json.load(sys.stdin)["tokens"]["completion_per_s"]))'
 }
 free=0 filtered=0
