@@ -6,6 +6,7 @@
 #include "tests/unit/scheduler/state/store_loop.h"
 
 #include "base/clock.h"
+#include "base/rand.h"
 
 #include <event2/event.h>
 #include <sodium.h>
@@ -340,6 +341,71 @@ static void a_master_without_its_replicas_gives_no_lease_and_confirms_nothing(vo
     forget_all();
 }
 
+/* A step of a history: somebody changes the gate, or Redis, its replica, or the whole loop stands still for a while. */
+static void disturb(struct rand *rand)
+{
+    unsigned ms = (unsigned)rand_below(rand, 2 * GATES_LEASE_MS);
+    switch (rand_below(rand, 4)) {
+    case 0:
+        test_redis_freeze(&redis, true);
+        store_loop_run(base, ms);
+        test_redis_freeze(&redis, false);
+        break;
+    case 1:
+        test_redis_freeze(&replica, true);
+        store_loop_run(base, ms);
+        test_redis_freeze(&replica, false);
+        break;
+    case 2: usleep(ms * 1000); break;
+    default: store_loop_run(base, ms / 8);
+    }
+}
+
+static void no_history_lets_content_out_after_a_confirmed_suspension(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct rand rand;
+    struct told told;
+    unsigned confirmed = 0, let_in = 0;
+    uint64_t epochs[2] = {0, 0};
+    rand_init(&rand, 2026);
+    test_redis_start_replica(&replica, &redis);
+    struct gate *gates[2] = {start(1, NULL), start(1, NULL)};
+    await_lease(gates[0], true);
+    await_lease(gates[1], true);
+    assert_int_equal(order(gates[0], GATE_VERB_DRAFT, 0, &told), ERR_OK);
+    for (unsigned step = 0; step < 12; step++) {
+        struct gate_pass passes[2];
+        bool in[2];
+        enum reason reason;
+        disturb(&rand);
+        (void)order(gates[rand_below(&rand, 2)], GATE_VERB_SUBMIT, 0, &told);
+        (void)order(gates[rand_below(&rand, 2)], GATE_VERB_ROLL, GATE_WHOLE, &told);
+        if (rand_below(&rand, 2)) settle();
+        for (size_t i = 0; i < 2; i++) {
+            in[i] = decide(gates[i], &passes[i]) == REASON_NONE;
+            let_in += in[i];
+        }
+        if (rand_below(&rand, 3) == 0) disturb(&rand);
+        bool good = order(gates[rand_below(&rand, 2)], GATE_VERB_SUSPEND, 0, &told) == ERR_OK;
+        confirmed += good;
+        for (size_t i = 0; i < 2; i++) {
+            if (good && in[i])
+                assert_int_not_equal(stands(gates[i], &passes[i], &reason), GATE_STANDS);
+            if (good) assert_int_not_equal(decide(gates[i], &passes[i]), REASON_NONE);
+            assert_true(gate_epoch(gates[i]) >= epochs[i]); // it never goes back
+            epochs[i] = gate_epoch(gates[i]);
+        }
+    }
+    assert_true(confirmed >= 2 && let_in >= 2); // the history gets somewhere
+    gate_free(gates[0]);
+    gate_free(gates[1]);
+    test_redis_stop(&replica);
+    store_loop_until_up(base, store, true);
+    forget_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +418,7 @@ int main(void)
         cmocka_unit_test(a_record_that_somebody_wrote_into_redis_opens_nothing),
         cmocka_unit_test(two_changes_of_one_record_do_not_both_happen),
         cmocka_unit_test(a_master_without_its_replicas_gives_no_lease_and_confirms_nothing),
+        cmocka_unit_test(no_history_lets_content_out_after_a_confirmed_suspension),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
