@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(QIAO_SANITIZED)
 
 void __libc_free(void *memory);
 

@@ -56,8 +56,7 @@ static double time_buffers(size_t size, void (*let_go)(void *))
 {
     uint64_t began_ns = clock_now_ns();
     for (int i = 0; i < BUFFERS; i++) {
-        char *memory = malloc(size);
-        if (!memory) abort();
+        char *memory = mem_new(size, 1);
         memset(memory, i, size);
         let_go(memory);
     }

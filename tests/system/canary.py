@@ -60,6 +60,8 @@ def say(port, number, secret):
         ("POST", "/v1/events", {"events": [{"type": "search", "properties": {"query": secret}}]}),
         ("POST", "/v1/events", {"events": [{"type": "view", "item": "phone-bamboo-1", "properties": {"note": secret}}]}),
         ("POST", "/v1/indexes/shop/search", {"q": secret, "limit": 3}),
+        ("POST", "/v1/chat/completions", chat | {"context": ["history", "search:shop"]}),
+        ("POST", "/v1/embeddings", {"input": secret + " and so on" * 3000, "truncate": True, "model": "qiao-encoder"}),  # a worker's
     ]
     method, path, body = kinds[number % len(kinds)]
     status, text = ask(port, method, path, body, user)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The canary: a thousand secrets go through chats, streams, sessions, completions, embeddings, searches and events of two schedulers. After
+# The canary: a thousand secrets go through chats, streams, sessions, grounded chats, completions, embeddings, searches and events of two schedulers. After
 # their users were erased none of them is anywhere: not in the memory of schedulers and nodes, not in logs, metrics or on disk, and not in
 # Redis, its files or its replica; in no form in which a text or its tokens may stand. What looks for them finds each kind of place first.
 source "$(dirname "$0")/lib.sh"
