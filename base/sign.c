@@ -98,6 +98,8 @@ bool sign_decode(const char *text, unsigned char *out, size_t size)
     static const int variants[] = {
         sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING,
         sodium_base64_VARIANT_URLSAFE, sodium_base64_VARIANT_URLSAFE_NO_PADDING};
+    for (const char *at = text; *at; at++) // which the decoder takes for '+', '/' or '_'
+        if ((unsigned char)*at > '~') return false;
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         size_t got = 0;
         if (sodium_base642bin(out, size, text, strlen(text), "\r\n", &got, NULL, variants[i]) ==

@@ -1,13 +1,19 @@
 #include "scheduler/door/mark.h"
 
+#include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/json.h"
 #include "scheduler/door/receipts.h"
 #include "scheduler/door/shape.h"
 #include "scheduler/policy/audit.h"
+#include "scheduler/policy/policy.h"
+
+#include "base/clock.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char *place_of(const struct label *label)
 {
@@ -110,4 +116,24 @@ void mark_fini(struct mark *mark)
         aigc_hasher_free(mark->texts[i]);
     label_fini(&mark->label);
     buf_fini(&mark->members);
+}
+
+const char *mark_of_turns(const struct door *door, const struct context *context)
+{
+    const struct rules *rules;
+    const char *label = NULL;
+    if (!door->policies) return NULL;
+    if (policies_find(door->policies, context->region, context->key->tenant, clock_wall_ms() / 1000,
+                      &rules) == REASON_NONE)
+        return label_of_list(&rules->labels, context->language);
+    for (size_t i = 0; !label && (rules = policies_at(door->policies, i)) != NULL; i++)
+        label = label_of_list(&rules->labels, context->language);
+    return label;
+}
+
+void mark_write_turn(struct buf *out, const char *label, const char *role)
+{
+    if (!label || strcmp(role, "assistant") != 0) return;
+    buf_add_text(out, ",\"label\":");
+    json_write_string(out, label);
 }

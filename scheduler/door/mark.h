@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 struct digest;
+struct context;
 struct door;
 struct governed;
 struct http_request;
@@ -54,5 +55,11 @@ void mark_add(struct mark *mark, uint32_t choice, const void *bytes, size_t size
 /* All choices have said all; before the first chunk that ends one, or before the body. */
 void mark_end(struct mark *mark, struct shape *shape, uint32_t choices);
 void mark_fini(struct mark *mark);
+
+/* What stands beside each stored answer that is shown or exported again: the label of the request's region or, where no rules are of that, of
+ * the first that has one. NULL: none. Borrowed until the loop turns. */
+const char *mark_of_turns(const struct door *door, const struct context *context);
+/* `,"label":"…"`, of a turn that is an answer. */
+void mark_write_turn(struct buf *out, const char *label, const char *role);
 
 #endif

@@ -4,6 +4,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/mark.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/consent.h"
 #include "scheduler/features/follower.h"
@@ -154,12 +155,14 @@ static void add_session(struct export *export, const char *id, const struct sess
              ",\"turn_count\":%zu",
              id, session->version, session->ttl_ms / 1000, session->turn_count);
     end_line(export);
+    const char *label = mark_of_turns(export->door, &export->context);
     for (size_t i = 0; i < session->turn_count; i++) {
         const struct session_turn *turn = &session->turns[i];
         buf_addf(&export->part, "{\"object\":\"turn\",\"session\":\"%s\",\"role\":\"%s\",", id,
                  turn->role);
         buf_addf(&export->part, "\"version\":%" PRIu64 ",\"content\":", turn->version);
         json_write_text(&export->part, turn->content, turn->content_size);
+        mark_write_turn(&export->part, label, turn->role);
         end_line(export);
     }
 }

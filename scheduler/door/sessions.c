@@ -7,6 +7,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/mark.h"
 #include "scheduler/door/shape.h"
 #include "scheduler/door/talk.h"
 #include "scheduler/settings.h"
@@ -24,6 +25,7 @@ struct errand {
     struct door *door;
     struct http_request *request;
     struct session_ticket *ticket;
+    struct context context; // who asks
     char id[SESSION_ID_MAX + 1];
     bool exports;
 };
@@ -85,40 +87,41 @@ static void write_head(struct buf *out, const char *id, const struct session *se
              id, session->version, seconds_of(session->ttl_ms));
 }
 
-static void write_turn(struct buf *out, const struct session_turn *turn)
+static void write_turn(struct buf *out, const struct session_turn *turn, const char *label)
 {
     buf_addf(out, "{\"role\":\"%s\",\"content\":", turn->role);
     json_write_text(out, turn->content, turn->content_size);
+    mark_write_turn(out, label, turn->role);
     buf_addf(out, ",\"version\":%" PRIu64 "}", turn->version);
 }
 
-static void reply_session(struct http_request *request, const char *id,
-                          const struct session *session)
+static void reply_session(const struct errand *errand, const struct session *session)
 {
+    const char *label = mark_of_turns(errand->door, &errand->context);
     struct buf body = {0};
-    write_head(&body, id, session);
+    write_head(&body, errand->id, session);
     buf_add_text(&body, ",\"turns\":[");
     for (size_t i = 0; i < session->turn_count; i++) {
         if (i > 0) buf_add_byte(&body, ',');
-        write_turn(&body, &session->turns[i]);
+        write_turn(&body, &session->turns[i], label);
     }
     buf_add_text(&body, "]}");
-    http_reply_json(request, 200, body.data, body.size);
+    http_reply_json(errand->request, 200, body.data, body.size);
     buf_fini(&body);
 }
 
 /* A line for the session, then one for each turn. */
-static void reply_export(struct http_request *request, const char *id,
-                         const struct session *session)
+static void reply_export(const struct errand *errand, const struct session *session)
 {
+    const char *label = mark_of_turns(errand->door, &errand->context);
     struct buf body = {0};
-    write_head(&body, id, session);
+    write_head(&body, errand->id, session);
     buf_addf(&body, ",\"turn_count\":%zu}\n", session->turn_count);
     for (size_t i = 0; i < session->turn_count; i++) {
-        write_turn(&body, &session->turns[i]);
+        write_turn(&body, &session->turns[i], label);
         buf_add_byte(&body, '\n');
     }
-    http_reply(request, 200, "application/x-ndjson", body.data, body.size);
+    http_reply(errand->request, 200, "application/x-ndjson", body.data, body.size);
     buf_fini(&body);
 }
 
@@ -132,9 +135,9 @@ static void on_loaded(void *argument, enum err err, const struct session *sessio
     else if (session->version == 0)
         reply_missing(errand.request);
     else if (errand.exports)
-        reply_export(errand.request, errand.id, session);
+        reply_export(&errand, session);
     else
-        reply_session(errand.request, errand.id, session);
+        reply_session(&errand, session);
 }
 
 void sessions_show(struct door *door, struct http_request *request)
@@ -152,6 +155,7 @@ void sessions_show(struct door *door, struct http_request *request)
     struct errand *errand = new_errand(door, request);
     memcpy(errand->id, id, sizeof id);
     errand->exports = exports;
+    errand->context = context;
     errand->ticket = session_load(door->sessions, &name, on_loaded, errand);
 }
 

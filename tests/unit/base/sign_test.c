@@ -121,6 +121,28 @@ static void what_is_wrong_is_named_with_its_line(void **state)
     }
 }
 
+/* Base64 of bytes that need '+' and '/': each bit of the text matters, the eighth too. */
+static void a_flipped_bit_of_base64_is_other_bytes(void **state)
+{
+    (void)state;
+    unsigned char bytes[SIGN_SIZE], other[SIGN_SIZE];
+    char text[SIGN_TEXT_SIZE];
+    memset(bytes, 0xfb, sizeof bytes);
+    memset(bytes + 32, 0xff, 32);
+    sign_text(text, bytes);
+    assert_non_null(strchr(text, '+'));
+    assert_non_null(strchr(text, '/'));
+    assert_true(sign_decode(text, other, sizeof other));
+    assert_memory_equal(other, bytes, sizeof bytes);
+    for (size_t bit = 0; bit < 8 * strlen(text); bit++) {
+        text[bit / 8] ^= (char)(1 << bit % 8);
+        bool is_read = sign_decode(text, other, sizeof other);
+        if (is_read && memcmp(other, bytes, sizeof bytes) == 0)
+            fail_msg("bit %zu of %s", bit, text);
+        text[bit / 8] ^= (char)(1 << bit % 8);
+    }
+}
+
 static void a_secret_that_others_can_read_is_refused(void **state)
 {
     (void)state;
@@ -147,6 +169,7 @@ int main(void)
         cmocka_unit_test(what_is_signed_is_the_purpose_and_the_bytes),
         cmocka_unit_test(files_give_back_what_was_written),
         cmocka_unit_test(what_is_wrong_is_named_with_its_line),
+        cmocka_unit_test(a_flipped_bit_of_base64_is_other_bytes),
         cmocka_unit_test(a_secret_that_others_can_read_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -537,6 +537,23 @@ static void a_search_has_its_label_beside_its_hits(void **state)
     mem_free(bare);
 }
 
+static void what_is_shown_again_is_labelled_again(void **state)
+{
+    (void)state;
+    static const char in_aa[] = "X-Qiao-Region: aa\r\nAccept-Language: en\r\n";
+    if (scene.redis.process == 0) skip();
+    wait_for_redis();
+    assert_parts(chat_in("aa", ",\"session\":\"s9\""), " 200 ", NULL);
+    assert_parts(ask("GET", "/v1/sessions/s9", in_aa, ""), "\"content\":\"say it\",\"version\"",
+                 "\"content\":\"Hello, 你好 world\",\"label\":\"Made by AI\"", NULL);
+    assert_parts(ask("GET", "/v1/sessions/s9/export", in_aa, ""),
+                 "\"content\":\"Hello, 你好 world\",\"label\":\"Made by AI\"", NULL);
+    assert_parts(ask("GET", "/v1/sessions/s9", "", ""), "\"label\":\"", NULL);
+    char *bare = ask("GET", "/v1/sessions/s9", "X-Qiao-Region: bb\r\n", "");
+    assert_null(strstr(bare, "\"label\""));
+    mem_free(bare);
+}
+
 static void what_cannot_be_labelled_is_denied(void **state)
 {
     (void)state;
@@ -555,6 +572,7 @@ int main(void)
         cmocka_unit_test(an_answer_that_is_resumed_has_each_label_once),
         cmocka_unit_test(a_label_is_waived_by_an_agreement_alone),
         cmocka_unit_test(a_search_has_its_label_beside_its_hits),
+        cmocka_unit_test(what_is_shown_again_is_labelled_again),
         cmocka_unit_test(what_cannot_be_labelled_is_denied),
     };
     return cmocka_run_group_tests(tests, given_a_governed_scheduler, clear_it);
