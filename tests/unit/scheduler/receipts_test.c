@@ -27,10 +27,12 @@ static struct sign_keys keys;
 static char label_key[80];
 static struct fake_node *node;
 
+#define OPEN \
+    "\"allowed\":true,\"models\":\"any\",\"adapters\":\"any\",\"languages\":\"any\",\"gated\":"
+
 static const char rules[] =
-    "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":\"any\","
-    "\"adapters\":\"any\",\"languages\":\"any\"},\"search\":{\"allowed\":true,\"gated\":false,"
-    "\"models\":\"any\",\"adapters\":\"any\",\"languages\":\"any\"}},"
+    "{\"features\":{\"assistant\":{" OPEN "false},\"search\":{" OPEN "false},"
+    "\"rerank\":{" OPEN "true}},\"gate\":{\"evidence\":[\"filing\"],\"signatures\":1},"
     "\"filter\":{\"required\":false},\"privacy\":{\"residency\":\"any\",\"redact\":[],"
     "\"session_seconds\":3600},\"audit\":{\"stops\":[\"denial\"]},\"limits\":{\"prompt_tokens\":0,"
     "\"answer_tokens\":0,\"user_requests_per_minute\":0},"
@@ -223,6 +225,48 @@ static void everybody_may_know_by_which_rules_answers_are_made(void **state)
     mem_free(answer);
 }
 
+/* Until what an operator sees has this text. */
+static void wait_to_see(const char *path, const char *text)
+{
+    bool seen = false;
+    for (int i = 0; i < 500 && !seen; i++, usleep(10000)) {
+        char *answer = ask("GET", path, "", "");
+        seen = strstr(answer, text) != NULL;
+        mem_free(answer);
+    }
+    assert_true(seen);
+}
+
+static void filings_are_public(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    wait_to_see("/admin/gate", "\"lease\":true");
+    json_int_t before = records();
+    char *draft = ask("POST", "/admin/gate/draft", "",
+                      "{\"region\":\"aa\",\"feature\":\"rerank\",\"os\":[\"AcmeOS/18.4\"],"
+                      "\"models\":[\"0102030405060708090a0b0c0d0e0f10\"]}");
+    wait_to_see("/admin/gate/aa/rerank", " 200 ");
+    char *filed = ask("POST", "/admin/gate/evidence", "",
+                      "{\"region\":\"aa\",\"feature\":\"rerank\",\"type\":\"filing\","
+                      "\"reference\":\"No. 17\",\"sha256\":\"00000000000000000000000000000000"
+                      "00000000000000000000000000000001\"}");
+    if (!strstr(draft, " 200 ") || !strstr(filed, " 200 ")) fail_msg("%s\n%s", draft, filed);
+    assert_int_equal(records(), before + 4); // two orders, and two changes of the gate
+    wait_to_see("/v1/transparency", "No. 17");
+    char *answer = ask("GET", "/v1/transparency", "", "");
+    json_t *body = object_behind(answer, "\r\n\r\n");
+    const json_t *approval = json_array_get(json_object_get(body, "approvals"), 0);
+    const json_t *filing = json_array_get(json_object_get(approval, "filings"), 0);
+    assert_string_equal(json_string_value(json_object_get(approval, "feature")), "rerank");
+    assert_string_equal(json_string_value(json_object_get(approval, "state")), "draft");
+    assert_string_equal(json_string_value(json_object_get(filing, "reference")), "No. 17");
+    json_decref(body);
+    mem_free(answer);
+    mem_free(filed);
+    mem_free(draft);
+}
+
 static void nothing_is_answered_that_could_not_be_recorded(void **state)
 {
     (void)state;
@@ -254,6 +298,7 @@ int main(void)
         cmocka_unit_test(denials_are_recorded_and_a_flood_of_them_is_counted),
         cmocka_unit_test(an_order_is_recorded_whatever_came_of_it),
         cmocka_unit_test(everybody_may_know_by_which_rules_answers_are_made),
+        cmocka_unit_test(filings_are_public),
         cmocka_unit_test(nothing_is_answered_that_could_not_be_recorded),
     };
     return cmocka_run_group_tests(tests, given_a_governed_scheduler, clear_it);
