@@ -290,6 +290,7 @@ enum ctl_exit ctl_gate(const struct ctl_conf *conf, struct qiao *qiao, int count
     const char *verb = count > 0 ? words[0] : "";
     bool has_word = strcmp(verb, "evidence") == 0 || strcmp(verb, "roll") == 0;
     if (sodium_init() < 0) return CTL_FAILED;
+    qiao_set_user(qiao, NULL); // --user is whom it is explained for, not who asks
     if (count > 0 && count != 1 + has_word)
         return usage(has_word ? "gate evidence FILE, gate roll PERCENT" : "too many words");
     if (strcmp(verb, "evidence") == 0) return add_evidence(conf, qiao, words[1]);
