@@ -293,7 +293,7 @@ static void settle_forgets(struct engine *engine)
 
 static void take_orders(struct engine *engine, uint64_t now_ns)
 {
-    kv_tick(engine->pool, now_ns);
+    if (kv_tick(engine->pool, now_ns) > 0) open_report(engine); // tells what is cached no more
     for (struct order *order; (order = mailbox_take(engine->inbox)) != NULL;) {
         obey(engine, order);
         mem_free(order);

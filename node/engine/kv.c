@@ -402,10 +402,12 @@ void kv_forget(struct kv_pool *pool, const uint64_t *salt)
     take_back(pool, prefix_forget_salt(pool->prefix, salt, pool->free + pool->free_count));
 }
 
-void kv_tick(struct kv_pool *pool, uint64_t now_ns)
+uint32_t kv_tick(struct kv_pool *pool, uint64_t now_ns)
 {
     pool->now_ns = now_ns;
-    take_back(pool, prefix_expire(pool->prefix, now_ns, pool->free + pool->free_count));
+    uint32_t count = prefix_expire(pool->prefix, now_ns, pool->free + pool->free_count);
+    take_back(pool, count);
+    return count;
 }
 
 uint64_t kv_due_ns(const struct kv_pool *pool)

@@ -142,8 +142,8 @@ bool kv_is_twin(const struct kv_table *a, const struct kv_path *a_path, const st
 void kv_copy(struct kv_pool *pool, struct kv_table *target, const struct kv_table *source,
              uint32_t at);
 /* It is `now_ns`: forget what has been cached for as long as it may. Whoever never calls it has blocks that stay as long as there is
- * room. */
-void kv_tick(struct kv_pool *pool, uint64_t now_ns);
+ * room. How many blocks became free. */
+uint32_t kv_tick(struct kv_pool *pool, uint64_t now_ns);
 /* When there is something to do for it; UINT64_MAX: never, as it is. */
 uint64_t kv_due_ns(const struct kv_pool *pool);
 /* Nothing that is cached under this salt (NULL: any), or behind it, is found any more. Tables keep what they hold. */

@@ -320,6 +320,27 @@ static void what_is_cached_is_told_and_can_be_evicted(void **state)
     end_stage(stage);
 }
 
+static void what_may_not_outlive_its_request_is_gone_with_it(void **state)
+{
+    (void)state;
+    struct stage *stage = given_stage(0, 0);
+    struct wire_salt salts[] = {{0, 5}};
+    struct wire_submit asked = given_submit(stage, 1, 100);
+    asked.max_tokens = 2;
+    asked.salts = salts;
+    asked.salt_count = 1;
+    asked.cache_ms = 1;
+    submit(stage, &asked);
+    for (int i = 0; i < 2; i++)
+        (void)next_message(stage, WIRE_RESULT);
+    (void)next_message(stage, WIRE_DONE);
+    struct wire_load load; // told by an engine that has nothing else to do
+    do
+        load = next_message(stage, WIRE_LOAD).load;
+    while (load.running > 0 || load.kv_blocks_used > 0 || load.kv_blocks_cached > 0);
+    end_stage(stage);
+}
+
 /* The next of the cache's deltas, whatever else comes. */
 static struct wire_cache_delta next_delta(struct stage *stage)
 {
@@ -422,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_key_in_the_air_is_not_taken_twice),
         cmocka_unit_test(beyond_the_credits_the_node_is_busy),
         cmocka_unit_test(what_is_cached_is_told_and_can_be_evicted),
+        cmocka_unit_test(what_may_not_outlive_its_request_is_gone_with_it),
         cmocka_unit_test(every_block_that_comes_and_goes_is_told),
         cmocka_unit_test(a_node_that_knows_too_many_schedulers_forgets_those_that_are_gone),
         cmocka_unit_test(bytes_that_are_no_message_close_the_link),
