@@ -18,7 +18,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     TICK_MS = 200,
@@ -92,24 +91,6 @@ struct audit {
     struct oftens oftens;
 };
 
-static const char *const class_names[AUDIT_COUNT] = {
-#define AUDIT(name, text) #name,
-#include "scheduler/policy/audit.def"
-#undef AUDIT
-};
-
-const char *audit_class_name(enum audit_class class)
-{
-    return class_names[class];
-}
-
-uint32_t audit_class_bit(const char *name)
-{
-    for (unsigned i = 0; i < AUDIT_COUNT; i++)
-        if (strcasecmp(class_names[i], name) == 0) return UINT32_C(1) << i;
-    return 0;
-}
-
 // ---- what waits --------------------------------------------------------------------------------
 
 static void push(struct audit *audit, enum audit_class class, char *body)
@@ -124,7 +105,7 @@ static void push(struct audit *audit, enum audit_class class, char *body)
 static char *make_body(enum audit_class class, const struct ledger_field *fields, size_t count)
 {
     struct buf body = {0};
-    ledger_write_body(&body, clock_wall_ms(), class_names[class], fields, count);
+    ledger_write_body(&body, clock_wall_ms(), audit_class_name(class), fields, count);
     return buf_take(&body);
 }
 
@@ -136,7 +117,7 @@ static void tell_lost(struct audit *audit)
     size_t count = 0;
     for (unsigned i = 0; i < AUDIT_COUNT; i++) {
         if (audit->lost[i] == 0 || count == AUDIT_FIELDS_MAX) continue;
-        snprintf(names[i], sizeof names[i], "%s", class_names[i]);
+        snprintf(names[i], sizeof names[i], "%s", audit_class_name((enum audit_class)i));
         for (char *at = names[i]; *at; at++)
             *at = (char)(*at | 0x20);
         snprintf(counts[i], sizeof counts[i], "%" PRIu64, audit->lost[i]);
@@ -149,7 +130,7 @@ static void tell_lost(struct audit *audit)
 static void lose(struct audit *audit, enum audit_class class)
 {
     if (audit->lost_all == 0 || audit->lost[class] == 0)
-        log_error("audit_lost", "class=%s waiting=%zu", class_names[class], audit->waiting);
+        log_error("audit_lost", "class=%s waiting=%zu", audit_class_name(class), audit->waiting);
     audit->lost[class]++;
     audit->lost_all++;
     if (audit->options.metrics)

@@ -23,12 +23,8 @@
 enum {
     TICK_MS = 200,
     LOOK_MS = 1000,
-    REST_MS = 5000,        // after a failure
-    SWEPT_MAX = 24,        // chains that one commit takes out of Redis
-    COMMIT_WORDS_AHEAD = 8 // keys and arguments before them
+    REST_MS = 5000 // after a failure
 };
-
-#define DAY_MS INT64_C(86400000)
 
 /*      KEYS  sealed, chains
  *      ARGV  "chains": those too
@@ -40,23 +36,6 @@ static const char look_text[] =
     "all[8] = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))\n"
     "if ARGV[1] == 'chains' then all[9] = redis.call('HGETALL', KEYS[2]) end\n"
     "return all\n";
-
-/*      KEYS  sealed, chains
- *      ARGV  the number that was seen, number, root, records, last, served, then chains, each with what was seen of it ("": whatever)
- *      gives 1: it is done; 0: another number is there */
-static const char commit_text[] =
-    "local has = redis.call('HGET', KEYS[1], 'number') or '0'\n"
-    "if has ~= ARGV[1] then return 0 end\n"
-    "local time = redis.call('TIME')\n"
-    "redis.call('HSET', KEYS[1], 'number', ARGV[2], 'root', ARGV[3], 'records', ARGV[4], "
-    "'last', ARGV[5], 'served', ARGV[6], 'sealed', "
-    "string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))\n"
-    "for i = 7, #ARGV, 2 do\n"
-    "    if ARGV[i + 1] == '' or redis.call('HGET', KEYS[2], ARGV[i]) == ARGV[i + 1] then\n"
-    "        redis.call('HDEL', KEYS[2], ARGV[i])\n"
-    "    end\n"
-    "end\n"
-    "return 1\n";
 
 // ---- what Redis says ---------------------------------------------------------------------------
 
@@ -95,7 +74,7 @@ void sealer_send_look(struct sealer *sealer, bool chains, sealer_reply_fn *done,
 
 // ---- the end of a run --------------------------------------------------------------------------
 
-static void end_run(struct sealer *sealer)
+void sealer_end_run(struct sealer *sealer)
 {
     struct sealer_run *run = &sealer->run;
     buf_fini(&run->lines);
@@ -105,189 +84,51 @@ static void end_run(struct sealer *sealer)
     sealer->busy = false;
 }
 
-/* With the note of `err`; what was done stays, and the next run goes on from there. */
-static void fail(struct sealer *sealer, enum err err, const char *note)
+static struct lock *new_lock(const struct sealer *sealer)
+{
+    return lock_new(sealer->options.store, "qiao:{audit}:lock");
+}
+
+/* With the note of `err`; what was done stays, and the next run goes on from there: here, or where another scheduler's folder is right. */
+void sealer_fail(struct sealer *sealer, enum err err, const char *note)
 {
     if (strcmp(sealer->failure, note) != 0 && !sealer->stopped)
         log_warn("audit_not_sealed", "code=%s reason=\"%s\"", err_api_code(err), note);
     snprintf(sealer->failure, sizeof sealer->failure, "%s", note);
     sealer->rest_until_ns = clock_now_ns() + REST_MS * CLOCK_MS;
-    end_run(sealer);
+    if (sealer->lock) {
+        lock_free(sealer->lock);
+        sealer->lock = new_lock(sealer);
+    }
+    sealer_end_run(sealer);
 }
 
 /* The worker's part begins and ends here. */
-static bool submit(struct sealer *sealer, scribe_fn *work, scribe_fn *done)
+bool sealer_submit(struct sealer *sealer, scribe_fn *work, scribe_fn *done)
 {
     struct sealer_run *run = &sealer->run;
     run->err = ERR_UNAVAILABLE;
     snprintf(run->note, sizeof run->note, "the scheduler ends");
     if (scribe_submit(sealer->options.scribe, work, done, sealer)) return true;
-    fail(sealer, ERR_BUSY, "the workers have too much to do");
+    sealer_fail(sealer, ERR_BUSY, "the workers have too much to do");
     return false;
 }
 
-static void keep_err(struct sealer *sealer, enum err err)
+void sealer_keep_err(struct sealer *sealer, enum err err)
 {
     sealer->run.err = err;
     snprintf(sealer->run.note, sizeof sealer->run.note, "%s", err ? err_text() : "");
 }
 
 /* What the step gave, if the sealer still is what it was. */
-static bool goes_on(struct sealer *sealer, enum err err, const char *note)
+bool sealer_goes_on(struct sealer *sealer, enum err err, const char *note)
 {
     if (sealer->stopped && !err) {
         err = ERR_UNAVAILABLE;
         note = "the scheduler ends";
     }
-    if (err) fail(sealer, err, note);
+    if (err) sealer_fail(sealer, err, note);
     return !err;
-}
-
-// ---- the last steps: the file, and the stream --------------------------------------------------
-
-/* One behind the entry, which is the oldest that stays. */
-static void next_entry(char out[SEALER_ENTRY_SIZE + 4], const char *entry)
-{
-    char *end;
-    unsigned long long time = strtoull(entry, &end, 10);
-    unsigned long long number = *end == '-' ? strtoull(end + 1, NULL, 10) : 0;
-    snprintf(out, SEALER_ENTRY_SIZE + 4, "%llu-%llu", time, number + 1);
-}
-
-static void trim_stream(struct sealer *sealer)
-{
-    char entry[SEALER_ENTRY_SIZE + 4];
-    if (!*sealer->run.last) return;
-    next_entry(entry, sealer->run.last);
-    const char *const words[] = {"XTRIM", AUDIT_RECORDS_KEY, "MINID", entry};
-    store_command(sealer->options.store, NULL, NULL, 4, words, NULL);
-}
-
-static void note_seal(struct sealer *sealer)
-{
-    const struct ledger_seal *seal = &sealer->run.seal;
-    char number[24], records[24], damaged[24], removed[24], root[LEDGER_HASH_TEXT_SIZE];
-    snprintf(number, sizeof number, "%" PRIu64, seal->number);
-    snprintf(records, sizeof records, "%" PRIu64, seal->records);
-    snprintf(damaged, sizeof damaged, "%" PRIu64, seal->damaged);
-    snprintf(removed, sizeof removed, "%zu", sealer->run.removed);
-    ledger_hash_text(&seal->root, root);
-    const struct audit_field fields[] = {{"file", number},
-                                         {"root", root},
-                                         {"records", records},
-                                         {"damaged", damaged},
-                                         {"removed", removed}};
-    audit_note(sealer->options.audit, AUDIT_SEAL, fields, 5);
-    log_info("audit_sealed", "file=%s records=%s damaged=%s removed=%s", number, records, damaged,
-             removed);
-}
-
-static void work_settle(void *argument)
-{
-    struct sealer *sealer = argument;
-    struct sealer_run *run = &sealer->run;
-    const char *folder = sealer->options.folder;
-    keep_err(sealer, audit_files_settle(folder, &run->seal));
-    if (run->err || run->before_ms == 0) return;
-    run->removed = audit_files_remove(folder, run->before_ms, run->seal.number);
-}
-
-static void on_settled(void *argument)
-{
-    struct sealer *sealer = argument;
-    struct sealer_run *run = &sealer->run;
-    if (!goes_on(sealer, run->err, run->note)) return;
-    trim_stream(sealer);
-    note_seal(sealer);
-    ledger_seal_fini(&sealer->newest);
-    sealer->newest = run->seal;
-    sealer->rest_until_ns = 0; // seen as it is now, at once
-    run->seal = (struct ledger_seal){0};
-    sealer->failure[0] = '\0';
-    end_run(sealer);
-}
-
-static void on_committed(void *argument, enum err err, const redisReply *reply)
-{
-    struct sealer *sealer = argument;
-    struct sealer_run *run = &sealer->run;
-    if (!goes_on(sealer, err, err ? err_text() : "")) return; // a draft that counts is found again
-    sealer->knows_newest = false;
-    if (reply->type != REDIS_REPLY_INTEGER || reply->integer != 1) {
-        audit_files_drop(sealer->options.folder, &run->seal);
-        fail(sealer, ERR_CONFLICT, "another scheduler has made a file meanwhile");
-        return;
-    }
-    uint32_t days = sealer->days > sealer->options.days ? sealer->days : sealer->options.days;
-    run->before_ms = sealer->options.days > 0 ? run->facts.now_ms - days * DAY_MS : 0;
-    sealer->knows_newest = submit(sealer, work_settle, on_settled);
-}
-
-// ---- the draft ---------------------------------------------------------------------------------
-
-/* Chains that are over: their last words are in the file, or they never come. */
-static size_t add_swept(const struct sealer_run *run, const char **words)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < run->lost_count && count < SWEPT_MAX; i++, count++) {
-        words[2 * count] = run->lost[i].chain;
-        words[2 * count + 1] = run->lost[i].seen;
-    }
-    for (size_t i = 0; i < run->seal.count && count < SWEPT_MAX; i++) {
-        if (run->seal.heads[i].state != LEDGER_ENDED) continue;
-        words[2 * count] = run->seal.heads[i].chain.id;
-        words[2 * count++ + 1] = "";
-    }
-    return 2 * count;
-}
-
-static void commit(struct sealer *sealer)
-{
-    struct sealer_run *run = &sealer->run;
-    const char *words[COMMIT_WORDS_AHEAD + 2 * SWEPT_MAX];
-    char seen[24], number[24], records[24], served[24], root[LEDGER_HASH_TEXT_SIZE];
-    snprintf(seen, sizeof seen, "%" PRIu64, run->facts.state.number);
-    snprintf(number, sizeof number, "%" PRIu64, run->seal.number);
-    snprintf(records, sizeof records, "%" PRIu64, run->seal.records);
-    snprintf(served, sizeof served, "%" PRIu64, run->partial ? run->facts.served : run->facts.asks);
-    const char *const ahead[COMMIT_WORDS_AHEAD] = {SEALER_KEY,
-                                                   AUDIT_CHAINS_KEY,
-                                                   seen,
-                                                   number,
-                                                   ledger_hash_text(&run->seal.root, root),
-                                                   records,
-                                                   *run->last ? run->last : run->facts.last,
-                                                   served};
-    memcpy(words, ahead, sizeof ahead);
-    size_t count = COMMIT_WORDS_AHEAD + add_swept(run, words + COMMIT_WORDS_AHEAD);
-    store_eval(sealer->options.store, sealer->commit, on_committed, sealer, 2, count, words, NULL);
-}
-
-static void work_draft(void *argument)
-{
-    struct sealer *sealer = argument;
-    struct sealer_run *run = &sealer->run;
-    struct buf file = {.limit = LEDGER_FILE_MAX};
-    const char **lost = mem_new(run->lost_count + 1, sizeof *lost);
-    for (size_t i = 0; i < run->lost_count; i++)
-        lost[i] = run->lost[i].chain;
-    const struct ledger_sealing sealing = {.before = &sealer->newest,
-                                           .lines = buf_text(&run->lines),
-                                           .size = run->lines.size,
-                                           .lost = lost,
-                                           .lost_count = run->lost_count,
-                                           .key = sealer->options.key};
-    enum err err = ledger_seal_write(&file, &run->seal, &sealing);
-    if (!err) err = audit_files_draft(sealer->options.folder, &run->seal, file.data, file.size);
-    keep_err(sealer, err);
-    mem_free(lost);
-    buf_fini(&file);
-}
-
-static void on_drafted(void *argument)
-{
-    struct sealer *sealer = argument;
-    if (goes_on(sealer, sealer->run.err, sealer->run.note)) commit(sealer);
 }
 
 // ---- the records -------------------------------------------------------------------------------
@@ -298,7 +139,7 @@ static void on_nothing(void *argument, enum err err, const redisReply *reply)
 {
     struct sealer *sealer = argument;
     (void)reply;
-    if (goes_on(sealer, err, err ? err_text() : "")) end_run(sealer);
+    if (sealer_goes_on(sealer, err, err ? err_text() : "")) sealer_end_run(sealer);
 }
 
 /* There is nothing to seal: whoever asked for it has it. */
@@ -331,9 +172,9 @@ static void on_page(void *argument, enum err err, const redisReply *reply)
 {
     struct sealer *sealer = argument;
     struct sealer_run *run = &sealer->run;
-    if (!goes_on(sealer, err, err ? err_text() : "")) return;
+    if (!sealer_goes_on(sealer, err, err ? err_text() : "")) return;
     if (reply->type != REDIS_REPLY_ARRAY) {
-        fail(sealer, ERR_INTERNAL, AUDIT_RECORDS_KEY " is no stream");
+        sealer_fail(sealer, ERR_INTERNAL, AUDIT_RECORDS_KEY " is no stream");
         return;
     }
     add_page(run, reply);
@@ -345,7 +186,7 @@ static void on_page(void *argument, enum err err, const redisReply *reply)
     else if (run->records == 0 && run->lost_count == 0)
         serve_nothing(sealer);
     else
-        submit(sealer, work_draft, on_drafted);
+        sealer_make_file(sealer);
 }
 
 static void read_page(struct sealer *sealer)
@@ -366,8 +207,8 @@ static void work_newest(void *argument)
     struct sealer *sealer = argument;
     const struct sealer_state *state = &sealer->run.facts.state;
     ledger_seal_fini(&sealer->newest);
-    keep_err(sealer, audit_files_newest(sealer->options.folder, state->number, state->root,
-                                        &sealer->newest));
+    sealer_keep_err(sealer, audit_files_newest(sealer->options.folder, state->number, state->root,
+                                               &sealer->newest));
 }
 
 /* Redis' newest file is the folder's; or the folder has a newer one, where Redis has forgotten it. */
@@ -392,7 +233,7 @@ static void begin_records(struct sealer *sealer)
 {
     enum err err = check_newest(sealer);
     sealer->knows_newest = !err;
-    if (!goes_on(sealer, err, err ? err_text() : "")) return;
+    if (!sealer_goes_on(sealer, err, err ? err_text() : "")) return;
     // Where the folder knows more than Redis, its heads alone tell what is sealed.
     if (sealer->newest.number > sealer->run.facts.state.number) sealer->run.facts.last[0] = '\0';
     read_page(sealer);
@@ -401,7 +242,7 @@ static void begin_records(struct sealer *sealer)
 static void on_newest(void *argument)
 {
     struct sealer *sealer = argument;
-    if (goes_on(sealer, sealer->run.err, sealer->run.note)) begin_records(sealer);
+    if (sealer_goes_on(sealer, sealer->run.err, sealer->run.note)) begin_records(sealer);
 }
 
 /* Chains whose schedulers were not heard of for long. */
@@ -428,9 +269,9 @@ static void on_look(void *argument, enum err err, const redisReply *reply)
     struct sealer *sealer = argument;
     struct sealer_run *run = &sealer->run;
     const redisReply *chains = NULL;
-    if (!goes_on(sealer, err, err ? err_text() : "")) return;
+    if (!sealer_goes_on(sealer, err, err ? err_text() : "")) return;
     if (!sealer_read_facts(reply, &run->facts, &chains)) {
-        fail(sealer, ERR_INTERNAL, SEALER_KEY " cannot be read");
+        sealer_fail(sealer, ERR_INTERNAL, SEALER_KEY " cannot be read");
         return;
     }
     const struct sealer_facts *facts = &run->facts;
@@ -438,14 +279,14 @@ static void on_look(void *argument, enum err err, const redisReply *reply)
     bool due = facts->now_ms - facts->state.sealed_ms >= (int64_t)sealer->options.seconds * 1000;
     if (facts->asks <= facts->served && !due) {
         sealer->rest_until_ns = clock_now_ns() + LOOK_MS * CLOCK_MS;
-        end_run(sealer);
+        sealer_end_run(sealer);
         return;
     }
     find_lost(sealer, chains);
     if (sealer->knows_newest && sealer->newest.number == facts->state.number)
         begin_records(sealer);
     else
-        submit(sealer, work_newest, on_newest);
+        sealer_submit(sealer, work_newest, on_newest);
 }
 
 /* Who does not seal looks all the same, now and then. */
@@ -464,8 +305,10 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     sealer_tick_tickets(sealer);
-    if (sealer->lock) lock_tick(sealer->lock, now_ns);
-    if (sealer->busy || now_ns < sealer->rest_until_ns) return;
+    bool rests = now_ns < sealer->rest_until_ns;
+    if (sealer->lock && (!rests || lock_is_held(sealer->lock, now_ns)))
+        lock_tick(sealer->lock, now_ns);
+    if (sealer->busy || rests) return;
     bool seals = sealer->lock && lock_is_held(sealer->lock, now_ns);
     sealer->busy = true;
     if (!seals) sealer->rest_until_ns = now_ns + LOOK_MS * CLOCK_MS;
@@ -482,8 +325,8 @@ enum err sealer_new(struct sealer **out, const struct sealer_options *options)
     sealer->options = *options;
     if (sealer->options.given_up_ms == 0) sealer->options.given_up_ms = AUDIT_GIVEN_UP_MS;
     sealer->look = store_add_script(options->store, look_text);
-    sealer->commit = store_add_script(options->store, commit_text);
-    if (*options->folder) sealer->lock = lock_new(options->store, "qiao:{audit}:lock");
+    sealer->commit = store_add_script(options->store, sealer_commit_text);
+    if (*options->folder) sealer->lock = new_lock(sealer);
     sealer->timer = event_new(options->base, -1, EV_PERSIST, on_timer, sealer);
     must(sealer->timer && event_add(sealer->timer, &period) == 0);
     *out = sealer;

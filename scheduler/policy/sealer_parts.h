@@ -1,8 +1,9 @@
-/* scheduler/policy/sealer_parts.h -- what the sealer's two files share. */
+/* scheduler/policy/sealer_parts.h -- what the sealer's three files share. */
 #ifndef SCHEDULER_POLICY_SEALER_PARTS_H
 #define SCHEDULER_POLICY_SEALER_PARTS_H
 
 #include "scheduler/policy/sealer.h"
+#include "scheduler/scribe.h"
 
 #include "base/buf.h"
 #include "base/ledger_file.h"
@@ -69,6 +70,19 @@ bool sealer_read_facts(const struct redisReply *reply, struct sealer_facts *out,
 /* Ask for it; with the chains or without. */
 typedef void sealer_reply_fn(void *argument, enum err err, const struct redisReply *reply);
 void sealer_send_look(struct sealer *sealer, bool chains, sealer_reply_fn *done, void *argument);
+extern const char sealer_commit_text[];
+
+/* The run ends: as it should; or with a note of what went wrong. What was done stays, and the next run goes on from there: here, or where
+ * another scheduler's folder is right. */
+void sealer_end_run(struct sealer *sealer);
+void sealer_fail(struct sealer *sealer, enum err err, const char *note);
+/* A worker's part begins; it says by sealer_keep_err() what came of it. False: it did not begin, and the run has ended. */
+bool sealer_submit(struct sealer *sealer, scribe_fn *work, scribe_fn *done);
+void sealer_keep_err(struct sealer *sealer, enum err err);
+/* What a step gave, if the sealer still is what it was; false: the run has ended. */
+bool sealer_goes_on(struct sealer *sealer, enum err err, const char *note);
+/* From the run's records to the file, and the run's end. */
+void sealer_make_file(struct sealer *sealer);
 /* The tickets that are open, at each tick. */
 void sealer_tick_tickets(struct sealer *sealer);
 void sealer_end_tickets(struct sealer *sealer);

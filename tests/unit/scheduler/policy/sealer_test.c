@@ -47,17 +47,22 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void open_sealer(void)
+static void open_sealer_in(const char *place)
 {
     assert_int_equal(sealer_new(&sealer, &(struct sealer_options){.base = base,
                                                                   .store = store,
                                                                   .scribe = scribe,
                                                                   .audit = audit,
-                                                                  .folder = folder,
+                                                                  .folder = place,
                                                                   .seconds = 3600,
                                                                   .days = 183,
                                                                   .given_up_ms = 30000}),
                      ERR_OK);
+}
+
+static void open_sealer(void)
+{
+    open_sealer_in(folder);
 }
 
 static void close_sealer(void)
@@ -290,6 +295,32 @@ static void a_folder_that_is_not_as_it_was_left_is_not_written_to(void **state)
     over();
 }
 
+static void who_has_another_folder_leaves_it_to_who_has_the_right_one(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct content content;
+    char wrong[] = "/tmp/qiao-sealer-XXXXXX";
+    given_sealer();
+    note_many(30);
+    uint64_t number = ask().number;
+    close_sealer();
+    assert_non_null(mkdtemp(wrong));
+    open_sealer_in(wrong);
+    struct sealer *other = sealer;
+    note_many(5);
+    until_it_fails("it is not the folder where they are");
+    open_sealer();
+    assert_int_equal(ask().number, number + 1);
+    read_folder(&content);
+    assert_int_equal(content.gaps, 0);
+    sealer_stop(other);
+    store_loop_run(base, 100);
+    sealer_free(other);
+    assert_int_equal(rmdir(wrong), 0); // nothing was written there
+    over();
+}
+
 static void a_scheduler_that_fell_silent_shows_in_the_file(void **state)
 {
     (void)state;
@@ -339,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_redis_that_forgot_what_is_sealed_learns_it_from_the_folder),
         cmocka_unit_test(a_crash_before_the_file_has_its_name_loses_nothing),
         cmocka_unit_test(a_folder_that_is_not_as_it_was_left_is_not_written_to),
+        cmocka_unit_test(who_has_another_folder_leaves_it_to_who_has_the_right_one),
         cmocka_unit_test(a_scheduler_that_fell_silent_shows_in_the_file),
         cmocka_unit_test(files_are_kept_as_long_as_they_must_be),
     };
