@@ -41,7 +41,8 @@ struct prefix {
     uint32_t oldest; // of those that rest
     uint32_t newest;
     uint32_t resting;
-    uint64_t due_ns; // no block that rests is due before
+    uint64_t due_ns;   // no block that rests is due before
+    uint64_t swept_ns; // when all were looked at last
     struct prefix_change
         *changes; // [change_max], those that wait from `change_at` on; NULL: nobody watches
     size_t change_max;
@@ -310,7 +311,8 @@ uint32_t prefix_forget_salt(struct prefix *prefix, const uint64_t *salt, uint32_
 
 uint64_t prefix_due_ns(const struct prefix *prefix)
 {
-    return prefix->due_ns;
+    uint64_t next_ns = prefix->swept_ns ? prefix->swept_ns + PREFIX_SWEEP_MS * CLOCK_MS : 0;
+    return prefix->due_ns > next_ns ? prefix->due_ns : next_ns;
 }
 
 /* Those that rest, oldest first, so that a leaf comes before its parent. True: one that is due has children that are not; they go too,
@@ -337,7 +339,8 @@ static bool forget_due(struct prefix *prefix, uint64_t now_ns, uint32_t *rested,
 uint32_t prefix_expire(struct prefix *prefix, uint64_t now_ns, uint32_t *rested)
 {
     uint32_t count = 0;
-    if (now_ns < prefix->due_ns || now_ns == 0) return 0;
+    if (now_ns < prefix_due_ns(prefix) || now_ns == 0) return 0;
+    prefix->swept_ns = now_ns;
     if (forget_due(prefix, now_ns, rested, &count))
         count += forget_doomed(prefix, &(struct doom){.now_ns = now_ns}, rested + count);
     return count;

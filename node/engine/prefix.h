@@ -81,7 +81,12 @@ void prefix_forget(struct prefix *prefix, uint32_t block);
  * written to `rested`, which has room for every block; returns how many. */
 uint32_t prefix_forget_salt(struct prefix *prefix, const uint64_t *salt, uint32_t *rested);
 
-/* Likewise, what has rested for as long as it may, with all that stands below it. */
+/* Likewise, what has rested for as long as it may, with all that stands below it. It looks at all that rest, at most once in
+ * PREFIX_SWEEP_MS: by so much a block may be late. */
+enum {
+    PREFIX_SWEEP_MS = 50
+};
+
 uint32_t prefix_expire(struct prefix *prefix, uint64_t now_ns, uint32_t *rested);
 /* When there is something to do for it, at the earliest; UINT64_MAX: never, as it is. */
 uint64_t prefix_due_ns(const struct prefix *prefix);

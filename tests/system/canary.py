@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What canary.sh does: canary.py STATE PORT PROBE DECODER ENCODER"""
+"""What canary.sh does: canary.py STATE PORT PROBE DECODER ENCODER [REGION]"""
 import concurrent.futures
 import http.client
 import json
@@ -14,6 +14,7 @@ from canary_scan import find_in_files, find_in_memory, find_in_redis, find_in_te
 
 SECRETS = 1000
 USERS = 20
+REGION = sys.argv[6] if len(sys.argv) > 6 else None
 SYLLABLES = "bra cle dro fli gru kwa ple sni tru vex zor mip jun hob".split()
 
 
@@ -34,6 +35,8 @@ def ask(port, method, path, body=None, user=None):
     headers = {"Content-Type": "application/json"}
     if user:
         headers["X-Qiao-User"] = user
+    if REGION:
+        headers |= {"X-Qiao-Region": REGION, "X-Qiao-OS": "AcmeOS/99.0"}
     connection.request(method, path, None if body is None else json.dumps(body, ensure_ascii=body_is_escaped(path)).encode(), headers)
     answer = connection.getresponse()
     text = answer.read()
@@ -55,7 +58,7 @@ def say(port, number, secret):
         ("POST", "/v1/chat/completions", chat | {"session": f"s{number}"}),
         ("POST", "/v1/chat/completions", {"messages": [{"role": "system", "content": f"The user is {secret}."}] + chat["messages"],
                                           "max_tokens": 2}),
-        ("POST", "/v1/completions", {"prompt": f"{secret} and", "max_tokens": 4, "logprobs": 2}),
+        ("POST", "/v1/completions", {"prompt": f"{secret} and", "max_tokens": 4} | ({} if REGION else {"logprobs": 2})),
         ("POST", "/v1/embeddings", {"input": [f"about {secret}", "plain"], "model": "qiao-encoder"}),
         ("POST", "/v1/events", {"events": [{"type": "search", "properties": {"query": secret}}]}),
         ("POST", "/v1/events", {"events": [{"type": "view", "item": "phone-bamboo-1", "properties": {"note": secret}}]}),
@@ -124,6 +127,15 @@ def plant(places, forms, marker):
         redis(server, "slowlog", "reset")
 
 
+def is_cached():
+    """Whether prompts outlive their requests on nodes by the rules of the region."""
+    if not REGION:
+        return True
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    with open(f"{root}/deploy/policy/{REGION}.json") as file:
+        return json.load(file)["rules"]["privacy"]["cache_seconds"] > 0
+
+
 def find_in_the_air(places, forms, secret):
     """While it is being read and while it is cached a secret is in memory, and found there: a scan that finds nothing means something."""
     half = json.dumps({"messages": [{"role": "user", "content": secret}]}, ensure_ascii=False).encode()
@@ -133,8 +145,11 @@ def find_in_the_air(places, forms, secret):
         found = places.memory(forms)
     check("a secret that a scheduler reads is found in its memory", any(form == "utf-8" for form, _, _ in found["scheduler-1"]),
           found["scheduler-1"])
-    check("and its ids in the memory of the node that has cached them", any("int32" in form for form, _, _ in found["node-1"]),
-          found["node-1"])
+    ids = [form for form, _, _ in found["node-1"] if "int32" in form]
+    if is_cached():
+        check("and its ids in the memory of the node that has cached them", ids, found["node-1"])
+    else:
+        check("and none in a node's, since nothing outlives its request", not ids, found["node-1"])
 
 
 def erase(places):
@@ -152,7 +167,7 @@ def found_anywhere(found):
 
 
 def main():
-    state, port, probe, *models = sys.argv[1], int(sys.argv[2]), sys.argv[3], *sys.argv[4:]
+    state, port, probe, *models = sys.argv[1], int(sys.argv[2]), sys.argv[3], *sys.argv[4:6]
     marker = make_marker()
     forms = forms_of(marker, probe, models)
     places = Places(state, port)

@@ -2,10 +2,13 @@
 # The canary: a thousand secrets go through chats, streams, sessions, grounded chats, completions, embeddings, searches and events of two schedulers. After
 # their users were erased none of them is anywhere: not in the memory of schedulers and nodes, not in logs, metrics or on disk, and not in
 # Redis, its files or its replica; in no form in which a text or its tokens may stand. What looks for them finds each kind of place first.
+#
+#   canary.sh [REGION]      by deploy/policy's rules of a region; without it ungoverned
 source "$(dirname "$0")/lib.sh"
+region=${1:-}
 mkdir -p "$state/run" "$state/log" "$state/replica"
 
-cluster --nodes 1 --schedulers 2 --shop
+cluster --nodes 1 --schedulers 2 --shop ${region:+--region "$region" --producer 001191110000000000000E10001}
 redis=$((port + 200)) replica=$((port + 201))
 redis-cli -p "$redis" config set appendonly yes >"$state/redis.said"
 redis-cli -p "$redis" config set slowlog-log-slower-than 0 >>"$state/redis.said"
@@ -19,4 +22,4 @@ trap 'leave; end' EXIT
 follows() { redis-cli -p "$replica" info replication | grep -q master_link_status:up; }
 check "Redis has a replica" eventually 20 follows
 python3 "$root/tests/system/canary.py" "$state" "$port" "$bin/qiao-probe" \
-    "$root/models/assistant/qiao-mini.gguf" "$root/models/encoder/qiao-encoder.gguf"
+    "$root/models/assistant/qiao-mini.gguf" "$root/models/encoder/qiao-encoder.gguf" $region

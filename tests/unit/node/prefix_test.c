@@ -3,6 +3,8 @@
 
 #include "wire/block.h"
 
+#include "base/clock.h"
+
 enum {
     BLOCKS = 24,
     ROOT = 7
@@ -140,6 +142,33 @@ static void whoever_watches_hears_of_every_block_that_comes_and_goes(void **stat
     prefix_free(prefix);
 }
 
+/* However many become due one after another, all that rest are looked at once in a while alone. */
+static void what_is_due_goes_in_sweeps(void **state)
+{
+    (void)state;
+    struct prefix *prefix = given_prefix(0);
+    uint32_t gone[BLOCKS];
+    uint64_t now_ns = CLOCK_SECOND;
+    for (uint32_t i = 0; i < 10; i++) {
+        struct prefix_key key = key_of(1, PREFIX_ROOT, (int32_t)i);
+        key.keep_ms = 100 + i;
+        prefix_list(prefix, i, &key);
+        prefix_set_ready(prefix, i);
+        prefix_rest(prefix, i, now_ns);
+    }
+    assert_true(prefix_due_ns(prefix) == now_ns + 100 * CLOCK_MS);
+    assert_int_equal(prefix_expire(prefix, now_ns + 99 * CLOCK_MS, gone), 0);
+    assert_int_equal(prefix_expire(prefix, now_ns + 100 * CLOCK_MS, gone), 1);
+    assert_int_equal(gone[0], 0);
+    now_ns += (100 + PREFIX_SWEEP_MS) * CLOCK_MS;
+    assert_true(prefix_due_ns(prefix) == now_ns);
+    assert_int_equal(prefix_expire(prefix, now_ns - 1, gone), 0);
+    assert_int_equal(prefix_expire(prefix, now_ns, gone), 9);
+    assert_int_equal(prefix_resting(prefix), 0);
+    assert_true(prefix_due_ns(prefix) == UINT64_MAX);
+    prefix_free(prefix);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +177,7 @@ int main(void)
         cmocka_unit_test(who_has_rested_for_longest_goes_first),
         cmocka_unit_test(a_forgotten_salt_takes_along_what_stands_below_it),
         cmocka_unit_test(whoever_watches_hears_of_every_block_that_comes_and_goes),
+        cmocka_unit_test(what_is_due_goes_in_sweeps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
