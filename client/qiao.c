@@ -25,6 +25,8 @@ struct qiao {
     char *key;
     char *user;
     char *region;
+    char *language;
+    char *system;
     uint32_t timeout_ms;
     char error[ERR_NOTE_MAX];
     char code[64];
@@ -48,6 +50,8 @@ void qiao_free(struct qiao *qiao)
     mem_free(qiao->key);
     mem_free(qiao->user);
     mem_free(qiao->region);
+    mem_free(qiao->language);
+    mem_free(qiao->system);
     mem_free(qiao);
 }
 
@@ -66,6 +70,18 @@ void qiao_set_region(struct qiao *qiao, const char *region)
 {
     mem_free(qiao->region);
     qiao->region = mem_copy_text(region);
+}
+
+void qiao_set_language(struct qiao *qiao, const char *language)
+{
+    mem_free(qiao->language);
+    qiao->language = mem_copy_text(language);
+}
+
+void qiao_set_system(struct qiao *qiao, const char *system)
+{
+    mem_free(qiao->system);
+    qiao->system = mem_copy_text(system);
 }
 
 const char *qiao_error(const struct qiao *qiao)
@@ -155,6 +171,8 @@ static enum err write_request(struct qiao *qiao, const char *method, const char 
     }
     TRY(add_header(out, "X-Qiao-User", qiao->user));
     TRY(add_header(out, "X-Qiao-Region", qiao->region));
+    TRY(add_header(out, "X-Qiao-OS", qiao->system));
+    TRY(add_header(out, "Accept-Language", qiao->language));
     if (json || strcmp(method, "POST") == 0)
         buf_addf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
                  json ? strlen(json) : 0);

@@ -38,6 +38,9 @@ void qiao_set_timeout(struct qiao *qiao, unsigned seconds);
 void qiao_set_user(struct qiao *qiao, const char *user);
 /* The region that the calls are made in (header X-Qiao-Region), by whose policy they are served; NULL: none is said. */
 void qiao_set_region(struct qiao *qiao, const char *region);
+/* The language that is asked for (Accept-Language), and the device's system such as "AcmeOS/18.4" (X-Qiao-OS); NULL: none is said. */
+void qiao_set_language(struct qiao *qiao, const char *language);
+void qiao_set_system(struct qiao *qiao, const char *system);
 
 /* About the latest failure of this handle: a line for people, the HTTP status (0: none), the API's code ("" : none), and
  * after how many seconds to come again (0: not said). Borrowed until the next call. */
@@ -47,7 +50,7 @@ const char *qiao_code(const struct qiao *qiao);
 unsigned qiao_retry_after(const struct qiao *qiao);
 
 /* One request; *body gets the answer's text (with QIAO_OK), to be freed with qiao_free_text(). `json` is NULL for none.
- * `method`: "GET", "POST" or "DELETE". */
+ * `method`: "GET", "POST", "PUT" or "DELETE". */
 enum qiao_status qiao_request(struct qiao *qiao, const char *method, const char *path,
                               const char *json, char **body);
 void qiao_free_text(char *text);

@@ -1,5 +1,6 @@
 /* audit seal, verify, export: the sealed records of what happened, checked without the cluster. */
 #include "client/ctl/call.h"
+#include "client/ctl/compliance.h"
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -27,7 +28,9 @@ struct walk {
     struct sign_keys keys;
     struct ledger_seal before; // the latest file that was read
     bool begun;
+    bool has_keys; // else signatures are not looked at
     bool exports;
+    bool quiet;       // about gaps
     const char *name; // of the file
     uint64_t number;  // that is to come; 0: unknown
     uint64_t files, records, gaps;
@@ -87,6 +90,7 @@ static void on_gap(void *argument, const char *text)
 {
     struct walk *walk = argument;
     walk->gaps++;
+    if (walk->quiet) return;
     if (walk->exports || walk->conf->json)
         fprintf(stderr, "qiaoctl: %s: %s\n", walk->name, text);
     else
@@ -102,7 +106,7 @@ static enum ctl_exit read_one(struct walk *walk, const char *path)
     const char *slash = strrchr(path, '/');
     const struct ledger_seal *before = walk->begun ? &walk->before : NULL;
     const struct ledger_reader reader = {on_record, on_gap, walk,
-                                         *walk->conf->keys ? &walk->keys : NULL};
+                                         walk->has_keys ? &walk->keys : NULL};
     walk->name = slash ? slash + 1 : path;
     if (!before && walk->number == 1) before = &none;
     if (file_read(&text, &size, path, LEDGER_FILE_MAX)) return wrong();
@@ -113,7 +117,7 @@ static enum ctl_exit read_one(struct walk *walk, const char *path)
     walk->before = seal;
     walk->begun = true;
     walk->files++;
-    if (!walk->exports && !walk->conf->json)
+    if (!walk->exports && !walk->conf->json && !walk->quiet)
         printf("%s: %" PRIu64 " records, %zu chains, root %s\n", walk->name, seal.records,
                seal.count, ledger_hash_text(&seal.root, root));
     return CTL_GOOD;
@@ -203,7 +207,8 @@ static enum ctl_exit walk_path(struct walk *walk, const char *path)
 {
     struct stat status;
     if (sodium_init() < 0) return CTL_FAILED;
-    if (*walk->conf->keys && sign_read_keys(&walk->keys, walk->conf->keys)) return wrong();
+    walk->has_keys = *walk->conf->keys != '\0';
+    if (walk->has_keys && sign_read_keys(&walk->keys, walk->conf->keys)) return wrong();
     bool folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
     enum ctl_exit code = folder ? read_folder(walk, path) : read_one(walk, path);
     if (!code) code = check_root(walk);
@@ -234,6 +239,17 @@ enum ctl_exit ctl_audit_export(const struct ctl_conf *conf, struct qiao *qiao, c
     struct walk walk = {.conf = conf, .exports = true};
     (void)qiao;
     enum ctl_exit code = walk_path(&walk, path);
+    ledger_seal_fini(&walk.before);
+    return code;
+}
+
+enum ctl_exit audit_check(const struct ctl_conf *conf, const char *folder,
+                          const struct sign_keys *keys, struct audit_found *out)
+{
+    struct walk walk = {.conf = conf, .keys = *keys, .has_keys = keys->count > 0, .quiet = true};
+    enum ctl_exit code = read_folder(&walk, folder);
+    *out = (struct audit_found){walk.files, walk.records, walk.gaps, ""};
+    if (!code) ledger_hash_text(&walk.before.root, out->root);
     ledger_seal_fini(&walk.before);
     return code;
 }

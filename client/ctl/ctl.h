@@ -63,6 +63,8 @@ enum ctl_exit ctl_policy_explain(const struct ctl_conf *conf, struct qiao *qiao)
 /* Sign a file of at most `most` bytes for the purpose, with --sign-key, into FILE.sig beside it. */
 enum ctl_exit ctl_sign_file(const struct ctl_conf *conf, const char *path, const char *purpose,
                             size_t most);
+enum ctl_exit ctl_sign_quietly(const struct ctl_conf *conf, const char *path, const char *purpose,
+                               size_t most);
 /* Whether the file's signatures by keys of --policy-keys are of its bytes. */
 enum err ctl_check_signatures(const struct ctl_conf *conf, const char *path, const char *purpose,
                               const char *text, size_t size);
@@ -93,6 +95,11 @@ enum ctl_exit ctl_label_verify(const struct ctl_conf *conf, struct qiao *qiao, c
 /* Put the agreement in a file on record for conf->user, or take it off. */
 enum ctl_exit ctl_label_waive(const struct ctl_conf *conf, struct qiao *qiao, const char *path);
 enum ctl_exit ctl_label_unwaive(const struct ctl_conf *conf, struct qiao *qiao);
+
+/* Try the controls of conf->region against the cluster, and write a pack of evidence; check a file of one (docs/compliance.md). */
+enum ctl_exit ctl_compliance_run(const struct ctl_conf *conf, struct qiao *qiao);
+enum ctl_exit ctl_compliance_verify(const struct ctl_conf *conf, struct qiao *qiao,
+                                    const char *path);
 
 /* One answer to `text`, or with NULL a conversation read line by line from stdin. */
 enum ctl_exit ctl_chat(const struct ctl_conf *conf, struct qiao *qiao, const char *text);

@@ -1,4 +1,5 @@
 /* gate list, show, draft, evidence, submit, approve, roll, pause, live, suspend, retire, explain: which feature is open in which region. */
+#include "client/ctl/answer.h"
 #include "client/ctl/call.h"
 
 #include "base/approval.h"
@@ -142,7 +143,7 @@ static bool take_evidence(struct approval_evidence *out, const json_t *one)
 }
 
 /* The content as the server tells it, read into our own fields: what is signed is written from these. */
-static bool take_content(struct approval *out, const json_t *gate)
+bool answer_read_approval(struct approval *out, const json_t *gate)
 {
     const json_t *systems = json_object_get(gate, "os"), *models = json_object_get(gate, "models"),
                  *evidence = json_object_get(gate, "evidence");
@@ -210,8 +211,9 @@ static enum ctl_exit approve(const struct ctl_conf *conf, struct qiao *qiao)
     enum ctl_exit code = ctl_read_sign_key(conf, &secret);
     if (code) return code;
     code = get_gate(conf, qiao, &gate);
-    if (!code && (!take_content(&content, gate) || strcmp(content.feature, conf->feature) != 0 ||
-                  strcmp(content.region, conf->region) != 0)) {
+    if (!code &&
+        (!answer_read_approval(&content, gate) || strcmp(content.feature, conf->feature) != 0 ||
+         strcmp(content.region, conf->region) != 0)) {
         fprintf(stderr, "qiaoctl: the server's gate is not what it should be\n");
         code = CTL_FAILED;
     }

@@ -50,6 +50,9 @@ static const struct conf_table table = {
         "  label waive FILE    --user has agreed to FILE, for --days: no visible label is needed\n"
         "  label unwaive       --user has not, or no more\n"
         "  receipt verify FILE check the receipt of an answer (--keys, --model-file)\n"
+        "  compliance run      try the controls of --region, and write what came of it into --out, "
+        "signed\n"
+        "  compliance verify FILE  whether the evidence is as it was signed (--keys)\n"
         "  recommender export  what a recommender is trained on, into --out\n"
         "Exit codes: 0 done, 1 the cluster failed or refused, 2 the command line is not right.",
     .rows = rows,
@@ -90,6 +93,8 @@ static bool run_pair(const struct ctl_conf *conf, struct qiao *qiao, int count, 
         {"audit", "export", 3, NULL, ctl_audit_export},
         {"audit", "seal", 2, ctl_audit_seal, NULL},
         {"audit", "verify", 3, NULL, ctl_audit_verify},
+        {"compliance", "run", 2, ctl_compliance_run, NULL},
+        {"compliance", "verify", 3, NULL, ctl_compliance_verify},
         {"events", "import", 3, NULL, ctl_import},
         {"events", "forget", 2, ctl_forget, NULL},
         {"label", "unwaive", 2, ctl_label_unwaive, NULL},

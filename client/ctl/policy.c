@@ -90,8 +90,8 @@ static enum err write_signatures(const char *path, const struct sign_signature *
     return err;
 }
 
-enum ctl_exit ctl_sign_file(const struct ctl_conf *conf, const char *path, const char *purpose,
-                            size_t most)
+enum ctl_exit ctl_sign_quietly(const struct ctl_conf *conf, const char *path, const char *purpose,
+                               size_t most)
 {
     struct sign_secret secret;
     struct sign_signature signature = {0};
@@ -108,10 +108,17 @@ enum ctl_exit ctl_sign_file(const struct ctl_conf *conf, const char *path, const
         err = write_signatures(buf_text(&name), &signature);
         mem_free(text);
     }
-    if (!err) printf("%s is signed by %s: %s\n", path, secret.id, buf_text(&name));
     sign_fini(&secret);
     buf_fini(&name);
     return err ? wrong() : CTL_GOOD;
+}
+
+enum ctl_exit ctl_sign_file(const struct ctl_conf *conf, const char *path, const char *purpose,
+                            size_t most)
+{
+    enum ctl_exit code = ctl_sign_quietly(conf, path, purpose, most);
+    if (!code) printf("%s is signed: %s.sig\n", path, path);
+    return code;
 }
 
 enum ctl_exit ctl_policy_sign(const struct ctl_conf *conf, struct qiao *qiao, const char *path)
@@ -141,7 +148,7 @@ enum err ctl_check_signatures(const struct ctl_conf *conf, const char *path, con
     if (!err && good == 0)
         err = err_note(ERR_FORBIDDEN, "%s: nobody whose key is in '%s' signed it", path,
                        conf->policy_keys);
-    if (!err) printf("%s: %zu good signatures\n", path, good);
+    if (!err && !conf->json) printf("%s: %zu good signatures\n", path, good);
     mem_free(keys);
     mem_free(list);
     buf_fini(&name);

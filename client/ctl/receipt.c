@@ -1,6 +1,7 @@
 /* receipt verify: what an answer was made with, checked without the cluster. */
 #include "base/receipt.h"
 
+#include "client/ctl/answer.h"
 #include "client/ctl/call.h"
 
 #include "base/mem.h"
@@ -36,7 +37,7 @@ static json_t *receipt_in(const char *text, size_t size)
 }
 
 /* The last one of a stream's events, or the one of a body. */
-static json_t *find_receipt(const char *text, size_t size)
+json_t *answer_find_receipt(const char *text, size_t size)
 {
     json_t *found = receipt_in(text, size);
     for (const char *at = text; !found && at < text + size;) {
@@ -72,7 +73,7 @@ static bool take_digest(const json_t *object, const char *name, struct digest *o
            size == sizeof out->bytes;
 }
 
-static bool read_receipt(struct receipt *out, const json_t *object)
+bool answer_read_receipt(struct receipt *out, const json_t *object)
 {
     *out = (struct receipt){.epoch = (uint64_t)call_count(object, "epoch"),
                             .time_ms = call_count(object, "time")};
@@ -126,7 +127,7 @@ static enum ctl_exit check(const struct ctl_conf *conf, const char *path, json_t
 {
     struct receipt receipt;
     if (!object) return wrong(path, "there is no receipt in it");
-    if (!read_receipt(&receipt, object))
+    if (!answer_read_receipt(&receipt, object))
         return wrong(path, "its receipt lacks a member, or has one of another kind");
     if (receipt_check(&receipt, keys)) return wrong(path, err_text());
     if (*conf->model_file && check_model(conf->model_file, &receipt.model)) return CTL_FAILED;
@@ -150,7 +151,7 @@ enum ctl_exit ctl_receipt_verify(const struct ctl_conf *conf, struct qiao *qiao,
     if (sign_read_keys(&keys, conf->keys)) return wrong("--keys", err_text());
     char *text = call_read_file(path, ANSWER_MAX, &size);
     if (!text) return CTL_FAILED;
-    json_t *object = find_receipt(text, size);
+    json_t *object = answer_find_receipt(text, size);
     enum ctl_exit code = check(conf, path, object, &keys);
     json_decref(object);
     mem_free(text);

@@ -53,6 +53,8 @@ void audit_admin_show(struct door *door, struct http_request *request)
              facts.chain, facts.written, facts.head, facts.waiting, facts.lost,
              facts.full ? "true" : "false");
     write_file(&body, sealer_seen(door->sealer));
+    if (door->sealer)
+        buf_addf(&body, ",\"retention_days\":%" PRIu32, sealer_days(door->sealer));
     buf_add_text(&body, ",\"failure\":");
     const char *failure = sealer_failure(door->sealer);
     if (*failure)

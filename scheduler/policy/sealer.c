@@ -357,6 +357,12 @@ void sealer_keep(struct sealer *sealer, uint32_t days)
     if (days > sealer->days) sealer->days = days;
 }
 
+uint32_t sealer_days(const struct sealer *sealer)
+{
+    if (sealer->options.days == 0) return 0;
+    return sealer->days > sealer->options.days ? sealer->days : sealer->options.days;
+}
+
 const struct sealer_state *sealer_seen(const struct sealer *sealer)
 {
     return &sealer->seen;

@@ -60,6 +60,8 @@ void sealer_stop(struct sealer *sealer);
 void sealer_free(struct sealer *sealer);
 /* Rules ask for at least so many days. */
 void sealer_keep(struct sealer *sealer, uint32_t days);
+/* For how many days files are kept at least; 0: for ever. */
+uint32_t sealer_days(const struct sealer *sealer);
 
 /* The newest file as Redis knows it. */
 struct sealer_state {

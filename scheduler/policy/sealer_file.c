@@ -116,8 +116,8 @@ static void on_committed(void *argument, enum err err, const redisReply *reply)
         sealer_fail(sealer, ERR_CONFLICT, "another scheduler has made a file meanwhile");
         return;
     }
-    uint32_t days = sealer->days > sealer->options.days ? sealer->days : sealer->options.days;
-    run->before_ms = sealer->options.days > 0 ? run->facts.now_ms - days * DAY_MS : 0;
+    uint32_t days = sealer_days(sealer);
+    run->before_ms = days > 0 ? run->facts.now_ms - days * DAY_MS : 0;
     sealer->knows_newest = sealer_submit(sealer, work_settle, on_settled);
 }
 
