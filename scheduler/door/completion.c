@@ -93,6 +93,8 @@ static enum err hold_model(struct completion *c, const struct fleet_model *model
 {
     struct lexicon_pack *pack;
     TRY(govern_model(c->door, &c->context, FEATURE_ASSISTANT, model, code));
+    if (c->ask.context.count > 0)
+        TRY(govern_model(c->door, &c->context, FEATURE_GROUNDING, model, code));
     TRY(lexicon_find(c->door->lexicon, &model->pack, &pack));
     if (pack != c->pack) {
         lexicon_hold(pack);

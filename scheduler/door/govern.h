@@ -37,7 +37,7 @@ enum err govern_admit(struct door *door, struct context *context, enum feature f
 /* Another feature within the same request: a chat's grounding, a search's taste. */
 enum err govern_also(struct door *door, const struct context *context, enum feature feature,
                      const char **code);
-/* May this model, and its adapter, serve the feature? Whenever one was chosen. */
+/* May this model, and its adapter, serve the feature? Whenever one was chosen, for each feature that it serves. */
 enum err govern_model(struct door *door, const struct context *context, enum feature feature,
                       const struct fleet_model *model, const char **code);
 /* The region's limits of a prompt and its answer: ERR_TOO_LONG; *max_tokens is made smaller. */

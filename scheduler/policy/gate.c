@@ -33,6 +33,7 @@ struct gate {
     struct gates *gates;
     struct seen *seen[GATES_MAX];
     size_t count;
+    uint64_t readings; // of the records: an epoch is told again where Redis has lost changes
 };
 
 static struct seen *find_seen(const struct gate *gate, const char *name)
@@ -76,6 +77,7 @@ static void on_records(void *owner, uint64_t epoch, const struct gates_text *tex
 {
     struct gate *gate = owner;
     bool there[GATES_MAX] = {false};
+    gate->readings++;
     for (size_t i = 0; i < count; i++) {
         struct seen *seen = find_seen(gate, texts[i].name);
         if (!seen && (gate->count == GATES_MAX || strlen(texts[i].name) > GATE_NAME_MAX)) continue;
@@ -176,7 +178,7 @@ struct gate_finding gate_decide(struct gate *gate, const struct rules *rules,
     finding = judge(seen, rules, ask, now_ms);
     pass->mark = seen->mark;
     pass->until_ms = gate_until(&seen->record, rules);
-    pass->epoch = gate_epoch(gate);
+    pass->reading = gate->readings;
     return finding;
 }
 
@@ -186,7 +188,7 @@ enum gate_stand gate_stands(struct gate *gate, struct gate_pass *pass, uint64_t 
     if (!gate || !pass->gated) return GATE_STANDS;
     *reason = REASON_FILING_EXPIRED;
     if (now_ms >= pass->until_ms) return GATE_CUT;
-    if (pass->epoch != gate_epoch(gate)) {
+    if (pass->reading != gate->readings) {
         const struct seen *seen = find_seen(gate, pass->name);
         bool good = seen && seen->good;
         *reason = good && seen->record.state == GATE_SUSPENDED ? REASON_SUSPENDED
@@ -194,7 +196,7 @@ enum gate_stand gate_stands(struct gate *gate, struct gate_pass *pass, uint64_t 
                                                                : REASON_REGION_NOT_APPROVED;
         if (!good || !gate_state_is_open(seen->record.state)) return GATE_CUT;
         if (!digest_equal(&seen->mark, &pass->mark)) return GATE_CUT;
-        pass->epoch = gate_epoch(gate);
+        pass->reading = gate->readings;
     }
     *reason = REASON_GATE_UNREACHABLE;
     return gate_has_lease(gate, now_ns) ? GATE_STANDS : GATE_HELD;

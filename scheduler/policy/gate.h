@@ -48,7 +48,7 @@ struct gate_pass {
     struct digest mark;
     int64_t until_ms;
     uint32_t hold_ms;
-    uint64_t epoch; // at which it was looked at last
+    uint64_t reading; // of the records, at which it was looked at last
 };
 
 /* Whether `rules` let this in: REASON_NONE, with *pass, or why not. Only the rules' part `gate` is looked at. */

@@ -27,7 +27,7 @@ enum {
 };
 
 /*      KEYS  epoch, records, leases
- *      ARGV  the scheduler, the epoch that it acts on, the epoch whose records it has, ms of a lease
+ *      ARGV  the scheduler, the epoch that it acts on, the epoch whose records it has ("": none for sure), ms of a lease
  *      gives the epoch, and the records unless it has them */
 static const char renew_text[] =
     "local t = redis.call('TIME')\n"
@@ -38,7 +38,7 @@ static const char renew_text[] =
     "return {epoch, redis.call('HGETALL', KEYS[2])}\n";
 
 /*      KEYS  epoch, records, leases
- *      ARGV  the record's name, what it was, what it shall be, most records, the least epoch
+ *      ARGV  the record's name, what it was, what it shall be, most records
  *      gives 0: it is another by now; 1: there are too many; or the epoch and who may hold a lease */
 static const char change_text[] =
     "local t = redis.call('TIME')\n"
@@ -84,7 +84,9 @@ struct gates {
     uint64_t times_up;      // connections that there were
     uint64_t settled_ns;    // when most servers first had a write of this one; 0: they had none yet
     bool asking, known, back, closing; // known: the records at `epoch` were read
-    struct change *changes;            // that settle
+    bool
+        stale; // Redis may have lost changes since: an epoch that it tells again need not be the one that we know
+    struct change *changes; // that settle
 };
 
 /* With the master, these are most of the servers. A replica follows one master: so of two masters one alone can have them. */
@@ -114,6 +116,12 @@ static bool has_most(const struct gates *gates, enum err err, const redisReply *
     return reply && reply->type == REDIS_REPLY_INTEGER && reply->integer >= needed(gates);
 }
 
+/* Whatever is behind a new connection may have lost what the one before told. */
+static bool is_stale(const struct gates *gates)
+{
+    return gates->stale || store_times_up(gates->options.store) != gates->times_up;
+}
+
 // ---- the lease ---------------------------------------------------------------------------------
 
 static void on_waited(void *argument, enum err err, const redisReply *reply)
@@ -122,7 +130,8 @@ static void on_waited(void *argument, enum err err, const redisReply *reply)
     gates->asking = false;
     if (!has_most(gates, err, reply)) return;
     if (!gates->settled_ns) gates->settled_ns = clock_now_ns();
-    if (!gates->back) gates->lease_ns = gates->asked_ns + GATES_LEASE_MS * CLOCK_MS;
+    if (!gates->back && !gates->stale)
+        gates->lease_ns = gates->asked_ns + GATES_LEASE_MS * CLOCK_MS;
 }
 
 static bool read_epoch(const redisReply *reply, uint64_t *out)
@@ -149,6 +158,7 @@ static void take_records(struct gates *gates, const redisReply *list)
     }
     gates->epoch = gates->told;
     gates->known = true;
+    gates->stale = false;
     gates->options.seams.records(gates->options.seams.owner, gates->epoch, texts, count);
     event_active(gates->again, EV_TIMEOUT, 0);
 }
@@ -166,7 +176,10 @@ static void on_renewed(void *argument, enum err err, const redisReply *reply)
         log_warn(told < gates->epoch ? "gate_epoch_back" : "gate_epoch_right",
                  "seen=%" PRIu64 " told=%" PRIu64, gates->epoch, told);
     gates->back = told < gates->epoch;
-    if (gates->back) gates->lease_ns = 0;
+    if (gates->back) {
+        gates->lease_ns = 0;
+        gates->stale = true;
+    }
     if (!gates->back && reply->elements > 1 && reply->element[1]->type == REDIS_REPLY_ARRAY)
         take_records(gates, reply->element[1]);
     wait_for_replicas(gates, on_waited, gates);
@@ -176,16 +189,18 @@ static void renew(struct gates *gates)
 {
     char epoch[NUMBER_SIZE], lease[NUMBER_SIZE];
     if (gates->asking || gates->closing || !store_is_up(gates->options.store)) return;
-    snprintf(epoch, sizeof epoch, "%" PRIu64, gates->epoch);
+    if (is_stale(gates)) {
+        gates->stale = true;
+        if (store_times_up(gates->options.store) != gates->times_up) gates->settled_ns = 0;
+        gates->times_up = store_times_up(gates->options.store);
+    }
+    snprintf(epoch, sizeof epoch, "%" PRIu64, gates->stale ? 0 : gates->epoch);
     snprintf(lease, sizeof lease, "%d", GATES_LEASE_MS);
-    const char *const words[] = {
-        EPOCH, RECORDS, LEASES, gates->name, epoch, gates->known ? epoch : "", lease};
+    bool has = gates->known && !gates->stale;
+    const char *const words[] = {EPOCH, RECORDS,          LEASES, gates->name,
+                                 epoch, has ? epoch : "", lease};
     gates->asking = true;
     gates->asked_ns = clock_now_ns();
-    if (store_times_up(gates->options.store) != gates->times_up) {
-        gates->times_up = store_times_up(gates->options.store);
-        gates->settled_ns = 0;
-    }
     store_eval(gates->options.store, gates->renew, on_renewed, gates, RENEW_KEYS, 7, words, NULL);
 }
 
@@ -298,7 +313,7 @@ static void on_poll(evutil_socket_t fd, short what, void *argument)
     (void)fd, (void)what;
     struct change *change = argument;
     /* Whoever asked may ask for the next change at once: it shall meet this one. */
-    bool here = change->gates->epoch >= change->outcome.epoch;
+    bool here = change->gates->epoch >= change->outcome.epoch && !is_stale(change->gates);
     bool all = !change->crowded && change->outcome.acknowledged == change->outcome.holders;
     if (change->asking) return;
     if ((here && (all || !change->settles)) || is_over(change))
@@ -326,7 +341,7 @@ static void on_change_waited(void *argument, enum err err, const redisReply *rep
     /* Perhaps a failover a moment ago: leases that another master gave are not known here. Most servers have the change now, and so none
      * that it could have been given by since. */
     uint64_t since_ns = change->gates->settled_ns, now_ns = clock_now_ns();
-    if (!since_ns || now_ns - since_ns < GATES_LEASE_MS * CLOCK_MS) {
+    if (!since_ns || is_stale(change->gates) || now_ns - since_ns < GATES_LEASE_MS * CLOCK_MS) {
         change->crowded = true;
         change->written_ns = now_ns;
     }

@@ -10,6 +10,7 @@
  * the network was cut meanwhile: a scheduler that cannot reach Redis, or reaches one that cannot reach its replicas, has no lease by then.
  * Nor do two masters give leases and confirm changes at once: each needs most of the servers, and a replica follows one.
  * An epoch that is lower than one that we have seen is of a Redis that has lost changes: it gives no lease.
+ * After that, and behind each new connection, an epoch that we know may stand for other records: they are read anew before a lease counts.
  *
  * All of it lives in one slot ({gate}) and is asked on a connection of its own, which WAIT blocks. Thread: the loop's. */
 #ifndef SCHEDULER_STATE_GATES_H

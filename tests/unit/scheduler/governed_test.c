@@ -132,6 +132,30 @@ static void a_chat_with_context_needs_both_features(void **state)
     stop_scheduler();
 }
 
+/* What answers from sources is a model too: one that grounding may use, not only the assistant. */
+static void a_chat_with_context_needs_a_model_of_both_features(void **state)
+{
+    (void)state;
+    char rules[512], text[DIGEST_TEXT_SIZE];
+    struct digest other = digest_of("other", 5);
+    snprintf(rules, sizeof rules,
+             "{\"features\":{\"assistant\":" OPEN ",\"grounding\":{\"allowed\":true,"
+             "\"gated\":false,\"models\":[\"%s\"],\"languages\":\"any\"}}}",
+             digest_text(&other, text));
+    given_region("aa", rules);
+    start("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\nX-Qiao-User: ann\r\n",
+                     "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}],"
+                     "\"context\":[\"history\"]}"),
+                 " 403 ", "grounding in region 'aa'", "the model of 'tiny' is ",
+                 "\"code\":\"model_not_approved\"", NULL);
+    assert_int_equal(fake_node_submits(node), 0);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", hello), " 200 ", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
 static void languages_and_models_are_the_regions_to_choose(void **state)
 {
     (void)state;
@@ -264,6 +288,7 @@ int main(void)
         TEST(a_chat_is_served_where_its_region_allows_it),
         TEST(every_feature_is_denied_where_nothing_is_allowed),
         TEST(a_chat_with_context_needs_both_features),
+        TEST(a_chat_with_context_needs_a_model_of_both_features),
         TEST(languages_and_models_are_the_regions_to_choose),
         TEST(no_node_outside_of_its_regions_sees_a_request),
         TEST(a_regions_limits_come_on_top_of_the_keys),

@@ -256,6 +256,50 @@ static void a_redis_that_has_lost_changes_gives_no_lease(void **state)
     forget_all();
 }
 
+/* A change that was seen and then lost with its master: the next one has its epoch, and is another. */
+static void an_epoch_that_is_told_again_after_a_loss_is_read_anew(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct gate *one = start(0, NULL), *two = start(0, NULL);
+    struct gate_pass pass, other;
+    struct told told = {0};
+    enum reason reason;
+    await_lease(one, true);
+    await_lease(two, true);
+    make_live(one);
+    settle();
+    uint64_t epoch = gate_epoch(two);
+    struct gate_command command = {.verb = GATE_VERB_DRAFT, .salt = "0123456789abcdef"};
+    snprintf(command.content.feature, sizeof command.content.feature, "search");
+    snprintf(command.content.region, sizeof command.content.region, "cn");
+    assert_int_equal(gate_order(one, &command, &rules, clock_wall_ms(), keep, &told), ERR_OK);
+    store_loop_until(base, &told.done);
+    settle();
+    assert_int_equal(gate_epoch(two), epoch + 1);
+    assert_int_equal(decide(one, &pass), REASON_NONE);
+    assert_int_equal(decide(two, &other), REASON_NONE);
+    (void)store_loop_ask(base, store, "EVAL",
+                         "redis.call('HDEL', 'qiao:{gate}:records', 'cn/search') "
+                         "redis.call('DEL', 'qiao:{gate}:leases') "
+                         "return redis.call('DECR', 'qiao:{gate}:epoch')",
+                         "0", NULL);
+    (void)store_loop_ask(base, store, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes", NULL);
+    while (order(one, GATE_VERB_SUSPEND, 0, &told) == ERR_STORE_AWAY)
+        store_loop_run(base, 10); // until it has found the new master
+    assert_int_equal(told.err, ERR_OK);
+    assert_int_equal(stands(one, &pass, &reason), GATE_CUT);
+    assert_int_not_equal(stands(two, &other, &reason), GATE_STANDS);
+    await_lease(one, true);
+    await_lease(two, true);
+    assert_int_equal(stands(two, &other, &reason), GATE_CUT);
+    assert_int_equal(decide(one, &pass), REASON_SUSPENDED);
+    assert_int_equal(decide(two, &other), REASON_SUSPENDED);
+    gate_free(one);
+    gate_free(two);
+    forget_all();
+}
+
 static void a_record_that_somebody_wrote_into_redis_opens_nothing(void **state)
 {
     (void)state;
@@ -415,6 +459,7 @@ int main(void)
         cmocka_unit_test(without_redis_there_is_no_lease_and_what_runs_is_held),
         cmocka_unit_test(a_lease_is_timed_from_before_it_was_asked_for),
         cmocka_unit_test(a_redis_that_has_lost_changes_gives_no_lease),
+        cmocka_unit_test(an_epoch_that_is_told_again_after_a_loss_is_read_anew),
         cmocka_unit_test(a_record_that_somebody_wrote_into_redis_opens_nothing),
         cmocka_unit_test(two_changes_of_one_record_do_not_both_happen),
         cmocka_unit_test(a_master_without_its_replicas_gives_no_lease_and_confirms_nothing),
