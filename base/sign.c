@@ -88,9 +88,16 @@ const struct sign_public *sign_find(const struct sign_keys *keys, const char *id
     return NULL;
 }
 
-void sign_text(char out[SIGN_TEXT_SIZE], const unsigned char signature[SIGN_SIZE])
+const char *sign_text(char out[SIGN_TEXT_SIZE], const unsigned char signature[SIGN_SIZE])
 {
-    sodium_bin2base64(out, SIGN_TEXT_SIZE, signature, SIGN_SIZE, sodium_base64_VARIANT_ORIGINAL);
+    return sodium_bin2base64(out, SIGN_TEXT_SIZE, signature, SIGN_SIZE,
+                             sodium_base64_VARIANT_ORIGINAL);
+}
+
+const char *sign_key_text(char out[SIGN_KEY_TEXT_SIZE], const unsigned char key[SIGN_KEY_SIZE])
+{
+    return sodium_bin2base64(out, SIGN_KEY_TEXT_SIZE, key, SIGN_KEY_SIZE,
+                             sodium_base64_VARIANT_ORIGINAL);
 }
 
 bool sign_decode(const char *text, unsigned char *out, size_t size)

@@ -25,8 +25,9 @@ enum {
     SIGN_KEY_SIZE = 32,
     SIGN_SECRET_SIZE = 64,
     SIGN_SIZE = 64,
-    SIGN_TEXT_SIZE = 89, // a signature in base64, and its NUL
-    SIGN_KEYS_MAX = 64,  // of a file
+    SIGN_TEXT_SIZE = 89,     // a signature in base64, and its NUL
+    SIGN_KEY_TEXT_SIZE = 45, // a public key in base64, and its NUL
+    SIGN_KEYS_MAX = 64,      // of a file
     SIGN_FILE_MAX = 64 << 10
 };
 
@@ -84,8 +85,10 @@ void sign_write_secret(struct buf *out, const struct sign_secret *secret);
 void sign_write_public(struct buf *out, const struct sign_public *key);
 void sign_write_signature(struct buf *out, const struct sign_signature *signature);
 
-/* Base64 of a signature; and exactly `size` bytes back from base64 of either alphabet, with or without padding. */
-void sign_text(char out[SIGN_TEXT_SIZE], const unsigned char signature[SIGN_SIZE]);
+/* Base64 of a signature or a public key, into `out`, which is returned; and exactly `size` bytes back from base64 of either alphabet, with or
+ * without padding. */
+const char *sign_text(char out[SIGN_TEXT_SIZE], const unsigned char signature[SIGN_SIZE]);
+const char *sign_key_text(char out[SIGN_KEY_TEXT_SIZE], const unsigned char key[SIGN_KEY_SIZE]);
 bool sign_decode(const char *text, unsigned char *out, size_t size);
 /* 1 to SIGN_ID_MAX letters, digits, '-', '_', '.'. */
 bool sign_is_id(const char *text);

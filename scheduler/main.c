@@ -2,9 +2,8 @@
  * in reverse.
  *
  * Threads: this one (the loop: HTTP, Redis, links, everything), the scribe's workers, NNG's own. */
+#include "scheduler/door/folders.h"
 #include "scheduler/door/http.h"
-#include "scheduler/door/policy_admin.h"
-#include "scheduler/door/terms_admin.h"
 #include "scheduler/program.h"
 #include "scheduler/settings.h"
 #include "scheduler/state/peers.h"
@@ -64,9 +63,7 @@ static void on_hangup(evutil_socket_t number, short what, void *argument)
     struct run *run = argument;
     (void)number;
     (void)what;
-    if (run->program.door.policies)
-        (void)policy_reload(&run->program.door); // what came of it is logged
-    terms_reload(&run->program.door);
+    folders_reload(&run->program.door); // what comes of it is logged
 }
 
 static void serve(struct run *run)

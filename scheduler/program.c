@@ -4,12 +4,11 @@
 #include "scheduler/core/flight.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/errand.h"
+#include "scheduler/door/folders.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/note.h"
 #include "scheduler/door/openings.h"
 #include "scheduler/door/partners.h"
-#include "scheduler/door/policy_admin.h"
-#include "scheduler/door/terms_admin.h"
 #include "scheduler/door/wait.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/collection.h"
@@ -342,8 +341,7 @@ enum err program_build(struct program *program)
     TRY(build_search(program));
     TRY(build_audit(program));
     TRY(build_clients_side(program));
-    program->policy_watch = policy_watch_new(&program->door);
-    program->terms_watch = terms_watch_new(&program->door);
+    program->folders = folders_new(&program->door);
     return ERR_OK;
 }
 
@@ -351,8 +349,7 @@ enum err program_build(struct program *program)
 void program_tear_down(struct program *program)
 {
     struct door *door = &program->door;
-    policy_watch_free(program->policy_watch);
-    terms_watch_free(program->terms_watch);
+    folders_free(program->folders);
     http_free(door->http);
     waits_free(door->waits);
     sealer_stop(door->sealer);

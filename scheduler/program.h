@@ -16,9 +16,8 @@
 
 struct analyzer;
 struct durables;
+struct folders;
 struct pinyin;
-struct policy_watch;
-struct terms_watch;
 
 struct program {
     struct settings settings; // loaded before program_build()
@@ -28,8 +27,7 @@ struct program {
     struct durables *durables;
     struct analyzer *analyzer; // of search
     struct pinyin *pinyin;
-    struct policy_watch *policy_watch; // NULL: nothing is governed
-    struct terms_watch *terms_watch;   // NULL: there are no bundles
+    struct folders *folders;
     struct redisearch_place places[REDISEARCH_PLACES_MAX];
     char place_names[REDISEARCH_PLACES_MAX][COLLECTION_NAME_MAX + 1];
 };

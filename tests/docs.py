@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""docs/operations.md says what the programs say: its tables of settings and metrics are rendered from them.
+"""docs/operations.md says what the programs say: its tables of settings and metrics are rendered from them. And whatever page
+links to a file or a heading of this repository, it is there.
 
-tests/docs.py BIN          fails when the page differs, and says where
+tests/docs.py BIN          fails when the page differs or a link leads nowhere, and says where
 tests/docs.py BIN --write  writes the page
 """
 import difflib
@@ -41,7 +42,33 @@ def render(programs):
     return "".join(parts)
 
 
+SKIPPED = {"build", "node_modules", ".git", ".cache", "var"}
+
+
+def headings(page):
+    """The names that a heading is linked by: lower case, blanks as hyphens, other signs left out."""
+    titles = re.findall(r"^#+ (.*)", page.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+def broken_links():
+    for page in sorted(ROOT.rglob("*.md")):
+        if SKIPPED & set(page.relative_to(ROOT).parts):
+            continue
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if re.match(r"[a-z]+:", link):
+                continue
+            path, _, heading = link.partition("#")
+            target = page.parent / path if path else page
+            if not target.exists() or (heading and heading not in headings(target)):
+                yield f"{page.relative_to(ROOT)}: ({link}) leads nowhere"
+
+
 def main():
+    broken = list(broken_links())
+    if broken:
+        print("\n".join(broken))
+        return 1
     page = render(pathlib.Path(sys.argv[1]).resolve())
     if "--write" in sys.argv[2:]:
         PAGE.write_text(page)

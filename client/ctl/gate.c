@@ -5,6 +5,7 @@
 #include "base/approval.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/sign.h"
 
@@ -126,20 +127,13 @@ static bool take_text(const json_t *object, const char *field, char *out, size_t
     return true;
 }
 
-static bool take_hex(const char *text, unsigned char *out, size_t size)
-{
-    size_t got = 0;
-    return text && strlen(text) == 2 * size &&
-           sodium_hex2bin(out, size, text, 2 * size, NULL, &got, NULL) == 0 && got == size;
-}
-
 static bool take_evidence(struct approval_evidence *out, const json_t *one)
 {
     out->from_ms = call_count(one, "from");
     out->until_ms = call_count(one, "until");
     return take_text(one, "type", out->type, sizeof out->type) &&
            take_text(one, "reference", out->reference, sizeof out->reference) &&
-           take_hex(json_string_value(json_object_get(one, "sha256")), out->hash, sizeof out->hash);
+           hex_read(out->hash, sizeof out->hash, json_string_value(json_object_get(one, "sha256")));
 }
 
 /* The content as the server tells it, read into our own fields: what is signed is written from these. */
@@ -149,8 +143,8 @@ bool answer_read_approval(struct approval *out, const json_t *gate)
                  *evidence = json_object_get(gate, "evidence");
     bool good = take_text(gate, "feature", out->feature, sizeof out->feature) &&
                 take_text(gate, "region", out->region, sizeof out->region) &&
-                take_hex(json_string_value(json_object_get(gate, "policy")), out->policy.bytes,
-                         sizeof out->policy.bytes) &&
+                hex_read(out->policy.bytes, sizeof out->policy.bytes,
+                         json_string_value(json_object_get(gate, "policy"))) &&
                 json_array_size(systems) <= APPROVAL_SYSTEMS_MAX &&
                 json_array_size(models) <= APPROVAL_MODELS_MAX &&
                 json_array_size(evidence) <= APPROVAL_EVIDENCE_MAX;
@@ -161,8 +155,8 @@ bool answer_read_approval(struct approval *out, const json_t *gate)
         if (good) memcpy(out->systems[out->system_count], text, strlen(text) + 1);
     }
     for (; good && out->model_count < json_array_size(models); out->model_count++)
-        good = take_hex(json_string_value(json_array_get(models, out->model_count)),
-                        out->models[out->model_count].bytes, DIGEST_SIZE);
+        good = hex_read(out->models[out->model_count].bytes, DIGEST_SIZE,
+                        json_string_value(json_array_get(models, out->model_count)));
     for (; good && out->evidence_count < json_array_size(evidence); out->evidence_count++)
         good = take_evidence(&out->evidence[out->evidence_count],
                              json_array_get(evidence, out->evidence_count));

@@ -4,6 +4,7 @@
 #include "client/ctl/answer.h"
 #include "client/ctl/call.h"
 
+#include "base/hex.h"
 #include "base/mem.h"
 
 #include <jansson.h>
@@ -65,12 +66,8 @@ static bool take_text(const json_t *object, const char *name, char *out, size_t 
 
 static bool take_digest(const json_t *object, const char *name, struct digest *out)
 {
-    size_t size = 0;
-    const char *text = json_string_value(json_object_get(object, name));
-    return text && strlen(text) == DIGEST_TEXT_SIZE - 1 &&
-           sodium_hex2bin(out->bytes, sizeof out->bytes, text, DIGEST_TEXT_SIZE - 1, NULL, &size,
-                          NULL) == 0 &&
-           size == sizeof out->bytes;
+    return hex_read(out->bytes, sizeof out->bytes,
+                    json_string_value(json_object_get(object, name)));
 }
 
 bool answer_read_receipt(struct receipt *out, const json_t *object)

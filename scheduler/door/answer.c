@@ -2,18 +2,14 @@
 
 #include "scheduler/core/fleet.h"
 #include "scheduler/door/ask.h"
+#include "scheduler/door/choice_text.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
-#include "scheduler/door/logprobs.h"
 #include "scheduler/door/own.h"
 #include "scheduler/door/position.h"
 #include "scheduler/door/resume.h"
-#include "scheduler/door/screen.h"
 #include "scheduler/settings.h"
 #include "scheduler/uplink.h"
-
-#include "text/stream.h"
-#include "text/tokenizer.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -30,19 +26,10 @@
 struct choice {
     struct answer *answer;
     uint32_t index;
-    struct stream *stream;
-    struct sieve *sieve;      // NULL: what comes goes
-    struct buf raw;           // what comes, before the sieve
-    uint64_t flight;          // while `in_air`
-    struct buf text;          // all of it, for plain replies and sessions
-    struct buf pending;       // to be sent with the next chunk
-    struct logprobs logprobs; // of what `pending` or `text` holds
-    uint64_t last_ns;         // when ids came last; 0: not yet
-    uint32_t cached_tokens, completion_tokens;
-    uint32_t bytes;             // of all its text
-    uint32_t told_bytes;        // of the tokens that its reader has
-    struct position_place told; // what its reader has from an earlier connection
-    const char *finish;         // "stop", "length", or what the filter says
+    struct choice_text text;
+    uint64_t flight;  // while `in_air`
+    uint64_t last_ns; // when ids came last; 0: not yet
+    uint32_t cached_tokens;
     bool in_air, ended;
 };
 
@@ -80,7 +67,7 @@ static struct shape_piece piece_of(struct choice *choice, const struct buf *text
     struct shape_piece piece = {.index = choice->index, .text = buf_text(text), .size = text->size};
     if (!answer->options.ask->sampling.logprobs) return piece;
     buf_clear(&answer->line_logprobs);
-    logprobs_write(&choice->logprobs, &answer->line_logprobs);
+    logprobs_write(&choice->text.logprobs, &answer->line_logprobs);
     piece.logprobs = answer->line_logprobs.data;
     return piece;
 }
@@ -118,8 +105,8 @@ static void is_delivered(struct answer *answer)
 static void reach(struct choice *choice)
 {
     struct position_place *place = &choice->answer->at.places[choice->index];
-    place->tokens = choice->completion_tokens;
-    place->bytes = choice->bytes;
+    place->tokens = choice->text.tokens;
+    place->bytes = choice->text.bytes;
 }
 
 /* Send the text that waits. */
@@ -129,31 +116,15 @@ static void send_text(struct choice *choice, bool last)
     if (!answer->options.ask->stream) return;
     begin(choice);
     /* Log-probabilities of text that is held back wait with it, but for the last. */
-    if (choice->pending.size > 0 || (last && logprobs_waiting(&choice->logprobs))) {
-        struct shape_piece piece = piece_of(choice, &choice->pending);
+    struct buf *fresh = &choice->text.fresh;
+    if (fresh->size > 0 || (last && logprobs_waiting(&choice->text.logprobs))) {
+        struct shape_piece piece = piece_of(choice, fresh);
         shape_text_chunk(&answer->line, &answer->shape, &piece, false);
         reach(choice);
         send_line(answer);
         is_delivered(answer);
     }
-    buf_clear(&choice->pending);
-}
-
-/* Text has come behind the first `before` bytes of what waits, which are 0 in a stream. */
-static void add_text(struct choice *choice, size_t before)
-{
-    struct buf *pending = &choice->pending;
-    size_t size = pending->size - before;
-    size_t known = choice->told.bytes > choice->bytes ? choice->told.bytes - choice->bytes : 0;
-    if (choice->answer->keeps_text && size > 0)
-        buf_add(&choice->text, pending->data + before, size);
-    if (choice->answer->options.ask->stream && size > 0)
-        mark_add(&choice->answer->mark, choice->index, pending->data + before, size);
-    choice->bytes += (uint32_t)size;
-    if (!choice->answer->options.ask->stream)
-        buf_clear(pending);
-    else if (known > 0)
-        buf_consume(pending, known < size ? known : size);
+    buf_clear(fresh);
 }
 
 static bool has_begun(const struct answer *answer)
@@ -194,89 +165,18 @@ static void fail(struct answer *answer, enum err err, uint32_t retry_ms, const c
     snprintf(answer->note, sizeof answer->note, "%s", note);
 }
 
-/* A reader that has what this answer does not hold has mixed up its answers. */
-static void fail_position(struct answer *answer)
-{
-    enum err err = position_wrong();
-    fail(answer, err, 0, err_text());
-}
-
-/* One more token, and all the text so far has `bytes`. Where the reader was they are what the reader has; fewer, if the
- * answer's end gave the rest, so that no token follows. */
-static void pass(struct choice *choice, size_t bytes)
-{
-    const struct position_place *told = &choice->told;
-    if (++choice->completion_tokens > told->tokens + 1) return;
-    bool wrong = choice->completion_tokens > told->tokens && choice->told_bytes < told->bytes;
-    if (choice->completion_tokens == told->tokens) {
-        choice->told_bytes = (uint32_t)bytes;
-        logprobs_forget(&choice->logprobs);
-        wrong = bytes > told->bytes;
-    }
-    if (!wrong) return;
-    fail_position(choice->answer);
-    end_later(choice);
-}
-
-/* The answer ends here with what the rules say instead. A reply that has not begun says nothing else. */
-static void refuse(struct choice *choice)
-{
-    const struct answer *answer = choice->answer;
-    const char *refusal = screen_refusal(answer->options.screen);
-    if (!answer->options.ask->stream) {
-        buf_clear(&choice->text);
-        buf_clear(&choice->pending);
-    }
-    if (choice->pending.size > 0 || (answer->options.ask->stream && choice->bytes > 0))
-        buf_add_text(&choice->pending, "\n\n");
-    buf_add_text(&choice->pending, refusal);
-    choice->finish = SCREEN_FINISH;
-}
-
-/* What has come through the stream in `raw` goes on through the sieve. False: it is over. */
-static bool strain(struct choice *choice, bool is_last)
-{
-    sieve_push(choice->sieve, choice->raw.data, choice->raw.size, &choice->pending);
-    if (is_last) sieve_end(choice->sieve, &choice->pending);
-    buf_clear(&choice->raw);
-    if (!sieve_is_over(choice->sieve)) return true;
-    refuse(choice);
-    return false;
-}
-
-/* The text of one more id into what waits. False: no other id counts. */
-static bool take_id(struct choice *choice, int32_t id)
-{
-    struct buf *out = choice->sieve ? &choice->raw : &choice->pending;
-    bool stops = stream_push(choice->stream, id, out) == STREAM_STOPPED;
-    if (stops) choice->finish = "stop";
-    if (choice->sieve && !strain(choice, stops)) return false;
-    return !stops;
-}
-
 static void on_ids(void *argument, const struct flight_ids *ids)
 {
     struct choice *choice = argument;
-    bool wants_logprobs = choice->answer->options.ask->sampling.logprobs && ids->logprobs;
+    struct answer *answer = choice->answer;
     if (choice->ended) return;
-    hear(choice->answer);
+    hear(answer);
     count_time(choice);
     choice->cached_tokens = ids->cached_tokens;
-    size_t before = choice->pending.size;
-    for (size_t i = 0; i < ids->count; i++) {
-        if (wants_logprobs)
-            logprobs_add(&choice->logprobs, ids->ids[i], ids->logprobs[i],
-                         ids->tops ? ids->tops + i * ids->top_count : NULL,
-                         ids->tops ? ids->top_count : 0);
-        bool goes_on = take_id(choice, ids->ids[i]);
-        pass(choice, choice->bytes + choice->pending.size - before);
-        if (goes_on) continue;
-        end_later(choice);
-        break;
-    }
-    if (choice->answer->err) return;
-    add_text(choice, before);
-    send_text(choice, false);
+    enum err err = choice_text_add(&choice->text, ids);
+    if (err) fail(answer, err, 0, err_text());
+    if (err || choice->text.finish) end_later(choice);
+    if (!answer->err) send_text(choice, false);
 }
 
 static void on_end(void *argument, const struct flight_end *end)
@@ -286,19 +186,13 @@ static void on_end(void *argument, const struct flight_end *end)
     if (choice->ended) return; // a stop string was first
     hear(choice->answer);
     choice->cached_tokens = end->cached_tokens;
-    if (end->err == ERR_OK && end->finish != WIRE_FINISH_STOP &&
-        end->finish != WIRE_FINISH_LENGTH) {
-        fail(choice->answer, ERR_INTERNAL, 0, "the node ended the answer without a reason");
-    } else if (end->err) {
+    if (end->err)
         fail(choice->answer, end->err, end->retry_ms,
              end->note && *end->note ? end->note : err_phrase(end->err));
-    } else {
-        size_t before = choice->pending.size;
-        choice->finish = end->finish == WIRE_FINISH_STOP ? "stop" : "length";
-        stream_finish(choice->stream, choice->sieve ? &choice->raw : &choice->pending);
-        if (choice->sieve) (void)strain(choice, true);
-        add_text(choice, before);
-    }
+    else if (end->finish == WIRE_FINISH_STOP || end->finish == WIRE_FINISH_LENGTH)
+        choice_text_end(&choice->text, end->finish == WIRE_FINISH_STOP ? "stop" : "length");
+    else
+        fail(choice->answer, ERR_INTERNAL, 0, "the node ended the answer without a reason");
     end_later(choice);
 }
 
@@ -329,9 +223,9 @@ static void on_later(evutil_socket_t fd, short what, void *argument)
     if (!answer->err && ended < answer->choice_count) return;
     land_all(answer);
     for (uint32_t i = 0; i < answer->choice_count; i++) {
-        const struct choice *choice = &answer->choices[i];
-        if (choice->told.tokens > choice->completion_tokens || choice->told.bytes > choice->bytes)
-            fail_position(answer);
+        if (!choice_text_falls_short(&answer->choices[i].text)) continue;
+        enum err err = position_wrong();
+        fail(answer, err, 0, err_text());
     }
     if (answer->err) err_note(answer->err, "%s", answer->note);
     answer->options.ended(answer->options.owner, answer->err, answer->retry_ms);
@@ -342,16 +236,16 @@ static enum err add_choice(struct answer *answer, const struct flight_order *ord
 {
     static const struct flight_events events = {.ids = on_ids, .end = on_end};
     const struct answer_options *options = &answer->options;
-    const struct ask *ask = options->ask;
     struct choice *choice = &answer->choices[answer->choice_count];
-    bool at_begin = ask->kind == ASK_CHAT || (ask->prompt_size == 0 && ask->id_count == 0);
-    *choice = (struct choice){.answer = answer,
-                              .index = answer->choice_count,
-                              .told = answer->at.places[answer->choice_count]};
-    TRY(stream_new(&choice->stream, options->tokenizer, ask->stops, ask->stop_count, at_begin));
-    choice->sieve = screen_sieve(options->screen);
-    logprobs_init(&choice->logprobs, ask->kind, options->tokenizer);
-    answer->choice_count++;
+    *choice = (struct choice){.answer = answer, .index = answer->choice_count++};
+    TRY(choice_text_init(&choice->text,
+                         &(struct choice_text_options){.ask = options->ask,
+                                                       .tokenizer = options->tokenizer,
+                                                       .screen = options->screen,
+                                                       .mark = &answer->mark,
+                                                       .index = choice->index,
+                                                       .keeps = answer->keeps_text,
+                                                       .told = answer->at.places[choice->index]}));
     struct flight_order own = *order;
     own.choice = choice->index;
     TRY(flight_start(options->door->flights, &own, &events, choice, clock_now_ns(),
@@ -405,16 +299,8 @@ void answer_free(struct answer *answer)
     land_all(answer);
     count_tokens(answer);
     event_free(answer->later);
-    for (uint32_t i = 0; i < answer->choice_count; i++) {
-        struct choice *choice = &answer->choices[i];
-        screen_note(answer->options.screen, choice->sieve, SIEVE_OUTPUT);
-        sieve_free(choice->sieve);
-        stream_free(choice->stream);
-        buf_fini(&choice->raw);
-        buf_fini(&choice->text);
-        buf_fini(&choice->pending);
-        logprobs_fini(&choice->logprobs);
-    }
+    for (uint32_t i = 0; i < answer->choice_count; i++)
+        choice_text_fini(&answer->choices[i].text);
     buf_fini(&answer->line);
     buf_fini(&answer->line_logprobs);
     mark_fini(&answer->mark);
@@ -432,15 +318,17 @@ void answer_abandon(struct answer *answer)
 
 static void complete_body(struct answer *answer, const struct shape_usage *usage)
 {
-    for (uint32_t i = 0; i < answer->choice_count; i++)
-        mark_add(&answer->mark, i, answer->choices[i].text.data, answer->choices[i].text.size);
+    for (uint32_t i = 0; i < answer->choice_count; i++) {
+        const struct buf *whole = &answer->choices[i].text.whole;
+        mark_add(&answer->mark, i, whole->data, whole->size);
+    }
     mark_end(&answer->mark, &answer->shape, answer->choice_count);
     mark_set_header(&answer->mark, answer->options.request);
     shape_body_begin(&answer->line, &answer->shape);
     for (uint32_t i = 0; i < answer->choice_count; i++) {
         struct choice *choice = &answer->choices[i];
-        struct shape_piece piece = piece_of(choice, &choice->text);
-        shape_body_choice(&answer->line, &answer->shape, &piece, choice->finish);
+        struct shape_piece piece = piece_of(choice, &choice->text.whole);
+        shape_body_choice(&answer->line, &answer->shape, &piece, choice->text.finish);
     }
     shape_body_end(&answer->line, &answer->shape, usage);
     http_reply_json(answer->options.request, 200, answer->line.data, answer->line.size);
@@ -463,7 +351,7 @@ void answer_complete(struct answer *answer)
         if (place->ended) continue;
         place->ended = true;
         reach(choice);
-        shape_final_chunk(&answer->line, &answer->shape, i, choice->finish);
+        shape_final_chunk(&answer->line, &answer->shape, i, choice->text.finish);
         send_line(answer);
     }
     if (answer->shape.include_usage && !answer->at.usage) {
@@ -483,7 +371,7 @@ static void label_what_came(struct answer *answer)
     for (uint32_t i = 0; is_only_behind && !answer->has_ids && i < answer->choice_count; i++) {
         struct shape_piece piece = {
             .index = i, .text = shape->behind, .size = strlen(shape->behind)};
-        if (answer->choices[i].bytes == 0) continue;
+        if (answer->choices[i].text.bytes == 0) continue;
         shape_text_chunk(&answer->line, shape, &piece, false);
         send_line(answer);
     }
@@ -514,15 +402,16 @@ void answer_tell_context(struct answer *answer, const char *context)
 
 bool answer_was_cut(const struct answer *answer)
 {
-    const char *finish = answer->choices[0].finish;
+    const char *finish = answer->choices[0].text.finish;
     return finish && strcmp(finish, "length") == 0;
 }
 
 const char *answer_text(const struct answer *answer, uint32_t choice, size_t *size)
 {
     must(choice < answer->choice_count);
-    *size = answer->choices[choice].text.size;
-    return buf_text(&answer->choices[choice].text);
+    const struct buf *whole = &answer->choices[choice].text.whole;
+    *size = whole->size;
+    return buf_text(whole);
 }
 
 struct shape_usage answer_usage(const struct answer *answer)
@@ -530,6 +419,6 @@ struct shape_usage answer_usage(const struct answer *answer)
     struct shape_usage usage = {.prompt_tokens = answer->options.prompt_tokens,
                                 .cached_tokens = answer->choices[0].cached_tokens};
     for (uint32_t i = 0; i < answer->choice_count; i++)
-        usage.completion_tokens += answer->choices[i].completion_tokens;
+        usage.completion_tokens += answer->choices[i].text.tokens;
     return usage;
 }

@@ -1,6 +1,6 @@
 /* scheduler/door/answer.h -- the flights of one request, turned into text and sent.
  *
- *      ids --text/stream--> text --> SSE chunks, or kept until the end
+ *      ids --door/choice_text--> text --> SSE chunks, or kept until the end
  *
  * Each choice (`n`) is a flight of its own, with the choice's number in its draws: it is the same whether the others are
  * there or not, and outlives a node by itself. All go to one node, if they can, which computes the prompt once. The
@@ -10,9 +10,6 @@
  * Under an Idempotency-Key each event's id says how far its reader is (door/position.h), and a reader that comes back is not
  * sent again what it has: the ids come anew, their text and log-probabilities are left out up to there. A position that
  * these ids cannot have is ERR_INVALID.
- *
- * Where the rules filter, the text passes through a sieve before anything counts it: what may become part of a term is held back. A choice
- * that is refused ends with the refusal: a stream behind what was sent before, a plain reply and its session with the refusal alone.
  *
  * What the rules of its region ask for stands around the text of each choice (door/mark.h), and is no part of it: not of
  * answer_text(), positions or usage.

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -249,7 +250,7 @@ static enum err explain(struct door *door, const struct context *context, const 
     TRY(json_take_text(root, "user", 0, CONTEXT_USER_MAX, &user));
     TRY(json_take_text(root, "os", 0, CONTEXT_LABEL_MAX, &os));
     TRY(json_take_text(root, "model", 2 * DIGEST_SIZE, 2 * DIGEST_SIZE, &model));
-    if (model && !gate_read_digest(&digest, model))
+    if (model && !hex_read(digest.bytes, sizeof digest.bytes, model))
         return json_wrong("model", "must be a digest of 32 hexadecimal digits");
     TRY(find_rules(door, &names, &rules));
     if (*user) snprintf(full, sizeof full, "%s/%s", tenant, user);

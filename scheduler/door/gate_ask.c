@@ -2,10 +2,9 @@
 
 #include "scheduler/core/fleet.h"
 
+#include "base/hex.h"
 #include "base/rand.h"
 #include "base/sign.h"
-
-#include <sodium.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -90,8 +89,8 @@ static enum err read_draft(struct gate_command *out, const json_t *root, const s
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
         struct digest digest;
-        TRY(gate_read_digest(&digest, text) ? add_model(content, &digest)
-                                            : add_served(content, text, fleet));
+        TRY(hex_read(digest.bytes, sizeof digest.bytes, text) ? add_model(content, &digest)
+                                                              : add_served(content, text, fleet));
     }
     snprintf(out->salt, sizeof out->salt, "%016" PRIx64, rand_entropy());
     return ERR_OK;
@@ -101,14 +100,10 @@ static enum err read_evidence(struct gate_command *out, const json_t *root, int6
 {
     struct approval_evidence *evidence = &out->evidence;
     char hex[2 * APPROVAL_HASH_SIZE + 1];
-    size_t size = 0;
     TRY(take(root, "type", evidence->type, sizeof evidence->type));
     TRY(take(root, "reference", evidence->reference, sizeof evidence->reference));
     TRY(take(root, "sha256", hex, sizeof hex));
-    if (strlen(hex) != sizeof hex - 1 ||
-        sodium_hex2bin(evidence->hash, sizeof evidence->hash, hex, sizeof hex - 1, NULL, &size,
-                       NULL) != 0 ||
-        size != sizeof evidence->hash)
+    if (!hex_read(evidence->hash, sizeof evidence->hash, hex))
         return json_wrong("sha256", "must be the document's SHA-256, 64 hexadecimal digits");
     evidence->from_ms = now_ms;
     TRY(json_take_integer(root, "from", 0, INT64_MAX, &evidence->from_ms));

@@ -4,6 +4,7 @@
 
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/mem.h"
 
 #include <sodium.h>
@@ -105,9 +106,7 @@ static enum err read_hash(const json_t *object, struct digest *out)
         *out = digest_of(plain, strlen(plain));
         return ERR_OK;
     }
-    size_t size = 0;
-    if (sodium_hex2bin(out->bytes, DIGEST_SIZE, hash, DIGEST_SIZE * 2, NULL, &size, NULL) != 0 ||
-        size != DIGEST_SIZE)
+    if (!hex_read(out->bytes, sizeof out->bytes, hash))
         return json_wrong("key_hash", "must be %d hexadecimal digits", DIGEST_SIZE * 2);
     return ERR_OK;
 }

@@ -10,8 +10,7 @@
 #include "base/aigc.h"
 #include "base/buf.h"
 #include "base/mem.h"
-
-#include <sodium.h>
+#include "base/sign.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -158,17 +157,14 @@ void labels_keys(struct door *door, struct http_request *request)
     struct context context;
     struct buf body = {0};
     const struct sign_keys *keys = labeller_keys(door->labeller);
-    char text[sodium_base64_ENCODED_LEN(SIGN_KEY_SIZE, sodium_base64_VARIANT_ORIGINAL)];
+    char text[SIGN_KEY_TEXT_SIZE];
     if (!door_admit(door, request, false, &context)) return;
     buf_add_text(&body, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < keys->count; i++) {
-        sodium_bin2base64(text, sizeof text, keys->keys[i].key, SIGN_KEY_SIZE,
-                          sodium_base64_VARIANT_ORIGINAL);
+    for (size_t i = 0; i < keys->count; i++)
         buf_addf(&body,
                  "%s{\"object\":\"label.key\",\"id\":\"%s\",\"algorithm\":\"Ed25519\","
                  "\"key\":\"%s\"}",
-                 i > 0 ? "," : "", keys->keys[i].id, text);
-    }
+                 i > 0 ? "," : "", keys->keys[i].id, sign_key_text(text, keys->keys[i].key));
     buf_add_text(&body, "]}");
     http_reply_json(request, 200, body.data, body.size);
     buf_fini(&body);

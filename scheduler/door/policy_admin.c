@@ -12,18 +12,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/metric.h"
-#include "base/must.h"
-
-#include <event2/event.h>
 
 #include <string.h>
-
-struct policy_watch {
-    struct door *door;
-    struct event *timer;
-};
 
 // ---- reading the folder ------------------------------------------------------------------------
 
@@ -55,33 +46,15 @@ enum err policy_reload(struct door *door)
     return err ? err_note(err, "%s", policies_failure(door->policies)) : ERR_OK;
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *argument)
+void policy_look(struct door *door)
 {
-    struct policy_watch *watch = argument;
     enum err err;
-    (void)fd;
-    (void)what;
-    if (policies_look(watch->door->policies, &err)) tell(watch->door, err);
+    if (door->policies && policies_look(door->policies, &err)) tell(door, err);
 }
 
-struct policy_watch *policy_watch_new(struct door *door)
+void policy_begin(struct door *door)
 {
-    struct timeval period = {.tv_sec = POLICY_LOOK_MS / 1000,
-                             .tv_usec = POLICY_LOOK_MS % 1000 * 1000};
-    if (!door->policies) return NULL;
-    struct policy_watch *watch = mem_new(1, sizeof *watch);
-    watch->door = door;
-    watch->timer = event_new(door->base, -1, EV_PERSIST, on_timer, watch);
-    must(watch->timer && event_add(watch->timer, &period) == 0);
-    tell(door, ERR_OK); // what this scheduler begins with
-    return watch;
-}
-
-void policy_watch_free(struct policy_watch *watch)
-{
-    if (!watch) return;
-    event_free(watch->timer);
-    mem_free(watch);
+    if (door->policies) tell(door, ERR_OK);
 }
 
 // ---- what operators ask ------------------------------------------------------------------------

@@ -13,18 +13,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
-#include "base/must.h"
 
-#include <event2/event.h>
 #include <jansson.h>
 
 #include <stdio.h>
 #include <string.h>
-
-struct terms_watch {
-    struct door *door;
-    struct event *timer;
-};
 
 /* Work for a worker: the folder is read, or a text is looked at. */
 struct task {
@@ -121,36 +114,14 @@ static void read_again(struct door *door, struct http_request *request)
     start(task, read_folder, on_folder);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *argument)
+void terms_look(struct door *door)
 {
-    struct terms_watch *watch = argument;
-    (void)fd;
-    (void)what;
-    if (bundles_changed(watch->door->bundles)) read_again(watch->door, NULL);
+    if (door->bundles && bundles_changed(door->bundles)) read_again(door, NULL);
 }
 
 void terms_reload(struct door *door)
 {
     if (door->bundles) read_again(door, NULL);
-}
-
-struct terms_watch *terms_watch_new(struct door *door)
-{
-    struct timeval period = {.tv_sec = BUNDLE_LOOK_MS / 1000,
-                             .tv_usec = BUNDLE_LOOK_MS % 1000 * 1000};
-    if (!door->bundles) return NULL;
-    struct terms_watch *watch = mem_new(1, sizeof *watch);
-    watch->door = door;
-    watch->timer = event_new(door->base, -1, EV_PERSIST, on_timer, watch);
-    must(watch->timer && event_add(watch->timer, &period) == 0);
-    return watch;
-}
-
-void terms_watch_free(struct terms_watch *watch)
-{
-    if (!watch) return;
-    event_free(watch->timer);
-    mem_free(watch);
 }
 
 void terms_admin_show(struct door *door, struct http_request *request)

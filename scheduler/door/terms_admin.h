@@ -1,7 +1,7 @@
 /* scheduler/door/terms_admin.h -- operators and the bundles of terms: what is in force, and the folder is looked at again.
  *
  *      GET  /admin/terms            the bundles, and why the latest reading failed
- *      POST /admin/terms/reload     read the folder now; it is looked at every BUNDLE_LOOK_MS anyway
+ *      POST /admin/terms/reload     read the folder now; it is looked at anyway (door/folders.h)
  *      POST /admin/terms/check      {"name", "text"}: what is wrong with a bundle that is not there yet
  *
  * Thread: the loop's. */
@@ -10,13 +10,9 @@
 
 struct door;
 struct http_request;
-struct terms_watch;
 
-/* NULL where door->bundles is. */
-struct terms_watch *terms_watch_new(struct door *door);
-void terms_watch_free(struct terms_watch *watch);
-
-/* Read the folder again, if there is one; what came of it is logged. */
+/* Read the folder if it has changed; or again, whatever it is. Nothing where there is none; what came of it is logged, counted, audited. */
+void terms_look(struct door *door);
 void terms_reload(struct door *door);
 
 void terms_admin_show(struct door *door, struct http_request *request);

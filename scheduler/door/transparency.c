@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/sign.h"
 
 #include <sodium.h>
 
@@ -107,11 +108,10 @@ static void write_models(struct buf *out, const struct door *door)
 static void write_keys(struct buf *out, const struct door *door)
 {
     const struct sign_keys *keys = labeller_keys(door->labeller);
-    char text[sodium_base64_ENCODED_LEN(SIGN_KEY_SIZE, sodium_base64_VARIANT_ORIGINAL)];
+    char text[SIGN_KEY_TEXT_SIZE];
     for (size_t i = 0; i < keys->count; i++)
         buf_addf(out, "%s{\"id\":\"%s\",\"key\":\"%s\"}", i ? "," : "", keys->keys[i].id,
-                 sodium_bin2base64(text, sizeof text, keys->keys[i].key, SIGN_KEY_SIZE,
-                                   sodium_base64_VARIANT_ORIGINAL));
+                 sign_key_text(text, keys->keys[i].key));
 }
 
 static void write_audit(struct buf *out, const struct door *door)

@@ -31,8 +31,7 @@ struct bundles_reading;
 struct match;
 
 enum {
-    BUNDLES_MAX = 64,
-    BUNDLE_LOOK_MS = 2000
+    BUNDLES_MAX = 64
 };
 
 struct bundle {

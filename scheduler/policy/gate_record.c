@@ -1,7 +1,9 @@
 #include "scheduler/policy/gate_record.h"
 
 #include "base/buf.h"
+#include "base/hex.h"
 #include "base/must.h"
+#include "base/sign.h"
 
 #include <jansson.h>
 #include <sodium.h>
@@ -41,15 +43,6 @@ void gate_record_name(char out[GATE_NAME_MAX + 1], const char *region, const cha
     snprintf(out, GATE_NAME_MAX + 1, "%s/%s", region, feature);
 }
 
-bool gate_read_digest(struct digest *out, const char *text)
-{
-    size_t size;
-    return strlen(text) == 2 * sizeof out->bytes &&
-           sodium_hex2bin(out->bytes, sizeof out->bytes, text, 2 * sizeof out->bytes, NULL, &size,
-                          NULL) == 0 &&
-           size == sizeof out->bytes;
-}
-
 // ---- writing -----------------------------------------------------------------------------------
 
 static json_t *write_evidence(const struct approval *content)
@@ -69,14 +62,12 @@ static json_t *write_evidence(const struct approval *content)
 
 static json_t *write_signatures(const struct gate_record *record)
 {
-    char text[sodium_base64_ENCODED_LEN(GATE_SIGNATURE_SIZE, sodium_base64_VARIANT_ORIGINAL)];
+    char text[SIGN_TEXT_SIZE];
     json_t *list = json_array();
     for (size_t i = 0; i < record->signature_count; i++) {
         const struct gate_signature *one = &record->signatures[i];
-        sodium_bin2base64(text, sizeof text, one->bytes, sizeof one->bytes,
-                          sodium_base64_VARIANT_ORIGINAL);
-        json_array_append_new(
-            list, json_pack("{s:s, s:s}", "approver", one->approver, "signature", text));
+        json_array_append_new(list, json_pack("{s:s, s:s}", "approver", one->approver, "signature",
+                                              sign_text(text, one->bytes)));
     }
     return list;
 }
@@ -137,29 +128,19 @@ static enum err take_list(const json_t *root, const char *field, size_t most, js
 static enum err take_evidence(struct approval_evidence *out, const json_t *one)
 {
     char hex[2 * APPROVAL_HASH_SIZE + 1];
-    size_t size;
     TRY(take_text(one, "type", out->type, sizeof out->type));
     TRY(take_text(one, "reference", out->reference, sizeof out->reference));
     TRY(take_text(one, "sha256", hex, sizeof hex));
     TRY(take_count(one, "from", INT64_MAX, &out->from_ms));
     TRY(take_count(one, "until", INT64_MAX, &out->until_ms));
-    bool good =
-        strlen(hex) == sizeof hex - 1 &&
-        sodium_hex2bin(out->hash, sizeof out->hash, hex, sizeof hex - 1, NULL, &size, NULL) == 0 &&
-        size == sizeof out->hash;
-    return good ? ERR_OK : wrong("sha256");
+    return hex_read(out->hash, sizeof out->hash, hex) ? ERR_OK : wrong("sha256");
 }
 
 static enum err take_signature(struct gate_signature *out, const json_t *one)
 {
     const char *text = json_string_value(json_object_get(one, "signature"));
-    size_t size;
     TRY(take_text(one, "approver", out->approver, sizeof out->approver));
-    bool good = text &&
-                sodium_base642bin(out->bytes, sizeof out->bytes, text, strlen(text), NULL, &size,
-                                  NULL, sodium_base64_VARIANT_ORIGINAL) == 0 &&
-                size == sizeof out->bytes;
-    return good ? ERR_OK : wrong("signature");
+    return text && sign_decode(text, out->bytes, sizeof out->bytes) ? ERR_OK : wrong("signature");
 }
 
 static enum err take_lists(struct gate_record *out, const json_t *root)
@@ -175,8 +156,8 @@ static enum err take_lists(struct gate_record *out, const json_t *root)
     TRY(take_list(root, "models", APPROVAL_MODELS_MAX, &list));
     for (; content->model_count < json_array_size(list); content->model_count++) {
         const char *text = json_string_value(json_array_get(list, content->model_count));
-        if (!text || !gate_read_digest(&content->models[content->model_count], text))
-            return wrong("models");
+        struct digest *model = &content->models[content->model_count];
+        if (!hex_read(model->bytes, sizeof model->bytes, text)) return wrong("models");
     }
     TRY(take_list(root, "evidence", APPROVAL_EVIDENCE_MAX, &list));
     for (; content->evidence_count < json_array_size(list); content->evidence_count++)
@@ -216,7 +197,7 @@ static enum err take_record(struct gate_record *out, const json_t *root)
     TRY(take_count(root, "serial", INT64_MAX, &serial));
     TRY(take_count(root, "changed", INT64_MAX, &out->changed_ms));
     TRY(take_text(root, "policy", hex, sizeof hex));
-    if (!gate_read_digest(&content->policy, hex)) return wrong("policy");
+    if (!hex_read(content->policy.bytes, sizeof content->policy.bytes, hex)) return wrong("policy");
     out->share = (uint32_t)share;
     out->revision = (uint64_t)revision;
     content->serial = (uint64_t)serial;

@@ -71,7 +71,4 @@ void gate_record_seal(struct buf *out, const struct gate_record *record,
 enum err gate_record_open(struct gate_record *out, const char *name, const char *text, size_t size,
                           const unsigned char key[GATE_KEY_SIZE]);
 
-/* A digest of 32 hexadecimal digits, as models are told. */
-bool gate_read_digest(struct digest *out, const char *text);
-
 #endif

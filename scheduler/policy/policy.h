@@ -29,8 +29,7 @@ struct policies;
 enum {
     POLICY_DOCUMENTS_MAX = 256,
     POLICY_DOCUMENT_BYTES = 256 << 10,
-    POLICY_DEPTH_MAX = 8, // documents of a chain
-    POLICY_LOOK_MS = 2000
+    POLICY_DEPTH_MAX = 8 // documents of a chain
 };
 
 /* Of the documents in `folder`, signed by keys of the file `keys`. ERR_INVALID, ERR_FORBIDDEN (a signature), ERR_IO: file, path in it, and

@@ -5,9 +5,8 @@
 
 #include "base/aigc.h"
 #include "base/buf.h"
+#include "base/hex.h"
 #include "base/sign.h"
-
-#include <sodium.h>
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -232,10 +231,7 @@ enum err schema_take_digests(const struct schema_row *row, const struct schema_p
         struct digest digest;
         struct schema_place item = item_of(place, i);
         const char *text = json_string_value(json_array_get(value, i));
-        size_t size = 0;
-        if (!text ||
-            sodium_hex2bin(digest.bytes, DIGEST_SIZE, text, strlen(text), NULL, &size, NULL) != 0 ||
-            size != DIGEST_SIZE || strlen(text) != DIGEST_TEXT_SIZE - 1)
+        if (!hex_read(digest.bytes, sizeof digest.bytes, text))
             return schema_wrong(&item,
                                 "must be a digest of %d hexadecimal digits: GET /admin/status has "
                                 "those of the models",

@@ -1,6 +1,7 @@
 #include "scheduler/state/keyring.h"
 
 #include "base/buf.h"
+#include "base/hex.h"
 
 #include <sodium.h>
 
@@ -50,14 +51,6 @@ void keyring_write(const struct keyring *ring, struct buf *out)
     sodium_memzero(hex, sizeof hex);
 }
 
-static bool read_hex(unsigned char key[KEYRING_KEY_SIZE], const char *text)
-{
-    size_t size;
-    return strlen(text) == HEX_SIZE &&
-           sodium_hex2bin(key, KEYRING_KEY_SIZE, text, HEX_SIZE, NULL, &size, NULL) == 0 &&
-           size == KEYRING_KEY_SIZE;
-}
-
 /* "key ID HEX" */
 static bool read_key(struct keyring *ring, const char *text)
 {
@@ -69,7 +62,7 @@ static bool read_key(struct keyring *ring, const char *text)
     key->id = (uint32_t)id;
     for (size_t i = 0; i < ring->count; i++)
         if (ring->keys[i].id == key->id) return false;
-    if (!read_hex(key->secret, end + 1)) return false;
+    if (!hex_read(key->secret, sizeof key->secret, end + 1)) return false;
     ring->count++;
     return true;
 }
@@ -81,7 +74,7 @@ static bool read_line(struct keyring *ring, size_t number, bool *has_root, const
     if (strncmp(line, "key ", 4) == 0) return read_key(ring, line + 4);
     if (strncmp(line, "root ", 5) != 0 || *has_root) return false;
     *has_root = true;
-    return read_hex(ring->root, line + 5);
+    return hex_read(ring->root, sizeof ring->root, line + 5);
 }
 
 static enum err read_text(struct keyring *ring, const char *name, const char *bytes, size_t size)

@@ -2,21 +2,14 @@
 # The audit of two schedulers over one Redis: what was done is in the files, each record once, although schedulers are killed and Redis
 # forgets; and whatever byte of a file is changed is found and named.
 source "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log" "$state/redis"
+mkdir "$state/redis"
 free_port
 redis=$((port + 200))
 export QIAO_AUDIT_DIR=$state/audit QIAO_AUDIT_SEAL_SECONDS=600
 
-start() { # start NAME COMMAND…
-    local name=$1
-    shift
-    setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$name.pid"
-    disown
-}
-start_redis() { start redis redis-server --port "$redis" --bind 127.0.0.1 --dir "$state/redis" --save '' --appendonly no; }
+start_redis() { launch redis redis-server --port "$redis" --bind 127.0.0.1 --dir "$state/redis" --save '' --appendonly no; }
 start_scheduler() { # start_scheduler NUMBER
-    start "scheduler-$1" "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + $1 - 1))" \
+    launch "scheduler-$1" "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + $1 - 1))" \
         --listen-nodes "tcp://127.0.0.1:$((port + 99 + $1))" --redis-port "$redis" --session-key "$state/session.key"
 }
 url=http://127.0.0.1:$port

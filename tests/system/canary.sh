@@ -6,17 +6,15 @@
 #   canary.sh [REGION]      by deploy/policy's rules of a region; without it ungoverned
 source "$(dirname "$0")/lib.sh"
 region=${1:-}
-mkdir -p "$state/run" "$state/log" "$state/replica"
+mkdir "$state/replica"
 
 cluster --nodes 1 --schedulers 2 --shop ${region:+--region "$region" --producer 001191110000000000000E10001}
 redis=$((port + 200)) replica=$((port + 201))
 redis-cli -p "$redis" config set appendonly yes >"$state/redis.said"
 redis-cli -p "$redis" config set slowlog-log-slower-than 0 >>"$state/redis.said"
 redis-cli -p "$redis" config set slowlog-max-len 100000 >>"$state/redis.said"
-setsid redis-server --port "$replica" --bind 127.0.0.1 --dir "$state/replica" --save "" --appendonly yes \
-    --replicaof 127.0.0.1 "$redis" >>"$state/log/replica.log" 2>&1 </dev/null &
-echo $! >"$state/run/replica.pid"
-disown
+launch replica redis-server --port "$replica" --bind 127.0.0.1 --dir "$state/replica" --save "" --appendonly yes \
+    --replicaof 127.0.0.1 "$redis"
 leave() { kill "$(pid_of replica)" 2>/dev/null || true; }
 trap 'leave; end' EXIT
 follows() { redis-cli -p "$replica" info replication | grep -q master_link_status:up; }

@@ -14,7 +14,6 @@ stall_ms=1500
 endless='{"logit_bias":{"4093":-100,"4095":-100}}' # answers end at max_tokens
 net=198.18.$((RANDOM % 250))
 names=(node-1 node-2 node-3) spaces=yes
-mkdir -p "$state/run" "$state/log"
 
 leave() {
     local code=$? name

@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
 # The scheduler's own promises, with an echo node behind it: streams, cancels, limits, restarts, a clean end.
 . "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log"
 free_port
 url=http://127.0.0.1:$port
 
 scheduler() {
-    setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
-        --redis-port $((port + 200)) --drain-ms 8000 "$@" >>"$state/log/scheduler-1.log" 2>&1 </dev/null &
-    echo $! >"$state/run/scheduler-1.pid"
+    launch scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
+        --redis-port $((port + 200)) --drain-ms 8000 "$@"
 }
 ready() { curl -sf -o /dev/null --max-time 2 "$url/ready"; }
 ask() { curl -sN --max-time 30 "$url/v1/chat/completions" -H 'Content-Type: application/json' -d "$1"; }
@@ -18,9 +16,7 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 words=$(printf '桥 bridge %.0s' $(seq 100))
 
 scheduler
-setsid "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))" --echo-delay-ms 5 \
-    >"$state/log/node-1.log" 2>&1 </dev/null &
-echo $! >"$state/run/node-1.pid"
+launch node-1 "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))" --echo-delay-ms 5
 check "ready with a node and without Redis" eventually 10 ready
 
 check "an answer" grep -q '"content":"你好 echo"' <<<"$(ask '{"messages":[{"role":"user","content":"你好 echo"}]}')"

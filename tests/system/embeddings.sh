@@ -2,16 +2,12 @@
 # Embeddings through the door: the vectors of a real encoder are those of its makers, alone and among others, as numbers and as
 # base64, and while one of its two nodes is killed.
 source "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log"
 models=${QIAO_SHARED:-$root/../shared}/data/models
 encoder=$models/all-minilm-l6-v2-f16.gguf
 [ -f "$encoder" ] || { echo "skipped: no shared data"; exit 0; }
 
 node() { # node NAME
-    setsid "$bin/qiao-node" --model "$encoder" --name "$1" --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))" \
-        >>"$state/log/$1.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$1.pid"
-    disown
+    launch "$1" "$bin/qiao-node" --model "$encoder" --name "$1" --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))"
 }
 serves() { [ "$(curl -s -m 5 "$url/admin/nodes" | grep -o '"name":"node-[89]"' | wc -l)" = 2 ] &&
     curl -s -m 5 -o /dev/null -f "$url/v1/embeddings" -d '{"input":"hello","model":"'"$1"'"}'; }

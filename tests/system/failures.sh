@@ -28,8 +28,7 @@ for victim in node-1 node-2; do
     check "320 answers are whole: $whole, of which $(($(retries) - before)) went on at the other node" test "$whole" -eq 320
     check "the next request is answered by the other node" test "$(ask "给我讲一个故事")" = "$golden"
     readarray -t words <<<"$command"
-    setsid "${words[@]}" >>"$state/log/$victim.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$victim.pid"
+    launch $victim "${words[@]}"
     check "$victim is back" eventually 20 nodes_up 2
 done
 
@@ -45,8 +44,6 @@ status=$(curl -s -o "$state/body" -w '%{http_code}' "$url/v1/chat/completions" -
     -d '{"session":"s","messages":[{"role":"user","content":"hi"}],"max_tokens":4}')
 check "a session request gets 503" test "$status" = 503
 check "with the store's code" grep -q store_unavailable "$state/body"
-setsid redis-server --port $((port + 200)) --bind 127.0.0.1 --dir "$state/redis" --save "" \
-    >>"$state/log/redis.log" 2>&1 </dev/null &
-echo $! >"$state/run/redis.pid"
+launch redis redis-server --port $((port + 200)) --bind 127.0.0.1 --dir "$state/redis" --save ""
 check "Redis is seen again" eventually 10 ready_has '"redis": *"up"'
 check "sessions go on" "$bin/qiaoctl" --url "$url" chat --session s --max-tokens 4 hi

@@ -2,7 +2,6 @@
 # One tenant floods a node, another asks for a little: by their tokens they share it, by their weights, and the urgent class
 # goes first. Two places in an echo node; everybody always has someone waiting.
 . "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log"
 free_port
 url=http://127.0.0.1:$port
 
@@ -13,13 +12,11 @@ cat >"$state/keys.json" <<'KEYS'
  {"key": "the-key-of-an-admin", "id": "admin", "admin": true},
  {"key": "the-key-in-a-hurry", "id": "hurry", "tenant": "hurry", "priority": "interactive"}]
 KEYS
-setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
-    --redis-port $((port + 200)) --keys "$state/keys.json" >"$state/log/scheduler-1.log" 2>&1 </dev/null &
-echo $! >"$state/run/scheduler-1.pid"
+launch scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
+    --redis-port $((port + 200)) --keys "$state/keys.json"
 node() { # node REQUESTS
-    setsid "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))" \
-        --echo-delay-ms 3 --sequences 2 --requests "$1" >>"$state/log/node-1.log" 2>&1 </dev/null &
-    echo $! >"$state/run/node-1.pid"
+    launch node-1 "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))" \
+        --echo-delay-ms 3 --sequences 2 --requests "$1"
 }
 node 256
 ready() { curl -sf -o /dev/null --max-time 2 "$url/ready"; }

@@ -2,7 +2,8 @@
 # The safety filter over real processes, with 10,000 terms: what the bundled model says is masked or refused, streamed or not; a bundle is
 # compiled, signed, taken and replaced while streams run; and what it costs of 16 streams.
 . "$(dirname "$0")/lib.sh"
-mkdir -p "$state"/{run,log,policy,terms,keys}
+. "$(dirname "$0")/governed.sh"
+mkdir "$state/terms"
 free_port
 url=http://127.0.0.1:$port
 plain=http://127.0.0.1:$((port + 1))
@@ -11,9 +12,8 @@ region=(-H "X-Qiao-Region: aa")
 scheduler() { # scheduler NUMBER FLAGS…
     local number=$1
     shift
-    setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + number - 1))" --redis-port $((port + 200)) \
-        --listen-nodes "tcp://127.0.0.1:$((port + 99 + number))" "$@" >>"$state/log/scheduler-$number.log" 2>&1 </dev/null &
-    echo $! >"$state/run/scheduler-$number.pid"
+    launch "scheduler-$number" "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + number - 1))" --redis-port $((port + 200)) \
+        --listen-nodes "tcp://127.0.0.1:$((port + 99 + number))" "$@"
 }
 ctl() { "$bin/qiaoctl" --key "the key of operators" --url "$url" --sign-key "$state/keys/op.key" --policy-keys "$state/keys/op.pub" "$@"; }
 ready() { curl -sf -o /dev/null --max-time 2 "$1/ready"; }
@@ -48,35 +48,25 @@ PY
 }
 has_serial() { ctl terms show --json | grep -q "\"serial\": *$1[,}]"; }
 
-redis-server --port $((port + 200)) --save "" --dir "$state" >"$state/log/redis.log" 2>&1 </dev/null &
-echo $! >"$state/run/redis.pid"
-ctl policy keygen op --out "$state/keys" >/dev/null
-cat >"$state/policy/base.json" <<'JSON'
-{"format": "qiao policy 1", "kind": "base", "name": "base", "serial": 1,
- "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2099-01-01T00:00:00Z",
- "rules": {
+launch redis redis-server --port $((port + 200)) --save "" --dir "$state"
+keygen op
+document base "" '{
   "features": {"assistant": {"allowed": true, "gated": false, "models": "any", "languages": "any"}},
   "labels": {"place": "none", "implicit": false},
   "filter": {"required": true, "bundle": "big", "max_age_days": 30, "window": 256, "strikes": 3, "strike_seconds": 60,
              "suspend_seconds": 60, "refusal": {"en": "I cannot help with this.", "zh-Hans": "抱歉，我无法回答。"}},
   "privacy": {"redact": [], "residency": "any"},
   "audit": {"stops": []},
-  "limits": {"prompt_tokens": 8192, "answer_tokens": 2048, "user_requests_per_minute": 100000}}}
-JSON
-cat >"$state/policy/aa.json" <<'JSON'
-{"format": "qiao policy 1", "kind": "region", "name": "aa", "serial": 1, "extends": "base",
- "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2099-01-01T00:00:00Z", "rules": {}}
-JSON
-ctl policy sign "$state/policy/base.json" >/dev/null
-ctl policy sign "$state/policy/aa.json" >/dev/null
+  "limits": {"prompt_tokens": 8192, "answer_tokens": 2048, "user_requests_per_minute": 100000}}'
+document aa base '{}'
+sign op base aa
 terms
 printf '[{"key":"the key of region aa","id":"only","tenant":"local","regions":["aa"]},{"key":"the key of operators","id":"any","tenant":"local","regions":["*"],"may_assert_user":true,"admin":true}]' \
     >"$state/keys.json"
 scheduler 1 --policy "$state/policy" --policy-keys "$state/keys/op.pub" --terms "$state/terms"
 scheduler 2
-setsid "$bin/qiao-node" --model "$root/models/assistant/qiao-mini.gguf" --name node-1 --threads 2 \
-    --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))" >"$state/log/node-1.log" 2>&1 </dev/null &
-echo $! >"$state/run/node-1.pid"
+launch node-1 "$bin/qiao-node" --model "$root/models/assistant/qiao-mini.gguf" --name node-1 --threads 2 \
+    --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
 check "both schedulers are ready" eventually 20 ready "$url"
 eventually 20 ready "$plain"
 

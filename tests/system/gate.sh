@@ -4,36 +4,23 @@
 # Redis; and one that sees an old master alone lets nothing out. gate.py does it; this starts what it needs.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/sentinels.sh"
+. "$(dirname "$0")/governed.sh"
 free_port
 base=$((port + 200))
-mkdir -p "$state/keys" "$state/policy"
-ctl() { "$bin/qiaoctl" --url "http://127.0.0.1:$port" "$@"; }
 
 # --- a region "cn" that asks for a filing, an assessment and two keys
-for name in author ann bo mallory; do ctl policy keygen $name --out "$state/keys" >/dev/null; done
+keygen author ann bo mallory
 public() { sed -n 's/^key //p' "$state/keys/$1.pub"; }
-documents() { # documents SERIAL: base and cn, signed
-    cat >"$state/policy/base.json" <<END
-{"format": "qiao policy 1", "kind": "base", "name": "base", "serial": $1,
- "valid_from": "2020-01-01T00:00:00Z", "valid_until": "2099-01-01T00:00:00Z",
- "rules": {"filter": {"required": false}, "labels": {"implicit": false, "place": "none"}}}
-END
-    cat >"$state/policy/cn.json" <<END
-{"format": "qiao policy 1", "kind": "region", "name": "cn", "extends": "base", "serial": $1,
- "valid_from": "2020-01-01T00:00:00Z", "valid_until": "2099-01-01T00:00:00Z",
- "rules": {
+document base "" '{"filter": {"required": false}, "labels": {"implicit": false, "place": "none"}}'
+document cn base '{
   "features": {"assistant": {"allowed": true, "gated": true, "models": "any", "adapters": "any", "languages": "any"},
                "embeddings": {"allowed": true, "gated": true, "models": "any", "adapters": "any", "languages": "any"}},
   "gate": {"evidence": ["filing", "assessment"], "signatures": 2, "evidence_days": 365, "hold_ms": 1500,
-           "approvers": [{"id": "ann", "key": "$(public ann)"}, {"id": "bo", "key": "$(public bo)"}]},
+           "approvers": [{"id": "ann", "key": "'"$(public ann)"'"}, {"id": "bo", "key": "'"$(public bo)"'"}]},
   "filter": {"required": false}, "labels": {"implicit": false, "place": "none"},
   "privacy": {"redact": [], "residency": "any"}, "limits": {"prompt_tokens": 0, "answer_tokens": 0, "user_requests_per_minute": 0},
-  "audit": {"stops": []}}}
-END
-    local name
-    for name in base cn; do ctl policy sign "$state/policy/$name.json" --sign-key "$state/keys/author.key" >/dev/null; done
-}
-documents 1
+  "audit": {"stops": []}}'
+sign author base cn
 echo "the filing of 2026" >"$state/filing.txt"
 echo "the assessment of 2026" >"$state/assessment.txt"
 

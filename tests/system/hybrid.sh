@@ -3,14 +3,10 @@
 # parts of a score add up to it.
 # BACKEND=redisearch: the same of indexes in a RediSearch each.
 source "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log"
 
 node() { # node NAME FILE
-    setsid "$bin/qiao-node" --model "$2" --name "$1" --threads 1 \
-        --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))" \
-        >>"$state/log/$1.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$1.pid"
-    disown
+    launch "$1" "$bin/qiao-node" --model "$2" --name "$1" --threads 1 \
+        --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
 }
 recommends() { curl -s -m 5 "$url/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-3"]}' | grep -q '"basis":"session"'; }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Labels over real processes: two schedulers with a key each, two regions with labels of their own; checked by a client without the cluster.
 . "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log" "$state/policy" "$state/keys"
+. "$(dirname "$0")/governed.sh"
 free_port
 url=http://127.0.0.1:$port other=http://127.0.0.1:$((port + 1))
 redis-server --port 0 --unixsocket "$state/redis.sock" --save "" --dir "$state" --daemonize yes --pidfile "$state/redis.search.pid" >/dev/null
@@ -9,39 +9,25 @@ ctl() { "$bin/qiaoctl" --url "$url" "$@"; }
 refused() { ! "$@" >/dev/null 2>&1; }
 says() { grep -qF -- "$1" <<<"$2"; }
 
-# document NAME EXTENDS RULES
-document() {
-    python3 - "$state/policy/$1.json" "$@" <<'PY'
-import json, sys
-path, name, extends, rules = sys.argv[1:]
-document = {"format": "qiao policy 1", "kind": "region" if extends else "base", "name": name, "serial": 1,
-            "valid_from": "2020-01-01T00:00:00Z", "valid_until": "2099-01-01T00:00:00Z", "rules": json.loads(rules)}
-if extends: document["extends"] = extends
-json.dump(document, open(path, "w"))
-PY
-    ctl --sign-key "$state/keys/legal.key" policy sign "$state/policy/$1.json" >/dev/null
-}
-for name in legal labels-1 labels-2; do ctl --out "$state/keys" policy keygen "$name" >/dev/null; done
+keygen legal labels-1 labels-2
 cat "$state"/keys/labels-?.pub >"$state/labels.pub"
 assistant='"features":{"assistant":{"allowed":true,"gated":false,"models":"any","adapters":"any","languages":"any"}}'
 document base "" "{$assistant,\"filter\":{\"required\":false},\"privacy\":{\"residency\":\"any\"},\"audit\":{\"stops\":[]}}"
 document cn base '{"labels":{"visible":{"zh-Hans":"人工智能生成","en":"AI-generated"},"place":"both","implicit":true,"waivable":true,
     "producer":"001191110000000000000E10001"}}'
 document eu base '{"labels":{"place":"none","implicit":true,"provider":"Example Ltd","notice":{"en":"You are talking to an AI system."}}}'
+sign legal base cn eu
 
 scheduler() { # scheduler NUMBER [--label-key …]
     local number=$1
     shift
-    setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + number - 1))" --listen-nodes "tcp://127.0.0.1:$((port + 99 + number))" \
+    launch "scheduler-$number" "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + number - 1))" --listen-nodes "tcp://127.0.0.1:$((port + 99 + number))" \
         --redis-host "$state/redis.sock" --session-key "$state/keys/session" --policy "$state/policy" \
-        --policy-keys "$state/keys/legal.pub" "$@" >>"$state/log/scheduler-$number.log" 2>&1 </dev/null &
-    echo $! >"$state/run/scheduler-$number.pid"
+        --policy-keys "$state/keys/legal.pub" "$@"
 }
 is_ready() { curl -s "$1/ready" | grep -q '"nodes":1.*"redis":"up"\|"redis":"up".*"nodes":1'; }
 scheduler 1
-setsid "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))" \
-    >"$state/log/node-1.log" 2>&1 </dev/null &
-echo $! >"$state/run/node-1.pid"
+launch node-1 "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))"
 check "ready without a key of labels" eventually 10 is_ready "$url"
 
 # chat URL REGION LANGUAGE [MEMBERS [HEADER]]

@@ -3,6 +3,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=$root/build/bin
 state=$(mktemp -d /tmp/qiao-system-XXXXXX)
+mkdir "$state/run" "$state/log"
 port=
 
 free_port() { # a base port P such that none of P, P+1, P+100, P+101, P+200…P+213 is taken, nor lent to outgoing connections
@@ -52,6 +53,13 @@ end() {
 }
 trap end EXIT
 
+launch() { # launch NAME COMMAND…: a process that ends with the test; what it says is in $state/log/NAME.log
+    local name=$1
+    shift
+    setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
+    echo $! >"$state/run/$name.pid"
+    disown # its end is no news
+}
 pid_of() { cat "$state/run/$1.pid"; }
 check() { # check WHAT COMMAND…
     local what=$1

@@ -1,47 +1,31 @@
 #!/usr/bin/env bash
 # Policy documents over real processes: made, signed, checked, changed, tampered with, over; two regions, each with its own node, languages, rules.
 . "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log" "$state/policy" "$state/keys"
+. "$(dirname "$0")/governed.sh"
 free_port
 url=http://127.0.0.1:$port
 ctl() { "$bin/qiaoctl" --url "$url" "$@"; }
 
-# document FILE KIND NAME EXTENDS SERIAL UNTIL RULES
-document() {
-    python3 - "$@" <<'PY'
-import json, sys
-path, kind, name, extends, serial, until, rules = sys.argv[1:]
-document = {"format": "qiao policy 1", "kind": kind, "name": name, "serial": int(serial),
-            "valid_from": "2020-01-01T00:00:00Z", "valid_until": until, "rules": json.loads(rules)}
-if extends: document["extends"] = extends
-json.dump(document, open(path, "w"))
-PY
-}
-sign() { ctl --sign-key "$state/keys/$2.key" policy sign "$1" >/dev/null; }
-later=2099-01-01T00:00:00Z
 open='{"allowed":true,"gated":false,"models":"any","adapters":"any","languages":'
 plain='"labels":{"place":"none","implicit":false},"filter":{"required":false},"audit":{"stops":[]}'
 
-for name in legal other; do ctl --out "$state/keys" policy keygen "$name" >/dev/null; done
+keygen legal other
 check "a secret key is for its owner alone" test "$(stat -c %a "$state/keys/legal.key")" = 600
 refused() { ! "$@" >/dev/null 2>&1; }
 check "and is never written over" refused ctl --out "$state/keys" policy keygen legal
-document "$state/policy/base.json" base base "" 1 $later "{$plain}"
-document "$state/policy/aa.json" region aa base 1 $later "{\"features\":{\"assistant\":$open[\"zh-Hans\",\"en\"]}}}"
-document "$state/policy/bb.json" region bb base 1 $later "{\"features\":{\"assistant\":$open\"any\"}},\"limits\":{\"answer_tokens\":3}}"
-for file in "$state"/policy/*.json; do sign "$file" legal; done
+document base "" "{$plain}"
+document aa base "{\"features\":{\"assistant\":$open[\"zh-Hans\",\"en\"]}}}"
+document bb base "{\"features\":{\"assistant\":$open\"any\"}},\"limits\":{\"answer_tokens\":3}}"
+sign legal base aa bb
 
 scheduler() {
-    setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
-        --redis-port $((port + 200)) --policy "$state/policy" --policy-keys "$state/keys/legal.pub" \
-        >>"$state/log/scheduler-1.log" 2>&1 </dev/null &
-    echo $! >"$state/run/scheduler-1.pid"
+    launch scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
+        --redis-port $((port + 200)) --policy "$state/policy" --policy-keys "$state/keys/legal.pub"
 }
 scheduler
 for region in aa bb; do
-    setsid "$bin/qiao-node" --engine echo --name "echo-$region" --region $region \
-        --scheduler "tcp://127.0.0.1:$((port + 100))" >"$state/log/node-$region.log" 2>&1 </dev/null &
-    echo $! >"$state/run/node-$region.pid"
+    launch "node-$region" "$bin/qiao-node" --engine echo --name "echo-$region" --region $region \
+        --scheduler "tcp://127.0.0.1:$((port + 100))"
 done
 two_nodes() { curl -s "$url/ready" | grep -q '"nodes":2'; }
 check "ready, with a node in each region" eventually 10 two_nodes
@@ -75,23 +59,23 @@ failure() { curl -s "$url/admin/policy" | python3 -c 'import json,sys; print(jso
 before=$(digest)
 
 # Changed without a signature: nothing changes but what operators see.
-document "$state/policy/bb.json" region bb base 2 $later "{}"
+document bb base "{}" 2
 tampered() { [[ $(failure) == *"bb.json: the signature of 'legal' is not one of these bytes"* ]]; }
 check "a document that was changed is refused by its name" eventually 6 tampered
 check "and the rules before stay in force" test "$(code bb fr) $(digest)" = "200 $before"
 check "which the log says" grep -q policy_refused "$state/log/scheduler-1.log"
-sign "$state/policy/bb.json" other
+sign other bb
 check "another's signature does not help" refused ctl policy reload
-sign "$state/policy/bb.json" legal
+sign legal bb
 check "its own does" eventually 6 test "$(ctl policy reload >/dev/null; failure) $(code bb fr)" = "None 403"
-document "$state/policy/bb.json" region bb base 1 $later "{\"features\":{\"assistant\":$open\"any\"}}}"
-sign "$state/policy/bb.json" legal
+document bb base "{\"features\":{\"assistant\":$open\"any\"}}}"
+sign legal bb
 check "an older edition does not come back" says 'serial' "$(ctl policy reload 2>&1)"
 
 # One that ends while the scheduler runs; SIGHUP reads it.
 until=$(date -u -d '+5 seconds' +%Y-%m-%dT%H:%M:%SZ)
-document "$state/policy/bb.json" region bb base 3 "$until" "{\"features\":{\"assistant\":$open\"any\"}}}"
-sign "$state/policy/bb.json" legal
+document bb base "{\"features\":{\"assistant\":$open\"any\"}}}" 3 "$until"
+sign legal bb
 kill -HUP "$(pid_of scheduler-1)"
 allowed() { [ "$(code bb en)" = 200 ]; }
 check "SIGHUP reads the folder" eventually 3 allowed

@@ -2,39 +2,27 @@
 # A receipt tells the model, the policy and the build of an answer, to whoever has the public key and no cluster; another byte of the receipt,
 # or of the model's file, and it does not.
 source "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log" "$state/redis" "$state/keys" "$state/policy"
+source "$(dirname "$0")/governed.sh"
+mkdir "$state/redis"
 free_port
 redis=$((port + 200))
 model=$root/models/encoder/qiao-encoder.gguf
 url=http://127.0.0.1:$port
 ctl() { "$bin/qiaoctl" --url "$url" "$@"; }
 
-start() { # start NAME COMMAND…
-    local name=$1
-    shift
-    setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$name.pid"
-    disown
-}
-
-ctl policy keygen legal --out "$state/keys"
-ctl policy keygen labels-1 --out "$state/keys"
-head='"format": "qiao policy 1", "serial": 1, "valid_from": "2020-01-01T00:00:00Z", "valid_until": "2099-01-01T00:00:00Z"'
-echo "{$head, \"kind\": \"base\", \"name\": \"base\", \"rules\": {}}" >"$state/policy/base.json"
-cat >"$state/policy/aa.json" <<JSON
-{$head, "kind": "region", "name": "aa", "extends": "base", "rules": {
- "features": {"embeddings": {"allowed": true, "gated": false, "models": "any", "adapters": "any", "languages": "any"}},
+keygen legal labels-1
+document base "" '{}'
+document aa base '{"features": {"embeddings": {"allowed": true, "gated": false, "models": "any", "adapters": "any", "languages": "any"}},
  "filter": {"required": false}, "labels": {"place": "none", "implicit": false},
  "privacy": {"residency": "any", "redact": []},
- "limits": {"prompt_tokens": 0, "answer_tokens": 0, "user_requests_per_minute": 0}}}
-JSON
-for name in base aa; do ctl policy sign "$state/policy/$name.json" --sign-key "$state/keys/legal.key" >/dev/null; done
+ "limits": {"prompt_tokens": 0, "answer_tokens": 0, "user_requests_per_minute": 0}}'
+sign legal base aa
 
-start redis redis-server --port "$redis" --bind 127.0.0.1 --dir "$state/redis" --save '' --appendonly no
-start scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
+launch redis redis-server --port "$redis" --bind 127.0.0.1 --dir "$state/redis" --save '' --appendonly no
+launch scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
     --redis-port "$redis" --session-key "$state/session.key" --policy "$state/policy" \
     --policy-keys "$state/keys/legal.pub" --label-key "$state/keys/labels-1.key" --audit-dir "$state/audit"
-start node-1 "$bin/qiao-node" --model "$model" --name node-1 --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))"
+launch node-1 "$bin/qiao-node" --model "$model" --name node-1 --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))"
 
 embed() {
     curl -sf -m 10 -D "$state/head" -o "$state/body" "$url/v1/embeddings" -H 'X-Qiao-Region: aa' -d '{"input": "bamboo"}'

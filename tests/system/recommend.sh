@@ -2,16 +2,8 @@
 # Recommendations through the door: the demo shop's catalogue and model with consents and events over two schedulers, and the
 # lists of the public recommender as qiao-probe makes them without a cluster.
 source "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log"
 shared=${QIAO_SHARED:-$root/../shared}/data/recommend
 
-launch() { # launch NAME COMMAND…
-    local name=$1
-    shift
-    setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$name.pid"
-    disown
-}
 recommender() { # recommender NAME FILE
     launch "$1" "$bin/qiao-node" --model "$2" --name "$1" --threads 1 \
         --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"

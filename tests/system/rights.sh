@@ -2,14 +2,11 @@
 # A user's rights over two schedulers: take along, look at interests and take them away, be forgotten; what is erased is not served again,
 # not by what was in the air, and recommendations are a stranger's, byte for byte.
 source "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log"
 
 cluster --nodes 1 --schedulers 2
 second=http://127.0.0.1:$((port + 1))
-setsid "$bin/qiao-node" --model "$root/models/recommender/qiao-shop.gguf" --name node-8 --threads 1 \
-    --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))" >>"$state/log/node-8.log" 2>&1 </dev/null &
-echo $! >"$state/run/node-8.pid"
-disown
+launch node-8 "$bin/qiao-node" --model "$root/models/recommender/qiao-shop.gguf" --name node-8 --threads 1 \
+    --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
 knows() { curl -s -m 5 "$1/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-1"]}' | grep -q '"basis":"session"'; }
 check "the recommender is there" eventually 20 knows "$url"
 check "at the other scheduler, too" eventually 20 knows "$second"

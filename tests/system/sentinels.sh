@@ -1,5 +1,4 @@
 # What the tests with Redis servers of their own share, after lib.sh: servers that end with the test, and a group behind Sentinels.
-mkdir -p "$state/run" "$state/log"
 servers=()
 
 finish() { # as in lib.sh, after the Redis processes that deploy/local does not know
@@ -11,13 +10,6 @@ finish() { # as in lib.sh, after the Redis processes that deploy/local does not 
 }
 trap finish EXIT
 
-launch() { # launch NAME COMMAND…
-    local name=$1
-    shift
-    setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$name.pid"
-    disown # its end is no news
-}
 redis() { # redis NAME PORT [SETTING…]
     local name=$1 at=$2
     shift 2

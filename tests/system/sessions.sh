@@ -9,9 +9,7 @@ say() { # say URL SESSION TEXT: the status; the answer is in $state/body
 shown() { curl -s "$1/v1/sessions/$2"; }
 ready() { [ "$(curl -s -o /dev/null -w '%{http_code}' "$1/ready")" = 200 ]; }
 again() { # again NAME URL: start a process of the cluster once more
-    setsid "${words[@]}" >>"$state/log/$1.log" 2>&1 </dev/null &
-    disown
-    echo $! >"$state/run/$1.pid"
+    launch "$1" "${words[@]}"
     eventually 20 ready "$2"
 }
 words_of() { readarray -d '' -t words <"/proc/$(pid_of "$1")/cmdline"; }

@@ -2,7 +2,6 @@
 # A newer model goes live under load and no request is lost: a recommender whose items have other names, on its only node; a chat model
 # on two nodes and two schedulers. A file that is none changes nothing.
 source "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log"
 swap=$root/tests/system/swap.py
 cp "$root/models/assistant/qiao-mini.gguf" "$state/chat.gguf"
 cluster --nodes 1 --schedulers 2 --model "$state/chat.gguf"
@@ -10,10 +9,8 @@ second=http://127.0.0.1:$((port + 1))
 node() { # node NAME FILE [FLAGS…]
     local name=$1 file=$2
     shift 2
-    setsid "$bin/qiao-node" --model "$file" --name "$name" --threads 1 "$@" \
-        --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))" >>"$state/log/$name.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$name.pid"
-    disown
+    launch "$name" "$bin/qiao-node" --model "$file" --name "$name" --threads 1 "$@" \
+        --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
 }
 ctl() { # ctl STATUS PATTERN ARGUMENTS…: what it says is in $state/said
     local status=$1 pattern=$2 got=0

@@ -21,10 +21,7 @@ fi
 timeout 300 "$python" "$root/models/recommender/train.py" --events "$state/set/events.ndjson" --out "$state/own.gguf" --name own-shop \
     --report "$state/report.json" --epochs 2 --dim 16 --blocks 1 --context 20 >"$state/trained" 2>&1 || { tail "$state/trained" >&2; exit 1; }
 check "a model is trained, with a report" grep -q 'HR@10' "$state/report.json"
-setsid "$bin/qiao-node" --model "$state/own.gguf" --name node-9 --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))" \
-    >"$state/log/node-9.log" 2>&1 </dev/null &
-echo $! >"$state/run/node-9.pid"
-disown
+launch node-9 "$bin/qiao-node" --model "$state/own.gguf" --name node-9 --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))"
 item=$(head -n 1 "$state/set/events.ndjson" | grep -o '"items":\["[^"]*' | cut -d'"' -f4)
 check "and it is served" eventually 10 knows own-shop "$item"
 echo "train: ok"

@@ -3,16 +3,12 @@
 # /v1/embeddings finds, a node that is killed costs no answer, one that comes gets its shards, and a scheduler that is killed leaves its
 # work to the other.
 source "$(dirname "$0")/lib.sh"
-mkdir -p "$state/run" "$state/log"
 models=${QIAO_SHARED:-$root/../shared}/data/models
 encoder=$models/all-minilm-l6-v2-f16.gguf
 [ -f "$encoder" ] || { echo "skipped: no shared data"; exit 0; }
 
 node() { # node NAME
-    setsid "$bin/qiao-node" --model "$encoder" --name "$1" --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))" \
-        >>"$state/log/$1.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$1.pid"
-    disown
+    launch "$1" "$bin/qiao-node" --model "$encoder" --name "$1" --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))"
 }
 
 cluster --schedulers 2 --nodes 1

@@ -6,6 +6,7 @@
 #include "scheduler/settings.h"
 
 #include "base/buf.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
@@ -26,14 +27,7 @@ enum {
 
 static bool read_digest(struct digest *out, const json_t *value)
 {
-    const char *text = json_string_value(value);
-    if (!text || json_string_length(value) != 2 * DIGEST_SIZE) return false;
-    for (size_t i = 0; i < DIGEST_SIZE; i++) {
-        unsigned byte;
-        if (sscanf(text + 2 * i, "%2x", &byte) != 1) return false;
-        out->bytes[i] = (uint8_t)byte;
-    }
-    return true;
+    return hex_read(out->bytes, sizeof out->bytes, json_string_value(value));
 }
 
 bool vectors_read_made(struct vectors_made *made, const char *text, size_t size)

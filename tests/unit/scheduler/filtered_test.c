@@ -59,25 +59,13 @@ static void put_terms(unsigned serial, const char *lines)
     buf_fini(&record);
 }
 
-static void put_document(const char *kind, const char *name, const char *more, const char *rules)
-{
-    struct buf text = {0};
-    buf_addf(&text,
-             "{\"format\":\"qiao policy 1\",\"kind\":\"%s\",\"name\":\"%s\",\"serial\":1,%s"
-             "\"valid_from\":\"2026-01-01T00:00:00Z\",\"valid_until\":\"2099-01-01T00:00:00Z\","
-             "\"rules\":%s}",
-             kind, name, more, rules);
-    policy_folder_put(&folder, name, text.data);
-    buf_fini(&text);
-}
-
 /* A region's rules, with these of the filter. */
 static void put_policy(const char *filter)
 {
     struct buf rules = {0};
     buf_addf(&rules, "{%s,\"filter\":%s}", features, filter);
-    put_document("base", "base", "", buf_text(&rules));
-    put_document("region", "aa", "\"extends\":\"base\",", "{}");
+    policy_folder_put_base(&folder, buf_text(&rules));
+    policy_folder_put_region(&folder, "aa", "{}");
     buf_fini(&rules);
 }
 

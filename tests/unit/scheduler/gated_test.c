@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <sodium.h>
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 
 static struct policy_folder folder;
 static struct sign_secret ann;
+static char session_key[64]; // which seals the gates: the same for each scheduler
 
 static int set_up(void **state)
 {
@@ -30,23 +32,21 @@ static int set_up(void **state)
     (void)state;
     assert_true(sodium_init() >= 0);
     policy_folder_init(&folder);
+    snprintf(session_key, sizeof session_key, "%s/session.key", folder.root);
     assert_int_equal(sign_make_key(&ann, "ann"), ERR_OK);
     sign_public_of(&public, &ann);
     sodium_bin2base64(key, sizeof key, public.key, sizeof public.key,
                       sodium_base64_VARIANT_ORIGINAL);
-    policy_folder_put(&folder, "base",
-                      policy_document("base", "base", "",
-                                      "{\"labels\":{\"place\":\"none\",\"implicit\":false},"
-                                      "\"filter\":{\"required\":false},\"audit\":{\"stops\":[]},"
-                                      "\"limits\":{\"prompt_tokens\":0,\"answer_tokens\":0,"
-                                      "\"user_requests_per_minute\":0}}"));
+    policy_folder_put_base(&folder, "{\"labels\":{\"place\":\"none\",\"implicit\":false},"
+                                    "\"filter\":{\"required\":false},\"audit\":{\"stops\":[]},"
+                                    "\"limits\":{\"prompt_tokens\":0,\"answer_tokens\":0,"
+                                    "\"user_requests_per_minute\":0}}");
     snprintf(rules, sizeof rules,
              "{\"features\":{\"assistant\":" GATED ",\"embeddings\":" GATED
              "},\"gate\":{\"evidence\":[\"filing\"],\"signatures\":1,\"hold_ms\":1000,"
              "\"approvers\":[{\"id\":\"ann\",\"key\":\"%s\"}]}}",
              key);
-    policy_folder_put(&folder, "aa",
-                      policy_document("region", "aa", "\"extends\":\"base\",", rules));
+    policy_folder_put_region(&folder, "aa", rules);
     return 0;
 }
 
@@ -60,8 +60,6 @@ static int tear_down(void **state)
 
 static struct fake_node *start(const struct fake_node_options *like)
 {
-    char session_key[64]; // which seals the gates: the same for each scheduler
-    snprintf(session_key, sizeof session_key, "%s/session.key", folder.root);
     const char *const flags[] = {"--policy",  folder.folder,   "--policy-keys",
                                  folder.keys, "--session-key", session_key,
                                  NULL};

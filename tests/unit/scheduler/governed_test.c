@@ -30,10 +30,8 @@ static int set_up(void **state)
     (void)state;
     assert_true(sodium_init() >= 0);
     policy_folder_init(&folder);
-    policy_folder_put(&folder, "base",
-                      policy_document("base", "base", "",
-                                      "{" PLAIN ",\"limits\":{\"prompt_tokens\":0,"
-                                      "\"answer_tokens\":0,\"user_requests_per_minute\":0}}"));
+    policy_folder_put_base(&folder, "{" PLAIN ",\"limits\":{\"prompt_tokens\":0,"
+                                    "\"answer_tokens\":0,\"user_requests_per_minute\":0}}");
     return 0;
 }
 
@@ -42,12 +40,6 @@ static int tear_down(void **state)
     (void)state;
     policy_folder_fini(&folder);
     return 0;
-}
-
-static void given_region(const char *name, const char *rules)
-{
-    policy_folder_put(&folder, name,
-                      policy_document("region", name, "\"extends\":\"base\",", rules));
 }
 
 static void start(const char *keys)
@@ -62,8 +54,8 @@ static const char chats[] = "/v1/chat/completions";
 static void a_chat_is_served_where_its_region_allows_it(void **state)
 {
     (void)state;
-    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
-    given_region("bb", "{}");
+    policy_folder_put_region(&folder, "aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    policy_folder_put_region(&folder, "bb", "{}");
     start("");
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: AA\r\n", hello), " 200 ", "Hello", NULL);
@@ -104,7 +96,7 @@ static void every_feature_is_denied_where_nothing_is_allowed(void **state)
         {"POST", "/v1/indexes/shop/suggest", "{\"q\":\"a\"}", "search"},
     };
 
-    given_region("aa", "{}");
+    policy_folder_put_region(&folder, "aa", "{}");
     start("");
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -121,7 +113,7 @@ static void every_feature_is_denied_where_nothing_is_allowed(void **state)
 static void a_chat_with_context_needs_both_features(void **state)
 {
     (void)state;
-    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    policy_folder_put_region(&folder, "aa", "{\"features\":{\"assistant\":" OPEN "}}");
     start("");
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\nX-Qiao-User: ann\r\n",
@@ -142,7 +134,7 @@ static void a_chat_with_context_needs_a_model_of_both_features(void **state)
              "{\"features\":{\"assistant\":" OPEN ",\"grounding\":{\"allowed\":true,"
              "\"gated\":false,\"models\":[\"%s\"],\"languages\":\"any\"}}}",
              digest_text(&other, text));
-    given_region("aa", rules);
+    policy_folder_put_region(&folder, "aa", rules);
     start("");
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\nX-Qiao-User: ann\r\n",
@@ -165,12 +157,12 @@ static void languages_and_models_are_the_regions_to_choose(void **state)
              "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":[\"%s\"],"
              "\"languages\":[\"zh-Hans\",\"en\"]}}}",
              digest_text(&model, text));
-    given_region("aa", rules);
+    policy_folder_put_region(&folder, "aa", rules);
     snprintf(rules, sizeof rules,
              "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":[\"%s\"],"
              "\"languages\":\"any\"}}}",
              digest_text(&other, text));
-    given_region("bb", rules);
+    policy_folder_put_region(&folder, "bb", rules);
     start("");
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\nAccept-Language: zh-CN\r\n", hello),
@@ -187,11 +179,15 @@ static void languages_and_models_are_the_regions_to_choose(void **state)
 static void no_node_outside_of_its_regions_sees_a_request(void **state)
 {
     (void)state;
-    given_region("aa", "{\"features\":{\"assistant\":" OPEN ",\"embeddings\":" OPEN "}}");
-    given_region("bb", "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":[\"cc\","
-                       "\"aa\"]}}");
-    given_region("dd",
-                 "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":\"any\"}}");
+    policy_folder_put_region(&folder, "aa",
+                             "{\"features\":{\"assistant\":" OPEN ",\"embeddings\":" OPEN "}}");
+    policy_folder_put_region(&folder, "bb",
+                             "{\"features\":{\"assistant\":" OPEN
+                             "},\"privacy\":{\"residency\":[\"cc\","
+                             "\"aa\"]}}");
+    policy_folder_put_region(&folder, "dd",
+                             "{\"features\":{\"assistant\":" OPEN
+                             "},\"privacy\":{\"residency\":\"any\"}}");
     start("");
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "cc"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", hello), " 503 ",
@@ -208,11 +204,14 @@ static void no_node_outside_of_its_regions_sees_a_request(void **state)
 static void a_regions_limits_come_on_top_of_the_keys(void **state)
 {
     (void)state;
-    given_region("aa", "{\"features\":{\"assistant\":" OPEN "},\"limits\":{\"answer_tokens\":2}}");
-    given_region("bb", "{\"features\":{\"assistant\":" OPEN "},\"limits\":{\"prompt_tokens\":2}}");
-    given_region("cc", "{\"features\":{\"assistant\":" OPEN "},"
-                       "\"limits\":{\"user_requests_per_minute\":1},"
-                       "\"privacy\":{\"residency\":[\"aa\"]}}");
+    policy_folder_put_region(
+        &folder, "aa", "{\"features\":{\"assistant\":" OPEN "},\"limits\":{\"answer_tokens\":2}}");
+    policy_folder_put_region(
+        &folder, "bb", "{\"features\":{\"assistant\":" OPEN "},\"limits\":{\"prompt_tokens\":2}}");
+    policy_folder_put_region(&folder, "cc",
+                             "{\"features\":{\"assistant\":" OPEN "},"
+                             "\"limits\":{\"user_requests_per_minute\":1},"
+                             "\"privacy\":{\"residency\":[\"aa\"]}}");
     start("");
     if (scene.redis.process) wait_for_redis();
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
@@ -243,7 +242,7 @@ static void a_key_of_one_region_is_of_that_region(void **state)
     assert_non_null(file);
     fputs(keys, file);
     fclose(file);
-    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    policy_folder_put_region(&folder, "aa", "{\"features\":{\"assistant\":" OPEN "}}");
     start(path);
     unlink(path);
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
@@ -258,7 +257,7 @@ static void a_key_of_one_region_is_of_that_region(void **state)
 static void documents_are_checked_explained_and_read_again(void **state)
 {
     (void)state;
-    given_region("aa", "{}");
+    policy_folder_put_region(&folder, "aa", "{}");
     start("");
     assert_parts(ask("GET", "/admin/policy", "", ""), " 200 ", "\"failure\":null",
                  "\"region\":\"aa\"", "\"file\":\"aa.json\"", "\"signers\":[\"tester\"]", NULL);
@@ -269,7 +268,7 @@ static void documents_are_checked_explained_and_read_again(void **state)
     assert_parts(ask("POST", "/admin/policy/check", "",
                      "{\"name\":\"x.json\",\"text\":\"{\\\"format\\\":\\\"qiao policy 2\\\"}\"}"),
                  " 400 ", "x.json: /format: must be \\\"qiao policy 1\\\"", NULL);
-    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    policy_folder_put_region(&folder, "aa", "{\"features\":{\"assistant\":" OPEN "}}");
     assert_parts(ask("POST", "/admin/policy/reload", "", ""), " 200 ", "\"failure\":null", NULL);
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", hello), " 200 ", NULL);

@@ -13,7 +13,6 @@
 #include <jansson.h>
 #include <sodium.h>
 
-#include <fcntl.h>
 #include <string.h>
 
 #define LABEL  "\\u751f\\u6210 AI"
@@ -28,7 +27,6 @@ enum {
 
 static struct policy_folder folder;
 static struct sign_keys keys;
-static char label_key[80];
 static struct fake_node *node;
 
 // ---- given -------------------------------------------------------------------------------------
@@ -46,25 +44,8 @@ static void put_region(const char *name, const char *labels)
              "\"audit\":{\"stops\":[]},\"limits\":{\"prompt_tokens\":0,\"answer_tokens\":0,"
              "\"user_requests_per_minute\":0},\"labels\":{%s}}",
              labels);
-    policy_folder_put(&folder, name,
-                      policy_document("region", name, "\"extends\":\"base\",", rules.data));
+    policy_folder_put_region(&folder, name, rules.data);
     buf_fini(&rules);
-}
-
-static void write_label_key(void)
-{
-    struct sign_secret secret;
-    struct buf text = {0};
-    snprintf(label_key, sizeof label_key, "%s/label.key", folder.root);
-    assert_int_equal(sign_make_key(&secret, "labels-1"), ERR_OK);
-    sign_write_secret(&text, &secret);
-    int file = open(label_key, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_true(file >= 0 && write(file, text.data, text.size) == (ssize_t)text.size);
-    close(file);
-    sign_public_of(&keys.keys[0], &secret);
-    keys.count = 1;
-    sign_fini(&secret);
-    buf_fini(&text);
 }
 
 static int given_a_governed_scheduler(void **state)
@@ -74,18 +55,19 @@ static int given_a_governed_scheduler(void **state)
     assert_true(sodium_init() >= 0);
     start_redis(state);
     policy_folder_init(&folder);
-    write_label_key();
+    policy_folder_add_label_key(&folder, &keys);
     snprintf(labels, sizeof labels,
              "\"visible\":{\"zh-Hans\":\"" LABEL "\",\"en\":\"Made by AI\"},\"place\":\"both\","
              "\"implicit\":true,\"waivable\":true,%s",
              producer);
-    policy_folder_put(&folder, "base", policy_document("base", "base", "", "{}"));
+    policy_folder_put_base(&folder, "{}");
     put_region("aa", labels);
     put_region("bb", "\"place\":\"none\",\"implicit\":false,\"notice\":{\"en\":\"A machine.\"}");
     put_region("cc", "\"visible\":{\"en\":\"AI\"},\"place\":\"end\",\"implicit\":false");
     put_region("dd", "\"visible\":{\"en\":\"AI\"},\"place\":\"start\",\"implicit\":true");
-    const char *const more[] = {
-        "--policy", folder.folder, "--policy-keys", folder.keys, "--label-key", label_key, NULL};
+    const char *const more[] = {"--policy",  folder.folder, "--policy-keys",
+                                folder.keys, "--label-key", folder.label_key,
+                                NULL};
     start_scheduler_with("", more);
     node = start_node(&(struct fake_node_options){.credits = 64});
     return 0;
@@ -95,7 +77,6 @@ static int clear_it(void **state)
 {
     fake_node_stop(node);
     stop_scheduler();
-    unlink(label_key);
     policy_folder_fini(&folder);
     return stop_redis(state);
 }

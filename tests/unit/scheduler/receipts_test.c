@@ -7,7 +7,6 @@
 
 #include "base/buf.h"
 #include "base/digest.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/receipt.h"
 
@@ -24,7 +23,6 @@
 
 static struct policy_folder folder;
 static struct sign_keys keys;
-static char label_key[80];
 static struct fake_node *node;
 
 #define OPEN \
@@ -40,21 +38,15 @@ static const char rules[] =
 
 static int given_a_governed_scheduler(void **state)
 {
-    struct buf text = {0};
     assert_true(sodium_init() >= 0);
     start_redis(state);
     policy_folder_init(&folder);
-    snprintf(label_key, sizeof label_key, "%s/label.key", folder.root);
-    sign_write_secret(&text, &folder.secret);
-    assert_int_equal(file_create(label_key, 0600, text.data, text.size), ERR_OK);
-    buf_fini(&text);
-    keys.count = 1;
-    sign_public_of(&keys.keys[0], &folder.secret);
-    policy_folder_put(&folder, "base", policy_document("base", "base", "", "{}"));
-    policy_folder_put(&folder, "aa",
-                      policy_document("region", "aa", "\"extends\":\"base\",", rules));
-    const char *const more[] = {
-        "--policy", folder.folder, "--policy-keys", folder.keys, "--label-key", label_key, NULL};
+    policy_folder_add_label_key(&folder, &keys);
+    policy_folder_put_base(&folder, "{}");
+    policy_folder_put_region(&folder, "aa", rules);
+    const char *const more[] = {"--policy",  folder.folder, "--policy-keys",
+                                folder.keys, "--label-key", folder.label_key,
+                                NULL};
     start_scheduler_with("", more);
     node = start_node(&(struct fake_node_options){.credits = 64});
     return 0;
@@ -64,7 +56,6 @@ static int clear_it(void **state)
 {
     fake_node_stop(node);
     stop_scheduler();
-    unlink(label_key);
     policy_folder_fini(&folder);
     return stop_redis(state);
 }

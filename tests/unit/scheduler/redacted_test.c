@@ -19,34 +19,28 @@
 
 #define SAID "call 138-0013-8000 or a@b.cn, ID 11010519491231002X"
 
-#define DOCUMENT(name, privacy)                                                                    \
-    "{\"format\":\"qiao policy 1\",\"kind\":\"region\",\"name\":\"" name "\",\"serial\":1,"        \
-    "\"extends\":\"base\",\"valid_from\":\"2020-01-01T00:00:00Z\","                                \
-    "\"valid_until\":\"2120-01-01T00:00:00Z\",\"rules\":{\"features\":{"                           \
+#define RULES(privacy)                                                                             \
+    "{\"features\":{"                                                                              \
     "\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":\"any\",\"languages\":\"any\"},"   \
     "\"embeddings\":{\"allowed\":true,\"gated\":false,\"models\":\"any\",\"languages\":\"any\"}}," \
     "\"filter\":{\"required\":false},\"labels\":{\"place\":\"none\",\"implicit\":false},"          \
     "\"limits\":{\"user_requests_per_minute\":600},\"privacy\":{\"residency\":\"any\"," privacy    \
-    "}}}"
+    "}}"
 
 static struct policy_folder folder;
 static struct fake_node *node;
 
 static int set_up(void **state)
 {
-    static const char base[] =
-        "{\"format\":\"qiao policy 1\",\"kind\":\"base\",\"name\":\"base\",\"serial\":1,"
-        "\"valid_from\":\"2020-01-01T00:00:00Z\",\"valid_until\":\"2120-01-01T00:00:00Z\","
-        "\"rules\":{}}";
     const char *const words[] = {"--policy", folder.folder, "--policy-keys", folder.keys, NULL};
     if (sodium_init() < 0 || start_redis(state) != 0) return -1;
     if (scene.redis.process == 0) return 0;
     policy_folder_init(&folder);
-    policy_folder_put(&folder, "base", base);
-    policy_folder_put(&folder, "strict",
-                      DOCUMENT("strict", "\"redact\":[\"phone\",\"identity\",\"email\"],"
-                                         "\"session_seconds\":30,\"history_days\":1"));
-    policy_folder_put(&folder, "loose", DOCUMENT("loose", "\"redact\":[],\"history_days\":3650"));
+    policy_folder_put_base(&folder, "{}");
+    policy_folder_put_region(&folder, "strict",
+                             RULES("\"redact\":[\"phone\",\"identity\",\"email\"],"
+                                   "\"session_seconds\":30,\"history_days\":1"));
+    policy_folder_put_region(&folder, "loose", RULES("\"redact\":[],\"history_days\":3650"));
     start_scheduler_with("", words);
     wait_for_redis();
     node = start_node(&(struct fake_node_options){.answer = "ok", .context = 4096});

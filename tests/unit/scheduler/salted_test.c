@@ -167,8 +167,7 @@ static void put_region(const struct policy_folder *folder, const char *name, int
              "\"audit\":{\"stops\":[]},\"limits\":{\"prompt_tokens\":0,\"answer_tokens\":0,"
              "\"user_requests_per_minute\":0}}",
              seconds);
-    policy_folder_put(folder, name,
-                      policy_document("region", name, "\"extends\":\"base\",", rules.data));
+    policy_folder_put_region(folder, name, rules.data);
     buf_fini(&rules);
 }
 
@@ -178,7 +177,7 @@ static void a_region_says_how_long_prompts_are_cached(void **state)
     if (!scene.redis.process) skip();
     struct policy_folder folder;
     policy_folder_init(&folder);
-    policy_folder_put(&folder, "base", policy_document("base", "base", "", "{}"));
+    policy_folder_put_base(&folder, "{}");
     put_region(&folder, "aa", 600);
     put_region(&folder, "bb", 0);
     const char *const more[] = {"--policy", folder.folder, "--policy-keys", folder.keys, NULL};
