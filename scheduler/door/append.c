@@ -7,6 +7,7 @@
 #include "scheduler/door/json.h"
 #include "scheduler/door/redaction.h"
 #include "scheduler/door/retention.h"
+#include "scheduler/door/screen.h"
 #include "scheduler/settings.h"
 
 #include "base/mem.h"
@@ -384,7 +385,8 @@ static void on_summed_up(void *owner, enum err err, uint32_t retry_ms)
     struct append *append = owner;
     size_t size;
     const char *text = summary_text(append->summary, &size);
-    if (!err && size > 0) talk_put_summary(&append->talk, text, size);
+    if (!err && size > 0 && screen_stored(append->asker.screen, &text, &size))
+        talk_put_summary(&append->talk, text, size); // one that is refused is none
     if (!err) count(append, "summed_up");
     append->asker.ended(append->asker.owner, err, retry_ms);
 }

@@ -66,6 +66,7 @@ static void on_loaded(void *argument, enum err err)
     c->state = STARTING;
     if (!err && c->resume && !c->append.repeated)
         err = resume_base(c->resume, c->append.talk.version);
+    if (!err && !c->append.repeated) screen_talk(c->screen, &c->append.talk);
     if (err) {
         completion_fail(c, err);
     } else if (!c->append.repeated) {

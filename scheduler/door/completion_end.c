@@ -147,7 +147,11 @@ void completion_replay(struct completion *c)
     order.told = c->append.told;
     order.resume = c->resume;
     append_set_header(&c->append, c->request);
-    replay_send(&order, &c->append.talk.turns[c->append.stored]);
+    struct session_turn turn = c->append.talk.turns[c->append.stored];
+    if (screen_stored(c->screen, &turn.content, &turn.content_size))
+        replay_send(&order, &turn);
+    else
+        replay_refusal(&order, turn.content);
     completion_settle(c);
     completion_finish(c);
 }

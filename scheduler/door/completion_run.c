@@ -107,6 +107,7 @@ static void sum_up(struct completion *c)
                                       .template = lexicon_template(c->pack),
                                       .wall_ms = completion_wall_ms(c),
                                       .context_length = c->model.context_length,
+                                      .screen = c->screen,
                                       .ended = on_summed_up,
                                       .owner = c};
     bool flies = false;

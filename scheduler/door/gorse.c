@@ -35,47 +35,47 @@ static void tell_health(struct gorse_call *call)
     buf_fini(&body);
 }
 
-/* '*' is any part. Of those that fit the first is meant. */
+/* '*' is any part. Of those that fit the first is meant, and stands for the path in records. */
 static const struct route {
     const char *method, *path;
     gorse_fn *handle;
 } routes[] = {
-    {"GET", "health/live", tell_health},
-    {"GET", "health/ready", tell_health},
-    {"POST", "feedback", gorse_put_feedback},
-    {"PUT", "feedback", gorse_put_feedback},
-    {"GET", "feedback", gorse_refuse_all_feedback},
-    {"GET", "feedback/*", gorse_refuse_all_feedback},
-    {"GET", "feedback/*/*", gorse_pair_feedback},
-    {"DELETE", "feedback/*/*", gorse_pair_feedback},
-    {"GET", "feedback/*/*/*", gorse_typed_pair_feedback},
-    {"DELETE", "feedback/*/*/*", gorse_typed_pair_feedback},
-    {"GET", "user/*/feedback", gorse_user_feedback},
-    {"GET", "user/*/feedback/*", gorse_user_feedback},
-    {"GET", "item/*/feedback", gorse_refuse_all_feedback},
-    {"GET", "item/*/feedback/*", gorse_refuse_all_feedback},
-    {"GET", "recommend/*", gorse_recommend},
-    {"GET", "recommend/*/*", gorse_recommend},
-    {"POST", "session/recommend", gorse_session},
-    {"POST", "session/recommend/*", gorse_session},
-    {"GET", "popular", gorse_popular},
-    {"GET", "popular/*", gorse_popular},
-    {"GET", "item/*/neighbors", gorse_neighbours},
-    {"GET", "item/*/neighbors/*", gorse_neighbours},
-    {"POST", "item", gorse_put_item},
-    {"POST", "items", gorse_put_items},
-    {"GET", "items", gorse_list_items},
-    {"GET", "item/*", gorse_get_item},
-    {"PATCH", "item/*", gorse_patch_item},
-    {"DELETE", "item/*", gorse_delete_item},
-    {"PUT", "item/*/category/*", gorse_put_category},
-    {"DELETE", "item/*/category/*", gorse_delete_category},
-    {"POST", "user", gorse_put_user},
-    {"POST", "users", gorse_put_users},
-    {"GET", "users", gorse_refuse_users},
-    {"GET", "user/*", gorse_get_user},
-    {"PATCH", "user/*", gorse_patch_user},
-    {"DELETE", "user/*", gorse_delete_user},
+    {"GET", "/api/health/live", tell_health},
+    {"GET", "/api/health/ready", tell_health},
+    {"POST", "/api/feedback", gorse_put_feedback},
+    {"PUT", "/api/feedback", gorse_put_feedback},
+    {"GET", "/api/feedback", gorse_refuse_all_feedback},
+    {"GET", "/api/feedback/*", gorse_refuse_all_feedback},
+    {"GET", "/api/feedback/*/*", gorse_pair_feedback},
+    {"DELETE", "/api/feedback/*/*", gorse_pair_feedback},
+    {"GET", "/api/feedback/*/*/*", gorse_typed_pair_feedback},
+    {"DELETE", "/api/feedback/*/*/*", gorse_typed_pair_feedback},
+    {"GET", "/api/user/*/feedback", gorse_user_feedback},
+    {"GET", "/api/user/*/feedback/*", gorse_user_feedback},
+    {"GET", "/api/item/*/feedback", gorse_refuse_all_feedback},
+    {"GET", "/api/item/*/feedback/*", gorse_refuse_all_feedback},
+    {"GET", "/api/recommend/*", gorse_recommend},
+    {"GET", "/api/recommend/*/*", gorse_recommend},
+    {"POST", "/api/session/recommend", gorse_session},
+    {"POST", "/api/session/recommend/*", gorse_session},
+    {"GET", "/api/popular", gorse_popular},
+    {"GET", "/api/popular/*", gorse_popular},
+    {"GET", "/api/item/*/neighbors", gorse_neighbours},
+    {"GET", "/api/item/*/neighbors/*", gorse_neighbours},
+    {"POST", "/api/item", gorse_put_item},
+    {"POST", "/api/items", gorse_put_items},
+    {"GET", "/api/items", gorse_list_items},
+    {"GET", "/api/item/*", gorse_get_item},
+    {"PATCH", "/api/item/*", gorse_patch_item},
+    {"DELETE", "/api/item/*", gorse_delete_item},
+    {"PUT", "/api/item/*/category/*", gorse_put_category},
+    {"DELETE", "/api/item/*/category/*", gorse_delete_category},
+    {"POST", "/api/user", gorse_put_user},
+    {"POST", "/api/users", gorse_put_users},
+    {"GET", "/api/users", gorse_refuse_users},
+    {"GET", "/api/user/*", gorse_get_user},
+    {"PATCH", "/api/user/*", gorse_patch_user},
+    {"DELETE", "/api/user/*", gorse_delete_user},
 };
 
 // ---- words -------------------------------------------------------------------------------------
@@ -170,6 +170,7 @@ static enum err read_parts(struct gorse_call *call)
 static bool fits(const struct gorse_call *call, const char *path)
 {
     size_t part = 0;
+    path += strlen("/api/");
     while (*path) {
         size_t size = strcspn(path, "/");
         if (part == call->part_count) return false;
@@ -217,7 +218,11 @@ void gorse_handle(struct door *door, struct http_request *request)
         if (!fits(&call, routes[i].path)) continue;
         known = true;
         if (strcmp(routes[i].method, method) != 0) continue;
-        if (strncmp(routes[i].path, "health/", 7) != 0) err = read_context(&call);
+        http_set_pattern(request, routes[i].path);
+        if (strncmp(routes[i].path, "/api/health/", 12) != 0) {
+            err = read_context(&call);
+            if (!err) http_set_asker(request, call.context.key->id);
+        }
         if (err) break;
         routes[i].handle(&call);
         return;

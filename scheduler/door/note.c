@@ -42,11 +42,18 @@ static const struct {
     const char *method, *path;
     enum audit_class class;
 } decisions[] = {
-    {"PUT", "/v1/me/consents", AUDIT_CONSENT},  {"PUT", "/v1/me/personalization", AUDIT_CONSENT},
-    {"PUT", "/v1/me/tags/", AUDIT_CONSENT},     {"POST", "/v1/me/links", AUDIT_CONSENT},
+    {"PUT", "/v1/me/consents", AUDIT_CONSENT},
+    {"PUT", "/v1/me/personalization", AUDIT_CONSENT},
+    {"PUT", "/v1/me/tags/", AUDIT_CONSENT},
+    {"POST", "/v1/me/links", AUDIT_CONSENT},
     {"DELETE", "/v1/me/links/", AUDIT_CONSENT}, // DELETE /v1/me notes itself, with the erasure's id
-    {"DELETE", "/v1/me/tags/", AUDIT_ERASURE},  {"DELETE", "/v1/sessions/", AUDIT_ERASURE},
-    {"GET", "/v1/me/export", AUDIT_EXPORT},     {"POST", "/admin/forget", AUDIT_ERASURE},
+    {"DELETE", "/v1/me/tags/", AUDIT_ERASURE},
+    {"DELETE", "/v1/sessions/", AUDIT_ERASURE},
+    {"GET", "/v1/me/export", AUDIT_EXPORT},
+    {"POST", "/admin/forget", AUDIT_ERASURE},
+    {"DELETE", "/api/user/*", AUDIT_CONSENT},
+    {"DELETE", "/api/feedback/*/*", AUDIT_ERASURE},
+    {"DELETE", "/api/feedback/*/*/*", AUDIT_ERASURE},
 };
 
 static void note(struct door *door, enum audit_class class, const struct http_request *request,

@@ -5,6 +5,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/govern.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/talk.h"
 #include "scheduler/policy/audit.h"
 #include "scheduler/policy/strikes.h"
 #include "scheduler/settings.h"
@@ -166,29 +167,44 @@ static void note_found(const struct screen *screen, const struct sieve_found *fo
     audit_note(screen->door->audit, AUDIT_FILTER, fields, sizeof fields / sizeof *fields);
 }
 
-void screen_note(struct screen *screen, const struct sieve *sieve, enum sieve_side side)
+static void note_all(const struct screen *screen, const struct sieve *sieve, enum sieve_side side)
 {
     struct sieve_found found;
-    if (!screen || !sieve) return;
     for (size_t i = 0; sieve_found(sieve, i, &found); i++)
         note_found(screen, &found, side == SIEVE_INPUT ? "input" : "output");
+}
+
+void screen_note(struct screen *screen, const struct sieve *sieve, enum sieve_side side)
+{
+    if (!screen || !sieve) return;
+    note_all(screen, sieve, side);
     if (sieve_action(sieve) == RULES_BLOCK) add_strike(screen);
 }
 
 // ---- what is said ------------------------------------------------------------------------------
 
+/* `out` has what is left of a text in which something is masked. `stored`: it was there before, and is nobody's strike now. */
+static enum rules_action sift(struct screen *screen, enum sieve_side side, bool stored,
+                              const char *text, size_t size, struct buf *out)
+{
+    struct sieve *sieve = sieve_new(screen->bundle, screen->rules, side);
+    enum rules_action action = sieve_text(sieve, text, size, out);
+    if (!stored)
+        screen_note(screen, sieve, side);
+    else if (action >= RULES_MASK)
+        note_all(screen, sieve, side);
+    sieve_free(sieve);
+    if (action != RULES_MASK) buf_fini(out);
+    return action;
+}
+
 /* False: it is refused. */
-static bool screen_text(struct screen *screen, const char **text, size_t *size)
+static bool screen_text(struct screen *screen, enum sieve_side side, bool stored, const char **text,
+                        size_t *size)
 {
     struct buf out = {0};
-    struct sieve *sieve = sieve_new(screen->bundle, screen->rules, SIEVE_INPUT);
-    enum rules_action action = sieve_text(sieve, *text, *size, &out);
-    screen_note(screen, sieve, SIEVE_INPUT);
-    sieve_free(sieve);
-    if (action != RULES_MASK) {
-        buf_fini(&out);
-        return action < RULES_REFUSE;
-    }
+    enum rules_action action = sift(screen, side, stored, *text, *size, &out);
+    if (action != RULES_MASK) return action < RULES_REFUSE;
     struct masked *masked = mem_new(1, sizeof *masked);
     *masked = (struct masked){.next = screen->masked, .text = out};
     screen->masked = masked;
@@ -214,16 +230,17 @@ bool screen_prompt(struct screen *screen, struct ask *ask)
     if (!screen) return true;
     for (size_t i = 0; i < ask->message_count; i++) {
         struct chat_message *message = &ask->messages[i];
-        if (!screen_text(screen, &message->content, &message->content_size)) return false;
+        if (!screen_text(screen, SIEVE_INPUT, false, &message->content, &message->content_size))
+            return false;
     }
     if (!ask->prompt) return true;
-    return screen_text(screen, &ask->prompt, &ask->prompt_size);
+    return screen_text(screen, SIEVE_INPUT, false, &ask->prompt, &ask->prompt_size);
 }
 
 enum err screen_query(struct screen *screen, const char *param, const char **text, size_t *size,
                       const char **code)
 {
-    if (!screen || !*text || screen_text(screen, text, size)) return ERR_OK;
+    if (!screen || !*text || screen_text(screen, SIEVE_INPUT, false, text, size)) return ERR_OK;
     *code = SCREEN_CODE;
     json_param_clear();
     json_set_param(param);
@@ -236,6 +253,29 @@ const char *screen_refusal(const struct screen *screen)
 {
     const char *text = rules_text_for(&screen->rules->refusal, screen->context->language);
     return text ? text : plain_refusal;
+}
+
+bool screen_stored(struct screen *screen, const char **text, size_t *size)
+{
+    if (!screen || screen_text(screen, SIEVE_OUTPUT, true, text, size)) return true;
+    *text = screen_refusal(screen);
+    *size = strlen(*text);
+    return false;
+}
+
+void screen_talk(struct screen *screen, struct talk *talk)
+{
+    for (size_t i = 0; screen && i < talk->fresh; i++) {
+        struct buf out = {0};
+        const struct session_turn *turn = &talk->turns[i];
+        bool told = strcmp(turn->role, "assistant") == 0 || turn->summary;
+        enum rules_action action = sift(screen, told ? SIEVE_OUTPUT : SIEVE_INPUT, true,
+                                        turn->content, turn->content_size, &out);
+        if (action < RULES_MASK) continue;
+        if (action >= RULES_REFUSE) buf_add_text(&out, screen_refusal(screen));
+        size_t size = out.size;
+        talk_replace(talk, i, buf_take(&out), size);
+    }
 }
 
 struct sieve *screen_sieve(struct screen *screen)

@@ -2,6 +2,7 @@
  *
  *      screen_new --> screen_ask: is who asks suspended? (Redis, where the rules count strikes)
  *          --> screen_prompt or screen_query: what is said    masked, or refused: no node is asked
+ *          --> screen_talk, screen_stored: what a session has    the same, by the rules of who asks now
  *          --> screen_sieve, for each choice: what is told    masked, or it ends with the refusal
  *          --> screen_note: what each sieve found             counted, recorded; what is blocked is a strike
  *
@@ -25,6 +26,7 @@ struct ask;
 struct context;
 struct door;
 struct screen;
+struct talk;
 
 #define SCREEN_CODE \
     "content_filter" // of what is refused: an error's code, an answer's finish_reason
@@ -51,6 +53,11 @@ enum err screen_query(struct screen *screen, const char *param, const char **tex
 
 /* What is said instead of an answer, in the request's language. Borrowed from the rules. */
 const char *screen_refusal(const struct screen *screen);
+/* A text of a model that was stored, perhaps by another region's rules or older terms: masked until the screen is freed. False: it is
+ * refused, and is the refusal now. */
+bool screen_stored(struct screen *screen, const char **text, size_t *size);
+/* The stored turns of a conversation that goes on; the new ones are screen_prompt()'s. */
+void screen_talk(struct screen *screen, struct talk *talk);
 /* For one text that is told; NULL without a screen. sieve_free() it, before the screen. */
 struct sieve *screen_sieve(struct screen *screen);
 /* The text has ended, or will never. NULL is fine. */

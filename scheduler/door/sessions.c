@@ -5,9 +5,11 @@
 #include "scheduler/door/completion.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
+#include "scheduler/door/govern.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/mark.h"
+#include "scheduler/door/screen.h"
 #include "scheduler/door/shape.h"
 #include "scheduler/door/talk.h"
 #include "scheduler/settings.h"
@@ -26,15 +28,24 @@ struct errand {
     struct http_request *request;
     struct session_ticket *ticket;
     struct context context; // who asks
+    struct governed governed;
+    struct screen *screen; // NULL: turns are shown as they are
     char id[SESSION_ID_MAX + 1];
     bool exports;
 };
+
+static void free_errand(struct errand *errand)
+{
+    screen_free(errand->screen);
+    govern_drop(&errand->governed);
+    mem_free(errand);
+}
 
 static void on_gone(void *argument)
 {
     struct errand *errand = argument;
     session_drop(errand->ticket);
-    mem_free(errand);
+    free_errand(errand);
 }
 
 static void reply_missing(struct http_request *request)
@@ -87,10 +98,16 @@ static void write_head(struct buf *out, const char *id, const struct session *se
              id, session->version, seconds_of(session->ttl_ms));
 }
 
-static void write_turn(struct buf *out, const struct session_turn *turn, const char *label)
+/* What the model said is told once more: by the rules of who asks, now. */
+static void write_turn(struct buf *out, const struct session_turn *turn, const char *label,
+                       struct screen *screen)
 {
+    const char *text = turn->content;
+    size_t size = turn->content_size;
+    if (turn->summary || strcmp(turn->role, "assistant") == 0)
+        (void)screen_stored(screen, &text, &size);
     buf_addf(out, "{\"role\":\"%s\",\"content\":", turn->role);
-    json_write_text(out, turn->content, turn->content_size);
+    json_write_text(out, text, size);
     mark_write_turn(out, label, turn->role);
     buf_addf(out, ",\"version\":%" PRIu64 "}", turn->version);
 }
@@ -103,7 +120,7 @@ static void reply_session(const struct errand *errand, const struct session *ses
     buf_add_text(&body, ",\"turns\":[");
     for (size_t i = 0; i < session->turn_count; i++) {
         if (i > 0) buf_add_byte(&body, ',');
-        write_turn(&body, &session->turns[i], label);
+        write_turn(&body, &session->turns[i], label, errand->screen);
     }
     buf_add_text(&body, "]}");
     http_reply_json(errand->request, 200, body.data, body.size);
@@ -118,7 +135,7 @@ static void reply_export(const struct errand *errand, const struct session *sess
     write_head(&body, errand->id, session);
     buf_addf(&body, ",\"turn_count\":%zu}\n", session->turn_count);
     for (size_t i = 0; i < session->turn_count; i++) {
-        write_turn(&body, &session->turns[i], label);
+        write_turn(&body, &session->turns[i], label, errand->screen);
         buf_add_byte(&body, '\n');
     }
     http_reply(errand->request, 200, "application/x-ndjson", body.data, body.size);
@@ -127,17 +144,25 @@ static void reply_export(const struct errand *errand, const struct session *sess
 
 static void on_loaded(void *argument, enum err err, const struct session *session)
 {
-    struct errand errand = *(struct errand *)argument;
-    mem_free(argument);
+    struct errand *errand = argument;
     json_param_clear();
     if (err)
-        door_refuse(errand.request, err);
+        door_refuse(errand->request, err);
     else if (session->version == 0)
-        reply_missing(errand.request);
-    else if (errand.exports)
-        reply_export(&errand, session);
+        reply_missing(errand->request);
+    else if (errand->exports)
+        reply_export(errand, session);
     else
-        reply_session(&errand, session);
+        reply_session(errand, session);
+    free_errand(errand);
+}
+
+/* What the assistant has said is its content, whenever it leaves. */
+static enum err admit(struct errand *errand, const char **code)
+{
+    struct context *context = &errand->context;
+    TRY(govern_admit(errand->door, context, FEATURE_ASSISTANT, &errand->governed, code));
+    return screen_new(&errand->screen, errand->door, context, FEATURE_ASSISTANT, code);
 }
 
 void sessions_show(struct door *door, struct http_request *request)
@@ -151,11 +176,21 @@ void sessions_show(struct door *door, struct http_request *request)
         door_refuse(request, ERR_INVALID);
         return;
     }
-    struct session_name name = name_of(&context, id);
     struct errand *errand = new_errand(door, request);
+    const char *code = NULL;
     memcpy(errand->id, id, sizeof id);
     errand->exports = exports;
     errand->context = context;
+    enum err err = admit(errand, &code);
+    if (err) {
+        http_set_gone(request, NULL, NULL);
+        free_errand(errand);
+        http_reply_error(
+            request, &(struct http_error){
+                         .err = err, .message = err_text(), .param = json_param(), .code = code});
+        return;
+    }
+    struct session_name name = name_of(&errand->context, id);
     errand->ticket = session_load(door->sessions, &name, on_loaded, errand);
 }
 

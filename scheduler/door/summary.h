@@ -17,6 +17,7 @@
 struct buf;
 struct door;
 struct flight_order;
+struct screen;
 struct summary;
 struct template;
 struct tokenizer;
@@ -32,6 +33,7 @@ struct summary_options {
     const struct template *template;
     int64_t wall_ms;
     uint32_t context_length;
+    struct screen *screen; // what the model says goes through it; NULL: as it is
     /* It has ended; on failure the note is in err_text(). Called at most once, never from inside of summary_start(). */
     void (*ended)(void *owner, enum err err, uint32_t retry_ms);
     void *owner;

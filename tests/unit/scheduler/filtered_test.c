@@ -361,6 +361,73 @@ static void a_newer_bundle_is_taken_while_requests_run(void **state)
     stop();
 }
 
+static void take_terms(unsigned serial, const char *lines)
+{
+    put_terms(serial, lines);
+    assert_parts(ask("POST", "/admin/terms/reload", "", "{}"), " 200 ", "\"failure\":null", NULL);
+}
+
+/* What was stored before a term was known is told by the terms of now. */
+static void what_was_stored_is_filtered_when_it_is_told_again(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    static const char again[] = ",\"session\":{\"id\":\"old\",\"turn_id\":\"t1\"}",
+                      goes_on[] = ",\"session\":\"old\"";
+    start(usual, "term veil 坏东西\n", NULL);
+    assert_parts(say("", "so much", again), " 200 ", "Hello, 你好 world", NULL);
+    take_terms(2, "term veil 你好\n");
+    assert_parts(say("", "so much", again), " 200 ", "\"content\":\"Hello, ** world\"",
+                 "\"finish_reason\":\"stop\"", "\"repeated\":true", NULL);
+    assert_parts(ask("GET", "/v1/sessions/old", region, ""), " 200 ", "Hello, ** world", NULL);
+    take_terms(3, "term no 你好\nterm veil much\n");
+    assert_parts(ask("GET", "/v1/sessions/old", region, ""), " 200 ", "so much",
+                 "\"content\":\"Not this.\"", NULL);
+    assert_parts(ask("GET", "/v1/sessions/old/export", region, ""), " 200 ",
+                 "\"content\":\"Not this.\"", NULL);
+    unsigned before = fake_node_submits(node);
+    assert_parts(say("", "go on", goes_on), " 200 ", NULL);
+    assert_int_equal(fake_node_submits(node), before + 1);
+    char *prompt = fake_node_prompt(node);
+    assert_non_null(strstr(prompt, "so ****"));
+    assert_non_null(strstr(prompt, "Not this."));
+    assert_null(strstr(prompt, "你好"));
+    mem_free(prompt);
+    stop();
+    start(usual, "term veil 坏东西\n", NULL);
+    static const char refused[] = ",\"session\":{\"id\":\"last\",\"turn_id\":\"t1\"}";
+    assert_parts(say("", "hi", refused), " 200 ", "Hello, 你好 world", NULL);
+    take_terms(4, "term no 你好\n");
+    assert_parts(say("", "hi", refused), " 200 ", "\"content\":\"Not this.\"",
+                 "\"finish_reason\":\"content_filter\"", NULL);
+    says(streamed(say("", "hi",
+                      ",\"stream\":true,\"session\":{\"id\":\"last\",\"turn_id\":"
+                      "\"t1\"}")),
+         "Not this.");
+    stop();
+}
+
+/* A model's summary is an answer too, that the session keeps. */
+static void a_summary_is_filtered_before_it_is_kept(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    bool is_summed_up = false;
+    start(usual, "term veil 你好\n", NULL);
+    for (int i = 0; i < 60 && !is_summed_up; i++) {
+        char *answer = say("", "a question of some length",
+                           ",\"session\":{\"id\":\"sum\",\"compact\":\"summary\"}");
+        is_summed_up = strstr(answer, "\"summary_tokens\":") != NULL;
+        mem_free(answer);
+    }
+    assert_true(is_summed_up);
+    char *prompt = fake_node_prompt(node);
+    assert_non_null(strstr(prompt, "Summary of the conversation so far: Hello, ** world"));
+    assert_null(strstr(prompt, "你好"));
+    mem_free(prompt);
+    stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +441,8 @@ int main(void)
         cmocka_unit_test(a_stream_goes_on_where_its_reader_was),
         cmocka_unit_test(a_node_that_dies_changes_nothing),
         cmocka_unit_test(a_newer_bundle_is_taken_while_requests_run),
+        cmocka_unit_test(what_was_stored_is_filtered_when_it_is_told_again),
+        cmocka_unit_test(a_summary_is_filtered_before_it_is_kept),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

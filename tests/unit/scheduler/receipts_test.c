@@ -201,6 +201,25 @@ static void an_order_is_recorded_whatever_came_of_it(void **state)
     assert_int_equal(records(), before + 3);
 }
 
+/* By whichever path: Gorse's clients end consents and take events back, too. */
+static void what_a_user_decides_is_recorded_on_gorses_paths_too(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    json_int_t before = records();
+    assert_parts(
+        ask("PUT", "/v1/me/consents", "X-Qiao-User: ann\r\n", "{\"consents\":{\"history\":true}}"),
+        " 200 ", NULL);
+    assert_int_equal(records(), before + 1);
+    assert_parts(ask("DELETE", "/api/feedback/like/ann/p1", "", ""), " 200 ", NULL);
+    assert_parts(ask("DELETE", "/api/feedback/ann/p1", "", ""), " 200 ", NULL);
+    assert_int_equal(records(), before + 3);
+    assert_parts(ask("DELETE", "/api/user/ann", "", ""), " 200 ", "\"RowAffected\":1", NULL);
+    assert_int_equal(records(), before + 4);
+    assert_parts(ask("GET", "/api/users", "", ""), " 403 ", NULL);
+    assert_int_equal(records(), before + 4);
+}
+
 static void everybody_may_know_by_which_rules_answers_are_made(void **state)
 {
     (void)state;
@@ -288,6 +307,7 @@ int main(void)
         cmocka_unit_test(other_answers_say_it_in_a_header),
         cmocka_unit_test(denials_are_recorded_and_a_flood_of_them_is_counted),
         cmocka_unit_test(an_order_is_recorded_whatever_came_of_it),
+        cmocka_unit_test(what_a_user_decides_is_recorded_on_gorses_paths_too),
         cmocka_unit_test(everybody_may_know_by_which_rules_answers_are_made),
         cmocka_unit_test(filings_are_public),
         cmocka_unit_test(nothing_is_answered_that_could_not_be_recorded),
