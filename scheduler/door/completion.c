@@ -118,6 +118,10 @@ static void on_claimed(void *argument, enum err err)
     c->state = STARTING;
     const char *code = NULL;
     if (!err) err = hold_model(c, resume_model(c->resume), &code);
+    if (!err && c->refused) {
+        completion_refuse(c);
+        return;
+    }
     if (!err) {
         prepare(c);
         return;
@@ -139,10 +143,11 @@ static enum err parse(struct completion *c, enum ask_kind kind, const char *prew
     return c->ask.session.id ? append_check(&c->append) : ERR_OK;
 }
 
-/* What is said may be answered, or is not. */
+/* What is said may be answered, or is not. A refusal under an Idempotency-Key is one answer, too: it is claimed as one. */
 static void admit(struct completion *c)
 {
-    if (!screen_prompt(c->screen, &c->ask)) {
+    c->refused = !screen_prompt(c->screen, &c->ask);
+    if (c->refused && !c->resume) {
         completion_refuse(c);
         return;
     }

@@ -135,6 +135,7 @@ static struct replay_order replay_of(const struct completion *c)
 void completion_refuse(struct completion *c)
 {
     struct replay_order order = replay_of(c);
+    order.resume = c->resume;
     replay_refusal(&order, screen_refusal(c->screen));
     completion_settle(c);
     completion_finish(c);

@@ -61,6 +61,7 @@ struct completion {
     struct governed governed;
     struct waive waive;    // its visible label
     struct screen *screen; // NULL: nothing is filtered
+    bool refused;          // by it
     struct ask ask;
     struct redaction redaction; // of its texts
     struct urgency urgency;

@@ -109,7 +109,8 @@ void index_errand_reply(struct index_errand *errand)
     if (errand->request && errand->status == 204) {
         http_reply(errand->request, 204, NULL, "", 0);
     } else if (errand->request) {
-        receipts_set_header(errand->door, errand->request, &errand->governed, NULL);
+        receipts_set_header(errand->door, errand->request, &errand->governed,
+                            search_run_model(errand->run));
         http_reply_json(errand->request, errand->status, buf_text(&errand->answer),
                         errand->answer.size);
     }

@@ -18,6 +18,7 @@ struct said {
     const char *text;
     size_t size;
     const char *finish;
+    bool has_tokens; // it was computed once
 };
 
 struct replay {
@@ -89,6 +90,16 @@ static void send_body(struct replay *replay, const struct shape *shape, const st
     http_reply_json(replay->request, 200, replay->line.data, replay->line.size);
 }
 
+/* Is it in this text that the reader stopped? */
+static bool is_place(const struct replay *replay, const struct said *said)
+{
+    for (uint32_t i = 0; i < replay->choices; i++) {
+        const struct position_place *place = &replay->at.places[i];
+        if (place->bytes > said->size || (place->tokens > 0 && !said->has_tokens)) return false;
+    }
+    return true;
+}
+
 static void send_said(const struct replay_order *order, const struct said *said)
 {
     struct replay replay = {.request = order->request, .choices = order->ask->choice_count};
@@ -100,7 +111,7 @@ static void send_said(const struct replay_order *order, const struct said *said)
     replay.has_ids = position != NULL;
     if (position) replay.at = *position;
     if (order->resume) resume_sign(order->resume, &shape);
-    if (replay.at.places[0].bytes > said->size) {
+    if (!is_place(&replay, said)) {
         http_reply_error(order->request,
                          &(struct http_error){.err = position_wrong(), .message = err_text()});
         return;
@@ -120,8 +131,10 @@ static void send_said(const struct replay_order *order, const struct said *said)
 
 void replay_send(const struct replay_order *order, const struct session_turn *turn)
 {
-    struct said said = {
-        .text = turn->content, .size = turn->content_size, .finish = turn->cut ? "length" : "stop"};
+    struct said said = {.text = turn->content,
+                        .size = turn->content_size,
+                        .finish = turn->cut ? "length" : "stop",
+                        .has_tokens = true};
     send_said(order, &said);
 }
 

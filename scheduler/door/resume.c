@@ -233,7 +233,7 @@ void resume_claim(struct resume *resume, const struct fleet_model *model, resume
 void resume_explain(const struct resume *resume, struct http_error *error)
 {
     bool vain = resume->refusal == ERR_LIMITED || (resume->refusal == ERR_CONFLICT && resume->kept);
-    error->code = resume->code;
+    if (resume->code) error->code = resume->code;
     if (vain) http_set_header(resume->request, "x-should-retry", "false");
     if (resume->refusal == ERR_CONFLICT && !vain)
         http_set_header(resume->request, "Retry-After", "1");

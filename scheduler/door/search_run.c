@@ -282,6 +282,24 @@ void search_run_judge(struct search_run *run, enum ranking_part part, const uint
     mem_free(judged);
 }
 
+const struct digest *search_run_model(const struct search_run *run)
+{
+    if (!run) return NULL;
+
+    const struct {
+        enum ranking_part part;
+        const struct chosen *chosen;
+    } judges[] = {{RANKING_RERANK, &run->rerank.chosen},
+                  {RANKING_VECTOR, &run->vector.chosen},
+                  {RANKING_PERSONAL, &run->personal.chosen}};
+
+    for (size_t i = 0; i < sizeof judges / sizeof *judges; i++) {
+        enum ranking_part part = judges[i].part;
+        if (run->weights[part] > 0 && run->counts[part] > 0) return &judges[i].chosen->model.model;
+    }
+    return NULL;
+}
+
 static bool is_blank(const struct corpus_search *search)
 {
     for (size_t i = 0; i < search->q_size; i++)

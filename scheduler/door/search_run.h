@@ -28,6 +28,7 @@
 
 struct corpus;
 struct corpus_ranking;
+struct digest;
 struct door;
 struct errand;
 struct event;
@@ -110,6 +111,9 @@ void search_run_start(struct index_errand *errand);
 bool search_run_gone(struct search_run *run);
 /* NULL is fine. */
 void search_run_free(struct search_run *run);
+/* Of an answer, the model that had the most say in its order: the cross-encoder, else the vectors' model, else the recommender. NULL: none
+ * had a part in it; NULL has none. */
+const struct digest *search_run_model(const struct search_run *run);
 
 /* For its parts. The failure ends the search. */
 void search_run_refuse(struct search_run *run, const struct http_error *error);

@@ -287,18 +287,24 @@ static char *text_behind(const char *stream, size_t cut, char id[64])
 }
 
 /* A reader that comes back gets what it does not have, however much was held back when it went. */
-static void resumes_everywhere(const char *name, const char *want)
+static void resumes_everywhere(const char *name, const char *prompt, const char *want)
 {
     struct buf key = {0}, more = {0};
-    char id[64];
+    char id[64], answer_id[64];
     size_t cut = 1;
     buf_addf(&key, "Idempotency-Key: %s\r\n", name);
-    char *whole = say(buf_text(&key), "hi", ",\"stream\":true");
+    char *whole = say(buf_text(&key), prompt, ",\"stream\":true");
+    const char *begin = strstr(whole, "\"id\":\"chatcmpl-");
+    assert_non_null(begin);
+    snprintf(answer_id, sizeof answer_id, "%.*s", (int)strcspn(begin, ","), begin);
     says(streamed(mem_copy_text(whole)), want);
     for (char *rest; (rest = text_behind(whole, cut, id)) != NULL; cut++) {
         buf_clear(&more);
         buf_addf(&more, "%sLast-Event-ID: %s\r\n", buf_text(&key), id);
-        says(streamed(say(buf_text(&more), "hi", ",\"stream\":true")), rest);
+        char *again = say(buf_text(&more), prompt, ",\"stream\":true");
+        assert_null(strstr(again, "\"role\":"));
+        if (strstr(again, "\"id\":")) assert_non_null(strstr(again, answer_id));
+        says(streamed(again), rest);
         mem_free(rest);
     }
     assert_true(cut > 3);
@@ -312,10 +318,36 @@ static void a_stream_goes_on_where_its_reader_was(void **state)
     (void)state;
     if (!scene.redis.process) skip();
     start(usual, "term veil 坏东西\nterm no nasty\n", "He sees 壞 东 西 now, you see");
-    resumes_everywhere("masked", "He sees ***** now, you see");
+    resumes_everywhere("masked", "hi", "He sees ***** now, you see");
     stop();
     start(usual, "term veil 坏东西\nterm no nasty\n", "He sees 坏 东 and n-a-s-t-y and more");
-    resumes_everywhere("refused", "He sees 坏 东 and \\n\\nNot this.");
+    resumes_everywhere("refused", "hi", "He sees 坏 东 and \\n\\nNot this.");
+    stop();
+}
+
+/* A prompt's refusal is an answer as any other: the same for its key, and no byte of it comes twice. */
+static void a_refusal_goes_on_where_its_reader_was(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    static const char key[] = "Idempotency-Key: two\r\n";
+    start(usual, "term no nasty\n", NULL);
+    resumes_everywhere("prompt", "nasty", "Not this.");
+    assert_parts(say(key, "nasty", ",\"n\":2,\"stream\":true"), " 200 ", "id: 0-9e.0-9e\n", NULL);
+    assert_parts(say("Idempotency-Key: two\r\nLast-Event-ID: 0-9e.0-4\r\n", "nasty",
+                     ",\"n\":2,\"stream\":true"),
+                 " 200 ", "id: 0-9e.0-9\n", "\"content\":\"this.\"", "id: 0-9e.0-9e\n", "[DONE]",
+                 NULL);
+    assert_parts(say("Idempotency-Key: two\r\nLast-Event-ID: 0-9.0-10\r\n", "nasty",
+                     ",\"n\":2,\"stream\":true"),
+                 " 400 ", "is no place in this answer", NULL);
+    assert_parts(say("Idempotency-Key: two\r\nLast-Event-ID: 2-9.0-9\r\n", "nasty",
+                     ",\"n\":2,\"stream\":true"),
+                 " 400 ", "is no place in this answer", NULL);
+    assert_parts(say(key, "nasty too", ""), " 422 ", "idempotency_mismatch", NULL);
+    assert_parts(say("Idempotency-Key: new\r\nLast-Event-ID: 0-4\r\n", "nasty", ",\"stream\":true"),
+                 " 404 ", NULL);
+    assert_int_equal(fake_node_submits(node), 0);
     stop();
 }
 
@@ -439,6 +471,7 @@ int main(void)
         cmocka_unit_test(strikes_suspend_a_user),
         cmocka_unit_test(terms_that_are_not_there_deny),
         cmocka_unit_test(a_stream_goes_on_where_its_reader_was),
+        cmocka_unit_test(a_refusal_goes_on_where_its_reader_was),
         cmocka_unit_test(a_node_that_dies_changes_nothing),
         cmocka_unit_test(a_newer_bundle_is_taken_while_requests_run),
         cmocka_unit_test(what_was_stored_is_filtered_when_it_is_told_again),

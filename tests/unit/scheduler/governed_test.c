@@ -176,6 +176,43 @@ static void languages_and_models_are_the_regions_to_choose(void **state)
     stop_scheduler();
 }
 
+/* An answer that another model began is not made again by it, and the client hears why. */
+static void a_retry_has_the_reason_of_its_denial(void **state)
+{
+    (void)state;
+    static const char headers[] = "X-Qiao-Region: aa\r\nIdempotency-Key: once\r\n";
+    char rules[256], text[DIGEST_TEXT_SIZE], session_key[80];
+    struct digest newer = digest_of("newer", 5);
+    snprintf(session_key, sizeof session_key, "%s/session.key", folder.root);
+    const char *const flags[] = {"--policy",  folder.folder,   "--policy-keys",
+                                 folder.keys, "--session-key", session_key,
+                                 NULL};
+    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    start_scheduler_with("", flags);
+    wait_for_redis();
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, headers, hello), " 200 ", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+    snprintf(rules, sizeof rules,
+             "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":[\"%s\"],"
+             "\"languages\":\"any\"}}}",
+             digest_text(&newer, text));
+    given_region("aa", rules);
+    start_scheduler_with("", flags);
+    wait_for_redis();
+    struct fake_node *first =
+        start_node(&(struct fake_node_options){.region = "aa", .name = "first", .model = "newer"});
+    node = start_node(&(struct fake_node_options){.region = "aa", .name = "second"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", hello), " 200 ", NULL);
+    assert_parts(ask("POST", chats, headers, hello), " 403 ", "the model of 'tiny' is ",
+                 "\"code\":\"model_not_approved\"", NULL);
+    fake_node_stop(first);
+    fake_node_stop(node);
+    stop_scheduler();
+    assert_int_equal(unlink(session_key), 0);
+}
+
 static void no_node_outside_of_its_regions_sees_a_request(void **state)
 {
     (void)state;
@@ -289,6 +326,7 @@ int main(void)
         TEST(a_chat_with_context_needs_both_features),
         TEST(a_chat_with_context_needs_a_model_of_both_features),
         TEST(languages_and_models_are_the_regions_to_choose),
+        TEST(a_retry_has_the_reason_of_its_denial),
         TEST(no_node_outside_of_its_regions_sees_a_request),
         TEST(a_regions_limits_come_on_top_of_the_keys),
         TEST(a_key_of_one_region_is_of_that_region),

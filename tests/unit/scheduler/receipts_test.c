@@ -5,6 +5,8 @@
 #include "tests/test.h"
 #include "tests/unit/scheduler/scene.h"
 
+#include "wire/message.h"
+
 #include "base/buf.h"
 #include "base/digest.h"
 #include "base/mem.h"
@@ -48,7 +50,8 @@ static int given_a_governed_scheduler(void **state)
                                 folder.keys, "--label-key", folder.label_key,
                                 NULL};
     start_scheduler_with("", more);
-    node = start_node(&(struct fake_node_options){.credits = 64});
+    node = start_node(&(struct fake_node_options){
+        .credits = 64, .kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED | 1u << WIRE_SCORE});
     return 0;
 }
 
@@ -153,6 +156,24 @@ static void other_answers_say_it_in_a_header(void **state)
     struct receipt receipt = check_receipt(object);
     assert_string_equal(receipt.feature, "search");
     assert_true(digest_is_zero(&receipt.model)); // none had a part in it
+    json_decref(object);
+    mem_free(answer);
+}
+
+static void a_search_says_which_model_had_a_part_in_it(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    struct digest model = digest_of("fake", 4);
+    mem_free(ask("PUT", "/v1/indexes/judged", "", "{\"fields\":[\"title\"]}"));
+    mem_free(ask("POST", "/v1/indexes/judged/documents?wait=true", "",
+                 "{\"id\":\"a\",\"title\":\"bamboo\"}\n"));
+    char *answer =
+        ask("POST", "/v1/indexes/judged/search", REGION, "{\"q\":\"bamboo\",\"rerank\":true}");
+    assert_null(strstr(answer, "degraded"));
+    json_t *object = object_behind(answer, "X-Qiao-Receipt: ");
+    struct receipt receipt = check_receipt(object);
+    assert_true(digest_equal(&receipt.model, &model));
     json_decref(object);
     mem_free(answer);
 }
@@ -305,6 +326,7 @@ int main(void)
         cmocka_unit_test(an_answer_says_what_it_was_made_with),
         cmocka_unit_test(a_stream_says_it_at_its_end),
         cmocka_unit_test(other_answers_say_it_in_a_header),
+        cmocka_unit_test(a_search_says_which_model_had_a_part_in_it),
         cmocka_unit_test(denials_are_recorded_and_a_flood_of_them_is_counted),
         cmocka_unit_test(an_order_is_recorded_whatever_came_of_it),
         cmocka_unit_test(what_a_user_decides_is_recorded_on_gorses_paths_too),
