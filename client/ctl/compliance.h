@@ -66,7 +66,10 @@ void trial_text(struct trial *trial, const char *name, const char *value);
 enum verdict trial_say(struct trial *trial, enum verdict verdict, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* One call; the body is parsed. NULL: refused or broken, and qiao_error() says why. json_decref() it. */
+/* One call, made again while the cluster says that it will be able to; `body` is given away, `out` is to be qiao_free_text()d. */
+enum qiao_status trial_request(struct trial *trial, const char *method, const char *path,
+                               json_t *body, char **out);
+/* The same; the body is parsed. NULL: refused or broken, and qiao_error() says why. json_decref() it. */
 json_t *trial_call(struct trial *trial, const char *method, const char *path, json_t *body);
 /* The same where a refusal is wanted: false if it was not refused; the handle has status and code. `body` is given away. */
 bool trial_refused(struct trial *trial, const char *method, const char *path, json_t *body);

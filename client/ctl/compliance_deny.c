@@ -52,9 +52,11 @@ enum verdict control_denied_unknown_region(struct trial *trial)
 enum verdict control_denied_old_system(struct trial *trial)
 {
     char old[sizeof trial->system];
+    enum verdict verdict;
     if (!*trial->system)
         return trial_say(trial, VERDICT_NOT_APPLICABLE,
                          "the approval of this region asks for no version of a system");
+    if (!trial_has_answer(trial, &verdict)) return verdict; // others are denied for another reason
     snprintf(old, sizeof old, "%s", trial->system);
     char *slash = strchr(old, '/');
     if (!slash || !slash[1])

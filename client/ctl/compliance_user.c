@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EVENT_ITEM "compliance-item"
-
 static enum verdict broken(struct trial *trial, const char *what)
 {
     return trial_say(trial, VERDICT_FAIL, "%s: %s", what, qiao_error(trial->qiao));
@@ -18,19 +16,17 @@ static enum verdict broken(struct trial *trial, const char *what)
 struct export
 {
     int sessions, turns, events, consents;
-    bool whole, knows_item;
+    bool whole;
 };
 
 static void take_line(struct export *export, const json_t *line)
 {
-    const char *object = json_string_value(json_object_get(line, "object")),
-               *item = json_string_value(json_object_get(line, "item"));
+    const char *object = json_string_value(json_object_get(line, "object"));
     if (!object) return;
     export->sessions += strcmp(object, "session") == 0;
     export->turns += strcmp(object, "turn") == 0;
     export->events += strcmp(object, "event") == 0;
     export->consents += strncmp(object, "consent", 7) == 0;
-    export->knows_item |= item && strcmp(item, EVENT_ITEM) == 0;
     export->whole |= json_is_true(json_object_get(line, "complete"));
 }
 
@@ -38,7 +34,7 @@ static bool read_export(struct trial *trial, struct export *out)
 {
     char *text = NULL;
     *out = (struct export){0};
-    if (qiao_request(trial->qiao, "GET", "/v1/me/export", NULL, &text)) return false;
+    if (trial_request(trial, "GET", "/v1/me/export", NULL, &text)) return false;
     for (const char *at = text; *at;) {
         size_t size = strcspn(at, "\n");
         json_t *line = json_loadb(at, size, JSON_ALLOW_NUL, NULL);
@@ -59,11 +55,11 @@ static bool consent(struct trial *trial)
     return reply != NULL;
 }
 
-/* Sent; whether it was kept is looked at afterwards. */
+/* Sent; whether it was kept is looked at afterwards. A search names no item, which a catalogue might not have. */
 static void send_event(struct trial *trial, const char *user, const char *id)
 {
-    json_t *event = json_pack("{s:s, s:s, s:s, s:I}", "id", id, "type", "view", "item", EVENT_ITEM,
-                              "time", (json_int_t)(clock_wall_ms() / 1000));
+    json_t *event = json_pack("{s:s, s:s, s:{s:s}, s:I}", "id", id, "type", "search", "properties",
+                              "query", "compliance", "time", (json_int_t)(clock_wall_ms() / 1000));
     json_decref(trial_call(trial, "POST", "/v1/events",
                            json_pack("{s:s, s:[o]}", "user", user, "events", event)));
 }
@@ -165,7 +161,7 @@ enum verdict control_export(struct trial *trial)
     trial_count(trial, "events", export.events);
     trial_count(trial, "consents", export.consents);
     if (!export.whole) return trial_say(trial, VERDICT_FAIL, "it does not say that it is whole");
-    if (export.events != 1 || !export.knows_item || export.consents == 0 ||
+    if (export.events != 1 || export.consents == 0 ||
         (trial->plain && (export.sessions != 1 || export.turns < 2)))
         return trial_say(trial, VERDICT_FAIL,
                          "something is missing: %d sessions, %d turns, %d "

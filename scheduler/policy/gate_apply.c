@@ -62,16 +62,16 @@ static void renew_content(struct gate_record *record, const struct rules *rules)
     record->signature_count = 0;
 }
 
-static enum err begin(struct gate_record *record, bool exists, const struct gate_command *command)
+/* `keeps`: the gate's evidence and its users' places stay; what was retired begins anew. */
+static enum err begin(struct gate_record *record, bool keeps, const struct gate_command *command)
 {
     struct approval *content = &record->content;
     uint64_t serial = content->serial;
-    bool keeps = exists && record->state != GATE_RETIRED;
     const struct approval before = *content;
     *content = command->content;
     content->serial = serial;
     content->evidence_count = keeps ? before.evidence_count : 0;
-    memcpy(content->evidence, before.evidence, sizeof content->evidence);
+    if (keeps) memcpy(content->evidence, before.evidence, sizeof content->evidence);
     if (!keeps) memcpy(record->salt, command->salt, sizeof record->salt);
     record->share = 0;
     return approval_check(content);
@@ -174,11 +174,11 @@ static enum err submit(struct gate_record *record, const struct rules *rules, in
     return ERR_OK;
 }
 
-static enum err change(struct gate_record *record, bool exists, const struct gate_command *command,
+static enum err change(struct gate_record *record, bool keeps, const struct gate_command *command,
                        const struct rules *rules, int64_t now_ms)
 {
     switch (command->verb) {
-    case GATE_VERB_DRAFT: TRY(begin(record, exists, command)); break;
+    case GATE_VERB_DRAFT: TRY(begin(record, keeps, command)); break;
     case GATE_VERB_EVIDENCE: TRY(add_evidence(record, command, rules)); break;
     case GATE_VERB_APPROVE: return approve(record, command, rules, now_ms);
     case GATE_VERB_ROLL:
@@ -202,7 +202,8 @@ enum err gate_apply(struct gate_record *record, bool exists, const struct gate_c
         return err_note(ERR_CONFLICT, "the gate is %s, and %s does not lead on from there: %s",
                         gate_state_name(record->state), name, advice(record->state));
     if (verbs[command->verb].to != GATE_STATE_COUNT) next.state = verbs[command->verb].to;
-    TRY(change(&next, exists, command, rules, now_ms));
+    bool keeps = exists && record->state != GATE_RETIRED;
+    TRY(change(&next, keeps, command, rules, now_ms));
     next.revision++;
     next.changed_ms = now_ms;
     *record = next;

@@ -3,6 +3,8 @@
 # one by one, and each time the run fails and names that control alone.
 . "$(dirname "$0")/lib.sh"
 cluster --nodes 2 --schedulers 2 --governed cn,eu
+head -n 1 "$root/models/recommender/items.ndjson" | curl -sf -o /dev/null -X PUT "$url/v1/items" -H 'Content-Type: application/x-ndjson' \
+    --data-binary @- # a catalogue: events of things that it does not have are not kept
 second=http://127.0.0.1:$((port + 1))
 
 run() { # run URL REGION [flags]: the controls; the pack is in $state/evidence
@@ -68,6 +70,15 @@ check "a tenant without the region's label is found" fails_alone label_visible "
 rm "$state"/policy/tenant.json*
 ctl policy reload >/dev/null
 
+# --- a document that was changed after it was signed
+cp "$state/policy/cn.json" "$state/cn.json"
+sed -i 's/"gated": true/"gated": false/' "$state/policy/cn.json"
+ctl policy reload >/dev/null 2>&1 || true # it is refused
+check "a document that was changed is found" fails_alone policy_signed "$url" cn
+check "by its name" grep -q "policy_signed .*cn.json: the signature of 'legal'" "$state/run.txt"
+cp "$state/cn.json" "$state/policy/cn.json"
+ctl policy reload >/dev/null
+
 # --- a scheduler that has no terms
 setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + 2))" --listen-nodes "tcp://127.0.0.1:$((port + 102))" --redis-port $((port + 200)) \
     --session-key "$state/session.key" --policy "$state/policy" --policy-keys "$state/keys/legal.pub" --label-key "$state/keys/label.key" \
@@ -80,17 +91,20 @@ check "a filter without terms is found" fails_alone filter_ready "$third" cn
 check "and what needs an answer says that it has none" grep -q '^blocked *label_visible .*filter_not_ready' "$state/run.txt"
 kill -TERM "$(pid_of scheduler-3)"
 
-# --- a filing that ends
-gate() { ctl --region eu --feature assistant gate "$@" >/dev/null; }
+# --- an approval for newer systems alone, whose filing ends
+gate() { eventually 2 ctl --region eu --feature assistant gate "$@" >/dev/null 2>&1; }
 gate suspend
 gate submit
-until=$(($(date +%s) + 3))
+gate draft --models qiao-mini-assistant --os AcmeOS/18.4
+gate submit
+until=$(($(date +%s) + 5))
 curl -sf -o /dev/null "$url/admin/gate/evidence" -d "{\"region\":\"eu\",\"feature\":\"assistant\",\"type\":\"data_protection_impact_assessment\",
     \"reference\":\"short\",\"sha256\":\"$(printf '%064d' 1)\",\"until\":${until}000}"
 gate approve --sign-key "$state/keys/ann.key"
 gate roll 100
 gate live
 check "while the filing holds, the controls do" holds "$url" eu
+check "and older systems are denied" grep -q '^pass *denied_old_system *os_too_old' "$state/run.txt"
 while (($(date +%s) <= until)); do sleep 0.2; done
 check "a filing that is over is found" fails_alone gate_evidence "$url" eu
 check "by its reference" grep -q "gate_evidence .*'short' is over" "$state/run.txt"

@@ -114,6 +114,32 @@ static void an_undrain_does_not_wait(void **state)
     buf_fini(&out);
 }
 
+/* Evidence is asked for with all that it needs, or not at all. */
+static void controls_say_what_they_need(void **state)
+{
+    static const struct {
+        const char *flags, *part;
+        int code;
+    } cases[] = {
+        {"compliance run", "--region must name", 2},
+        {"--region aa compliance run", "--out must name", 2},
+        {"--region aa --out /nowhere/else compliance run", "--sign-key must name", 2},
+        {"compliance verify /nowhere/else", "--keys must name", 2},
+        {"compliance verify", "file's name is missing", 2},
+        {"--keys /nowhere/keys compliance verify /nowhere/else", "cannot read '/nowhere/else'", 1},
+        {"--region aa --out /nowhere/else --sign-key k compliance run", "", 1}, // no rules there
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct cluster cluster = {.left = "0"};
+        struct buf out = {0};
+        assert_int_equal(run(&cluster, cases[i].flags, &out), cases[i].code);
+        expect(&out, cases[i].part);
+        buf_fini(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +147,7 @@ int main(void)
         cmocka_unit_test(a_drain_that_takes_too_long_fails_with_what_is_left),
         cmocka_unit_test(a_node_that_ends_while_it_is_drained_has_nothing_left),
         cmocka_unit_test(an_undrain_does_not_wait),
+        cmocka_unit_test(controls_say_what_they_need),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

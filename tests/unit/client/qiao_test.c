@@ -136,6 +136,8 @@ static void a_chat_streams_its_answer_and_tells_its_usage(void **state)
     struct qiao *qiao = begin(&fake, SCENE_STREAM);
     qiao_set_user(qiao, "u-1");
     qiao_set_region(qiao, "aa");
+    qiao_set_language(qiao, "zh-CN");
+    qiao_set_system(qiao, "AcmeOS/18.4");
     struct qiao_usage usage;
     for (int i = 0; i < 2; i++) { // a handle serves again
         assert_int_equal(chat(qiao, "你好\n", &usage), QIAO_OK);
@@ -149,6 +151,8 @@ static void a_chat_streams_its_answer_and_tells_its_usage(void **state)
     assert_true(saw(&fake, "\r\nAuthorization: Bearer sk-test\r\n"));
     assert_true(saw(&fake, "\r\nX-Qiao-User: u-1\r\n"));
     assert_true(saw(&fake, "\r\nX-Qiao-Region: aa\r\n"));
+    assert_true(saw(&fake, "\r\nAccept-Language: zh-CN\r\n"));
+    assert_true(saw(&fake, "\r\nX-Qiao-OS: AcmeOS/18.4\r\n"));
     assert_true(saw(&fake, "你好\\n\\\"?\\\""));
     assert_true(saw(&fake, "\"stream\":true"));
     end(&fake, qiao);

@@ -422,6 +422,24 @@ static void spring_2026_a_feature_cannot_go_live_before_its_approval(void **stat
     }
 }
 
+/* Evidence of an approval that was given up is none for another one, and users get other places. */
+static void what_was_retired_begins_anew(void **state)
+{
+    (void)state;
+    struct gate_record record = {0};
+    begin_rules();
+    assert_int_equal(go(&record, make(GATE_VERB_DRAFT)), ERR_OK);
+    assert_int_equal(go(&record, with_evidence("filing", 1000, 0)), ERR_OK);
+    assert_int_equal(go(&record, make(GATE_VERB_DRAFT)), ERR_OK);
+    assert_int_equal(record.content.evidence_count, 1); // another draft of the same gate
+    assert_int_equal(go(&record, make(GATE_VERB_RETIRE)), ERR_OK);
+    struct gate_command again = make(GATE_VERB_DRAFT);
+    snprintf(again.salt, sizeof again.salt, "fedcba9876543210");
+    assert_int_equal(go(&record, again), ERR_OK);
+    assert_int_equal(record.content.evidence_count, 0);
+    assert_memory_equal(record.salt, again.salt, sizeof record.salt);
+}
+
 static void buckets_spread_users_evenly_and_never_change(void **state)
 {
     unsigned in = 0;
@@ -445,6 +463,7 @@ int main(void)
         cmocka_unit_test(an_approval_needs_each_piece_of_evidence_and_each_key),
         cmocka_unit_test(each_denial_has_its_reason),
         cmocka_unit_test(spring_2026_a_feature_cannot_go_live_before_its_approval),
+        cmocka_unit_test(what_was_retired_begins_anew),
         cmocka_unit_test(buckets_spread_users_evenly_and_never_change),
         cmocka_unit_test(no_history_lets_anybody_in_without_evidence_and_keys),
     };
