@@ -187,7 +187,7 @@ static void a_retry_has_the_reason_of_its_denial(void **state)
     const char *const flags[] = {"--policy",  folder.folder,   "--policy-keys",
                                  folder.keys, "--session-key", session_key,
                                  NULL};
-    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    policy_folder_put_region(&folder, "aa", "{\"features\":{\"assistant\":" OPEN "}}");
     start_scheduler_with("", flags);
     wait_for_redis();
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
@@ -198,7 +198,7 @@ static void a_retry_has_the_reason_of_its_denial(void **state)
              "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":[\"%s\"],"
              "\"languages\":\"any\"}}}",
              digest_text(&newer, text));
-    given_region("aa", rules);
+    policy_folder_put_region(&folder, "aa", rules);
     start_scheduler_with("", flags);
     wait_for_redis();
     struct fake_node *first =
