@@ -45,11 +45,12 @@ static void *run_loop(void *argument)
 void desk_start(struct desk *desk, const char *redis_socket, const char *const *flags)
 {
     char link_path[] = "/tmp/qiao-desk-XXXXXX";
-    const char *words[WORDS_MAX] = {"test",           "--listen",     "127.0.0.1:0",
-                                    "--listen-nodes", desk->link_url, "--redis-host",
-                                    redis_socket,     "--log-level",  "error"};
+    const char *words[WORDS_MAX] = {
+        "test",         "--listen",           "127.0.0.1:0", "--listen-nodes",
+        desk->link_url, "--redis-host",       redis_socket,  "--log-level",
+        "error",        "--redis-timeout-ms", "5000"}; // machines that test are busy
     char *argv[WORDS_MAX];
-    int count = 9, rest;
+    int count = 11, rest;
     enum conf_next next;
     close(mkstemp(link_path));
     unlink(link_path);
