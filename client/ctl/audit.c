@@ -36,12 +36,6 @@ struct walk {
     uint64_t files, records, gaps;
 };
 
-static enum ctl_exit wrong(void)
-{
-    fprintf(stderr, "qiaoctl: %s\n", err_text());
-    return CTL_FAILED;
-}
-
 enum ctl_exit ctl_audit_seal(const struct ctl_conf *conf, struct qiao *qiao)
 {
     json_t *answer = NULL;
@@ -109,10 +103,10 @@ static enum ctl_exit read_one(struct walk *walk, const char *path)
                                          walk->has_keys ? &walk->keys : NULL};
     walk->name = slash ? slash + 1 : path;
     if (!before && walk->number == 1) before = &none;
-    if (file_read(&text, &size, path, LEDGER_FILE_MAX)) return wrong();
+    if (file_read(&text, &size, path, LEDGER_FILE_MAX)) return call_wrong_err();
     enum err err = ledger_file_check(&seal, walk->name, text, size, before, &reader);
     mem_free(text);
-    if (err) return wrong();
+    if (err) return call_wrong_err();
     ledger_seal_fini(&walk->before);
     walk->before = seal;
     walk->begun = true;
@@ -208,7 +202,7 @@ static enum ctl_exit walk_path(struct walk *walk, const char *path)
     struct stat status;
     if (sodium_init() < 0) return CTL_FAILED;
     walk->has_keys = *walk->conf->keys != '\0';
-    if (walk->has_keys && sign_read_keys(&walk->keys, walk->conf->keys)) return wrong();
+    if (walk->has_keys && sign_read_keys(&walk->keys, walk->conf->keys)) return call_wrong_err();
     bool folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
     enum ctl_exit code = folder ? read_folder(walk, path) : read_one(walk, path);
     if (!code) code = check_root(walk);

@@ -1,6 +1,10 @@
 #include "client/ctl/call.h"
 
+#include "base/err.h"
 #include "base/mem.h"
+#include "base/sign.h"
+
+#include <sodium.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -73,6 +77,28 @@ void call_print_json(json_t *object)
     if (object) json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(object);
+}
+
+enum ctl_exit call_wrong(const char *what, const char *why)
+{
+    fprintf(stderr, "qiaoctl: %s: %s\n", what, why);
+    return CTL_FAILED;
+}
+
+enum ctl_exit call_wrong_err(void)
+{
+    fprintf(stderr, "qiaoctl: %s\n", err_text());
+    return CTL_FAILED;
+}
+
+enum ctl_exit call_read_keys(const struct ctl_conf *conf, struct sign_keys *keys)
+{
+    if (sodium_init() < 0) return CTL_FAILED;
+    if (!*conf->keys) {
+        fprintf(stderr, "qiaoctl: --keys must name the file of the public keys that count\n");
+        return CTL_USAGE;
+    }
+    return sign_read_keys(keys, conf->keys) ? call_wrong_err() : CTL_GOOD;
 }
 
 char *call_read_file(const char *path, size_t most, size_t *size)

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct sign_keys;
+
 enum {
     CALL_TRIES = 20 // while the cluster cannot be reached, or says that it will be able to
 };
@@ -22,6 +24,11 @@ enum ctl_exit call_post(const struct ctl_conf *conf, struct qiao *qiao, const ch
 /* The same of an object, which is given away. */
 enum ctl_exit call_post_json(const struct ctl_conf *conf, struct qiao *qiao, const char *path,
                              json_t *object, int *http_status, json_t **out);
+/* Say what is wrong with a file, a flag or an answer, or what err_text() says; CTL_FAILED. */
+enum ctl_exit call_wrong(const char *what, const char *why);
+enum ctl_exit call_wrong_err(void);
+/* The public keys of --keys, for what is checked without the cluster. What is wrong has been said. */
+enum ctl_exit call_read_keys(const struct ctl_conf *conf, struct sign_keys *keys);
 long long call_count(const json_t *object, const char *name);
 
 /* A line on a terminal's stderr that the next one covers; of other stderrs nothing until `total` is reached. */

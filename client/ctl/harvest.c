@@ -42,12 +42,6 @@ struct harvest {
     long long histories, kept, events, rare, short_ones, items;
 };
 
-static enum ctl_exit wrong(const char *what, const char *why)
-{
-    fprintf(stderr, "qiaoctl: %s: %s\n", what, why);
-    return CTL_FAILED;
-}
-
 // ---- a set of numbers --------------------------------------------------------------------------
 
 static bool set_add(struct set *set, uint64_t number)
@@ -207,7 +201,7 @@ static enum ctl_exit write_events(struct harvest *harvest, FILE *out)
     free(line); // getline's
     json_object_foreach(harvest->users_of, name, users) harvest->rare +=
         json_integer_value(users) < (json_int_t)harvest->conf->least_users;
-    return ferror(harvest->spool) ? wrong("the spool", strerror(errno)) : CTL_GOOD;
+    return ferror(harvest->spool) ? call_wrong("the spool", strerror(errno)) : CTL_GOOD;
 }
 
 static enum ctl_exit write_items(struct harvest *harvest, FILE *out)
@@ -221,7 +215,7 @@ static enum ctl_exit write_items(struct harvest *harvest, FILE *out)
         if (changes >= 0 && changes != call_count(answer, "changes") && from > 0) {
             json_decref(answer); // rows may be others' now
             if (fseek(out, 0, SEEK_SET) != 0 || ftruncate(fileno(out), 0) != 0)
-                return wrong("items.ndjson", strerror(errno));
+                return call_wrong("items.ndjson", strerror(errno));
             from = count = 0;
             changes = -1;
             continue;
@@ -250,12 +244,12 @@ static enum ctl_exit write_file(struct harvest *harvest, const char *name,
     buf_addf(&path, "%s/%s", harvest->conf->out, name);
     buf_addf(&draft, "%s.part", buf_text(&path));
     FILE *out = fopen(buf_text(&draft), "w+e");
-    enum ctl_exit code = out ? write(harvest, out) : wrong(buf_text(&draft), strerror(errno));
+    enum ctl_exit code = out ? write(harvest, out) : call_wrong(buf_text(&draft), strerror(errno));
     if (out) {
         bool failed = ferror(out) != 0;
         failed |= fclose(out) != 0;
         if (!code && (failed || rename(buf_text(&draft), buf_text(&path)) != 0))
-            code = wrong(buf_text(&path), strerror(errno));
+            code = call_wrong(buf_text(&path), strerror(errno));
         if (code) remove(buf_text(&draft));
     }
     buf_fini(&path);
@@ -282,13 +276,14 @@ static void tell_end(const struct harvest *harvest)
 enum ctl_exit ctl_export(const struct ctl_conf *conf, struct qiao *qiao)
 {
     struct harvest harvest = {.conf = conf, .qiao = qiao};
-    if (!*conf->out) return wrong("--out", "must name a directory"), CTL_USAGE;
-    if (mkdir(conf->out, 0700) != 0 && errno != EEXIST) return wrong(conf->out, strerror(errno));
+    if (!*conf->out) return call_wrong("--out", "must name a directory"), CTL_USAGE;
+    if (mkdir(conf->out, 0700) != 0 && errno != EEXIST)
+        return call_wrong(conf->out, strerror(errno));
     umask(077); // what users did is nobody else's to read
     harvest.users_of = json_object();
     harvest.spool = tmpfile();
     enum ctl_exit code =
-        harvest.spool ? take_histories(&harvest) : wrong("the spool", strerror(errno));
+        harvest.spool ? take_histories(&harvest) : call_wrong("the spool", strerror(errno));
     if (!code) code = write_file(&harvest, "events.ndjson", write_events);
     if (!code) code = write_file(&harvest, "items.ndjson", write_items);
     if (!code) tell_end(&harvest);

@@ -39,12 +39,6 @@ struct import {
     size_t line_capacity;
 };
 
-static enum ctl_exit wrong(const char *what, const char *why)
-{
-    fprintf(stderr, "qiaoctl: %s: %s\n", what, why);
-    return CTL_FAILED;
-}
-
 // ---- the manifest ------------------------------------------------------------------------------
 
 /* The raw 64 bytes, or their base64. */
@@ -79,11 +73,12 @@ static enum ctl_exit read_manifest(struct import *import)
     import->facts = json_loads(import->manifest, 0, NULL);
     import->source = json_string_value(json_object_get(import->facts, "source"));
     const char *file = json_string_value(json_object_get(import->facts, "file"));
-    if (!import->source || !file) return wrong("the manifest", "it must have 'source' and 'file'");
+    if (!import->source || !file)
+        return call_wrong("the manifest", "it must have 'source' and 'file'");
     if (strcmp(import->source, import->conf->source) != 0)
-        return wrong("the manifest's source is not the one of --source", import->source);
+        return call_wrong("the manifest's source is not the one of --source", import->source);
     if (strcmp(file, name ? name + 1 : import->path) != 0)
-        return wrong("the manifest is of another file", file);
+        return call_wrong("the manifest is of another file", file);
     return CTL_GOOD;
 }
 
@@ -111,11 +106,11 @@ static enum ctl_exit check_file(struct import *import)
     sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
     const char *told = json_string_value(json_object_get(import->facts, "sha256"));
     if (bytes != call_count(import->facts, "bytes"))
-        return wrong(import->path, "it has not as many bytes as its manifest says");
+        return call_wrong(import->path, "it has not as many bytes as its manifest says");
     if (lines != call_count(import->facts, "lines"))
-        return wrong(import->path, "it has not as many lines as its manifest says");
+        return call_wrong(import->path, "it has not as many lines as its manifest says");
     if (!told || strcmp(told, hex) != 0)
-        return wrong(import->path, "its SHA-256 is not the one of its manifest");
+        return call_wrong(import->path, "its SHA-256 is not the one of its manifest");
     return CTL_GOOD;
 }
 
@@ -137,7 +132,7 @@ static enum ctl_exit begin(struct import *import)
     rewind(import->file);
     for (long long i = 0; i < import->done; i++)
         if (getline(&import->line, &import->line_capacity, import->file) < 0)
-            return wrong(import->path, "it has become shorter");
+            return call_wrong(import->path, "it has become shorter");
     return CTL_GOOD;
 }
 
@@ -189,9 +184,9 @@ static enum ctl_exit send_chunk(struct import *import)
     struct buf path = {0}, body = {0};
     json_t *answer = NULL;
     int status = 0;
-    if (is_changed(import)) return wrong(import->path, "it has changed since it was checked");
+    if (is_changed(import)) return call_wrong(import->path, "it has changed since it was checked");
     size_t count = read_chunk(import, &body);
-    if (count == 0) return wrong(import->path, "it has become shorter");
+    if (count == 0) return call_wrong(import->path, "it has become shorter");
     buf_addf(&path, "/admin/feeds/%s/%lld/%lld", import->source, import->number, import->done);
     enum ctl_exit code =
         call_post(import->conf, import->qiao, buf_text(&path), buf_text(&body), &status, &answer);
@@ -207,7 +202,7 @@ static enum ctl_exit send_chunk(struct import *import)
     long long before = import->done;
     code = begin(import);
     if (code || import->done > before) return code;
-    return wrong(import->path, "the cluster does not take the next lines of it");
+    return call_wrong(import->path, "the cluster does not take the next lines of it");
 }
 
 static enum ctl_exit tell_end(struct import *import)
@@ -238,7 +233,7 @@ static enum ctl_exit run(struct import *import)
     if (code) return code;
     import->file = fopen(import->path, "re");
     if (!import->file || fstat(fileno(import->file), &import->status) != 0)
-        return wrong(import->path, strerror(errno));
+        return call_wrong(import->path, strerror(errno));
     code = check_file(import);
     if (!code) code = begin(import);
     if (!code && import->done > 0 && import->done < import->lines)
@@ -255,7 +250,7 @@ static enum ctl_exit run(struct import *import)
 enum ctl_exit ctl_import(const struct ctl_conf *conf, struct qiao *qiao, const char *path)
 {
     struct import import = {.conf = conf, .qiao = qiao, .path = path};
-    if (!*conf->source) return wrong("--source", "must name the partner"), CTL_USAGE;
+    if (!*conf->source) return call_wrong("--source", "must name the partner"), CTL_USAGE;
     enum ctl_exit code = run(&import);
     if (import.file) fclose(import.file);
     free(import.line); // getline's
@@ -271,7 +266,7 @@ enum ctl_exit ctl_forget(const struct ctl_conf *conf, struct qiao *qiao)
 {
     char cursor[32] = "0";
     long long histories = 0;
-    if (!*conf->source) return wrong("--source", "must name the partner"), CTL_USAGE;
+    if (!*conf->source) return call_wrong("--source", "must name the partner"), CTL_USAGE;
     do {
         json_t *answer = NULL;
         json_t *ask = json_pack("{s:s, s:s}", "source", conf->source, "cursor", cursor);

@@ -16,12 +16,6 @@ enum {
     AGREEMENT_MAX = 64 << 20
 };
 
-static enum ctl_exit wrong(const char *path, const char *what)
-{
-    fprintf(stderr, "qiaoctl: %s: %s\n", path, what);
-    return CTL_FAILED;
-}
-
 // ---- verify ------------------------------------------------------------------------------------
 
 static enum ctl_exit say(const struct ctl_conf *conf, const char *path, enum aigc_wrong found,
@@ -33,7 +27,7 @@ static enum ctl_exit say(const struct ctl_conf *conf, const char *path, enum aig
                                   "wrong", part, "message", text, "producer", answer->aigc.producer,
                                   "answer", answer->aigc.produce_id));
     else if (found)
-        (void)wrong(path, text);
+        (void)call_wrong(path, text);
     else
         printf("%s: %s; made by %s, signed by %s\n", answer->aigc.produce_id, text,
                answer->aigc.producer, code->key);
@@ -45,18 +39,18 @@ enum ctl_exit ctl_label_verify(const struct ctl_conf *conf, struct qiao *qiao, c
     struct sign_keys keys;
     struct answer *answer;
     struct aigc_code code = {0};
-    enum ctl_exit exit;
     size_t size;
     (void)qiao;
-    if (!*conf->keys) return wrong("--keys", "must name the file of the public keys that count");
-    if (sign_read_keys(&keys, conf->keys)) return wrong(conf->keys, err_text());
+    enum ctl_exit exit = call_read_keys(conf, &keys);
+    if (exit) return exit;
     char *text = call_read_file(path, ANSWER_MAX, &size);
     if (!text) return CTL_FAILED;
     answer = mem_new(1, sizeof *answer);
     if (answer_read(answer, text, size))
         exit = say(conf, path, answer_check(answer, &keys, &code), answer, &code);
     else
-        exit = wrong(path, "has no answer with metadata in it: a body, or the events of a stream");
+        exit = call_wrong(path,
+                          "has no answer with metadata in it: a body, or the events of a stream");
     answer_fini(answer);
     mem_free(answer);
     mem_free(text);
@@ -69,7 +63,7 @@ enum ctl_exit ctl_label_verify(const struct ctl_conf *conf, struct qiao *qiao, c
 static enum ctl_exit put(const struct ctl_conf *conf, struct qiao *qiao, const char *agreement)
 {
     json_t *reply;
-    if (!*conf->user) return wrong("--user", "must name the user whose agreement it is");
+    if (!*conf->user) return call_wrong("--user", "must name the user whose agreement it is");
     json_t *ask = json_pack("{s:s, s:I}", "user", conf->user, "days",
                             agreement ? (json_int_t)conf->days : (json_int_t)0);
     if (agreement) json_object_set_new(ask, "agreement", json_string(agreement));

@@ -40,12 +40,6 @@ struct load {
     size_t node_count;
 };
 
-static enum ctl_exit wrong(const char *what, const char *why)
-{
-    fprintf(stderr, "qiaoctl: %s: %s\n", what, why);
-    return CTL_FAILED;
-}
-
 // ---- the file ----------------------------------------------------------------------------------
 
 static enum err copy_string(const struct gguf *gguf, const char *key, char out[NAME_MAX_SIZE + 1])
@@ -114,7 +108,7 @@ static enum ctl_exit check(struct load *load)
         err = read_model(gguf, load);
         gguf_close(gguf);
     }
-    if (err) return wrong(load->path, err_text());
+    if (err) return call_wrong(load->path, err_text());
     if (!load->conf->json)
         printf("%s: %s, %s, %" PRIu64 " %s, %zu bytes, digest %s, text pack %s\n", load->path,
                load->name, load->architecture, load->words,
@@ -138,9 +132,9 @@ static enum ctl_exit copy_bytes(const struct load *load, FILE *from, FILE *to)
     struct digest digest = digester_end(digester);
     mem_free(block);
     good = good && !ferror(from) && fflush(to) == 0 && fsync(fileno(to)) == 0;
-    if (!good) return wrong("copying the file", strerror(errno));
+    if (!good) return call_wrong("copying the file", strerror(errno));
     if (strcmp(digest_text(&digest, text), load->digest) != 0)
-        return wrong(load->path, "it has changed while it was read");
+        return call_wrong(load->path, "it has changed while it was read");
     return CTL_GOOD;
 }
 
@@ -152,16 +146,17 @@ static enum ctl_exit put(const struct load *load)
     buf_addf(&draft, "%s.part", path);
     buf_addf(&previous, "%s.previous", path);
     FILE *from = fopen(load->path, "re"), *to = fopen(buf_text(&draft), "we");
-    enum ctl_exit code = from && to ? copy_bytes(load, from, to)
-                                    : wrong(from ? buf_text(&draft) : load->path, strerror(errno));
+    enum ctl_exit code = from && to
+                             ? copy_bytes(load, from, to)
+                             : call_wrong(from ? buf_text(&draft) : load->path, strerror(errno));
     if (from) fclose(from);
-    if (to && fclose(to) != 0 && !code) code = wrong(buf_text(&draft), strerror(errno));
+    if (to && fclose(to) != 0 && !code) code = call_wrong(buf_text(&draft), strerror(errno));
     if (!code) {
         (void)unlink(buf_text(&previous));
         if (link(path, buf_text(&previous)) != 0 && errno != ENOENT)
-            code = wrong(buf_text(&previous), strerror(errno));
+            code = call_wrong(buf_text(&previous), strerror(errno));
         else if (rename(buf_text(&draft), path) != 0)
-            code = wrong(path, strerror(errno));
+            code = call_wrong(path, strerror(errno));
     }
     if (code && to) (void)unlink(buf_text(&draft));
     buf_fini(&draft);
@@ -229,10 +224,10 @@ static enum ctl_exit choose_nodes(struct load *load)
     }
     json_decref(root);
     if (wanted && load->node_count != wanted)
-        return wrong("--node", "the cluster has not all of these nodes");
+        return call_wrong("--node", "the cluster has not all of these nodes");
     if (load->node_count == 0)
-        return wrong(load->name,
-                     "no node serves a model of this name; --node says which one shall");
+        return call_wrong(load->name,
+                          "no node serves a model of this name; --node says which one shall");
     return CTL_GOOD;
 }
 

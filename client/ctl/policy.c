@@ -20,12 +20,6 @@ enum {
     DOCUMENT_MAX = 256 << 10
 };
 
-static enum ctl_exit wrong(void)
-{
-    fprintf(stderr, "qiaoctl: %s\n", err_text());
-    return CTL_FAILED;
-}
-
 enum ctl_exit ctl_read_sign_key(const struct ctl_conf *conf, struct sign_secret *out)
 {
     if (sodium_init() < 0) return CTL_FAILED;
@@ -34,7 +28,7 @@ enum ctl_exit ctl_read_sign_key(const struct ctl_conf *conf, struct sign_secret 
                         "NAME` makes one\n");
         return CTL_USAGE;
     }
-    return sign_read_secret(out, conf->sign_key) ? wrong() : CTL_GOOD;
+    return sign_read_secret(out, conf->sign_key) ? call_wrong_err() : CTL_GOOD;
 }
 
 // ---- keys --------------------------------------------------------------------------------------
@@ -48,7 +42,7 @@ enum ctl_exit ctl_policy_keygen(const struct ctl_conf *conf, struct qiao *qiao, 
     const char *folder = *conf->out ? conf->out : ".";
     (void)qiao;
     if (sodium_init() < 0) return CTL_FAILED;
-    if (sign_make_key(&secret, name)) return wrong(), CTL_USAGE;
+    if (sign_make_key(&secret, name)) return call_wrong_err(), CTL_USAGE;
     sign_public_of(&public, &secret);
     sign_write_secret(&text, &secret);
     sign_write_public(&open_text, &public);
@@ -63,7 +57,7 @@ enum ctl_exit ctl_policy_keygen(const struct ctl_conf *conf, struct qiao *qiao, 
     buf_fini(&text);
     buf_fini(&open_text);
     buf_fini(&path);
-    return err ? wrong() : CTL_GOOD;
+    return err ? call_wrong_err() : CTL_GOOD;
 }
 
 // ---- signatures --------------------------------------------------------------------------------
@@ -110,7 +104,7 @@ enum ctl_exit ctl_sign_quietly(const struct ctl_conf *conf, const char *path, co
     }
     sign_fini(&secret);
     buf_fini(&name);
-    return err ? wrong() : CTL_GOOD;
+    return err ? call_wrong_err() : CTL_GOOD;
 }
 
 enum ctl_exit ctl_sign_file(const struct ctl_conf *conf, const char *path, const char *purpose,
@@ -168,7 +162,7 @@ enum ctl_exit ctl_policy_check(const struct ctl_conf *conf, struct qiao *qiao, c
     json_decref(answer);
     if (!code && sodium_init() >= 0 && *conf->policy_keys &&
         ctl_check_signatures(conf, path, PURPOSE, text, size))
-        code = wrong();
+        code = call_wrong_err();
     if (!code) printf("%s says nothing wrong\n", path);
     mem_free(text);
     return code;

@@ -8,7 +8,6 @@
 #include "base/mem.h"
 
 #include <jansson.h>
-#include <sodium.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,12 +18,6 @@ enum {
     ANSWER_MAX = 16 << 20,
     BLOCK = 64 << 10
 };
-
-static enum ctl_exit wrong(const char *path, const char *what)
-{
-    fprintf(stderr, "qiaoctl: %s: %s\n", path, what);
-    return CTL_FAILED;
-}
 
 /* An object that is a receipt, or has one. */
 static json_t *receipt_in(const char *text, size_t size)
@@ -90,7 +83,7 @@ bool answer_read_receipt(struct receipt *out, const json_t *object)
 static enum ctl_exit check_model(const char *path, const struct digest *wanted)
 {
     FILE *file = fopen(path, "re");
-    if (!file) return wrong(path, strerror(errno));
+    if (!file) return call_wrong(path, strerror(errno));
     struct digester *digester = digester_new();
     char *block = mem_new(BLOCK, 1), text[DIGEST_TEXT_SIZE];
     for (size_t got; (got = fread(block, 1, BLOCK, file)) > 0;)
@@ -99,7 +92,7 @@ static enum ctl_exit check_model(const char *path, const struct digest *wanted)
     bool failed = ferror(file) != 0;
     fclose(file);
     mem_free(block);
-    if (failed) return wrong(path, "cannot be read");
+    if (failed) return call_wrong(path, "cannot be read");
     if (digest_equal(&digest, wanted)) return CTL_GOOD;
     fprintf(stderr,
             "qiaoctl: %s: it is not the model that the answer was made with: its digest is %s\n",
@@ -123,10 +116,10 @@ static enum ctl_exit check(const struct ctl_conf *conf, const char *path, json_t
                            const struct sign_keys *keys)
 {
     struct receipt receipt;
-    if (!object) return wrong(path, "there is no receipt in it");
+    if (!object) return call_wrong(path, "there is no receipt in it");
     if (!answer_read_receipt(&receipt, object))
-        return wrong(path, "its receipt lacks a member, or has one of another kind");
-    if (receipt_check(&receipt, keys)) return wrong(path, err_text());
+        return call_wrong(path, "its receipt lacks a member, or has one of another kind");
+    if (receipt_check(&receipt, keys)) return call_wrong(path, err_text());
     if (*conf->model_file && check_model(conf->model_file, &receipt.model)) return CTL_FAILED;
     if (conf->json)
         call_print_json(json_pack("{s:b, s:O}", "valid", 1, "receipt", object));
@@ -140,16 +133,12 @@ enum ctl_exit ctl_receipt_verify(const struct ctl_conf *conf, struct qiao *qiao,
     struct sign_keys keys;
     size_t size;
     (void)qiao;
-    if (sodium_init() < 0) return CTL_FAILED;
-    if (!*conf->keys) {
-        fprintf(stderr, "qiaoctl: --keys must name the file of the public keys that count\n");
-        return CTL_USAGE;
-    }
-    if (sign_read_keys(&keys, conf->keys)) return wrong("--keys", err_text());
+    enum ctl_exit code = call_read_keys(conf, &keys);
+    if (code) return code;
     char *text = call_read_file(path, ANSWER_MAX, &size);
     if (!text) return CTL_FAILED;
     json_t *object = answer_find_receipt(text, size);
-    enum ctl_exit code = check(conf, path, object, &keys);
+    code = check(conf, path, object, &keys);
     json_decref(object);
     mem_free(text);
     return code;

@@ -15,12 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static enum ctl_exit wrong(void)
-{
-    fprintf(stderr, "qiaoctl: %s\n", err_text());
-    return CTL_FAILED;
-}
-
 /* The file and what it says. */
 static enum err read_terms(const char *path, char **text, size_t *size, struct terms **terms)
 {
@@ -37,7 +31,7 @@ enum ctl_exit ctl_terms_compile(const struct ctl_conf *conf, struct qiao *qiao, 
     char *text;
     size_t size;
     (void)qiao;
-    if (read_terms(path, &text, &size, &terms)) return wrong();
+    if (read_terms(path, &text, &size, &terms)) return call_wrong_err();
     mem_free(text);
     terms_write(&out, terms);
     buf_addf(&name, "%s/%s.terms", *conf->out ? conf->out : ".", terms->name);
@@ -53,7 +47,7 @@ enum ctl_exit ctl_terms_compile(const struct ctl_conf *conf, struct qiao *qiao, 
     buf_fini(&name);
     buf_fini(&fresh);
     buf_fini(&out);
-    return err ? wrong() : CTL_GOOD;
+    return err ? call_wrong_err() : CTL_GOOD;
 }
 
 enum ctl_exit ctl_terms_sign(const struct ctl_conf *conf, struct qiao *qiao, const char *path)
@@ -62,7 +56,8 @@ enum ctl_exit ctl_terms_sign(const struct ctl_conf *conf, struct qiao *qiao, con
     char *text;
     size_t size;
     (void)qiao;
-    if (read_terms(path, &text, &size, &terms)) return wrong(); // what cannot be read is not signed
+    if (read_terms(path, &text, &size, &terms))
+        return call_wrong_err(); // what cannot be read is not signed
     mem_free(text);
     terms_free(terms);
     return ctl_sign_file(conf, path, TERMS_PURPOSE, TERMS_FILE_MAX);
@@ -75,13 +70,13 @@ enum ctl_exit ctl_terms_check(const struct ctl_conf *conf, struct qiao *qiao, co
     json_t *answer = NULL;
     char *text;
     size_t size;
-    if (read_terms(path, &text, &size, &terms)) return wrong();
+    if (read_terms(path, &text, &size, &terms)) return call_wrong_err();
     json_t *ask = json_pack("{s:s, s:s}", "name", terms->name, "text", text);
     enum ctl_exit code = call_post_json(conf, qiao, "/admin/terms/check", ask, NULL, &answer);
     json_decref(answer);
     if (!code && sodium_init() >= 0 && *conf->policy_keys &&
         ctl_check_signatures(conf, path, TERMS_PURPOSE, text, size))
-        code = wrong();
+        code = call_wrong_err();
     if (!code) printf("%s: nothing is wrong with its %zu terms\n", path, terms->count);
     terms_free(terms);
     mem_free(text);

@@ -259,15 +259,20 @@ static void write_event(struct buf *out, const struct history_event *event)
     buf_add_text(out, "}");
 }
 
+enum err me_check_read(const struct history *history)
+{
+    if (history->allowed) return ERR_OK;
+    return err_note(ERR_FORBIDDEN, "the user has not agreed that events are kept (consent "
+                                   "'history'), or has personalization off; nothing was read");
+}
+
 static void on_remembered(void *argument, enum err err, const struct history *history)
 {
     struct http_request *request = ((struct memory *)argument)->request;
     struct buf body = {0};
     mem_free(argument);
     json_param_clear();
-    if (!err && !history->allowed)
-        err = err_note(ERR_FORBIDDEN, "the user has not agreed that events are kept (consent "
-                                      "'history'), or has personalization off; nothing was read");
+    if (!err) err = me_check_read(history);
     if (err) {
         door_refuse(request, err);
         return;

@@ -4,7 +4,10 @@
 #ifndef SCHEDULER_DOOR_ME_H
 #define SCHEDULER_DOOR_ME_H
 
+#include "base/err.h"
+
 struct door;
+struct history;
 struct http_request;
 
 /* GET, PUT /v1/me/consents: {"consents":{"history":true,"partner:SOURCE":true},"pseudonyms":{"SOURCE":"…"}}; what is not
@@ -16,5 +19,7 @@ void me_personalization(struct door *door, struct http_request *request);
 void me_put_personalization(struct door *door, struct http_request *request);
 /* GET /v1/me/events: what is kept of the user, partners' events too, the newest first, with the consent `history` alone. */
 void me_events(struct door *door, struct http_request *request);
+/* ERR_FORBIDDEN, with its note: nothing of it was read. */
+enum err me_check_read(const struct history *history);
 
 #endif

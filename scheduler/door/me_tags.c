@@ -4,6 +4,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/me.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/follower.h"
 #include "scheduler/features/history.h"
@@ -63,9 +64,7 @@ static void on_history(void *argument, enum err err, const struct history *histo
     struct buf body = {0};
     mem_free(argument);
     json_param_clear();
-    if (!err && !history->allowed)
-        err = err_note(ERR_FORBIDDEN, "the user has not agreed that events are kept (consent "
-                                      "'history'), or has personalization off; nothing was read");
+    if (!err) err = me_check_read(history);
     if (err) {
         door_refuse(errand.request, err);
         return;

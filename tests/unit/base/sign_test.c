@@ -122,6 +122,22 @@ static void what_is_wrong_is_named_with_its_line(void **state)
 }
 
 /* Base64 of bytes that need '+' and '/': each bit of the text matters, the eighth too. */
+static void a_public_key_comes_back_from_base64(void **state)
+{
+    struct sign_secret secret;
+    struct sign_public public;
+    char text[SIGN_KEY_TEXT_SIZE];
+    unsigned char again[SIGN_KEY_SIZE];
+    (void)state;
+    assert_int_equal(sign_make_key(&secret, "a"), ERR_OK);
+    sign_public_of(&public, &secret);
+    assert_ptr_equal(sign_key_text(text, public.key), text);
+    assert_int_equal(strlen(text), SIGN_KEY_TEXT_SIZE - 1);
+    assert_true(sign_decode(text, again, sizeof again));
+    assert_memory_equal(again, public.key, sizeof again);
+    sign_fini(&secret);
+}
+
 static void a_flipped_bit_of_base64_is_other_bytes(void **state)
 {
     (void)state;
@@ -169,6 +185,7 @@ int main(void)
         cmocka_unit_test(what_is_signed_is_the_purpose_and_the_bytes),
         cmocka_unit_test(files_give_back_what_was_written),
         cmocka_unit_test(what_is_wrong_is_named_with_its_line),
+        cmocka_unit_test(a_public_key_comes_back_from_base64),
         cmocka_unit_test(a_flipped_bit_of_base64_is_other_bytes),
         cmocka_unit_test(a_secret_that_others_can_read_is_refused),
     };

@@ -10,18 +10,6 @@
     "\xF0\x9F\x98\x80\xF0\x9F\x91\xA8"                              \
     "\xE2\x80\x8D\xF0\x9F\x91\xA9 caf\xC3\xA9 \xE9\xBE\x98\xF0\xA0\x80\x80!"
 
-/* Every byte has an id of its own: a text can be fed in any pieces, down to single bytes. */
-static int32_t id_of_byte(const struct tokenizer *tokenizer, char byte)
-{
-    for (int32_t id = 0; id < tokenizer_size(tokenizer); id++) {
-        size_t size;
-        const char *piece = tokenizer_piece(tokenizer, id, &size);
-        if (size == 1 && piece[0] == byte && !tokenizer_is_control(tokenizer, id)) return id;
-    }
-    fail_msg("no piece for a byte");
-    return -1;
-}
-
 struct heard {
     struct buf text;
     enum stream_state state;
@@ -48,15 +36,6 @@ static struct heard when_streamed(const struct tokenizer *tokenizer, const struc
     heard.stop = stream_stop_index(stream);
     stream_free(stream);
     return heard;
-}
-
-static struct token_ids given_bytes(const struct tokenizer *tokenizer, const char *text,
-                                    size_t size)
-{
-    struct token_ids ids = {0};
-    for (size_t i = 0; i < size; i++)
-        token_ids_add(&ids, id_of_byte(tokenizer, text[i]));
-    return ids;
 }
 
 static struct heard when_bytes_streamed(const char *text, size_t size, const char *const *stops,

@@ -47,6 +47,27 @@ static inline struct tokenizer *given_tiny_tokenizer(void)
     return tokenizer;
 }
 
+/* Every byte has an id of its own: a text can be fed in any pieces, down to single bytes. */
+static inline int32_t id_of_byte(const struct tokenizer *tokenizer, char byte)
+{
+    for (int32_t id = 0; id < tokenizer_size(tokenizer); id++) {
+        size_t size;
+        const char *piece = tokenizer_piece(tokenizer, id, &size);
+        if (size == 1 && piece[0] == byte && !tokenizer_is_control(tokenizer, id)) return id;
+    }
+    fail_msg("no piece for a byte");
+    return -1;
+}
+
+static inline struct token_ids given_bytes(const struct tokenizer *tokenizer, const char *text,
+                                           size_t size)
+{
+    struct token_ids ids = {0};
+    for (size_t i = 0; i < size; i++)
+        token_ids_add(&ids, id_of_byte(tokenizer, text[i]));
+    return ids;
+}
+
 /* A whole file of the shared data, NUL-terminated; NULL where it is absent. Free the buffer. */
 static inline const char *given_shared_text(const char *name, struct buf *out)
 {
