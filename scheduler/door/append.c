@@ -1,5 +1,6 @@
 #include "scheduler/door/append.h"
 
+#include "scheduler/core/fleet.h"
 #include "scheduler/door/ask.h"
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
@@ -266,11 +267,17 @@ static void on_saved(void *argument, enum err err, uint64_t version, bool repeat
     append->done(append->owner, err);
 }
 
-void append_save(struct append *append, const char *text, size_t size, bool cut, append_fn *done)
+void append_save(struct append *append, const char *text, size_t size, bool cut,
+                 const struct fleet_model *model, append_fn *done)
 {
     struct talk *talk = &append->talk;
     struct session_name name = name_of(append);
-    talk_add(talk, "assistant", text, size)->cut = cut;
+    struct session_turn *turn = talk_add(talk, "assistant", text, size);
+    turn->cut = cut;
+    if (append->context->rules) {
+        turn->model = model->model;
+        turn->adapter = model->adapter;
+    }
     while (is_too_large(append, 0) && append->ask->session.compact != ASK_COMPACT_ERROR &&
            talk_drop_oldest(talk, NULL))
         ; // the answer, too, takes the place of what is oldest

@@ -27,6 +27,7 @@
 struct ask;
 struct context;
 struct door;
+struct fleet_model;
 struct flight_order;
 struct http_request;
 
@@ -66,8 +67,9 @@ enum err append_check(struct append *append);
 /* ERR_CONFLICT: the version is another one, or the turn id was used for other messages. ERR_TOO_LARGE: turns or bytes beyond
  * the limits. ERR_NOT_FOUND: a prewarm of what is not there. */
 void append_load(struct append *append, append_fn *done);
-/* The answer is there: `cut` when its length ended it. Failures are session_save()'s. */
-void append_save(struct append *append, const char *text, size_t size, bool cut, append_fn *done);
+/* The answer is there: `cut` when its length ended it. Who made it is noted where the model matters. Failures are session_save()'s. */
+void append_save(struct append *append, const char *text, size_t size, bool cut,
+                 const struct fleet_model *model, append_fn *done);
 /* A repeated turn that asks for replicas waits for them again; any other is confirmed at once: false, and `done` is not called. */
 bool append_confirm(struct append *append, append_fn *done);
 

@@ -141,14 +141,35 @@ void completion_refuse(struct completion *c)
     completion_finish(c);
 }
 
+/* May the model that said it still be heard? An approval is one of models, not of the one that would answer now. */
+static enum err check_origin(const struct completion *c, const struct session_turn *turn,
+                             const char **code)
+{
+    struct fleet_model model = c->model;
+    if (!c->context.rules) return ERR_OK;
+    model.model = turn->model;
+    model.adapter = turn->adapter;
+    TRY(govern_model(c->door, &c->context, FEATURE_ASSISTANT, &model, code));
+    if (c->ask.context.count == 0) return ERR_OK;
+    return govern_model(c->door, &c->context, FEATURE_GROUNDING, &model, code);
+}
+
 /* A turn that was stored before is answered by what was stored. */
 void completion_replay(struct completion *c)
 {
     struct replay_order order = replay_of(c);
+    struct session_turn turn = c->append.talk.turns[c->append.stored];
+    const char *code = NULL;
+    enum err err = check_origin(c, &turn, &code);
+    if (err) {
+        completion_fail_with(c,
+                             &(struct http_error){.err = err, .message = err_text(), .code = code});
+        return;
+    }
     order.told = c->append.told;
     order.resume = c->resume;
+    order.mark.model = digest_is_zero(&turn.model) ? NULL : &turn.model;
     append_set_header(&c->append, c->request);
-    struct session_turn turn = c->append.talk.turns[c->append.stored];
     if (screen_stored(c->screen, &turn.content, &turn.content_size))
         replay_send(&order, &turn);
     else

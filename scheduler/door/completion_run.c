@@ -49,7 +49,7 @@ static void on_answered(void *argument, enum err err, uint32_t retry_ms)
     size_t size;
     const char *text = answer_text(c->answer, 0, &size);
     c->state = SAVING;
-    append_save(&c->append, text, size, answer_was_cut(c->answer), completion_saved);
+    append_save(&c->append, text, size, answer_was_cut(c->answer), &c->model, completion_saved);
 }
 
 static void fill_order(struct completion *c, struct flight_order *order)

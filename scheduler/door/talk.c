@@ -39,6 +39,8 @@ void talk_load(struct talk *talk, const struct session *session)
         turn->version = from->version;
         turn->cut = from->cut;
         turn->summary = from->summary;
+        turn->model = from->model;
+        turn->adapter = from->adapter;
     }
     talk->fresh = talk->count;
 }

@@ -85,7 +85,7 @@ struct gate_change {
 
 typedef void gate_changed_fn(void *argument, enum err err, const struct gate_change *change);
 
-/* gate_apply() on what we have, and write it. A failure of gate_apply() is returned and `done` not called; else it is, later. SUSPEND and
+/* gate_apply() on what we have, and write it. PAUSE, SUSPEND and RETIRE need no rules (NULL). A failure of gate_apply() is returned and `done` not called; else it is, later. SUSPEND and
  * RETIRE are done when nobody acts on anything older. */
 enum err gate_order(struct gate *gate, const struct gate_command *command,
                     const struct rules *rules, int64_t now_ms, gate_changed_fn *done,

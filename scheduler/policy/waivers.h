@@ -2,7 +2,10 @@
  *
  * An agreement is a document that the operator keeps; its SHA-256 stands here, for as long as it holds, and names nobody (state/owner.h):
  *
- *      qiao:{u:OWNER}:waiver   string   64 hexadecimal digits; goes when the agreement is over
+ *      qiao:{u:OWNER}:waiver   string   64 hexadecimal digits, until when (Unix seconds), a keyed hash of both and of the name; goes when the
+ *                                       agreement is over
+ *
+ * Who can write to Redis alone can end an agreement and not make one.
  *
  * That it was given, used and ended is recorded by who calls (audit.h), and outlives it there.
  *

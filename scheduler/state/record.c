@@ -13,13 +13,14 @@
 /* The hash field "r" (docs/redis.md). Integers are little-endian.
  *
  *      offset  bytes  field
- *           0      4  "QSE2": a qiao session, format 2
+ *           0      4  "QSE2": a qiao session, format 2; "QSE3": the same with flag 4
  *           4     24  nonce of XChaCha20-Poly1305, random
  *          28   rest  the sealed turns and the tag of 16 bytes
  *
  * Sealed are, one after another, the turns: u8 role (0 system, 1 user, 2 assistant), u8 flags (1: ended by its
- * length; 2: a summary), u64 the version that added it, u32 size, content.
- * Associated data: "QSE2", the owner's hash, u64 version, the id.
+ * length; 2: a summary; 4: who said it is noted), u64 the version that added it, u32 size, with flag 4 the digests of the model and its
+ * adapter, content.
+ * Associated data: the first 4 bytes, the owner's hash, u64 version, the id.
  *
  * "QSE1" was sealed by a key derived from the master key itself, its turns had neither flags nor version, and there was
  * no field "k". It is read; the next write makes it a QSE2. */
@@ -32,10 +33,12 @@ enum {
     TURN_HEAD_SIZE_1 = 5, // in format 1
     FLAG_CUT = 1,
     FLAG_SUMMARY = 2,
-    RECORD_MAX = SESSION_BYTES_MAX + SESSION_TURNS_MAX * TURN_HEAD_SIZE + 64
+    FLAG_ORIGIN = 4,
+    ORIGIN_SIZE = 2 * DIGEST_SIZE,
+    RECORD_MAX = SESSION_BYTES_MAX + SESSION_TURNS_MAX * (TURN_HEAD_SIZE + ORIGIN_SIZE) + 64
 };
 
-static const char magic_1[] = "QSE1", magic_2[] = "QSE2", magic_key[] = "key";
+static const char magic_1[] = "QSE1", magic_2[] = "QSE2", magic_3[] = "QSE3", magic_key[] = "key";
 static const char *const roles[] = {"system", "user", "assistant"};
 
 enum {
@@ -112,6 +115,19 @@ static enum err check_size(const struct session *session, size_t bytes_max)
     return ERR_OK;
 }
 
+static bool has_origin(const struct session_turn *turn)
+{
+    return !digest_is_zero(&turn->model);
+}
+
+/* A reader of format 2 alone is not to take an origin for content. */
+static const char *magic_of(const struct session *session)
+{
+    for (size_t i = 0; i < session->turn_count; i++)
+        if (has_origin(&session->turns[i])) return magic_3;
+    return magic_2;
+}
+
 static void write_turns(const struct session *session, struct buf *out)
 {
     for (size_t i = 0; i < session->turn_count; i++) {
@@ -121,10 +137,15 @@ static void write_turns(const struct session *session, struct buf *out)
         int role = role_of(turn->role);
         must(role >= 0);
         buf_add_byte(out, (unsigned char)role);
-        buf_add_byte(
-            out, (unsigned char)((turn->cut ? FLAG_CUT : 0) | (turn->summary ? FLAG_SUMMARY : 0)));
+        buf_add_byte(out, (unsigned char)((turn->cut ? FLAG_CUT : 0) |
+                                          (turn->summary ? FLAG_SUMMARY : 0) |
+                                          (has_origin(turn) ? FLAG_ORIGIN : 0)));
         buf_add(out, &version, sizeof version);
         buf_add(out, &size, sizeof size);
+        if (has_origin(turn)) {
+            buf_add(out, turn->model.bytes, DIGEST_SIZE);
+            buf_add(out, turn->adapter.bytes, DIGEST_SIZE);
+        }
         buf_add(out, turn->content, size);
     }
 }
@@ -147,10 +168,11 @@ enum err record_seal(const struct keyring *ring, const struct record_place *plac
     else
         randombytes_buf(key, sizeof key);
 
+    const char *magic = magic_of(session);
     write_turns(session, &plain);
     randombytes_buf(nonce, sizeof nonce);
-    add_bound(&bound, magic_2, place, session->version + 1);
-    buf_add(record, magic_2, MAGIC_SIZE);
+    add_bound(&bound, magic, place, session->version + 1);
+    buf_add(record, magic, MAGIC_SIZE);
     buf_add(record, nonce, sizeof nonce);
     unsigned char *sealed = buf_grow(record, plain.size + TAG_SIZE);
     crypto_aead_xchacha20poly1305_ietf_encrypt(
@@ -174,6 +196,15 @@ enum err record_unreadable(void)
                                   "key, or it is damaged");
 }
 
+static enum err read_origin(const struct buf *plain, size_t *at, struct session_turn *turn)
+{
+    if (plain->size - *at < ORIGIN_SIZE) return record_unreadable();
+    memcpy(turn->model.bytes, plain->data + *at, DIGEST_SIZE);
+    memcpy(turn->adapter.bytes, plain->data + *at + DIGEST_SIZE, DIGEST_SIZE);
+    *at += ORIGIN_SIZE;
+    return ERR_OK;
+}
+
 static enum err read_turn(const struct buf *plain, size_t *at, bool old, struct session_turn *turn)
 {
     const char *head = plain->data + *at;
@@ -183,9 +214,12 @@ static enum err read_turn(const struct buf *plain, size_t *at, bool old, struct 
     uint32_t size;
     memcpy(&size, head + head_size - sizeof size, sizeof size);
     *at += head_size;
+    *turn = (struct session_turn){0};
+    if (!old && head[1] & FLAG_ORIGIN) TRY(read_origin(plain, at, turn));
     if (role >= ROLE_COUNT || size > plain->size - *at) return record_unreadable();
-    *turn = (struct session_turn){
-        .role = roles[role], .content = plain->data + *at, .content_size = size};
+    turn->role = roles[role];
+    turn->content = plain->data + *at;
+    turn->content_size = size;
     if (!old) {
         turn->cut = head[1] & FLAG_CUT;
         turn->summary = head[1] & FLAG_SUMMARY;
@@ -253,7 +287,7 @@ static enum err open_new(const struct keyring *ring, const struct record_place *
     buf_fini(&bound);
     TRY(err);
     out->has_key = true;
-    return open_with(out->key, magic_2, place, fields, plain);
+    return open_with(out->key, fields->record, place, fields, plain);
 }
 
 enum err record_open(const struct keyring *ring, const struct record_place *place,
@@ -263,7 +297,9 @@ enum err record_open(const struct keyring *ring, const struct record_place *plac
     if (fields->record_size < HEAD_SIZE + TAG_SIZE || fields->record_size > RECORD_MAX)
         return record_unreadable();
     bool old = memcmp(fields->record, magic_1, MAGIC_SIZE) == 0;
-    if (!old && memcmp(fields->record, magic_2, MAGIC_SIZE) != 0) return record_unreadable();
+    if (!old && memcmp(fields->record, magic_2, MAGIC_SIZE) != 0 &&
+        memcmp(fields->record, magic_3, MAGIC_SIZE) != 0)
+        return record_unreadable();
     out->version = fields->version;
     if (old)
         TRY(open_old(ring, place, fields, plain));

@@ -18,6 +18,7 @@
 
 #include "scheduler/state/keyring.h"
 
+#include "base/digest.h"
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -42,9 +43,10 @@ struct session_turn {
     const char *role; // "system", "user", "assistant"
     const char *content;
     size_t content_size;
-    uint64_t version; // that added it; 0: it is new
-    bool cut;         // ended by its length
-    bool summary;     // a system turn of ours, that stands for turns which are gone
+    uint64_t version;             // that added it; 0: it is new
+    bool cut;                     // ended by its length
+    bool summary;                 // a system turn of ours, that stands for turns which are gone
+    struct digest model, adapter; // that said it; zero: nobody has noted it
 };
 
 /* What is stored. `version` counts the appends; 0: there is no such session yet. */

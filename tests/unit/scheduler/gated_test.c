@@ -220,6 +220,40 @@ static void a_stream_is_cut_with_its_reason(void **state)
     stop(node);
 }
 
+/* What was let in before runs on by its own rules: who shuts the gate is not asked for newer ones. */
+static void a_gate_is_shut_where_the_policy_has_gone(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    struct fake_node *node = start(&(struct fake_node_options){
+        .region = "aa", .pause_ms = 30, .answer = "a long answer that is never told to its end"});
+    char kept[128], document[2048];
+    assert_parts(post("submit", ""), " 200 ", NULL); // suspended by the test before
+    assert_parts(sign(), " 200 ", NULL);
+    assert_parts(post("roll", ",\"percent\":100"), " 200 ", NULL);
+    int fd = begin("POST", "/v1/chat/completions", "X-Qiao-Region: aa\r\n",
+                   "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]}");
+    while (fake_node_submits(node) == 0)
+        usleep(1000);
+    usleep(100000);
+    snprintf(kept, sizeof kept, "%s/aa.json", folder.folder);
+    FILE *file = fopen(kept, "re");
+    assert_non_null(file);
+    document[fread(document, 1, sizeof document - 1, file)] = '\0';
+    fclose(file);
+    policy_folder_put(&folder, "aa",
+                      policy_document("region", "aa", "\"extends\":\"base\",", "{}"));
+    assert_parts(ask("POST", "/admin/policy/reload", "", "{}"), " 200 ", "\"failure\":null", NULL);
+    assert_parts(ask_chat(""), " 403 ", "does not allow it", NULL);
+    assert_parts(post("roll", ",\"percent\":100"), " 409 ", "does not allow this feature", NULL);
+    assert_parts(post("suspend", ""), " 200 ", "\"state\":\"suspended\"", NULL);
+    char *answer = finish(fd, "0\r\n\r\n");
+    assert_null(strstr(answer, "its end"));
+    assert_parts(answer, " 200 ", "\"code\":\"suspended\"", NULL);
+    policy_folder_put(&folder, "aa", document); // for the tests behind
+    stop(node);
+}
+
 static void wrong_changes_are_refused_by_name(void **state)
 {
     static const struct {
@@ -294,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(from_a_draft_to_a_suspension),
         cmocka_unit_test(a_stream_is_cut_with_its_reason),
+        cmocka_unit_test(a_gate_is_shut_where_the_policy_has_gone),
         cmocka_unit_test(wrong_changes_are_refused_by_name),
         cmocka_unit_test(an_sdk_of_openfeature_is_answered_in_its_words),
     };

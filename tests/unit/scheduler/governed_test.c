@@ -213,6 +213,45 @@ static void a_retry_has_the_reason_of_its_denial(void **state)
     assert_int_equal(unlink(session_key), 0);
 }
 
+/* An approval is one of models: what another one said is not told again under it, whichever would answer now. */
+static void a_stored_answer_is_of_the_model_that_said_it(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    static const char turn[] = "{\"session\":{\"id\":\"swap\",\"turn_id\":\"t1\"},"
+                               "\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]}",
+                      rule[] = "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,"
+                               "\"models\":[\"%s\"],\"languages\":\"any\"}}}";
+    char session_key[80]; // two lives of one scheduler
+    snprintf(session_key, sizeof session_key, "%s/session.key", folder.root);
+    const char *const flags[] = {"--policy",  folder.folder,   "--policy-keys",
+                                 folder.keys, "--session-key", session_key,
+                                 NULL};
+    char rules[512], text[DIGEST_TEXT_SIZE];
+    struct digest old = digest_of("fake", 4), new = digest_of("newer", 5);
+    snprintf(rules, sizeof rules, rule, digest_text(&old, text));
+    policy_folder_put_region(&folder, "aa", rules);
+    start_scheduler_with("", flags);
+    wait_for_redis();
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", turn), " 200 ", "Hello", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", turn), " 200 ", "Hello",
+                 "\"repeated\":true", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+    snprintf(rules, sizeof rules, rule, digest_text(&new, text));
+    policy_folder_put_region(&folder, "aa", rules);
+    start_scheduler_with("", flags);
+    wait_for_redis();
+    node = start_node(&(struct fake_node_options){.region = "aa", .model = "newer"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", hello), " 200 ", "Hello", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", turn), " 403 ",
+                 digest_text(&old, text), "\"code\":\"model_not_approved\"", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+    unlink(session_key);
+}
+
 static void no_node_outside_of_its_regions_sees_a_request(void **state)
 {
     (void)state;
@@ -327,6 +366,7 @@ int main(void)
         TEST(a_chat_with_context_needs_a_model_of_both_features),
         TEST(languages_and_models_are_the_regions_to_choose),
         TEST(a_retry_has_the_reason_of_its_denial),
+        TEST(a_stored_answer_is_of_the_model_that_said_it),
         TEST(no_node_outside_of_its_regions_sees_a_request),
         TEST(a_regions_limits_come_on_top_of_the_keys),
         TEST(a_key_of_one_region_is_of_that_region),

@@ -88,6 +88,45 @@ static void one_that_nobody_waits_for_is_put_all_the_same(void **state)
     assert_false(told.done);
 }
 
+/* Somebody who can write to Redis puts this in the place of the one `value` that is there. */
+static void forge(const char *with)
+{
+    char script[512];
+    snprintf(script, sizeof script,
+             "local has = redis.call('KEYS', 'qiao:*:waiver') "
+             "for _, key in ipairs(has) do local value = redis.call('GET', key) "
+             "redis.call('SET', key, %s) end return #has",
+             with);
+    assert_int_equal(store_loop_ask(base, store, "EVAL", script, "0", NULL).integer, 1);
+}
+
+static void then_none_that_holds(void)
+{
+    struct told told = {0};
+    waivers_ask(waivers, "shop", "dan", on_told, &told);
+    store_loop_until(base, &told.done);
+    assert_int_equal(told.err, ERR_INTERNAL);
+    assert_string_equal(told.agreement, "");
+}
+
+static void what_somebody_wrote_into_redis_is_no_agreement(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    (void)store_loop_ask(base, store, "FLUSHALL", NULL);
+    put("dan", 30, AGREEMENT);
+    forge("'" AGREEMENT "'");
+    then_none_that_holds();
+    put("dan", 30, AGREEMENT);
+    forge("(string.gsub(value, ' (%d)', ' 9%1', 1))"); // it is to last longer
+    then_none_that_holds();
+    put("dan", 30, AGREEMENT);
+    forge("'f' .. string.sub(value, 2)"); // it is another document
+    then_none_that_holds();
+    put("dan", 30, AGREEMENT);
+    then_agreed("shop", "dan", AGREEMENT);
+}
+
 static void an_agreement_is_a_sha_256(void **state)
 {
     (void)state;
@@ -103,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_agreement_is_its_users_until_it_ends),
         cmocka_unit_test(one_that_nobody_waits_for_is_put_all_the_same),
+        cmocka_unit_test(what_somebody_wrote_into_redis_is_no_agreement),
         cmocka_unit_test(an_agreement_is_a_sha_256),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

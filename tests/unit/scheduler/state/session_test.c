@@ -6,6 +6,8 @@
 #include "tests/unit/scheduler/state/store_loop.h"
 
 #include "base/buf.h"
+#include "base/digest.h"
+#include "base/mem.h"
 
 #include <hiredis/hiredis.h>
 #include <sodium.h>
@@ -189,6 +191,42 @@ static void a_record_of_format_1_is_read_and_made_new_by_the_next_write(void **s
     erase("old");
 }
 
+/* Who said a turn stays with it, and is sealed as it is; a record of turns without it has the format before. */
+static void the_model_that_said_a_turn_is_noted(void **state)
+{
+    (void)state;
+    struct session_name name = named("origin", NULL);
+    struct record_place place = record_place(&keys, &name);
+    struct session_turn turns[SESSION_TURNS_MAX] = {
+        {.role = "user", .content = "a", .content_size = 1},
+        {.role = "assistant", .content = "bc", .content_size = 2, .cut = true}};
+    struct session session = {.turns = turns, .turn_count = 2}, opened = {0};
+    struct buf record = {0}, plain = {0};
+    unsigned char wrapped[KEYRING_WRAPPED_SIZE];
+    turns[1].model = digest_of("model", 5);
+    turns[1].adapter = digest_of("adapter", 7);
+    assert_int_equal(record_seal(&keys, &place, &session, 4096, &record, wrapped), ERR_OK);
+    assert_memory_equal(record.data, "QSE3", 4);
+    struct session_turn *read = mem_new(SESSION_TURNS_MAX, sizeof *read);
+    struct record_fields fields = {.version = 1,
+                                   .record = record.data,
+                                   .record_size = record.size,
+                                   .wrapped = (const char *)wrapped,
+                                   .wrapped_size = sizeof wrapped};
+    assert_int_equal(record_open(&keys, &place, &fields, &opened, &plain, read), ERR_OK);
+    assert_int_equal(opened.turn_count, 2);
+    assert_true(digest_is_zero(&read[0].model));
+    assert_true(digest_equal(&read[1].model, &turns[1].model));
+    assert_true(digest_equal(&read[1].adapter, &turns[1].adapter));
+    assert_true(read[1].cut && read[1].content_size == 2);
+    assert_memory_equal(read[1].content, "bc", 2);
+    memcpy(record.data, "QSE2", 4); // what it is called is part of what is sealed
+    assert_int_equal(record_open(&keys, &place, &fields, &opened, &plain, read), ERR_INTERNAL);
+    mem_free(read);
+    buf_fini(&plain);
+    buf_fini(&record);
+}
+
 // ---- turn ids ----------------------------------------------------------------------------------
 
 static void a_turn_that_comes_again_is_answered_with_its_version(void **state)
@@ -295,6 +333,7 @@ int main(void)
         cmocka_unit_test(a_session_may_live_shorter_than_the_others),
         cmocka_unit_test(sessions_have_keys_of_their_own_that_go_with_them),
         cmocka_unit_test(a_record_of_format_1_is_read_and_made_new_by_the_next_write),
+        cmocka_unit_test(the_model_that_said_a_turn_is_noted),
         cmocka_unit_test(a_turn_that_comes_again_is_answered_with_its_version),
         cmocka_unit_test(only_the_last_turn_ids_are_kept),
         cmocka_unit_test(an_owner_sees_his_sessions_and_no_others),
