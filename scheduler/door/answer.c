@@ -367,7 +367,7 @@ void answer_complete(struct answer *answer)
 static void label_what_came(struct answer *answer)
 {
     const struct shape *shape = &answer->shape;
-    bool is_only_behind = shape->behind && *shape->behind && !*shape->before;
+    bool is_only_behind = answer->mark.label.place == RULES_PLACE_END;
     for (uint32_t i = 0; is_only_behind && !answer->has_ids && i < answer->choice_count; i++) {
         struct shape_piece piece = {
             .index = i, .text = shape->behind, .size = strlen(shape->behind)};

@@ -17,9 +17,11 @@
 
 static const char *place_of(const struct label *label)
 {
-    if (label->is_waived) return "waived";
-    if (label->before.size > 0 && label->behind.size > 0) return "both";
-    return label->before.size > 0 ? "start" : label->behind.size > 0 ? "end" : "none";
+    static const char *const names[] = {[RULES_PLACE_NONE] = "none",
+                                        [RULES_PLACE_START] = "start",
+                                        [RULES_PLACE_END] = "end",
+                                        [RULES_PLACE_BOTH] = "both"};
+    return label->is_waived ? "waived" : names[label->place];
 }
 
 static void note(const struct mark *mark)

@@ -102,6 +102,7 @@ static void fill_texts(struct label *label, const struct label_order *order)
     const char *visible = rules_text_for(&rules->visible, order->language);
     if (order->first) add_before(label, rules_text_for(&rules->notice, order->language));
     if (!visible || order->waived) return;
+    label->place = rules->place;
     if (rules->place == RULES_PLACE_START || rules->place == RULES_PLACE_BOTH)
         add_before(label, visible);
     if (rules->place == RULES_PLACE_END || rules->place == RULES_PLACE_BOTH) {

@@ -54,6 +54,7 @@ struct label {
     bool is_there;             // something governs the answer
     bool implicit;             // its metadata is asked for
     bool is_waived;            // the visible label
+    enum rules_place place;    // where that stands; the notice is none
     struct buf before, behind; // each content, with their line breaks; may be empty
     struct aigc aigc;
 };

@@ -66,6 +66,8 @@ static int given_a_governed_scheduler(void **state)
     put_region("bb", "\"place\":\"none\",\"implicit\":false,\"notice\":{\"en\":\"A machine.\"}");
     put_region("cc", "\"visible\":{\"en\":\"AI\"},\"place\":\"end\",\"implicit\":false");
     put_region("dd", "\"visible\":{\"en\":\"AI\"},\"place\":\"start\",\"implicit\":true");
+    put_region("ee", "\"visible\":{\"en\":\"AI\"},\"place\":\"end\",\"implicit\":false,"
+                     "\"notice\":{\"en\":\"A machine.\"}");
     const char *const more[] = {"--policy",  folder.folder, "--policy-keys",
                                 folder.keys, "--label-key", folder.label_key,
                                 NULL};
@@ -549,6 +551,22 @@ static void what_is_shown_again_is_labelled_again(void **state)
     mem_free(bare);
 }
 
+/* What has come of an answer that fails is labelled, behind it at the latest; a notice before it is no label. */
+static void what_came_of_a_stream_that_fails_is_labelled(void **state)
+{
+    (void)state;
+    static const char slowly[] = ",\"stream\":true,\"deadline_ms\":600";
+    if (scene.redis.process == 0) skip();
+    fake_node_stop(node);
+    node = start_node(&(struct fake_node_options){.credits = 64, .pause_ms = 100});
+    assert_parts(chat_in("cc", slowly), " 200 ", "\"content\":\"H\"", "\"content\":\"\\n\\nAI\"",
+                 "\"error\":", "timeout", NULL);
+    assert_parts(chat_in("ee", slowly), " 200 ", "\"content\":\"A machine.\\n\\n\"",
+                 "\"content\":\"H\"", "\"content\":\"\\n\\nAI\"", "\"error\":", "timeout", NULL);
+    fake_node_stop(node);
+    node = start_node(&(struct fake_node_options){.credits = 64});
+}
+
 static void what_cannot_be_labelled_is_denied(void **state)
 {
     (void)state;
@@ -568,6 +586,7 @@ int main(void)
         cmocka_unit_test(a_label_is_waived_by_an_agreement_alone),
         cmocka_unit_test(a_search_has_its_label_beside_its_hits),
         cmocka_unit_test(what_is_shown_again_is_labelled_again),
+        cmocka_unit_test(what_came_of_a_stream_that_fails_is_labelled),
         cmocka_unit_test(what_cannot_be_labelled_is_denied),
     };
     return cmocka_run_group_tests(tests, given_a_governed_scheduler, clear_it);

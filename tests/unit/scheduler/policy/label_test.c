@@ -119,11 +119,13 @@ static void the_notice_is_given_once_and_before_the_label(void **state)
         .labeller = labeller, .rules = &rules, .language = "en", .id = "chatcmpl-1", .first = true};
     label_init(&label, &order);
     assert_string_equal(buf_text(&label.before), "You talk to a machine.\n\nMade by AI\n\n");
+    assert_int_equal(label.place, order.rules->place);
     label_fini(&label);
     order.waived = true; // the label is, the notice is not
     label_init(&label, &order);
     assert_string_equal(buf_text(&label.before), "You talk to a machine.\n\n");
     assert_true(label.is_waived && label.implicit);
+    assert_int_equal(label.place, RULES_PLACE_NONE);
     label_fini(&label);
 }
 
