@@ -277,6 +277,9 @@ void append_save(struct append *append, const char *text, size_t size, bool cut,
     if (append->context->rules) {
         turn->model = model->model;
         turn->adapter = model->adapter;
+        for (size_t i = 0; i < talk->count; i++)
+            if (talk->turns[i].version == 0)
+                talk->turns[i].region = digest_tag(append->context->region);
     }
     while (is_too_large(append, 0) && append->ask->session.compact != ASK_COMPACT_ERROR &&
            talk_drop_oldest(talk, NULL))

@@ -59,6 +59,16 @@ static void ground(struct completion *c)
     c->grounding = grounding_start(&options);
 }
 
+/* May all that was said before go to a node now? */
+static enum err check_turns(const struct completion *c, const char **code)
+{
+    const struct talk *talk = &c->append.talk;
+    json_param_clear();
+    for (size_t i = 0; i < talk->fresh; i++)
+        TRY(govern_origin(c->door, &c->context, FEATURE_ASSISTANT, talk->turns[i].region, code));
+    return ERR_OK;
+}
+
 /* The stored turns and the new ones are there, or an answer that was stored. */
 static void on_loaded(void *argument, enum err err)
 {
@@ -66,9 +76,13 @@ static void on_loaded(void *argument, enum err err)
     c->state = STARTING;
     if (!err && c->resume && !c->append.repeated)
         err = resume_base(c->resume, c->append.talk.version);
+    const char *code = NULL;
+    if (!err && !c->append.repeated) err = check_turns(c, &code);
     if (!err && !c->append.repeated) screen_talk(c->screen, &c->append.talk);
     if (err) {
-        completion_fail(c, err);
+        completion_fail_with(
+            c, &(struct http_error){
+                   .err = err, .message = err_text(), .param = json_param(), .code = code});
     } else if (!c->append.repeated) {
         ground(c);
     } else if (append_confirm(&c->append, completion_saved)) {

@@ -44,6 +44,10 @@ enum err govern_model(struct door *door, const struct context *context, enum fea
 enum err govern_size(const struct context *context, size_t prompt_tokens, uint32_t *max_tokens);
 /* Which nodes may see the request: by their regions. Borrowed from the rules. */
 void govern_place(const struct context *context, struct flight_order *order);
+/* What was said under the rules of another region (its digest_tag(); 0: of none) goes to no node that these do not allow: may it go where
+ * this request may? */
+enum err govern_origin(struct door *door, const struct context *context, enum feature feature,
+                       uint64_t region, const char **code);
 /* Deny for a reason that another part found. `what` (or NULL) ends the message. */
 enum err govern_deny(struct door *door, const struct context *context, enum feature feature,
                      enum reason reason, const char *what, const char **code);

@@ -41,6 +41,7 @@ void talk_load(struct talk *talk, const struct session *session)
         turn->summary = from->summary;
         turn->model = from->model;
         turn->adapter = from->adapter;
+        turn->region = from->region;
     }
     talk->fresh = talk->count;
 }

@@ -13,13 +13,13 @@
 /* The hash field "r" (docs/redis.md). Integers are little-endian.
  *
  *      offset  bytes  field
- *           0      4  "QSE2": a qiao session, format 2; "QSE3": the same with flag 4
+ *           0      4  "QSE2": a qiao session, format 2; "QSE3": the same with flags 4 and 8
  *           4     24  nonce of XChaCha20-Poly1305, random
  *          28   rest  the sealed turns and the tag of 16 bytes
  *
  * Sealed are, one after another, the turns: u8 role (0 system, 1 user, 2 assistant), u8 flags (1: ended by its
- * length; 2: a summary; 4: who said it is noted), u64 the version that added it, u32 size, with flag 4 the digests of the model and its
- * adapter, content.
+ * length; 2: a summary; 4: who said it is noted; 8: where), u64 the version that added it, u32 size, with flag 4 the digests of the model and its
+ * adapter, with flag 8 the region's u64 tag, content.
  * Associated data: the first 4 bytes, the owner's hash, u64 version, the id.
  *
  * "QSE1" was sealed by a key derived from the master key itself, its turns had neither flags nor version, and there was
@@ -34,8 +34,9 @@ enum {
     FLAG_CUT = 1,
     FLAG_SUMMARY = 2,
     FLAG_ORIGIN = 4,
+    FLAG_REGION = 8,
     ORIGIN_SIZE = 2 * DIGEST_SIZE,
-    RECORD_MAX = SESSION_BYTES_MAX + SESSION_TURNS_MAX * (TURN_HEAD_SIZE + ORIGIN_SIZE) + 64
+    RECORD_MAX = SESSION_BYTES_MAX + SESSION_TURNS_MAX * (TURN_HEAD_SIZE + ORIGIN_SIZE + 8) + 64
 };
 
 static const char magic_1[] = "QSE1", magic_2[] = "QSE2", magic_3[] = "QSE3", magic_key[] = "key";
@@ -124,7 +125,7 @@ static bool has_origin(const struct session_turn *turn)
 static const char *magic_of(const struct session *session)
 {
     for (size_t i = 0; i < session->turn_count; i++)
-        if (has_origin(&session->turns[i])) return magic_3;
+        if (has_origin(&session->turns[i]) || session->turns[i].region) return magic_3;
     return magic_2;
 }
 
@@ -139,13 +140,15 @@ static void write_turns(const struct session *session, struct buf *out)
         buf_add_byte(out, (unsigned char)role);
         buf_add_byte(out, (unsigned char)((turn->cut ? FLAG_CUT : 0) |
                                           (turn->summary ? FLAG_SUMMARY : 0) |
-                                          (has_origin(turn) ? FLAG_ORIGIN : 0)));
+                                          (has_origin(turn) ? FLAG_ORIGIN : 0) |
+                                          (turn->region ? FLAG_REGION : 0)));
         buf_add(out, &version, sizeof version);
         buf_add(out, &size, sizeof size);
         if (has_origin(turn)) {
             buf_add(out, turn->model.bytes, DIGEST_SIZE);
             buf_add(out, turn->adapter.bytes, DIGEST_SIZE);
         }
+        if (turn->region) buf_add(out, &turn->region, sizeof turn->region);
         buf_add(out, turn->content, size);
     }
 }
@@ -205,6 +208,14 @@ static enum err read_origin(const struct buf *plain, size_t *at, struct session_
     return ERR_OK;
 }
 
+static enum err read_region(const struct buf *plain, size_t *at, struct session_turn *turn)
+{
+    if (plain->size - *at < sizeof turn->region) return record_unreadable();
+    memcpy(&turn->region, plain->data + *at, sizeof turn->region);
+    *at += sizeof turn->region;
+    return ERR_OK;
+}
+
 static enum err read_turn(const struct buf *plain, size_t *at, bool old, struct session_turn *turn)
 {
     const char *head = plain->data + *at;
@@ -216,6 +227,7 @@ static enum err read_turn(const struct buf *plain, size_t *at, bool old, struct 
     *at += head_size;
     *turn = (struct session_turn){0};
     if (!old && head[1] & FLAG_ORIGIN) TRY(read_origin(plain, at, turn));
+    if (!old && head[1] & FLAG_REGION) TRY(read_region(plain, at, turn));
     if (role >= ROLE_COUNT || size > plain->size - *at) return record_unreadable();
     turn->role = roles[role];
     turn->content = plain->data + *at;

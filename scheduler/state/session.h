@@ -47,6 +47,7 @@ struct session_turn {
     bool cut;                     // ended by its length
     bool summary;                 // a system turn of ours, that stands for turns which are gone
     struct digest model, adapter; // that said it; zero: nobody has noted it
+    uint64_t region;              // under whose rules: digest_tag() of its name; 0: not noted
 };
 
 /* What is stored. `version` counts the appends; 0: there is no such session yet. */

@@ -277,6 +277,34 @@ static void no_node_outside_of_its_regions_sees_a_request(void **state)
     stop_scheduler();
 }
 
+/* A conversation stays where its region lets its data be, whatever region the next turn names. */
+static void a_session_does_not_leave_its_region(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    static const char turn[] = "{\"session\":\"home\",\"messages\":[{\"role\":\"user\","
+                               "\"content\":\"a secret of aa\"}]}";
+    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    given_region("bb", "{\"features\":{\"assistant\":" OPEN "}}");
+    given_region("cc", "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":"
+                       "[\"aa\"]}}");
+    given_region("dd", "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":"
+                       "\"any\"}}");
+    start("");
+    wait_for_redis();
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", turn), " 200 ", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: bb\r\n", turn), " 403 ", "begun in region aa",
+                 "\"code\":\"region_not_approved\"", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: dd\r\n", turn), " 403 ", "begun in region aa",
+                 NULL);
+    assert_int_equal(fake_node_submits(node), 1);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: cc\r\n", turn), " 200 ", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", turn), " 200 ", "\"version\":3", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
 static void a_regions_limits_come_on_top_of_the_keys(void **state)
 {
     (void)state;
@@ -368,6 +396,7 @@ int main(void)
         TEST(a_retry_has_the_reason_of_its_denial),
         TEST(a_stored_answer_is_of_the_model_that_said_it),
         TEST(no_node_outside_of_its_regions_sees_a_request),
+        TEST(a_session_does_not_leave_its_region),
         TEST(a_regions_limits_come_on_top_of_the_keys),
         TEST(a_key_of_one_region_is_of_that_region),
         TEST(documents_are_checked_explained_and_read_again),

@@ -205,6 +205,7 @@ static void the_model_that_said_a_turn_is_noted(void **state)
     unsigned char wrapped[KEYRING_WRAPPED_SIZE];
     turns[1].model = digest_of("model", 5);
     turns[1].adapter = digest_of("adapter", 7);
+    turns[0].region = turns[1].region = digest_tag("aa");
     assert_int_equal(record_seal(&keys, &place, &session, 4096, &record, wrapped), ERR_OK);
     assert_memory_equal(record.data, "QSE3", 4);
     struct session_turn *read = mem_new(SESSION_TURNS_MAX, sizeof *read);
@@ -218,6 +219,7 @@ static void the_model_that_said_a_turn_is_noted(void **state)
     assert_true(digest_is_zero(&read[0].model));
     assert_true(digest_equal(&read[1].model, &turns[1].model));
     assert_true(digest_equal(&read[1].adapter, &turns[1].adapter));
+    assert_true(read[0].region == digest_tag("aa") && read[1].region == digest_tag("aa"));
     assert_true(read[1].cut && read[1].content_size == 2);
     assert_memory_equal(read[1].content, "bc", 2);
     memcpy(record.data, "QSE2", 4); // what it is called is part of what is sealed
