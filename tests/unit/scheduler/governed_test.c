@@ -284,12 +284,14 @@ static void a_session_does_not_leave_its_region(void **state)
     if (!scene.redis.process) skip();
     static const char turn[] = "{\"session\":\"home\",\"messages\":[{\"role\":\"user\","
                                "\"content\":\"a secret of aa\"}]}";
-    given_region("aa", "{\"features\":{\"assistant\":" OPEN "}}");
-    given_region("bb", "{\"features\":{\"assistant\":" OPEN "}}");
-    given_region("cc", "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":"
-                       "[\"aa\"]}}");
-    given_region("dd", "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":"
-                       "\"any\"}}");
+    policy_folder_put_region(&folder, "aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    policy_folder_put_region(&folder, "bb", "{\"features\":{\"assistant\":" OPEN "}}");
+    policy_folder_put_region(&folder, "cc",
+                             "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":"
+                             "[\"aa\"]}}");
+    policy_folder_put_region(&folder, "dd",
+                             "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":"
+                             "\"any\"}}");
     start("");
     wait_for_redis();
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
