@@ -8,6 +8,7 @@
 #include "scheduler/door/json.h"
 #include "scheduler/door/position.h"
 #include "scheduler/door/shape.h"
+#include "scheduler/policy/rules.h"
 #include "scheduler/settings.h"
 #include "scheduler/state/idem.h"
 
@@ -208,7 +209,11 @@ void resume_claim(struct resume *resume, const struct fleet_model *model, resume
 {
     size_t size;
     const char *body = http_body(resume->request, &size);
+    const struct context *context = resume->context;
     struct facts *facts = &resume->record.facts;
+    char rules[RULES_NAME_MAX + CONTEXT_LABEL_MAX + 2] = ""; // label, notice, refusal follow
+    if (context->rules)
+        snprintf(rules, sizeof rules, "%s\n%s", context->rules->region, context->language);
     facts->seed = resume->ask->has_seed ? resume->ask->sampling.seed : rand_entropy();
     facts->wall_ms = clock_wall_ms();
     shape_new_id(resume->ask->kind, facts->id);
@@ -219,12 +224,13 @@ void resume_claim(struct resume *resume, const struct fleet_model *model, resume
     resume->taken = taken;
     resume->argument = argument;
     resume->claiming = true;
-    struct idem_asked asked = {.tenant = resume->context->key->tenant,
-                               .user = resume->context->user,
+    struct idem_asked asked = {.tenant = context->key->tenant,
+                               .user = context->user,
                                .key = resume->key,
                                .path = http_path(resume->request),
                                .body = body,
                                .body_size = size,
+                               .rules = context->rules ? rules : NULL,
                                .known = resume->resumes};
     resume->ticket = idem_claim(resume->door->idems, &asked, facts, on_claimed, on_taken, resume);
 }

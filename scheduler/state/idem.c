@@ -215,11 +215,12 @@ static void write_names(struct idem_ticket *ticket, const struct idem_asked *ask
     char hex[2 * DIGEST_SIZE + 1];
     const char *name[] = {asked->tenant, asked->user, asked->key};
     const size_t name_sizes[] = {strlen(asked->tenant), strlen(asked->user), strlen(asked->key)};
-    const char *body[] = {asked->path, asked->body};
-    const size_t body_sizes[] = {strlen(asked->path), asked->body_size};
+    const char *body[] = {asked->path, asked->body, asked->rules};
+    const size_t body_sizes[] = {strlen(asked->path), asked->body_size,
+                                 asked->rules ? strlen(asked->rules) : 0};
     hash(ticket->idems, name, name_sizes, 3, hex);
     snprintf(ticket->key, sizeof ticket->key, "qiao:{i:%s}", hex);
-    hash(ticket->idems, body, body_sizes, 2, ticket->body);
+    hash(ticket->idems, body, body_sizes, asked->rules ? 3 : 2, ticket->body);
 }
 
 static enum err unreadable(void)
@@ -376,7 +377,8 @@ static void on_asked(void *argument, enum err err, const redisReply *reply)
         ticket_free(ticket);
     else if (strcmp(word, "other") == 0)
         refuse(ticket, err_note(ERR_MISMATCH, "this Idempotency-Key was used for another request: "
-                                              "send the same body, or take a new key"));
+                                              "send the same body (under a policy for the same "
+                                              "region and languages, too), or take a new key"));
     else if (strcmp(word, "unknown") == 0)
         refuse(ticket,
                err_note(ERR_NOT_FOUND,

@@ -72,7 +72,8 @@ struct idem_asked {
     const char *path; // of the request: another one is another request
     const char *body;
     size_t body_size;
-    bool known; // there must be a record
+    const char *rules; // by which it is answered: others make it another request; NULL: none
+    bool known;        // there must be a record
 };
 
 /* `record` is NULL with any error, and the ticket dead. ERR_CONFLICT: another attempt runs, and does not let go; ERR_MISMATCH: the key stands

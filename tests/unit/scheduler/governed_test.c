@@ -213,6 +213,30 @@ static void a_retry_has_the_reason_of_its_denial(void **state)
     assert_int_equal(unlink(session_key), 0);
 }
 
+/* Label, notice and refusal follow from both: a retry under other rules would be another answer. */
+static void a_retry_is_of_one_region_and_language(void **state)
+{
+    (void)state;
+    if (!scene.redis.process) skip();
+    policy_folder_put_region(&folder, "aa", "{\"features\":{\"assistant\":" OPEN "}}");
+    policy_folder_put_region(&folder, "bb", "{\"features\":{\"assistant\":" OPEN "}}");
+    start("");
+    wait_for_redis();
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\nIdempotency-Key: moved\r\n", hello),
+                 " 200 ", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\nIdempotency-Key: moved\r\n", hello),
+                 " 200 ", "Idempotent-Replayed: true", NULL);
+    assert_parts(ask("POST", chats, "X-Qiao-Region: bb\r\nIdempotency-Key: moved\r\n", hello),
+                 " 422 ", "same region and languages", "\"code\":\"idempotency_mismatch\"", NULL);
+    assert_parts(ask("POST", chats,
+                     "X-Qiao-Region: aa\r\nAccept-Language: en\r\nIdempotency-Key: moved\r\n",
+                     hello),
+                 " 422 ", "same region and languages", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
 /* An approval is one of models: what another one said is not told again under it, whichever would answer now. */
 static void a_stored_answer_is_of_the_model_that_said_it(void **state)
 {
@@ -396,6 +420,7 @@ int main(void)
         TEST(a_chat_with_context_needs_a_model_of_both_features),
         TEST(languages_and_models_are_the_regions_to_choose),
         TEST(a_retry_has_the_reason_of_its_denial),
+        TEST(a_retry_is_of_one_region_and_language),
         TEST(a_stored_answer_is_of_the_model_that_said_it),
         TEST(no_node_outside_of_its_regions_sees_a_request),
         TEST(a_session_does_not_leave_its_region),
