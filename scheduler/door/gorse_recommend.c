@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,10 +20,28 @@ enum {
 
 // ---- words -------------------------------------------------------------------------------------
 
+/* Gorse's lists are bare, so what a region's rules want said beside one stands in a header: UTF-8, percent-encoded (RFC 3986, 2.1). */
+static void tell_label(struct http_request *request, const struct recommend_answer *answer)
+{
+    struct buf text = {0};
+    if (!answer->label) return;
+    for (const char *at = answer->label; *at; at++) {
+        bool plain = (*at >= '0' && *at <= '9') || (*at >= 'A' && *at <= 'Z') ||
+                     (*at >= 'a' && *at <= 'z') || *at == '-' || *at == '.' || *at == '_';
+        if (plain)
+            buf_add_byte(&text, *at);
+        else
+            buf_addf(&text, "%%%02X", (unsigned char)*at);
+    }
+    http_set_header(request, "X-Qiao-List-Label", buf_text(&text));
+    buf_fini(&text);
+}
+
 /* ["item", …] */
 static void reply_ids(struct http_request *request, const struct recommend_answer *answer)
 {
     struct buf body = {0};
+    tell_label(request, answer);
     buf_add_byte(&body, '[');
     for (size_t i = 0; i < answer->count; i++) {
         if (i > 0) buf_add_byte(&body, ',');
@@ -37,6 +56,7 @@ static void reply_ids(struct http_request *request, const struct recommend_answe
 static void reply_scores(struct http_request *request, const struct recommend_answer *answer)
 {
     struct buf body = {0};
+    tell_label(request, answer);
     buf_add_byte(&body, '[');
     for (size_t i = 0; i < answer->count; i++) {
         const struct recommend_item *item = &answer->items[i];

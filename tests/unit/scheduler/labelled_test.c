@@ -33,14 +33,16 @@ static struct fake_node *node;
 // ---- given -------------------------------------------------------------------------------------
 
 /* A region's rules for labels: of everything else they ask for nothing. */
+#define OPEN                                                                                   \
+    "{\"allowed\":true,\"gated\":false,\"models\":\"any\",\"adapters\":\"any\",\"languages\":" \
+    "\"any\"}"
+
 static void put_region(const char *name, const char *labels)
 {
     struct buf rules = {0};
     buf_addf(&rules,
-             "{\"features\":{\"assistant\":{\"allowed\":true,\"gated\":false,\"models\":\"any\","
-             "\"adapters\":\"any\",\"languages\":\"any\"},\"search\":{\"allowed\":true,\"gated\":"
-             "false,\"models\":\"any\","
-             "\"adapters\":\"any\",\"languages\":\"any\"}},\"filter\":{\"required\":false},"
+             "{\"features\":{\"assistant\":" OPEN ",\"search\":" OPEN ",\"recommendations\":" OPEN
+             "},\"filter\":{\"required\":false},"
              "\"privacy\":{\"residency\":\"any\",\"redact\":[],\"session_seconds\":3600},"
              "\"audit\":{\"stops\":[]},\"limits\":{\"prompt_tokens\":0,\"answer_tokens\":0,"
              "\"user_requests_per_minute\":0},\"labels\":{%s}}",
@@ -72,7 +74,8 @@ static int given_a_governed_scheduler(void **state)
                                 folder.keys, "--label-key", folder.label_key,
                                 NULL};
     start_scheduler_with("", more);
-    node = start_node(&(struct fake_node_options){.credits = 64});
+    node = start_node(&(struct fake_node_options){
+        .credits = 64, .kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED | 1u << WIRE_RECOMMEND});
     return 0;
 }
 
@@ -521,6 +524,23 @@ static void a_search_has_its_label_beside_its_hits(void **state)
     mem_free(bare);
 }
 
+static void a_bare_list_has_its_label_in_a_header(void **state)
+{
+    (void)state;
+    if (scene.redis.process == 0) skip();
+    wait_for_redis();
+    char *answer = ask("GET", "/api/popular", "X-Qiao-Region: aa\r\n", "");
+    for (int i = 0; i < 200 && !strstr(answer, " 200 "); i++) { // the catalogue is read
+        mem_free(answer);
+        usleep(10000);
+        answer = ask("GET", "/api/popular", "X-Qiao-Region: aa\r\n", "");
+    }
+    assert_parts(answer, " 200 ", "X-Qiao-List-Label: %E7%94%9F%E6%88%90%20AI\r\n", NULL);
+    answer = ask("GET", "/api/popular", "X-Qiao-Region: bb\r\n", "");
+    assert_null(strstr(answer, "X-Qiao-List-Label"));
+    assert_parts(answer, " 200 ", NULL);
+}
+
 /* The user's own, once the catalogue has been read. */
 static char *exported(void)
 {
@@ -585,6 +605,7 @@ int main(void)
         cmocka_unit_test(an_answer_that_is_resumed_has_each_label_once),
         cmocka_unit_test(a_label_is_waived_by_an_agreement_alone),
         cmocka_unit_test(a_search_has_its_label_beside_its_hits),
+        cmocka_unit_test(a_bare_list_has_its_label_in_a_header),
         cmocka_unit_test(what_is_shown_again_is_labelled_again),
         cmocka_unit_test(what_came_of_a_stream_that_fails_is_labelled),
         cmocka_unit_test(what_cannot_be_labelled_is_denied),
