@@ -9,8 +9,10 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/must.h"
 
-#include <stdbool.h>
+#include <event2/http.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,18 +25,11 @@ enum {
 /* Gorse's lists are bare, so what a region's rules want said beside one stands in a header: UTF-8, percent-encoded (RFC 3986, 2.1). */
 static void tell_label(struct http_request *request, const struct recommend_answer *answer)
 {
-    struct buf text = {0};
     if (!answer->label) return;
-    for (const char *at = answer->label; *at; at++) {
-        bool plain = (*at >= '0' && *at <= '9') || (*at >= 'A' && *at <= 'Z') ||
-                     (*at >= 'a' && *at <= 'z') || *at == '-' || *at == '.' || *at == '_';
-        if (plain)
-            buf_add_byte(&text, *at);
-        else
-            buf_addf(&text, "%%%02X", (unsigned char)*at);
-    }
-    http_set_header(request, "X-Qiao-List-Label", buf_text(&text));
-    buf_fini(&text);
+    char *text = evhttp_uriencode(answer->label, -1, 0);
+    must(text != NULL);
+    http_set_header(request, "X-Qiao-List-Label", text);
+    free(text);
 }
 
 /* ["item", …] */
