@@ -155,18 +155,6 @@ static void make_live(void)
     assert_parts(post("live", ""), " 200 ", "\"state\":\"live\"", NULL);
 }
 
-/* The user's own, once the catalogue has been read. */
-static char *exported(void)
-{
-    char *answer = ask("GET", "/v1/me/export", "", "");
-    for (int i = 0; i < 200 && strstr(answer, " 503 "); i++) {
-        mem_free(answer);
-        usleep(10000);
-        answer = ask("GET", "/v1/me/export", "", "");
-    }
-    return answer;
-}
-
 static void from_a_draft_to_a_suspension(void **state)
 {
     (void)state;
@@ -190,7 +178,8 @@ static void from_a_draft_to_a_suspension(void **state)
                  "\"code\":\"suspended\"", NULL); // what it said is its content still
     assert_parts(ask("GET", "/v1/sessions/kept/export", "X-Qiao-Region: aa\r\n", ""), " 403 ",
                  "\"code\":\"suspended\"", NULL);
-    assert_parts(exported(), " 200 ", "Hello", NULL); // the user's right
+    assert_parts(ask_patiently("GET", "/v1/me/export", "", ""), " 200 ", "Hello",
+                 NULL); // the user's right
     assert_parts(post("explain", ""), "\"open\":false", "\"reason\":\"suspended\"",
                  "\"passed\":false", NULL);
     assert_parts(ask("GET", "/metrics", "", ""), "qiao_gate_lease 1", NULL);

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define STRICT "X-Qiao-Region: strict\r\nX-Qiao-User: ann\r\n"
 #define LOOSE  "X-Qiao-Region: loose\r\nX-Qiao-User: ann\r\n"
@@ -166,12 +165,7 @@ static void what_stands_against_a_users_limits_is_exported(void **state)
     (void)state;
     if (scene.redis.process == 0) skip();
     assert_parts(ask("POST", "/v1/completions", STRICT, "{\"prompt\":\"hello\"}"), " 200 ", NULL);
-    char *lines = ask("GET", "/v1/me/export", STRICT, "");
-    for (int i = 0; i < 100 && strstr(lines, " 503 "); i++) { // the catalogue is being read
-        mem_free(lines);
-        usleep(50000);
-        lines = ask("GET", "/v1/me/export", STRICT, "");
-    }
+    char *lines = ask_patiently("GET", "/v1/me/export", STRICT, "");
     const char *found = strstr(lines, "\"requests_of_the_minute\":");
     assert_non_null(found);
     assert_true(strtol(found + strlen("\"requests_of_the_minute\":"), NULL, 10) > 0);

@@ -69,6 +69,17 @@ char *ask(const char *method, const char *path, const char *headers, const char 
     return finish(begin(method, path, headers, body), NULL);
 }
 
+char *ask_patiently(const char *method, const char *path, const char *headers, const char *body)
+{
+    char *answer = ask(method, path, headers, body);
+    for (int i = 0; i < 200 && strstr(answer, " 503 "); i++) {
+        mem_free(answer);
+        usleep(10000);
+        answer = ask(method, path, headers, body);
+    }
+    return answer;
+}
+
 char *chat(const char *rest)
 {
     struct buf body = {0};

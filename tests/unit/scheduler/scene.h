@@ -40,6 +40,8 @@ int begin(const char *method, const char *path, const char *headers, const char 
 /* The answer with its head, whole or up to where `until` stands in it (NULL: whole); mem_free() it. */
 char *finish(int fd, const char *until);
 char *ask(const char *method, const char *path, const char *headers, const char *body);
+/* The same, asked again while it is 503: until what was kept in Redis has been read. */
+char *ask_patiently(const char *method, const char *path, const char *headers, const char *body);
 /* A chat with one message, "say it"; `rest` are further members of the body: ",\"n\":2". */
 char *chat(const char *rest);
 
