@@ -5,7 +5,6 @@ hybrid.py personal URL REDIS_PORT ITEMS     the demo shop's items as an index, i
 hybrid.py filters URL MODEL                 vectors under filters that let many pass, of which few are near
 hybrid.py meaning URL SECOND MODEL PID      documents by their meaning, whose encoder then dies
 """
-import http.client
 import json
 import os
 import signal
@@ -13,29 +12,16 @@ import socket
 import sys
 import threading
 import time
-import urllib.parse
+
+import exchange
+from exchange import check
 
 PARTS = ("lexical", "vector", "rerank", "personal")
 
 
 def ask(url, method, path, body=None, user=None):
-    parsed = urllib.parse.urlparse(url)
-    connection = http.client.HTTPConnection(parsed.hostname, parsed.port, timeout=20)
-    headers = {"Content-Type": "application/json"}
-    if user:
-        headers["X-Qiao-User"] = user
-    text = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-    connection.request(method, path, text, headers)
-    answer = connection.getresponse()
-    read = answer.read()
-    connection.close()
-    return answer.status, json.loads(read or b"null")
-
-
-def check(what, holds, *seen):
-    if not holds:
-        sys.exit(f"not so: {what}: {str(seen)[:3000]}")
-    print(f"ok: {what}")
+    status, read = exchange.ask(url, method, path, body, user)
+    return status, json.loads(read or b"null")
 
 
 def search(url, index, user=None, **body):

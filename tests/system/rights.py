@@ -10,21 +10,9 @@ import threading
 import time
 import urllib.parse
 
+from exchange import ask, check
+
 SECRET = "quince-and-marble"
-
-
-def ask(url, method, path, body=None, user=None):
-    parsed = urllib.parse.urlparse(url)
-    connection = http.client.HTTPConnection(parsed.hostname, parsed.port, timeout=30)
-    headers = {"Content-Type": "application/json"}
-    if user:
-        headers["X-Qiao-User"] = user
-    text = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-    connection.request(method, path, text, headers)
-    answer = connection.getresponse()
-    text = answer.read()
-    connection.close()
-    return answer.status, text
 
 
 def told(url, method, path, body=None, user=None, want=200):
@@ -32,12 +20,6 @@ def told(url, method, path, body=None, user=None, want=200):
     if status != want:
         sys.exit(f"not so: {method} {path} is {want}: {status} {text[:500]}")
     return json.loads(text) if text else None
-
-
-def check(what, holds, *seen):
-    if not holds:
-        sys.exit(f"not so: {what}: {str(seen)[:2000]}")
-    print(f"ok: {what}")
 
 
 class Monitor(threading.Thread):
