@@ -92,10 +92,10 @@ static void describe_vectors(struct index_errand *errand)
             &errand->answer,
             ",\"vectors\":{\"documents\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"version\":%" PRIu64
             ",\"dimensions\":%u,\"shards\":%u,\"shards_held\":%u,\"copies\":%u,"
-            "\"whole\":%s}",
+            "\"shards_version\":%" PRIu64 ",\"whole\":%s}",
             status.vectors, errand->count > status.vectors ? errand->count - status.vectors : 0,
             status.version, status.size, status.shards, status.shards_held, status.copies,
-            status.is_whole ? "true" : "false");
+            status.shards_version, status.is_whole ? "true" : "false");
     buf_add_byte(&errand->answer, '}');
     errand->count = 0;
 }

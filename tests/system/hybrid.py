@@ -138,11 +138,11 @@ TEXTS = {"kitten": "A kitten sleeps in the sun", "puppy": "A young dog runs afte
          "money": "The bank raised its interest rate", "doctor": "A physician treats people who are ill"}
 
 
-def whole(url):
-    """Every document has its vector, and nodes hold them all."""
-    status, answer = ask(url, "GET", "/v1/indexes/texts")
+def whole(url, index="texts", count=len(TEXTS)):
+    """Every document has its vector, and every node that a search may ask holds them all."""
+    status, answer = ask(url, "GET", f"/v1/indexes/{index}")
     vectors = answer.get("vectors", {}) if status == 200 else {}
-    return vectors.get("documents") == len(TEXTS) and vectors["waiting"] == 0 and 0 < vectors["shards"] == vectors["shards_held"]
+    return vectors.get("documents") == count and vectors["waiting"] == 0 and 0 < vectors["shards_version"] == vectors["version"]
 
 
 def wait_for(what, holds, seconds=20):
@@ -197,10 +197,7 @@ def filters(url, model):
     lines = "\n".join(json.dumps({"id": f"{kind}-{n}", "text": text, "kind": kind, "n": n}) for n, (kind, text) in enumerate(rows))
     make_index(url, "many", {"fields": ["text"], "filterable": ["kind", "n"], "embedder": {"model": model, "fields": ["text"]}}, lines.encode())
 
-    def all_there():
-        vectors = ask(url, "GET", "/v1/indexes/many")[1].get("vectors", {})
-        return vectors.get("documents") == len(rows) and 0 < vectors["shards"] == vectors["shards_held"]
-    wait_for("three thousand documents have their vectors", all_there, 60)
+    wait_for("three thousand documents have their vectors", lambda: whole(url, "many", len(rows)), 60)
     question = {"q": "a kitten that sleeps", "hybrid": {"semantic_ratio": 1}}
     every = search(url, "many", limit=1000, **question)
     check("kittens are nearest", {hit["kind"] for hit in every["hits"]} == {"kitten"}, every["hits"][:3])

@@ -97,14 +97,19 @@ def until(seconds, holds):
         time.sleep(0.05)
 
 
+def is_current(url):
+    """Every node that a search may ask has all that this scheduler knows of the vectors."""
+    vectors = status_of(url)
+    return vectors.get("waiting") == 0 and 0 < vectors["shards"] and vectors["version"] == vectors["shards_version"]
+
+
 def fill(url, model, count, seconds):
     status, answer = call("PUT", url + INDEX, {"fields": ["text"], "filterable": ["number"], "embedder": {"model": model}})
     must(status == 200, status, answer)
     lines = "".join(json.dumps({"id": f"d{number}", "text": text(number), "number": number}) + "\n" for number in range(int(count)))
     status, answer = call("POST", url + INDEX + "/documents?wait=true", lines)
     must(status == 200 and not answer.get("errors"), status, answer)
-    until(int(seconds), lambda: status_of(url).get("documents") == int(count) and status_of(url).get("waiting") == 0 and
-          status_of(url)["shards_held"] == status_of(url)["shards"])
+    until(int(seconds), lambda: status_of(url).get("documents") == int(count) and is_current(url))
 
 
 def exact(url, model, count):
@@ -122,8 +127,7 @@ def change(url, second, model):
     call("DELETE", url + INDEX + "/documents/d7")
     until(20, lambda: all(hit["id"] != "d7" for hit in search(second, "politicians argue about catching fish")[1]["hits"]))
     call("POST", url + INDEX + "/documents?wait=true", json.dumps({"id": "d7", "text": text(7), "number": 7}))
-    until(20, lambda: status_of(second).get("waiting") == 0)
-    time.sleep(1)
+    until(60, lambda: is_current(url) and is_current(second))
 
 
 def steady(url, second, seconds):

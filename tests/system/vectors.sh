@@ -16,6 +16,9 @@ node node-8
 node node-9
 second=http://127.0.0.1:$((port + 1))
 name=$(python3 "$root/tests/system/embeddings.py" name "$encoder")
+embeds() { curl -s -m 5 -o /dev/null -f "$1/v1/embeddings" -d '{"input":"hello","model":"'"$name"'"}'; }
+check "the encoder is there" eventually 60 embeds "$url"
+check "at the other scheduler, of which nodes hear later, too" eventually 60 embeds "$second"
 ask() { python3 "$root/tests/system/vectors.py" "$@"; }
 
 check "documents get vectors" ask fill "$url" "$name" 200 60

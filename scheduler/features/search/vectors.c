@@ -385,13 +385,16 @@ enum err vectors_model(const struct vectors *vectors, const char *index,
     return ERR_OK;
 }
 
-static uint32_t count_holders(const struct fleet *fleet, uint64_t shard)
+/* How many nodes hold a shard, and what the one that lags the most holds of it: a search may ask any of them. */
+static uint32_t count_holders(const struct fleet *fleet, uint64_t shard, uint64_t *version)
 {
     uint32_t count = 0;
+    *version = 0;
     for (size_t i = 0; i < fleet_node_count(fleet); i++) {
         const struct fleet_node *node = fleet_node_at(fleet, i);
         const struct fleet_shard *held = fleet_find_shard(fleet, node->link, shard);
-        count += node->state == FLEET_READY && held && held->version > 0;
+        if (node->state != FLEET_READY || !held || held->version == 0) continue;
+        if (count++ == 0 || held->version < *version) *version = held->version;
     }
     return count;
 }
@@ -410,8 +413,11 @@ enum err vectors_status(const struct vectors *vectors, const char *index,
     status->size = entry->made.size;
     for (uint32_t i = 0; i < numbers_shards(entry->numbers); i++) {
         if (numbers_in_shard(entry->numbers, i) == 0) continue;
-        uint32_t copies = count_holders(vectors->options.fleet, vectors_shard(entry, i));
+        uint64_t version;
+        uint32_t copies = count_holders(vectors->options.fleet, vectors_shard(entry, i), &version);
         if (status->shards == 0 || copies < status->copies) status->copies = copies;
+        if (status->shards == 0 || version < status->shards_version)
+            status->shards_version = version;
         status->shards++;
         status->shards_held += copies > 0;
     }

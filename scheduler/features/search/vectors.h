@@ -125,6 +125,8 @@ struct vectors_status {
     uint32_t shards;      // that hold a vector
     uint32_t shards_held; // of those: whole on some node
     uint32_t copies;      // nodes that hold the shard that the fewest do
+    uint64_t
+        shards_version; // a search sees all of the collection up to here; 0: a shard is on no node
 };
 
 /* ERR_NOT_FOUND: the index has no embedder. */

@@ -180,7 +180,8 @@ static bool is_there(const struct cast_scheduler *scheduler, size_t vectors)
 {
     struct vectors_status status;
     if (vectors_status(scheduler->vectors, CAST_INDEX, &status)) return false;
-    return status.is_whole && status.vectors == vectors && status.shards_held == status.shards;
+    return status.is_whole && status.vectors == vectors && status.shards_held == status.shards &&
+           (status.shards == 0 || status.shards_version == status.version);
 }
 
 void cast_until(size_t vectors)
@@ -197,8 +198,9 @@ void cast_until(size_t vectors)
         if (!cast_schedulers[i].up ||
             vectors_status(cast_schedulers[i].vectors, CAST_INDEX, &status))
             continue;
-        print_message("scheduler %zu: whole %d, %zu vectors, %u of %u shards\n", i, status.is_whole,
-                      (size_t)status.vectors, status.shards_held, status.shards);
+        print_message("scheduler %zu: whole %d, %zu vectors, %u of %u shards, %zu of %zu\n", i,
+                      status.is_whole, (size_t)status.vectors, status.shards_held, status.shards,
+                      (size_t)status.shards_version, (size_t)status.version);
     }
     fail_msg("%zu vectors are not everywhere", vectors);
 }
