@@ -88,7 +88,7 @@ static int compare_stops(const void *left, const void *right)
     return memcmp(a->text, b->text, a->size);
 }
 
-static bool is_stop(const struct analyze_stops *stops, const char *text, size_t size)
+bool analyze_is_stop(const struct analyze_stops *stops, const char *text, size_t size)
 {
     if (!stops || stops->count == 0) return false;
     size_t low = 0, high = stops->count;
@@ -150,7 +150,8 @@ void analyze_stops_free(struct analyze_stops *stops)
 
 static void tell(struct pass *pass, const struct analyze_term *term)
 {
-    if (!pass->going || is_stop(pass->options->stops, term->surface, term->surface_size)) return;
+    if (!pass->going || analyze_is_stop(pass->options->stops, term->surface, term->surface_size))
+        return;
     pass->going = pass->each(pass->owner, term);
 }
 

@@ -80,5 +80,7 @@ void analyze(struct analyst *analyst, const struct analyze_options *options, con
 enum err analyze_stops_new(struct analyze_stops **out, const struct analyzer *analyzer,
                            const char *const *words, size_t count);
 void analyze_stops_free(struct analyze_stops *stops);
+/* Whether the folded word (a term's `surface`) is one of them; NULL has none. */
+bool analyze_is_stop(const struct analyze_stops *stops, const char *word, size_t size);
 
 #endif

@@ -26,7 +26,8 @@ static void add_text(char ***texts, size_t *count, char *text)
     (*texts)[(*count)++] = text;
 }
 
-/* Everything between the line of a number and the one that ends the record. */
+/* Everything between the line of a number and the one that ends the record, but for lines of tags: a title's end is no word of a
+ * query. */
 static void read_trec(FILE *file, const char *begin, const char *end, char ***texts, size_t *count)
 {
     char line[4096];
@@ -38,7 +39,7 @@ static void read_trec(FILE *file, const char *begin, const char *end, char ***te
         } else if (strncmp(line, end, strlen(end)) == 0) {
             add_text(texts, count, buf_take(&text));
             inside = false;
-        } else if (inside) {
+        } else if (inside && line[0] != '<') {
             buf_add_text(&text, line);
         }
     }

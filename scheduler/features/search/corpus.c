@@ -1,6 +1,8 @@
 #include "scheduler/features/search/attribute.h"
 #include "scheduler/features/search/corpus_parts.h"
 
+#include "text/common.h"
+
 #include "base/mem.h"
 #include "base/must.h"
 
@@ -24,8 +26,16 @@ static void free_half(struct corpus_half *half)
     columns_free(half->columns);
     words_free(half->words);
     analyze_stops_free(half->stops);
+    analyze_stops_free(half->common);
     search_settings_free(half->settings);
     *half = (struct corpus_half){0};
+}
+
+static enum err read_common(struct corpus_half *half, const struct corpus *corpus)
+{
+    size_t count;
+    const char *const *words = common_words(&count);
+    return analyze_stops_new(&half->common, corpus->tools.analyzer, words, count);
 }
 
 static enum err build_half(struct corpus_half *half, const struct corpus *corpus,
@@ -35,6 +45,7 @@ static enum err build_half(struct corpus_half *half, const struct corpus *corpus
     enum err err =
         analyze_stops_new(&half->stops, corpus->tools.analyzer,
                           (const char *const *)settings->stops.items, settings->stops.count);
+    if (!err && settings->stem) err = read_common(half, corpus);
     if (err) return err;
     half->analyze = (struct analyze_options){.stem = settings->stem, .stops = half->stops};
     half->words = words_new(corpus->tools.pinyin);

@@ -129,6 +129,8 @@ enum err corpus_rank(struct corpus *corpus, const struct corpus_search *search,
 void corpus_ranking_free(struct corpus_ranking *ranking);
 /* Its list, best first. Borrowed. */
 const struct ranked *corpus_ranked(const struct corpus_ranking *ranking, size_t *count);
+/* How many documents match, in the list or not. */
+size_t corpus_total(const struct corpus_ranking *ranking);
 /* Put another list into its place, as ranking_fuse() made it. `best`: more than any document can have. */
 void corpus_rerank(struct corpus_ranking *ranking, const struct ranked *items, size_t count,
                    double best);

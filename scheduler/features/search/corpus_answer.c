@@ -127,7 +127,8 @@ void corpus_answer(struct corpus *corpus, const struct corpus_search *search,
     corpus_build_query(corpus, search); // for highlighting: others have been asked since
     json_t *answer = json_object();
     json_object_set_new(answer, "hits", write_hits(corpus, search, ranking));
-    json_object_set_new(answer, "estimatedTotalHits", json_integer((json_int_t)ranking->total));
+    json_object_set_new(answer, "estimatedTotalHits",
+                        json_integer((json_int_t)corpus_total(ranking)));
     if (search->all_facets || search->facet_count > 0) add_facets(answer, ranking);
     json_dump_callback(answer, add_bytes, out, JSON_COMPACT | JSON_EMBED | JSON_REAL_PRECISION(15));
     json_decref(answer);

@@ -54,7 +54,7 @@ struct corpus_backend {
 /* What follows from the settings. */
 struct corpus_half {
     struct search_settings *settings;
-    struct analyze_stops *stops;
+    struct analyze_stops *stops, *common; // common: NULL: no word is
     struct analyze_options analyze;
     struct words *words;
     struct columns *columns; // NULL, as the lexical is: they are not in this memory

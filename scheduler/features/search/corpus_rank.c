@@ -204,6 +204,7 @@ void corpus_build_query(struct corpus *corpus, const struct corpus_search *searc
                                     .has = corpus->backend->has,
                                     .owner = corpus,
                                     .words = corpus->half->words,
+                                    .common = corpus->half->common,
                                     .all = search->all,
                                     .typos = settings->typos,
                                     .one_typo = settings->one_typo,
@@ -292,6 +293,12 @@ const struct ranked *corpus_ranked(const struct corpus_ranking *ranking, size_t 
 {
     *count = ranking->count;
     return ranking->items;
+}
+
+size_t corpus_total(const struct corpus_ranking *ranking)
+{
+    // Of a fused list some were found by their vectors alone, and nobody counts how many are like a question.
+    return ranking->is_fused && ranking->count > ranking->total ? ranking->count : ranking->total;
 }
 
 void corpus_rerank(struct corpus_ranking *ranking, const struct ranked *items, size_t count,

@@ -158,7 +158,8 @@ static void add_group(struct sweep *sweep, const struct lexical_query *query, si
     if (i > 0 && query->terms[i].group == query->terms[i - 1].group)
         sweep->groups[sweep->group_count - 1].end = i + 1;
     else
-        sweep->groups[sweep->group_count++] = (struct sweep_group){i, i + 1};
+        sweep->groups[sweep->group_count++] =
+            (struct sweep_group){i, i + 1, query->terms[i].is_extra};
 }
 
 enum err lexical_search(struct lexical *lexical, const struct lexical_query *query)

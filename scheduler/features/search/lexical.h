@@ -61,6 +61,8 @@ struct lexical_term {
     double weight;    // > 0
     uint32_t group;   // terms of one group stand together in the query
     bool is_unwanted; // documents that have it are not wanted; after all others
+    bool
+        is_extra; // as its group's others: it finds no document, and adds to the score of those that the others find
 };
 
 /* A document that may be among the best, in the order of the numbers: the score that a later one must exceed to be told
@@ -70,7 +72,7 @@ typedef double lexical_hit_fn(void *owner, uint32_t number, double score);
 struct lexical_query {
     const struct lexical_term *terms;
     size_t count;
-    bool all;                     // every group must be there; else any
+    bool all;                     // every group that is no extra must be there; else any
     uint64_t deadline_ns;         // CLOCK_MONOTONIC; 0: none
     const struct bitmap *allowed; // NULL: all
     lexical_hit_fn *hit;

@@ -2,6 +2,8 @@
 
 #include "scheduler/features/search/standin.h"
 
+#include "text/common.h"
+
 #include "base/must.h"
 #include "base/wipe.h"
 
@@ -11,6 +13,10 @@
  * CMRC2018 and Vaswani (tests/conformance/search_test.c): more of either ranks worse. Pairs that cross the border of two words
  * say as much as others: with half their weight MRR falls from .975 to .960. */
 static const double entry_weight = 0.2, again_weight = 0.25;
+
+/* What a common word, or a pair of common ideographs, weighs beside others. Over CMRC2018 MRR is .9820 with it and .9754 with 1; over
+ * Vaswani MAP .2975 and .2873; between 0 and 0.4 both are the same within .0005. */
+static const double common_weight = 0.2;
 
 /* The query while it is made. */
 struct build {
@@ -47,8 +53,12 @@ bool query_add(struct query *query, struct lexical_term term)
 {
     for (size_t i = 0; i < query->count; i++) {
         if (!is_same(&query->terms[i], &term)) continue;
-        if (query->terms[i].group != term.group)
+        if (query->terms[i].is_extra && !term.is_extra) {
+            query->terms[i].is_extra = false; // a common word and another one have one stem
+            query->terms[i].weight = term.weight;
+        } else if (query->terms[i].group != term.group) {
             query->terms[i].weight += again_weight * term.weight;
+        }
         return false;
     }
     if (query->count == LEXICAL_TERMS_MAX || term.size == 0) return false;
@@ -73,8 +83,14 @@ static struct lexical_term term_of(const struct build *build, const struct analy
 static void add_word(struct build *build, const struct analyze_term *term)
 {
     struct lexical_term word = term_of(build, term, 1);
-    if (query_add(build->query, word) && build->options->words && !build->is_unwanted &&
-        build->guesses < QUERY_GUESSES_MAX && !build->options->has(build->options->owner, &word)) {
+    if (!build->is_unwanted &&
+        analyze_is_stop(build->options->common, term->surface, term->surface_size)) {
+        word.weight = common_weight;
+        word.is_extra = true;
+        query_add(build->query, word);
+    } else if (query_add(build->query, word) && build->options->words && !build->is_unwanted &&
+               build->guesses < QUERY_GUESSES_MAX &&
+               !build->options->has(build->options->owner, &word)) {
         build->guesses++;
         build->group =
             standin_add(build->query, build->options, term, build->group, term->end == build->end);
@@ -86,6 +102,11 @@ static void add_run_term(struct build *build, const struct analyze_term *term, d
 {
     struct lexical_term one = term_of(build, term, weight);
     one.is_prefix = term->kind == ANALYZE_CHARACTER;
+    if (term->kind == ANALYZE_PAIR && build->options->common && !build->is_unwanted &&
+        common_pair(term->text, term->size)) {
+        one.weight = common_weight;
+        one.is_extra = true;
+    }
     query_add(build->query, one);
     build->group++;
 }
@@ -228,6 +249,18 @@ static struct piece cut_piece(const char *text, size_t size, size_t at)
     return piece;
 }
 
+/* Where every word that is wanted is a common one, they are what was meant. */
+static void judge_common(struct query *query)
+{
+    size_t count = 0;
+    for (; count < query->count && !query->terms[count].is_unwanted; count++)
+        if (!query->terms[count].is_extra) return;
+    for (size_t i = 0; i < count; i++) {
+        query->terms[i].weight /= common_weight;
+        query->terms[i].is_extra = false;
+    }
+}
+
 void query_build(struct query *query, const struct query_options *options, const char *text,
                  size_t size)
 {
@@ -246,6 +279,7 @@ void query_build(struct query *query, const struct query_options *options, const
             must(piece.next > at);
             at = piece.next;
         }
+        if (unwanted == 0) judge_common(query);
     }
 }
 
@@ -265,6 +299,7 @@ bool query_wants(const struct query *query, const char *text, size_t size)
 {
     for (size_t i = 0; i < query->count && !query->terms[i].is_unwanted; i++) {
         const struct lexical_term *term = &query->terms[i];
+        if (term->is_extra) continue;
         if (term->is_prefix ? size >= term->size && memcmp(term->text, text, term->size) == 0
                             : has_part(term, text, size))
             return true;

@@ -5,6 +5,8 @@
  *      word              a group: the term itself, and what may stand for it (below)
  *      "…"               a phrase: its terms side by side, in this order
  *      -word, -"…"       documents with it are not wanted
+ *      common word       (text/common.h, or whatever `common` has) beside other words it finds nothing, and adds little to the score of
+ *                        what they find; alone, or among its like, it is a word
  *      run of ideographs each pair is a group, and so is, with little weight, a dictionary word of three and more characters. One
  *                        ideograph alone: every term that begins with it
  *
@@ -44,7 +46,8 @@ struct query_options {
     const struct analyze_options *analyze;
     query_has_fn *has; // asked where there are `words`
     void *owner;
-    struct words *words; // NULL: nothing stands for a word
+    struct words *words;                // NULL: nothing stands for a word
+    const struct analyze_stops *common; // NULL: no word is
     bool all;
     bool typos;
     size_t one_typo, two_typos; // letters

@@ -126,7 +126,7 @@ static enum err write_any(struct making *making, size_t begin, size_t end)
     size_t words = 0, parts = 0;
     buf_add_byte(out, '(');
     for (size_t i = begin; i < end; i++) {
-        if (!is_word(&terms[i])) continue;
+        if (!is_word(&terms[i]) || terms[i].is_extra) continue;
         buf_add_text(out, words++ ? "|" : "(@k:{");
         write_word(out, 'x', terms[i].text, terms[i].size);
     }
@@ -153,6 +153,7 @@ static enum err write_wanted(struct making *making, size_t count, bool all)
     const struct lexical_term *terms = making->corpus->query.terms;
     for (size_t begin = 0, end; begin < count; begin = end) {
         end = all ? begin + 1 : count;
+        if (all && terms[begin].is_extra) continue;
         while (end < count && terms[end].group == terms[begin].group)
             end++;
         buf_add_text(&making->out->match, " (");

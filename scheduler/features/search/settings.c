@@ -1,5 +1,7 @@
 #include "scheduler/features/search/settings.h"
 
+#include "scheduler/features/members.h"
+
 #include "base/buf.h"
 #include "base/mem.h"
 
@@ -158,6 +160,16 @@ static enum err read_weights(const struct reader *reader, const json_t *fields)
     return ERR_OK;
 }
 
+/* An occurrence in the field that weighs least counts as one, so that k1 means what it means everywhere. */
+static void scale_weights(struct search_settings *settings)
+{
+    double least = settings->weights[0];
+    for (size_t i = 1; i < settings->fields.count; i++)
+        if (settings->weights[i] < least) least = settings->weights[i];
+    for (size_t i = 0; i < settings->fields.count; i++)
+        settings->weights[i] /= least;
+}
+
 static enum err read_fields(const struct reader *reader, const json_t *object)
 {
     struct search_settings *settings = reader->settings;
@@ -171,7 +183,11 @@ static enum err read_fields(const struct reader *reader, const json_t *object)
                      "must be an object of names and weights, or an array of names, 1 to %d of "
                      "them",
                      SEARCH_FIELDS_MAX);
-    if (json_is_object(fields)) return read_weights(reader, fields);
+    if (json_is_object(fields)) {
+        TRY(read_weights(reader, fields));
+        scale_weights(settings);
+        return ERR_OK;
+    }
     return read_names(reader, object, "fields", SEARCH_FIELDS_MAX, &settings->fields);
 }
 
@@ -193,14 +209,21 @@ static enum err read_typos(const struct reader *reader, const json_t *object)
     return ERR_OK;
 }
 
+/* "en-US" is of "en". */
+static bool is_language(const char *tag, const char *language)
+{
+    size_t size = strlen(language);
+    return strncmp(tag, language, size) == 0 && (tag[size] == '\0' || tag[size] == '-');
+}
+
 static enum err read_language(const struct reader *reader, const json_t *object)
 {
     const json_t *value = find(object, "language");
     const char *text = value ? json_string_value(value) : "auto";
     bool stems =
-        text && (strcmp(text, "auto") == 0 || strcmp(text, "en") == 0 || strcmp(text, "zh") == 0);
+        text && (strcmp(text, "auto") == 0 || is_language(text, "en") || is_language(text, "zh"));
     if (!stems && (!text || strcmp(text, "none") != 0))
-        return wrong(reader, "language", "must be auto, en, zh or none");
+        return wrong(reader, "language", "must be auto, en, zh (or a tag such as zh-Hans) or none");
     reader->settings->stem = stems;
     return ERR_OK;
 }
@@ -215,25 +238,55 @@ static enum err read_backend(const struct reader *reader, const json_t *object)
     return ERR_OK;
 }
 
-static enum err check_members(const struct reader *reader, const json_t *object)
+/* `fields` and `weights` apart: the names and numbers of one object. */
+static enum err join_weights(const struct reader *reader, json_t *object)
 {
-    static const char *const known[] = {"primary_key", "fields",     "facets", "filterable",
-                                        "sortable",    "stop_words", "typos",  "language",
-                                        "bm25",        "embedder",   "backend"};
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    const json_t *weights = find(object, "weights"), *names = find(object, "fields");
+    const char *key;
+    json_t *name, *weight;
+    size_t at;
+    if (!json_is_object(weights) || (names && !json_is_array(names)))
+        return wrong(reader, "weights",
+                     "must be an object of names and numbers beside `fields` as an array of names");
+    json_t *fields = json_object();
+    json_array_foreach(names, at, name)
     {
-        size_t i = 0;
-        while (i < sizeof known / sizeof *known && strcmp(known[i], name) != 0)
-            i++;
-        if (i == sizeof known / sizeof *known)
-            return wrong(reader, name,
-                         "is no setting of an index: there are primary_key, fields, facets, "
-                         "filterable, sortable, stop_words, typos, language, bm25, backend, "
-                         "embedder");
+        if (json_is_string(name))
+            json_object_set_new(fields, json_string_value(name), json_integer(1));
     }
-    return ERR_OK;
+    bool is_all = !names || json_object_size(fields) == json_array_size(names);
+    json_object_foreach((json_t *)(uintptr_t)weights, key, weight)
+    {
+        is_all &= !names || json_object_get(fields, key);
+        json_object_set(fields, key, weight);
+    }
+    json_object_set_new(object, "fields", fields);
+    json_object_del(object, "weights");
+    if (is_all) return ERR_OK;
+    return wrong(reader, "weights", "must be of names that `fields` has, each once");
+}
+
+/* One name and one shape for what can be said in several. */
+static enum err name_members(const struct reader *reader, json_t *object)
+{
+    static const char *const known[] = {"primary_key", "fields",     "facets",  "filterable",
+                                        "sortable",    "stop_words", "typos",   "language",
+                                        "bm25",        "embedder",   "backend", "weights"};
+    static const struct member_name others[] = {{"searchableAttributes", "fields"},
+                                                {"filterableAttributes", "filterable"},
+                                                {"sortableAttributes", "sortable"}};
+    const char *twice = members_rename(object, others, sizeof others / sizeof *others);
+    if (!twice) twice = members_respell(object, known, sizeof known / sizeof *known);
+    if (twice) return wrong(reader, twice, "is there twice, in two spellings");
+    const char *name = members_unknown(object, known, sizeof known / sizeof *known);
+    if (name)
+        return wrong(reader, name,
+                     "is no setting of an index: there are primary_key, fields, weights, facets, "
+                     "filterable, sortable, stop_words, typos, language, bm25, backend, embedder");
+    const json_t *embedder = find(object, "embedder");
+    if (json_is_string(embedder))
+        json_object_set_new(object, "embedder", json_pack("{s:O}", "model", embedder));
+    return find(object, "weights") ? join_weights(reader, object) : ERR_OK;
 }
 
 static enum err read_key(const struct reader *reader, const json_t *object)
@@ -280,11 +333,11 @@ static void join_filterable(struct search_settings *settings)
                 add_name(&settings->filterable, others[i]->items[j]);
 }
 
-static enum err read_all(const struct reader *reader, const json_t *object)
+static enum err read_all(const struct reader *reader, json_t *object)
 {
     struct search_settings *settings = reader->settings;
     if (!json_is_object(object)) return wrong(reader, "settings", "must be an object");
-    TRY(check_members(reader, object));
+    TRY(name_members(reader, object));
     TRY(read_key(reader, object));
     TRY(read_fields(reader, object));
     TRY(read_names(reader, object, "facets", SEARCH_NAMES_MAX, &settings->facets));
@@ -318,13 +371,16 @@ enum err search_settings_read(struct search_settings **out, const json_t *object
         .stem = true, .typos = true, .one_typo = 5, .two_typos = 9, .k1 = 0.9, .b = 0.4};
     settings->weights[0] = 1;
     param[0] = '\0';
-    enum err err = read_all(&(struct reader){settings, param}, object);
+    json_t *named = json_deep_copy(object);
+    enum err err = read_all(&(struct reader){settings, param}, named);
     if (err) {
+        json_decref(named);
         search_settings_free(settings);
         return err;
     }
     struct buf text = {0};
-    json_dump_callback(object, add_bytes, &text, JSON_COMPACT);
+    json_dump_callback(named, add_bytes, &text, JSON_COMPACT);
+    json_decref(named);
     settings->text = buf_take(&text);
     *out = settings;
     return ERR_OK;

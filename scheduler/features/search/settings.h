@@ -1,16 +1,20 @@
 /* scheduler/features/search/settings.h -- what an index is told about itself: the body of PUT /v1/indexes/NAME.
  *
  *      {"primary_key": "id",
- *       "fields": {"title": 3, "text": 1},        or ["title", "text"]; absent: every text of a document
+ *       "fields": {"title": 3, "text": 1},        or ["title", "text"], with "weights": {"title": 3} or without; absent: every
+ *                                                 text of a document
  *       "facets": ["brand"], "filterable": ["price"], "sortable": ["price"],
- *       "language": "auto",                       auto, en, zh: English words are stemmed; none: they are not
- *       "stop_words": ["the"],
+ *       "language": "auto",                       auto, en, zh: English words are stemmed, and what says little finds nothing
+ *                                                 beside other words (text/common.h); none: neither
+ *       "stop_words": ["the"],                    they are read over, in documents and queries
  *       "typos": {"enabled": true, "one": 5, "two": 9},
  *       "bm25": {"k1": 0.9, "b": 0.4},
  *       "backend": "memory",                      or redisearch: the index is in a Redis of its own (remote.h)
- *       "embedder": {"model": "all-minilm", "fields": ["title", "text"]}}      absent: the documents get no vectors
+ *       "embedder": {"model": "all-minilm", "fields": ["title", "text"]}}      or the model's name; absent: the documents get no
+ *                                                                              vectors
  *
- * Every member may be absent. A name is an attribute of the documents, or a way into an object of theirs: "titles.zh".
+ * Every member may be absent. Names may be spelled in the other way (members.h: primaryKey), and Meilisearch's are understood:
+ * searchableAttributes, filterableAttributes, sortableAttributes. A name is an attribute of the documents, or a way into an object of theirs: "titles.zh".
  * Facets and what can be sorted by can be filtered by, too.
  *
  * Immutable once it is read. Thread: any. */
@@ -40,10 +44,10 @@ struct search_names {
 };
 
 struct search_settings {
-    char *text; // as they were given, JSON
+    char *text; // JSON, as they were given, but with the names above
     char *primary_key;
-    struct search_names fields; // empty: every text
-    double weights[SEARCH_FIELDS_MAX];
+    struct search_names fields;        // empty: every text
+    double weights[SEARCH_FIELDS_MAX]; // the least is 1: it is their ratios that count
     struct search_names facets, filterable, sortable;
     struct search_names stops;
     bool is_remote; // backend: redisearch

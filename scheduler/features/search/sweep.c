@@ -31,17 +31,21 @@ static uint64_t next_of(const struct sweep_list *list)
     return list->run < list->count ? list->runs[list->run].numbers[list->at] : UINT64_MAX;
 }
 
+/* Of the lists that find something. */
 static uint64_t first_number(const struct sweep *sweep)
 {
     uint64_t first = UINT64_MAX;
-    for (size_t i = 0; i < sweep->wanted; i++) {
-        uint64_t number = next_of(&sweep->lists[i]);
-        if (number < first) first = number;
+    for (size_t i = 0; i < sweep->group_count; i++) {
+        if (sweep->groups[i].is_extra) continue;
+        for (size_t j = sweep->groups[i].begin; j < sweep->groups[i].end; j++) {
+            uint64_t number = next_of(&sweep->lists[j]);
+            if (number < first) first = number;
+        }
     }
     return first;
 }
 
-/* Beyond what is before the window. */
+/* Beyond what is before the window: lists that find nothing have stayed behind. */
 static void skip_to(struct sweep_list *list, uint64_t begin)
 {
     while (list->run < list->count) {
@@ -114,7 +118,7 @@ static void mark_groups(struct sweep *sweep, struct window *window, const bool *
         memset(bits, 0, sizeof bits);
         for (size_t j = group->begin; j < group->end; j++)
             mark(&sweep->lists[j], window, bits);
-        for (size_t j = 0; j < WORDS; j++) {
+        for (size_t j = 0; j < WORDS && !group->is_extra; j++) {
             window->any[j] |= bits[j];
             if (!is_weak[i]) window->strong[j] |= bits[j];
             window->every[j] &= bits[j];
@@ -173,6 +177,7 @@ static bool find_weak(struct sweep *sweep, const struct window *window, double l
 {
     struct bound weakest[LEXICAL_TERMS_MAX];
     double sum = 0, weak = 0;
+    size_t count = 0;
     memset(is_weak, 0, sweep->group_count * sizeof *is_weak);
     if (!(least > -INFINITY)) return true;
     for (size_t i = 0; i < sweep->group_count; i++) {
@@ -180,11 +185,15 @@ static bool find_weak(struct sweep *sweep, const struct window *window, double l
         for (size_t j = sweep->groups[i].begin; j < sweep->groups[i].end; j++)
             bound = fmax(bound, bound_of(sweep, &sweep->lists[j], window));
         sum += bound;
-        weakest[i] = (struct bound){bound, i};
+        is_weak[i] = sweep->groups[i].is_extra;
+        if (is_weak[i])
+            weak += bound;
+        else
+            weakest[count++] = (struct bound){bound, i};
     }
     if (sum * slack <= least) return false;
-    qsort(weakest, sweep->group_count, sizeof *weakest, compare_bounds);
-    for (size_t i = 0; i < sweep->group_count; i++) {
+    qsort(weakest, count, sizeof *weakest, compare_bounds);
+    for (size_t i = 0; i < count; i++) {
         weak += weakest[i].bound;
         if (weak * slack > least) break;
         is_weak[weakest[i].group] = true;
@@ -259,7 +268,7 @@ enum err sweep_run(struct sweep *sweep)
         window.end = window.begin + SWEEP_WINDOW;
         if (sweep->deadline_ns && clock_now_ns() > sweep->deadline_ns)
             return err_note(ERR_TIMEOUT, "the search took longer than its deadline");
-        for (size_t i = sweep->wanted; i < sweep->count; i++)
+        for (size_t i = 0; i < sweep->count; i++)
             skip_to(&sweep->lists[i], window.begin);
         bool may_win = find_weak(sweep, &window, least, is_weak);
         mark_groups(sweep, &window, is_weak);

@@ -4,7 +4,7 @@
  * filters and counts are about these. Only those that may be among the best are scored (MaxScore): the groups
  * of lists are bounded by what their runs in this window say; the weakest ones, as far as their bounds together do not reach the
  * score that is needed, make no candidate by themselves. A candidate's score is the sum over all groups, in their
- * order, the same to the bit whatever was left out.
+ * order, the same to the bit whatever was left out. Extra groups find nothing: they add to the scores of what others find.
  *
  * Thread: one owner. */
 #ifndef SCHEDULER_FEATURES_SEARCH_SWEEP_H
@@ -33,6 +33,7 @@ struct sweep_list {
 /* Lists that stand for one another: the best one counts. */
 struct sweep_group {
     size_t begin, end; // of the lists
+    bool is_extra;     // adds to scores, and finds nothing
 };
 
 /* The caller's: what is asked. */
@@ -40,7 +41,7 @@ struct sweep {
     struct sweep_list lists[LEXICAL_TERMS_MAX];
     struct sweep_group groups[LEXICAL_TERMS_MAX]; // in the lists' order
     size_t group_count, wanted, count;            // lists [wanted, count) are unwanted
-    bool all;                                     // every group must be there
+    bool all;                                     // every group but the extra ones must be there
     const uint32_t *lengths;
     double base, slope;           // score_norm()
     const struct bitmap *allowed; // NULL: all

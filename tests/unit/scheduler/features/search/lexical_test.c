@@ -5,6 +5,7 @@
 #include "tests/test.h"
 
 #include "text/analyze.h"
+#include "text/common.h"
 #include "text/pinyin.h"
 
 #include "base/mem.h"
@@ -23,6 +24,7 @@ struct scene {
     struct analyzer *analyzer;
     struct analyst *analyst;
     struct analyze_options analyze;
+    struct analyze_stops *common;
     struct pinyin *pinyin;
     struct words *words;
     struct lexical *lexical;
@@ -50,6 +52,9 @@ static int given_scene(void **state)
     if (analyzer_new(&scene->analyzer)) return -1;
     scene->analyst = analyst_new(scene->analyzer);
     scene->analyze.stem = true;
+    size_t count;
+    const char *const *words = common_words(&count);
+    if (analyze_stops_new(&scene->common, scene->analyzer, words, count)) return -1;
     scene->pinyin = pinyin_new();
     scene->words = words_new(scene->pinyin);
     struct lexical_options options = {.analyst = scene->analyst,
@@ -73,6 +78,7 @@ static int end_scene(void **state)
     lexical_free(scene->lexical);
     bitmap_fini(&scene->allowed);
     words_free(scene->words);
+    analyze_stops_free(scene->common);
     pinyin_free(scene->pinyin);
     analyst_free(scene->analyst);
     analyzer_free(scene->analyzer);
@@ -121,6 +127,7 @@ static enum err ask(struct scene *scene, const char *text, uint64_t deadline_ns)
                                     .has = has,
                                     .owner = scene->lexical,
                                     .words = scene->words,
+                                    .common = scene->common,
                                     .all = scene->all,
                                     .typos = true,
                                     .one_typo = 5,
@@ -226,6 +233,32 @@ static void what_no_document_has_stands_for_what_is_like_it(void **state)
     finds(scene, "yinhang", "5");
     finds(scene, "cabel", "3");
     finds(scene, "crds x", ""); // four letters, and not the last word
+}
+
+static void what_says_little_finds_nothing_beside_other_words(void **state)
+{
+    struct scene *scene = *state;
+    put(scene, 1, NULL, "how to use the who and a tent in the rain");
+    put(scene, 2, NULL, "a tent");
+    put(scene, 3, NULL, "to and from the city, how it is");
+    put(scene, 4, NULL, "什么是帐篷");
+    put(scene, 5, NULL, "什么是什么，是谁的");
+    put(scene, 6, NULL, "users");
+    finds(scene, "tent", "21"); // the shorter one
+    finds(scene, "how to use the tent",
+          "12"); // they count all the same, where something else is found
+    finds(scene, "how is it to", "31");
+    finds(scene, "the who", "13"); // a name that is made of them
+    finds(scene, "什么是帐篷", "4");
+    finds(scene, "是什么", "54");
+    finds(scene, "帐篷 -什么", "");
+    finds(scene, "the -tent", "3");
+    finds(scene, "using using users", "6"); // a common word, and another one
+    finds(scene, "\"to and from\"", "3");
+    scene->all = true;
+    finds(scene, "how can the city", "3");
+    finds(scene, "什么帐篷", "4");
+    finds(scene, "how is", "3");
 }
 
 static void a_dropped_document_is_gone(void **state)
@@ -375,6 +408,7 @@ int main(void)
         SCENE(unwanted_words_take_documents_away),
         SCENE(all_words_may_be_asked_for),
         SCENE(what_no_document_has_stands_for_what_is_like_it),
+        SCENE(what_says_little_finds_nothing_beside_other_words),
         SCENE(a_dropped_document_is_gone),
         SCENE(the_filter_is_asked_before_a_document_is_scored),
         SCENE(scores_are_bm25),

@@ -183,6 +183,8 @@ static void make_query(struct rand *chance, struct lexical_term terms[8], char t
                                          .weight = 0.2 + 0.2 * below(chance, 5),
                                          .group = (uint32_t)i - (i > 0 && i % 3 == 2)};
     }
+    for (size_t i = 3; i + 1 < query->count; i += 3)
+        terms[i].is_extra = i % 3 == 0 && terms[i + 1].group != terms[i].group && below(chance, 2);
     if (query->count > 1) terms[query->count - 1].is_unwanted = below(chance, 3) == 0;
     query->terms = terms;
 }
@@ -213,6 +215,39 @@ static void the_best_are_the_best_of_all(void **state)
         bitmap_clear(&scene->allowed, below(&chance, 20000));
     }
     assert_true(saved > 300 * 1000); // the rest was not told, most of it not scored
+}
+
+/* Extra words change scores alone: what is found, and how many, is what is found without them. */
+static void extra_words_find_nothing(void **state)
+{
+    struct scene *scene = *state;
+    struct rand chance;
+    static char text[64 * (LETTERS + 1) + 1];
+    char texts[8][8];
+    struct lexical_term terms[8];
+    size_t changed = 0;
+    rand_init(&chance, 5);
+    for (uint32_t i = 0; i < 9000; i++) {
+        write_text(&chance, text, 1 + below(&chance, 20));
+        put(scene, i, NULL, text);
+    }
+    for (size_t i = 0; i < 100; i++) {
+        struct lexical_query query = {.count = 0};
+        struct best with = {.all = true}, without = {.all = true};
+        make_query(&chance, terms, texts, &query);
+        query.count = 3;
+        for (uint32_t j = 0; j < 3; j++)
+            terms[j].group = j, terms[j].is_extra = j == 2, terms[j].is_unwanted = false;
+        query.hit = on_best;
+        query.owner = &with;
+        assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
+        query.count = 2;
+        query.owner = &without;
+        assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
+        assert_int_equal(with.told, without.told);
+        changed += with.scores[0] > without.scores[0];
+    }
+    assert_true(changed > 50);
 }
 
 enum {
@@ -332,6 +367,7 @@ int main(void)
 #define SCENE(test) cmocka_unit_test_setup_teardown(test, given_scene, end_scene)
     const struct CMUnitTest tests[] = {
         SCENE(the_best_are_the_best_of_all),
+        SCENE(extra_words_find_nothing),
         SCENE(phrases_are_counted_as_they_stand),
         SCENE(lists_are_those_of_the_documents),
     };
