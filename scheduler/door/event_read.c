@@ -12,6 +12,22 @@
 #include <string.h>
 #include <time.h>
 
+enum err event_name_members(json_t *object)
+{
+    static const char *const theirs[] = {"event_id",   "event_type", "item_id",    "user_id",
+                                         "session_id", "sent_at",    "event_list", "timestamp"};
+    static const struct member_name names[] = {{"event_id", "id"},        {"event_type", "type"},
+                                               {"item_id", "item"},       {"user_id", "user"},
+                                               {"sent_at", "time"},       {"timestamp", "time"},
+                                               {"session_id", "session"}, {"event_list", "events"}};
+    const char *twice = members_respell(object, theirs, sizeof theirs / sizeof *theirs);
+    if (!twice) twice = members_rename(object, names, sizeof names / sizeof *names);
+    if (twice) return json_wrong(twice, "is there twice, in two spellings");
+    members_name_number(object, "id");
+    members_name_number(object, "item");
+    return ERR_OK;
+}
+
 static enum err check_names(const json_t *object)
 {
     static const char *const known[] = {"id",      "type",       "item", "time",
@@ -109,12 +125,29 @@ static enum err read_time(struct event *event, const json_t *object,
     return ERR_OK;
 }
 
+/* PutEvents has them as JSON within a text. */
+static enum err open_properties(const json_t *value, json_t **out)
+{
+    if (json_is_string(value)) {
+        enum err err =
+            json_read_part(out, "properties", json_string_value(value), json_string_length(value));
+        if (err) json_set_param("properties");
+        return err;
+    }
+    if (!json_is_object(value))
+        return json_wrong("properties", "must be an object, or its JSON as a text");
+    *out = json_incref((json_t *)(uintptr_t)value);
+    return ERR_OK;
+}
+
 static enum err read_properties(struct event *event, const json_t *object)
 {
     const json_t *value = json_find(object, "properties");
+    json_t *properties;
     if (!value) return ERR_OK;
-    if (!json_is_object(value)) return json_wrong("properties", "must be an object");
-    char *text = json_dumps(value, JSON_COMPACT);
+    TRY(open_properties(value, &properties));
+    char *text = json_dumps(properties, JSON_COMPACT);
+    json_decref(properties);
     if (text && strlen(text) <= EVENT_PROPERTIES_MAX) event->properties = mem_copy_text(text);
     free(text); // jansson's
     if (event->properties) return ERR_OK;
@@ -129,6 +162,7 @@ enum err event_read(struct event *out, const json_t *object, const struct event_
     TRY(check_names(object));
     TRY(json_take_text(object, "id", 1, EVENT_ID_MAX, &event.id));
     TRY(json_take_text(object, "type", 1, 32, &type));
+    if (type && strcmp(type, "favorite") == 0) type = "favourite";
     if (!type || !event_type_find(type, &event.type))
         return json_wrong("type", "must be view, cart, favourite, purchase or search");
     TRY(json_take_text(object, "item", 1, CATALOGUE_ID_MAX, &event.item));

@@ -49,12 +49,13 @@ struct common {
     const struct catalogue *catalogue;
 };
 
-static enum err take_event(struct events_post *post, const json_t *object, size_t index,
+static enum err take_event(struct events_post *post, json_t *object, size_t index,
                            const struct common *common)
 {
     struct context context = post->context;
     struct event event;
     if (!json_is_object(object)) return err_note(ERR_INVALID, "an event must be an object");
+    TRY(event_name_members(object));
     TRY(read_user(&context, object, common->user));
     TRY(event_read(&event, object, &common->rules));
     enum err err = check_item(common->catalogue, &event);
@@ -87,9 +88,10 @@ static enum err read_common(struct events_post *post, const json_t *list, struct
 /* Each event is taken, or stands in the report. */
 static enum err read_events(struct events_post *post)
 {
-    const json_t *list = json_find(post->root, "events");
     struct common common;
     json_t *one = NULL; // a body that is an event itself
+    TRY(event_name_members(post->root));
+    const json_t *list = json_find(post->root, "events");
     if (!list && json_find(post->root, "type")) {
         one = json_pack("[O]", post->root);
         list = one;

@@ -11,6 +11,15 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* What a client that counts in pages looks for. */
+static void write_pages(struct index_errand *errand, size_t total)
+{
+    size_t size = errand->ask.search.limit;
+    buf_addf(&errand->answer,
+             ",\"page\":%" PRIu64 ",\"hitsPerPage\":%zu,\"totalHits\":%zu,\"totalPages\":%zu",
+             errand->ask.page, size, total, (total + size - 1) / size);
+}
+
 void index_search_write(struct index_errand *errand, struct corpus *corpus,
                         const struct corpus_ranking *ranking, uint64_t version)
 {
@@ -23,6 +32,7 @@ void index_search_write(struct index_errand *errand, struct corpus *corpus,
              search->offset, search->limit, (clock_now_ns() - errand->start_ns) / CLOCK_MS,
              version);
     json_write_text(&errand->answer, search->q ? search->q : "", search->q_size);
+    if (errand->ask.page > 0) write_pages(errand, corpus_total(ranking));
 }
 
 /* In a worker: a search for words alone. */

@@ -9,6 +9,7 @@
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/collection.h"
 #include "scheduler/features/follower.h"
+#include "scheduler/features/members.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -50,8 +51,12 @@ static void reply_bare(struct http_request *request, const struct items_load *lo
 static enum err take_line(void *argument, size_t line, json_t *object)
 {
     struct items_load *load = argument;
+    static const struct member_name names[] = {{"availability", "available"}};
     bool deletes = false;
     const char *id = NULL;
+    members_name_number(object, "id");
+    if (members_rename(object, names, 1))
+        return json_wrong("available", "is there twice, in two spellings");
     TRY(json_take_flag(object, "delete", NULL, &deletes));
     if (!deletes) {
         json_object_del(object, "delete");

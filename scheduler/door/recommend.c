@@ -11,6 +11,7 @@
 #include "scheduler/door/receipts.h"
 #include "scheduler/door/recommend_answer.h"
 #include "scheduler/door/recommend_ask.h"
+#include "scheduler/door/recommend_popular.h"
 #include "scheduler/door/shortlist.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/filter.h"
@@ -160,44 +161,29 @@ static void reply(struct recommend *r, struct recommend_answer *answer)
 
 // ---- for those whom nobody knows ---------------------------------------------------------------
 
-static bool is_in(const json_t *list, const char *id)
-{
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (strcmp(json_string_value(json_array_get(list, i)), id) == 0) return true;
-    return false;
-}
-
-/* What the catalogue does not have, a filter does not hold for. */
-static bool is_allowed(const struct recommend *r, const char *id)
-{
-    struct catalogue_item item;
-    if (r->ask.exclude_seen && is_in(r->looked, id)) return false;
-    if (r->ask.item && strcmp(r->ask.item, id) == 0) return false;
-    if (!has_catalogue(r)) return !r->ask.filter;
-    return find_item(r, id, &item) && catalogue_is_sold(&item, r->context.region) &&
-           (!r->ask.filter || filter_holds(r->ask.filter, item.document));
-}
-
 static void on_popular(void *argument, enum err err, const char *const *items, size_t count)
 {
     struct recommend *r = argument;
     struct recommend_answer answer = {0};
-    size_t found = 0;
+    struct recommend_popular want = {.catalogue = r->catalogue,
+                                     .region = r->context.region,
+                                     .filter = r->ask.filter,
+                                     .without = r->ask.exclude_seen ? r->looked : NULL,
+                                     .item = r->ask.item,
+                                     .count = r->ask.count,
+                                     .skip = r->ask.skip};
     r->popular = NULL;
     json_param_clear();
     if (err) {
         fail_retry(r, err, NULL, 1);
         return;
     }
-    for (size_t i = 0; i < count && found < r->ask.count; i++) {
-        if (!is_allowed(r, items[i])) continue;
-        if (found++ >= r->ask.skip) recommend_answer_add(&answer, items[i], strlen(items[i]));
-    }
+    recommend_popular(&want, items, count, &answer);
     reply(r, &answer);
 }
 
 /* `metric`: why. */
-static void recommend_popular(struct recommend *r, const char *metric)
+static void ask_popular(struct recommend *r, const char *metric)
 {
     r->basis = "popular";
     r->metric = metric;
@@ -312,7 +298,7 @@ static void recommend_seen(struct recommend *r, const char *basis)
     if (r->seen_count > 0)
         recommend_by_model(r);
     else
-        recommend_popular(r, "cold");
+        ask_popular(r, "cold");
 }
 
 static void on_history(void *argument, enum err err, const struct history *history)
@@ -326,7 +312,7 @@ static void on_history(void *argument, enum err err, const struct history *histo
     }
     note_part(r, "history", r->part_ns);
     if (!history->allowed) {
-        recommend_popular(r, "popular");
+        ask_popular(r, "popular");
         return;
     }
     r->seen = mem_new(history->count + 1, sizeof *r->seen);
@@ -345,7 +331,7 @@ static void look(struct recommend *r)
 {
     size_t count = json_array_size(r->ask.session);
     if (r->ask.scenario == RECOMMEND_POPULAR) {
-        recommend_popular(r, "popular");
+        ask_popular(r, "popular");
     } else if (r->ask.item) {
         r->seen = mem_new(1, sizeof *r->seen);
         see(r, r->ask.item);
@@ -361,7 +347,7 @@ static void look(struct recommend *r)
         r->history = history_read(r->door->histories, r->context.key->tenant, r->context.user,
                                   CONSENT_RECOMMENDATIONS, on_history, r);
     } else {
-        recommend_popular(r, "popular");
+        ask_popular(r, "popular");
     }
 }
 
@@ -465,8 +451,10 @@ void recommend_post(struct door *door, struct http_request *request)
     if (!door_admit(door, request, false, &context)) return;
     const char *body = http_body(request, &size);
     enum err err = recommend_ask_parse(&ask, body, size);
+    if (!err && ask.user) err = context_set_user(&context, "user", ask.user);
     if (err)
         door_refuse(request, err);
     else
         recommend_begin(door, request, &context, &ask, &ours);
+    recommend_ask_fini(&ask);
 }

@@ -1,9 +1,11 @@
 #include "scheduler/door/recommend_ask.h"
 
+#include "scheduler/door/context.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/recommend.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/filter.h"
+#include "scheduler/features/members.h"
 
 #include "base/buf.h"
 
@@ -24,13 +26,14 @@ const char *recommend_scenario_name(enum recommend_scenario scenario)
 
 static enum err read_session(struct recommend_ask *out)
 {
-    const json_t *session = json_find(out->root, "session");
+    json_t *session = json_find(out->root, "session");
     if (!session) return ERR_OK;
     if (!json_is_array(session) || json_array_size(session) == 0 ||
         json_array_size(session) > RECOMMEND_SESSION_MAX)
         return json_wrong("session", "must be a list of 1 to %d item ids, the oldest first",
                           RECOMMEND_SESSION_MAX);
     for (size_t i = 0; i < json_array_size(session); i++) {
+        members_name_place(session, i);
         const json_t *id = json_array_get(session, i);
         char name[32];
         snprintf(name, sizeof name, "session[%zu]", i);
@@ -53,6 +56,7 @@ static enum err read_scenario(struct recommend_ask *out)
     if (!name || !*name) found = RECOMMEND_HOME;
     if (found < 0) return json_wrong("scenario", "must be home, also-bought, similar or popular");
     out->scenario = (enum recommend_scenario)found;
+    members_name_number(out->root, "item");
     TRY(json_take_text(out->root, "item", 1, CATALOGUE_ID_MAX, &out->item));
     TRY(read_session(out));
     bool wants_item = found == RECOMMEND_ALSO_BOUGHT || found == RECOMMEND_SIMILAR;
@@ -81,10 +85,23 @@ static enum err read_filter(struct recommend_ask *out)
     return ERR_OK;
 }
 
+static enum err name_members(json_t *root)
+{
+    static const char *const known[] = {"user",    "session", "scenario", "item",
+                                        "filter",  "filters", "count",    "exclude_seen",
+                                        "explain", "model",   "user_id"};
+    static const struct member_name others[] = {{"filters", "filter"}, {"user_id", "user"}};
+    const char *twice = members_respell(root, known, sizeof known / sizeof *known);
+    if (!twice) twice = members_rename(root, others, sizeof others / sizeof *others);
+    return twice ? json_wrong(twice, "is there twice, in two spellings") : ERR_OK;
+}
+
 static enum err read_members(struct recommend_ask *out)
 {
     int64_t count = 10;
     out->exclude_seen = true;
+    TRY(name_members(out->root));
+    TRY(json_take_text(out->root, "user", 1, CONTEXT_USER_MAX, &out->user));
     TRY(json_take_integer(out->root, "count", 1, RECOMMEND_COUNT_MAX, &count));
     TRY(json_take_flag(out->root, "exclude_seen", NULL, &out->exclude_seen));
     TRY(json_take_flag(out->root, "explain", NULL, &out->explain));

@@ -4,15 +4,17 @@
  *                     also-bought: what is taken next by those who took `item`
  *                     similar: the same, of the item's own category
  *                     popular: what is liked in the region
- *      session        ["ITEM", …]: what was looked at in this visit, the oldest first; with it no history is read. Of home
+ *      user           whose history, where the key may say so; X-Qiao-User, or the key's own when absent
+ *      session        ["ITEM", …]: what was looked at in this visit, the oldest first; with it no history is read. Of home.
+ *                     A whole number is the id that it is written as: rows without names have such ids
  *      item           of also-bought and similar, whose history is this item alone
- *      filter         features/filter.h, over the catalogue's items
+ *      filter         features/filter.h, over the catalogue's items; `filters` is the same
  *      count          1 to RECOMMEND_COUNT_MAX; 10
  *      exclude_seen   leave out what is in the history or the session; true
  *      explain        tell which seen items weighed most; false
  *      model          the first recommender when absent
  *
- * Whose history: X-Qiao-User, or the key's own. Members that nobody knows are ignored. Thread: the loop's. */
+ * Names may be spelled otherwise (members.h: excludeSeen). Members that nobody knows are ignored. Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_RECOMMEND_ASK_H
 #define SCHEDULER_DOOR_RECOMMEND_ASK_H
 
@@ -35,7 +37,8 @@ enum recommend_scenario {
 };
 
 struct recommend_ask {
-    json_t *root; // what the texts are borrowed from
+    json_t *root;     // what the texts are borrowed from
+    const char *user; // NULL: not said
     const json_t *session;
     const char *item;
     struct filter *filter; // NULL: none

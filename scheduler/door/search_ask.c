@@ -2,6 +2,7 @@
 
 #include "scheduler/door/json.h"
 #include "scheduler/features/filter.h"
+#include "scheduler/features/members.h"
 #include "scheduler/features/search/query.h"
 
 #include "wire/message.h"
@@ -14,7 +15,20 @@ enum {
     DEADLINE_PRESET_MS = 2000
 };
 
-static enum err check_members(const json_t *root)
+/* Every member of `object` is one of `known`, in this or another spelling; it has that name from here on. */
+static enum err check_known(json_t *object, const char *param, const char *const *known,
+                            size_t count)
+{
+    const char *twice = members_respell(object, known, count);
+    if (twice && !param) return json_wrong(twice, "is there twice, in two spellings");
+    if (twice) return json_wrong(param, "has `%s` twice, in two spellings", twice);
+    const char *name = members_unknown(object, known, count);
+    if (!name) return ERR_OK;
+    if (!param) return json_wrong(name, "is no parameter of a search: see docs/api.md");
+    return json_wrong(param, "has no member `%.64s`: see docs/api.md", name);
+}
+
+static enum err check_members(json_t *root)
 {
     static const char *const known[] = {"q",
                                         "filter",
@@ -22,6 +36,8 @@ static enum err check_members(const json_t *root)
                                         "sort",
                                         "limit",
                                         "offset",
+                                        "page",
+                                        "hitsPerPage",
                                         "attributesToRetrieve",
                                         "attributesToHighlight",
                                         "highlightPreTag",
@@ -35,19 +51,19 @@ static enum err check_members(const json_t *root)
                                         "rerank",
                                         "personalize",
                                         "deadline_ms"};
-    static const char *const later[] = {"vector"};
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)root, name, value)
-    {
-        bool is_known = false;
-        for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-            if (strcmp(later[i], name) == 0) return json_wrong(name, "is not served yet");
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            is_known |= strcmp(known[i], name) == 0;
-        if (!is_known) return json_wrong(name, "is no parameter of a search: see docs/api.md");
-    }
-    return ERR_OK;
+    if (json_find(root, "vector")) return json_wrong("vector", "is not served yet");
+    return check_known(root, NULL, known, sizeof known / sizeof *known);
+}
+
+/* A failure of a member's member names both. */
+static enum err within(const char *object, enum err err)
+{
+    char param[JSON_PARAM_MAX], note[ERR_NOTE_MAX];
+    if (!err) return ERR_OK;
+    snprintf(param, sizeof param, "%s.%.64s", object, json_param());
+    snprintf(note, sizeof note, "%s.%s", object, err_text());
+    json_set_param(param);
+    return err_note(err, "%s", note);
 }
 
 /* An array of names, or ["*"]. */
@@ -96,10 +112,36 @@ static enum err take_sorts(const json_t *root, struct search_ask *ask)
     return ERR_OK;
 }
 
-static enum err take_attributes(const json_t *root, struct search_ask *ask)
+/* Ours: true, the names, or an object of the names and the tags. */
+static enum err take_highlight(json_t *root, struct corpus_search *search)
+{
+    static const char *const known[] = {"attributes", "pre_tag", "post_tag"};
+    json_t *highlight = json_find(root, "highlight");
+    if (!highlight || json_is_false(highlight)) return ERR_OK;
+    if (search->highlight_count > 0 || search->highlight_all)
+        return json_wrong("highlight", "and attributesToHighlight say the same: send one of them");
+    if (json_is_array(highlight))
+        return take_names(root, "highlight", search->highlight, &search->highlight_count,
+                          &search->highlight_all);
+    if (!json_is_true(highlight) && !json_is_object(highlight))
+        return json_wrong("highlight",
+                          "must be true, false, an array of attributes, or an object of "
+                          "`attributes`, `pre_tag` and `post_tag`");
+    search->highlight_all = !json_find(highlight, "attributes");
+    if (json_is_true(highlight)) return ERR_OK;
+    TRY(check_known(highlight, "highlight", known, 3));
+    TRY(within("highlight", take_names(highlight, "attributes", search->highlight,
+                                       &search->highlight_count, &search->highlight_all)));
+    TRY(within("highlight",
+               json_take_text(highlight, "pre_tag", 0, SEARCH_TAG_MAX, &search->before)));
+    return within("highlight",
+                  json_take_text(highlight, "post_tag", 0, SEARCH_TAG_MAX, &search->after));
+}
+
+static enum err take_attributes(json_t *root, struct search_ask *ask)
 {
     struct corpus_search *search = &ask->search;
-    bool all = false, highlight = false;
+    bool all = false;
     search->before = "<em>";
     search->after = "</em>";
     TRY(take_names(root, "facets", search->facets, &search->facet_count, &search->all_facets));
@@ -108,12 +150,28 @@ static enum err take_attributes(const json_t *root, struct search_ask *ask)
     search->retrieve_some &= !all;
     TRY(take_names(root, "attributesToHighlight", search->highlight, &search->highlight_count,
                    &search->highlight_all));
-    TRY(json_take_flag(root, "highlight", NULL, &highlight));
-    search->highlight_all |= highlight;
     TRY(json_take_text(root, "highlightPreTag", 0, SEARCH_TAG_MAX, &search->before));
     TRY(json_take_text(root, "highlightPostTag", 0, SEARCH_TAG_MAX, &search->after));
+    TRY(take_highlight(root, search));
     TRY(json_take_flag(root, "showRankingScore", NULL, &search->show_score));
     return json_take_flag(root, "showRankingScoreDetails", NULL, &search->show_parts);
+}
+
+/* The other way to say offset and limit. */
+static enum err take_numbered(const json_t *root, int64_t *offset, int64_t *limit, uint64_t *page)
+{
+    int64_t number = 1, hits = LIMIT_PRESET;
+    if (!json_find(root, "page") && !json_find(root, "hitsPerPage")) return ERR_OK;
+    if (json_find(root, "limit") || json_find(root, "offset"))
+        return json_wrong("page", "and hitsPerPage must not stand beside offset and limit");
+    TRY(json_take_integer(root, "page", 1, CORPUS_DEPTH_MAX, &number));
+    TRY(json_take_integer(root, "hitsPerPage", 1, SEARCH_LIMIT_MAX, &hits));
+    if (number * hits > CORPUS_DEPTH_MAX)
+        return json_wrong("page", "must not reach beyond hit %d", CORPUS_DEPTH_MAX);
+    *offset = (number - 1) * hits;
+    *limit = hits;
+    *page = (uint64_t)number;
+    return ERR_OK;
 }
 
 static enum err take_page(const json_t *root, struct search_ask *ask)
@@ -121,6 +179,7 @@ static enum err take_page(const json_t *root, struct search_ask *ask)
     int64_t limit = LIMIT_PRESET, offset = 0, version = 0, deadline = DEADLINE_PRESET_MS;
     TRY(json_take_integer(root, "limit", 0, SEARCH_LIMIT_MAX, &limit));
     TRY(json_take_integer(root, "offset", 0, CORPUS_DEPTH_MAX, &offset));
+    TRY(take_numbered(root, &offset, &limit, &ask->page));
     if (offset + limit > CORPUS_DEPTH_MAX)
         return json_wrong("offset", "and limit must not reach beyond %d", CORPUS_DEPTH_MAX);
     TRY(json_take_integer(root, "min_version", 0, INT64_MAX, &version));
@@ -140,8 +199,10 @@ static enum err take_query(const json_t *root, struct search_ask *ask)
     ask->search.q_size = ask->search.q ? strlen(ask->search.q) : 0;
     TRY(json_take_text(root, "matchingStrategy", 1, 16, &strategy));
     ask->search.all = strcmp(strategy, "all") == 0;
-    if (!ask->search.all && strcmp(strategy, "any") != 0 && strcmp(strategy, "last") != 0)
-        return json_wrong("matchingStrategy", "must be any, all or last (which is any here)");
+    if (!ask->search.all && strcmp(strategy, "any") != 0 && strcmp(strategy, "last") != 0 &&
+        strcmp(strategy, "frequency") != 0)
+        return json_wrong("matchingStrategy",
+                          "must be any, all, or last or frequency (which are any here)");
     const json_t *filter = json_find(root, "filter");
     if (!filter) return ERR_OK;
     enum err err = filter_parse(&ask->filter, filter);
@@ -150,52 +211,28 @@ static enum err take_query(const json_t *root, struct search_ask *ask)
     return ERR_OK;
 }
 
-/* Every member of `object` is one of `known`. */
-static enum err check_known(const json_t *object, const char *param, const char *const *known,
-                            size_t count)
+static enum err take_hybrid(json_t *root, struct hybrid_wishes *wishes)
 {
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, name, value)
-    {
-        size_t i = 0;
-        while (i < count && strcmp(known[i], name) != 0)
-            i++;
-        if (i == count) return json_wrong(param, "has no member `%.64s`: see docs/api.md", name);
-    }
-    return ERR_OK;
-}
-
-/* A failure of a member's member names both. */
-static enum err within(const char *object, enum err err)
-{
-    char param[JSON_PARAM_MAX], note[ERR_NOTE_MAX];
-    if (!err) return ERR_OK;
-    snprintf(param, sizeof param, "%s.%.64s", object, json_param());
-    snprintf(note, sizeof note, "%s.%s", object, err_text());
-    json_set_param(param);
-    return err_note(err, "%s", note);
-}
-
-static enum err take_hybrid(const json_t *root, struct hybrid_wishes *wishes)
-{
-    static const char *const known[] = {"semantic_ratio", "semanticRatio", "model"};
-    const json_t *hybrid = json_find(root, "hybrid");
+    static const char *const known[] = {"semantic_ratio", "model", "embedder"};
+    const char *name = NULL;
+    json_t *hybrid = json_find(root, "hybrid");
     if (!hybrid) return ERR_OK;
     if (!json_is_object(hybrid))
         return json_wrong("hybrid", "must be an object such as {\"semantic_ratio\": 0.5}");
     TRY(check_known(hybrid, "hybrid", known, 3));
     wishes->hybrid = true;
     wishes->ratio = HYBRID_RATIO_PRESET;
-    TRY(within("hybrid", json_take_real(hybrid, "semanticRatio", 0, 1, &wishes->ratio)));
     TRY(within("hybrid", json_take_real(hybrid, "semantic_ratio", 0, 1, &wishes->ratio)));
+    // Meilisearch's indexes have several, each with a name, and its clients must say one; here there is one, which is its model.
+    TRY(within("hybrid", json_take_text(hybrid, "embedder", 1, WIRE_NAME_MAX, &name)));
+    if (name && strcmp(name, "default") != 0) wishes->embedder = name;
     return within("hybrid", json_take_text(hybrid, "model", 1, WIRE_NAME_MAX, &wishes->embedder));
 }
 
 static enum err take_rerank(const json_t *root, struct hybrid_wishes *wishes)
 {
     static const char *const known[] = {"model", "depth", "weight"};
-    const json_t *rerank = json_find(root, "rerank");
+    json_t *rerank = json_find(root, "rerank");
     int64_t depth = HYBRID_RERANK_PRESET;
     if (!rerank || json_is_false(rerank)) return ERR_OK;
     if (!json_is_true(rerank) && !json_is_object(rerank))
@@ -223,7 +260,7 @@ static enum err take_personal(const json_t *root, struct hybrid_wishes *wishes)
                                : json_take_real(root, "personalize", 0, 1, &wishes->personal);
 }
 
-static enum err take_wishes(const json_t *root, struct search_ask *ask)
+static enum err take_wishes(json_t *root, struct search_ask *ask)
 {
     TRY(take_hybrid(root, &ask->wishes));
     TRY(take_rerank(root, &ask->wishes));

@@ -89,9 +89,17 @@ static void items_are_stored_line_by_line_and_seen_at_once(void **state)
     assert_parts(ask("DELETE", "/v1/items/a%2Fb", "", ""), " 204 ", NULL);
     assert_parts(ask("DELETE", "/v1/items/a%2Fb", "", ""), " 404 ", NULL);
     assert_parts(ask("GET", "/v1/items", "", ""), "\"count\":0,\"version\":3", NULL);
-    assert_parts(ask("PUT", "/v1/items", "", "{\"id\":1}\n{}"), " 400 ", "\"stored\":0",
+    assert_parts(ask("PUT", "/v1/items", "", "{\"id\":1.5}\n{}"), " 400 ", "\"stored\":0",
                  "\"line\":2", NULL);
     assert_parts(ask("PUT", "/v1/items", "", ""), " 400 ", "the body is empty", NULL);
+    assert_parts(ask("PUT", "/v1/items", "", "{\"id\":17,\"availability\":false}"), " 200 ",
+                 "\"stored\":1", NULL);
+    assert_parts(ask("GET", "/v1/items/17", "", ""), " 200 ", "\"id\":\"17\"",
+                 "\"available\":false", NULL);
+    assert_parts(ask("DELETE", "/v1/items/17", "", ""), " 204 ", NULL);
+    assert_parts(
+        ask("PUT", "/v1/items", "", "{\"id\":\"a\",\"available\":true,\"availability\":true}"),
+        " 400 ", "\"param\":\"available\"", NULL);
     stop_scheduler();
 }
 

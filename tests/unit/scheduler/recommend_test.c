@@ -141,6 +141,67 @@ static void who_is_not_known_and_has_no_item_that_is_gets_what_is_popular(void *
     stop(nodes);
 }
 
+static void put_items(void)
+{
+    assert_parts(
+        ask("PUT", "/v1/items", "",
+            "{\"id\":\"p1\",\"price\":1}\n{\"id\":\"p2\",\"price\":2,\"regions\":[\"cn\"]}\n"
+            "{\"id\":\"p3\",\"price\":3}\n{\"id\":\"p4\",\"available\":false}\n"
+            "{\"id\":\"p5\",\"price\":5}\n"),
+        " 200 ", "\"visible\":true", NULL);
+}
+
+static void what_is_popular_is_filled_up_from_the_catalogue(void **state)
+{
+    (void)state;
+    static const char agrees[] = "{\"consents\":{\"history\":true}}";
+    struct fake_node *nodes[2];
+    if (!scene.redis.process) skip();
+    start(whole, nodes);
+    put_items();
+    assert_parts(
+        ask("POST", path, "", "{}"), " 200 ",
+        "\"data\":[{\"item\":\"p1\"},{\"item\":\"p2\"},{\"item\":\"p3\"},{\"item\":\"p5\"}]", NULL);
+    assert_parts(ask("PUT", "/v1/me/consents", "X-Qiao-User: ann\r\n", agrees), " 200 ", NULL);
+    assert_parts(
+        ask("POST", "/v1/events", "", "{\"user\":\"ann\",\"type\":\"view\",\"item\":\"p3\"}"),
+        "\"stored\":1", NULL);
+    assert_parts(ask("POST", path, "X-Qiao-Region: us\r\n", "{\"scenario\":\"popular\"}"), " 200 ",
+                 "\"data\":[{\"item\":\"p1\"},{\"item\":\"p3\"},{\"item\":\"p5\"}]", NULL);
+    assert_parts(ask("POST", path, "", "{\"count\":2}"), " 200 ",
+                 "\"data\":[{\"item\":\"p3\"},{\"item\":\"p1\"}]", NULL);
+    assert_parts(ask("POST", path, "", "{\"filters\":\"price > 1\"}"), " 200 ",
+                 "\"data\":[{\"item\":\"p3\"},{\"item\":\"p2\"},{\"item\":\"p5\"}]", NULL);
+    assert_parts(ask("GET", "/api/popular?n=2&offset=1", "", ""), " 200 ", "\"p1\"", "\"p2\"",
+                 NULL);
+    stop(nodes);
+}
+
+/* Rows are numbers here: 3 is an item that the model knows. */
+static void the_body_may_say_for_whom(void **state)
+{
+    (void)state;
+    static const char agrees[] = "{\"consents\":{\"history\":true,\"recommendations\":true}}";
+    static const char seen[] =
+        "{\"userId\":\"eve\",\"sessionId\":\"s\",\"eventList\":[{\"eventId\":\"e\","
+        "\"eventType\":\"view\",\"itemId\":3,\"properties\":\"{\\\"a\\\":1}\"}]}";
+    struct fake_node *nodes[2];
+    if (!scene.redis.process) skip();
+    start(whole, nodes);
+    assert_parts(ask("PUT", "/v1/me/consents", "X-Qiao-User: eve\r\n", agrees), " 200 ", NULL);
+    assert_parts(ask("POST", "/v1/events", "", seen), " 200 ", "\"stored\":1", NULL);
+    assert_parts(ask("POST", "/v1/events", "", seen), " 200 ", "\"repeated\":1", NULL);
+    assert_parts(ask("GET", "/v1/me/events", "X-Qiao-User: eve\r\n", ""), " 200 ", "\"item\":\"3\"",
+                 "\"session\":\"s\"", NULL);
+    assert_parts(ask("POST", path, "", "{\"user\":\"eve\",\"count\":1}"), " 200 ",
+                 "\"personalized\":true,\"basis\":\"history\"", NULL);
+    assert_parts(ask("POST", path, "", "{\"session\":[3],\"count\":1}"), " 200 ",
+                 "\"basis\":\"session\"", NULL);
+    assert_parts(ask("POST", path, "", "{\"user\":\"e v e\"}"), " 400 ", "\"param\":\"user\"",
+                 NULL);
+    stop(nodes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +210,8 @@ int main(void)
         cmocka_unit_test(a_client_that_goes_away_takes_every_slice_along),
         cmocka_unit_test(a_node_that_is_lost_leaves_its_slice_to_the_other),
         cmocka_unit_test(who_is_not_known_and_has_no_item_that_is_gets_what_is_popular),
+        cmocka_unit_test(the_body_may_say_for_whom),
+        cmocka_unit_test(what_is_popular_is_filled_up_from_the_catalogue),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

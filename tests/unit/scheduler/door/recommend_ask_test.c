@@ -40,6 +40,26 @@ static void all_that_can_be_said_is_read(void **state)
     recommend_ask_fini(&ask);
 }
 
+static void the_same_is_read_in_other_words(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "{\"userId\":\"ann\",\"session\":[\"a\",7,12103],\"excludeSeen\":false,"
+        "\"filters\":\"price < 3\"}";
+    static const char about[] = "{\"scenario\":\"similar\",\"item\":12}";
+    struct recommend_ask ask;
+    assert_int_equal(recommend_ask_parse(&ask, body, sizeof body - 1), ERR_OK);
+    assert_string_equal(ask.user, "ann");
+    assert_false(ask.exclude_seen);
+    assert_non_null(ask.filter);
+    assert_string_equal(json_string_value(json_array_get(ask.session, 1)), "7");
+    assert_string_equal(json_string_value(json_array_get(ask.session, 2)), "12103");
+    recommend_ask_fini(&ask);
+    assert_int_equal(recommend_ask_parse(&ask, about, sizeof about - 1), ERR_OK);
+    assert_string_equal(ask.item, "12");
+    recommend_ask_fini(&ask);
+}
+
 static void what_is_wrong_is_named(void **state)
 {
     (void)state;
@@ -47,7 +67,13 @@ static void what_is_wrong_is_named(void **state)
         {"{\"session\":[]}", "session"},
         {"{\"session\":\"a\"}", "session"},
         {"{\"session\":[\"a\",\"\"]}", "session[1]"},
-        {"{\"session\":[7]}", "session[0]"},
+        {"{\"session\":[7.5]}", "session[0]"},
+        {"{\"session\":[true]}", "session[0]"},
+        {"{\"user\":7}", "user"},
+        {"{\"user\":\"\"}", "user"},
+        {"{\"filters\":\"a =\"}", "filter"},
+        {"{\"filters\":\"a = 1\",\"filter\":\"a = 2\"}", "filter"},
+        {"{\"excludeSeen\":true,\"exclude_seen\":true}", "exclude_seen"},
         {"{\"count\":0}", "count"},
         {"{\"count\":101}", "count"},
         {"{\"explain\":1}", "explain"},
@@ -126,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_not_said_has_its_preset),
         cmocka_unit_test(all_that_can_be_said_is_read),
+        cmocka_unit_test(the_same_is_read_in_other_words),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(scenarios_are_named_and_an_item_goes_with_two_of_them),
         cmocka_unit_test(a_category_goes_beside_any_filter_and_cannot_break_out_of_it),

@@ -59,6 +59,70 @@ static void wishes_are_read(void **state)
     search_ask_fini(&ask);
 }
 
+static void meilisearch_and_snake_case_say_the_same(void **state)
+{
+    (void)state;
+    read_body(
+        "{\"q\": \"a\", \"attributes_to_retrieve\": [\"t\"], \"attributes_to_highlight\": [\"t\"],"
+        " \"highlight_pre_tag\": \"[\", \"highlightPostTag\": \"]\", \"show_ranking_score\": true,"
+        " \"matching_strategy\": \"all\", \"minVersion\": 7, \"deadlineMs\": 50,"
+        " \"hybrid\": {\"semanticRatio\": 0.25, \"embedder\": \"default\"}}");
+    assert_true(ask.search.retrieve_some && ask.search.retrieve_count == 1);
+    assert_int_equal(ask.search.highlight_count, 1);
+    assert_string_equal(ask.search.before, "[");
+    assert_string_equal(ask.search.after, "]");
+    assert_true(ask.search.show_score && ask.search.all);
+    assert_int_equal(ask.min_version, 7);
+    assert_int_equal(ask.deadline_ms, 50);
+    assert_true(ask.wishes.ratio == 0.25);
+    assert_null(ask.wishes.embedder);
+    search_ask_fini(&ask);
+    read_body("{\"hybrid\": {\"embedder\": \"e\"}}");
+    assert_string_equal(ask.wishes.embedder, "e");
+    search_ask_fini(&ask);
+}
+
+static void pages_are_places(void **state)
+{
+    (void)state;
+    read_body("{\"page\": 3, \"hitsPerPage\": 7}");
+    assert_int_equal(ask.search.offset, 14);
+    assert_int_equal(ask.search.limit, 7);
+    assert_int_equal(ask.page, 3);
+    search_ask_fini(&ask);
+    read_body("{\"hits_per_page\": 5}");
+    assert_int_equal(ask.search.offset, 0);
+    assert_int_equal(ask.search.limit, 5);
+    assert_int_equal(ask.page, 1);
+    search_ask_fini(&ask);
+    read_body("{\"limit\": 5}");
+    assert_int_equal(ask.page, 0);
+    search_ask_fini(&ask);
+}
+
+static void highlight_takes_three_shapes(void **state)
+{
+    (void)state;
+    read_body("{\"highlight\": true}");
+    assert_true(ask.search.highlight_all);
+    search_ask_fini(&ask);
+    read_body("{\"highlight\": [\"t\", \"u\"]}");
+    assert_int_equal(ask.search.highlight_count, 2);
+    assert_false(ask.search.highlight_all);
+    search_ask_fini(&ask);
+    read_body(
+        "{\"highlight\": {\"attributes\": [\"t\"], \"pre_tag\": \"<b>\", \"postTag\": \"</b>\"}}");
+    assert_int_equal(ask.search.highlight_count, 1);
+    assert_false(ask.search.highlight_all);
+    assert_string_equal(ask.search.before, "<b>");
+    assert_string_equal(ask.search.after, "</b>");
+    search_ask_fini(&ask);
+    read_body("{\"highlight\": {\"pre_tag\": \"<b>\"}}");
+    assert_true(ask.search.highlight_all);
+    assert_string_equal(ask.search.after, "</em>");
+    search_ask_fini(&ask);
+}
+
 static void what_is_wrong_is_named(void **state)
 {
     (void)state;
@@ -77,6 +141,17 @@ static void what_is_wrong_is_named(void **state)
         {"{\"personalize\": true, \"sort\": [\"price:asc\"]}", "sort"},
         {"{\"hybrid\": {}, \"sort\": [\"price:asc\"]}", "sort"},
         {"{\"vector\": [1]}", "vector"},
+        {"{\"bogus\": 1}", "bogus"},
+        {"{\"showRankingScore\": true, \"show_ranking_score\": true}", "showRankingScore"},
+        {"{\"hybrid\": {\"semanticRatio\": 1, \"semantic_ratio\": 1}}", "hybrid"},
+        {"{\"page\": 1, \"limit\": 1}", "page"},
+        {"{\"page\": 0}", "page"},
+        {"{\"page\": 11, \"hitsPerPage\": 1000}", "page"},
+        {"{\"hitsPerPage\": 0}", "hitsPerPage"},
+        {"{\"highlight\": 1}", "highlight"},
+        {"{\"highlight\": {\"tag\": \"b\"}}", "highlight"},
+        {"{\"highlight\": {\"attributes\": 1}}", "highlight.attributes"},
+        {"{\"highlight\": true, \"attributesToHighlight\": [\"t\"]}", "highlight"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -93,6 +168,9 @@ int main(void)
         cmocka_unit_test(words_alone_wish_for_nothing),
         cmocka_unit_test(wishes_have_presets),
         cmocka_unit_test(wishes_are_read),
+        cmocka_unit_test(meilisearch_and_snake_case_say_the_same),
+        cmocka_unit_test(pages_are_places),
+        cmocka_unit_test(highlight_takes_three_shapes),
         cmocka_unit_test(what_is_wrong_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

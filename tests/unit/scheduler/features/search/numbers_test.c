@@ -197,13 +197,16 @@ static void assert_refused(const char *text, const char *want)
 static void an_embedder_that_is_none_is_refused_by_name(void **state)
 {
     (void)state;
-    assert_refused("{\"embedder\":\"m\"}", "embedder");
+    assert_refused("{\"embedder\":3}", "embedder");
     assert_refused("{\"embedder\":{}}", "embedder.model");
     assert_refused("{\"embedder\":{\"model\":\"\"}}", "embedder.model");
     assert_refused("{\"embedder\":{\"model\":\"m\",\"fields\":\"a\"}}", "embedder.fields");
     assert_refused("{\"embedder\":{\"model\":\"m\",\"size\":3}}", "embedder");
     struct search_settings *settings = given_settings("{\"embedder\":null}");
     assert_null(settings->embedder);
+    search_settings_free(settings);
+    settings = given_settings("{\"embedder\":\"m\"}");
+    assert_string_equal(settings->embedder, "m");
     search_settings_free(settings);
 }
 
