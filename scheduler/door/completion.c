@@ -53,6 +53,7 @@ static void ground(struct completion *c)
                                         .context_length = c->model.context_length,
                                         .wait_ms = c->urgency.deadline_ms / 2,
                                         .until_ms = c->resume ? completion_wall_ms(c) : INT64_MAX,
+                                        .is_repeatable = c->resume != NULL,
                                         .done = on_grounded,
                                         .owner = c};
     c->state = GROUNDING;

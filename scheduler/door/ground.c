@@ -225,13 +225,14 @@ static void search(struct quest *quest)
         skip(quest, "no question");
         return;
     }
-    struct ground_question question = {.indexes = options->door->indexes,
+    struct ground_question question = {.door = options->door,
+                                       .context = options->context,
                                        .collection = collection,
                                        .question = message->content,
                                        .size = message->content_size,
                                        .language = ground_language_tag(grounding->ground.language),
-                                       .deadline_ns = grounding->start_ns +
-                                                      grounding->wait_ms * CLOCK_MS * 3 / 4,
+                                       .words_alone = options->is_repeatable,
+                                       .wait_ms = grounding->wait_ms * 3 / 4,
                                        .done = on_found,
                                        .argument = quest};
     err = ground_search_start(&quest->search, &question);

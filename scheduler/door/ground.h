@@ -44,7 +44,8 @@ struct grounding_options {
     uint32_t context_length; // the model's
     uint64_t wait_ms;        // for what is slow; at most GROUNDING_MS
     int64_t until_ms;        // later events are not seen: those of the first attempt are a retry's
-    grounding_fn *done;      // once, later, unless it is freed before
+    bool is_repeatable; // a retry must find the same: nothing that depends on which nodes are there
+    grounding_fn *done; // once, later, unless it is freed before
     void *owner;
 };
 

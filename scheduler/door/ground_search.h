@@ -1,6 +1,7 @@
 /* scheduler/door/ground_search.h -- one search for an assistant: the best documents for a question, each as a title and a text.
  *
- * It is asked as every search is: in the index' worker, with a deadline. Thread: the loop's. */
+ * It is asked as every search is (index_errand.h), with a deadline: by words, and where the index has an embedder by the question's
+ * vector, too. Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_GROUND_SEARCH_H
 #define SCHEDULER_DOOR_GROUND_SEARCH_H
 
@@ -8,11 +9,13 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct context;
+struct door;
 struct ground_search;
-struct indexes;
 
 /* Borrowed until done() returns. */
 struct ground_hit {
@@ -24,12 +27,14 @@ typedef void ground_search_fn(void *argument, enum err err, const struct ground_
                               size_t count);
 
 struct ground_question {
-    struct indexes *indexes;
-    const char *collection; // of the index; copied, as the question
+    struct door *door;
+    const struct context *context; // who asks
+    const char *collection;        // of the index; copied, as the question
     const char *question;
     size_t size;
     const char *language; // a literal: "en", "zh"
-    uint64_t deadline_ns;
+    bool words_alone;     // what is found then does not depend on which nodes are there
+    uint64_t wait_ms;
     ground_search_fn *done;
     void *argument;
 };

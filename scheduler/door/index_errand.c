@@ -21,13 +21,30 @@ static void free_gone(void *argument)
     index_errand_free(argument);
 }
 
-static void on_gone(void *argument)
+void index_errand_leave(struct index_errand *errand)
 {
-    struct index_errand *errand = argument;
     errand->request = NULL;
+    errand->patron.done = NULL;
     if (errand->run && search_run_gone(errand->run)) return;
     // Without a ticket Redis has been asked, and its answer ends the errand.
     if (errand->ticket) indexes_drop(errand->ticket, free_gone);
+}
+
+static void on_gone(void *argument)
+{
+    index_errand_leave(argument);
+}
+
+struct index_errand *index_errand_new_for(struct door *door, const struct context *context,
+                                          const char *collection, const struct index_patron *patron)
+{
+    struct index_errand *errand = mem_new(1, sizeof *errand);
+    errand->door = door;
+    errand->context = *context;
+    errand->patron = *patron;
+    errand->start_ns = clock_now_ns();
+    snprintf(errand->collection, sizeof errand->collection, "%s", collection);
+    return errand;
 }
 
 struct index_errand *index_errand_new(struct door *door, struct http_request *request, bool writes,
@@ -73,12 +90,14 @@ void index_errand_free(struct index_errand *errand)
     mem_free(errand->fates);
     screen_free(errand->screen);
     govern_drop(&errand->governed);
+    if (errand->patron.free) errand->patron.free(errand->patron.owner);
     mem_free(errand);
 }
 
 void index_errand_fail(struct index_errand *errand, enum err err)
 {
     const char *param = *errand->param ? errand->param : json_param();
+    if (errand->patron.done) errand->patron.done(errand->patron.owner, err);
     if (errand->request)
         http_reply_error(errand->request,
                          &(struct http_error){.err = err,
@@ -106,6 +125,7 @@ static void add_label(struct index_errand *errand)
 void index_errand_reply(struct index_errand *errand)
 {
     add_label(errand);
+    if (errand->patron.done) errand->patron.done(errand->patron.owner, ERR_OK);
     if (errand->request && errand->status == 204) {
         http_reply(errand->request, 204, NULL, "", 0);
     } else if (errand->request) {

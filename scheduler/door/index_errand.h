@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 
+struct corpus;
 struct corpus_ranking;
 struct door;
 struct http_request;
@@ -27,6 +28,17 @@ enum {
     INDEX_SUGGEST_PRESET = 10
 };
 
+/* Who is answered in the place of a client. */
+struct index_patron {
+    /* In a worker: the search's list, in the place of an answer's text. */
+    void (*take)(void *owner, struct corpus *corpus, const struct corpus_ranking *ranking);
+    /* On the loop, once, perhaps from inside of index_search_run(); not after index_errand_leave(). */
+    void (*done)(void *owner, enum err err);
+    /* At the very end: no worker needs the owner any more. */
+    void (*free)(void *owner);
+    void *owner;
+};
+
 /* A document of a bulk write, and its line. */
 struct index_line {
     size_t line, id_at, id_size, record_at, record_size; // in `texts`
@@ -34,7 +46,8 @@ struct index_line {
 
 struct index_errand {
     struct door *door;
-    struct http_request *request; // NULL: the client has gone
+    struct http_request *request; // NULL: the client has gone, or there is a patron
+    struct index_patron patron;   // take NULL: there is none
     struct context context;       // who asks
     struct governed governed;     // a search
     struct screen *screen;        // NULL: nothing is filtered
@@ -67,6 +80,12 @@ struct index_errand {
  * `writes`: the key must have `data`. */
 struct index_errand *index_errand_new(struct door *door, struct http_request *request, bool writes,
                                       const char **rest);
+/* A search for a patron, of the index whose collection is named; its `ask` is to be filled in, whose texts outlive it. */
+struct index_errand *index_errand_new_for(struct door *door, const struct context *context,
+                                          const char *collection,
+                                          const struct index_patron *patron);
+/* Its client has gone, or its patron wants no answer any more. */
+void index_errand_leave(struct index_errand *errand);
 /* Answer with the latest failure, or with what stands in `answer`; then it is freed. */
 void index_errand_fail(struct index_errand *errand, enum err err);
 void index_errand_reply(struct index_errand *errand);
@@ -80,6 +99,9 @@ void index_errand_written(struct index_errand *errand, indexes_done_fn *done);
 /* In a worker: the answer of a search, but for the brace that closes it. */
 void index_search_write(struct index_errand *errand, struct corpus *corpus,
                         const struct corpus_ranking *ranking, uint64_t version);
+
+/* Search as `ask` says: `deadline_ms` from start_ns on. */
+void index_search_run(struct index_errand *errand);
 
 /* The rest of the routes, by what follows the name. */
 void index_search(struct index_errand *errand);

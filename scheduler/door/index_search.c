@@ -24,6 +24,10 @@ void index_search_write(struct index_errand *errand, struct corpus *corpus,
                         const struct corpus_ranking *ranking, uint64_t version)
 {
     const struct corpus_search *search = &errand->ask.search;
+    if (errand->patron.take) {
+        errand->patron.take(errand->patron.owner, corpus, ranking);
+        return;
+    }
     buf_add_byte(&errand->answer, '{');
     corpus_answer(corpus, search, ranking, &errand->answer);
     buf_addf(&errand->answer,
@@ -81,19 +85,23 @@ static enum err screen_words(struct index_errand *errand)
     return screen_query(errand->screen, "q", &search->q, &search->q_size, &errand->code);
 }
 
-/* Nobody is suspended: on to the index. */
-static void begin_search(struct index_errand *errand)
+void index_search_run(struct index_errand *errand)
 {
-    enum err err = screen_words(errand);
-    if (err) {
-        index_errand_fail(errand, err);
-        return;
-    }
     errand->ask.search.deadline_ns = errand->start_ns + errand->ask.deadline_ms * CLOCK_MS;
     if (hybrid_is_asked(&errand->ask.wishes))
         search_run_start(errand);
     else
         index_errand_ask(errand, errand->ask.min_version, errand->ask.deadline_ms, search, on_done);
+}
+
+/* Nobody is suspended: on to the index. */
+static void begin_search(struct index_errand *errand)
+{
+    enum err err = screen_words(errand);
+    if (err)
+        index_errand_fail(errand, err);
+    else
+        index_search_run(errand);
 }
 
 static void begin_suggest(struct index_errand *errand)

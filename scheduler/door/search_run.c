@@ -344,6 +344,7 @@ void search_run_start(struct index_errand *errand)
 
 void search_run_refuse(struct search_run *run, const struct http_error *error)
 {
+    must(run->errand->request != NULL); // a patron's search has no part that refuses
     http_reply_error(run->errand->request, error); // which is its part's, and goes with it
     hybrid_end(&run->hybrid);
     index_errand_free(run->errand);

@@ -141,6 +141,9 @@ const char *corpus_id(const struct corpus *corpus, const struct ranked *item, si
 /* Add what is searched of it, a line each, at most `max` bytes, cut between characters. */
 void corpus_text(const struct corpus *corpus, const struct ranked *item, size_t max,
                  struct buf *out);
+/* The document, parsed; NULL: it has gone. Those that will be asked for are told first. */
+void corpus_fetch(struct corpus *corpus, const struct ranked *items, size_t count);
+json_t *corpus_document(const struct corpus *corpus, const struct ranked *item);
 /* How many documents the search's filter lets pass, for corpus_passes() and corpus_each() until the next search. ERR_TIMEOUT. */
 enum err corpus_pass(struct corpus *corpus, const struct corpus_search *search, size_t *count);
 bool corpus_passes(const struct corpus *corpus, const struct ranked *item);

@@ -83,9 +83,7 @@ static json_t *write_parts(const struct ranked *item)
 static json_t *write_hit(struct corpus *corpus, const struct corpus_search *search,
                          const struct corpus_ranking *ranking, const struct ranked *item)
 {
-    size_t size;
-    const char *record = corpus->backend->record(corpus, item, &size);
-    json_t *parsed = record ? corpus_parse(record, size) : NULL;
+    json_t *parsed = corpus_document(corpus, item);
     if (!parsed) return NULL; // it has gone meanwhile
     json_t *hit = select_members(search, parsed);
     if (search->highlight_all || search->highlight_count > 0)
@@ -107,7 +105,7 @@ static json_t *write_hits(struct corpus *corpus, const struct corpus_search *sea
     size_t end = search->offset + search->limit;
     if (end > ranking->count) end = ranking->count;
     if (search->offset < end)
-        corpus->backend->fetch(corpus, ranking->items + search->offset, end - search->offset);
+        corpus_fetch(corpus, ranking->items + search->offset, end - search->offset);
     for (size_t i = search->offset; i < end; i++) {
         json_t *hit = write_hit(corpus, search, ranking, &ranking->items[i]);
         if (hit) json_array_append_new(hits, hit);

@@ -43,6 +43,18 @@ void corpus_text(const struct corpus *corpus, const struct ranked *item, size_t 
     buf_fini(&text);
 }
 
+void corpus_fetch(struct corpus *corpus, const struct ranked *items, size_t count)
+{
+    if (count > 0) corpus->backend->fetch(corpus, items, count);
+}
+
+json_t *corpus_document(const struct corpus *corpus, const struct ranked *item)
+{
+    size_t size;
+    const char *record = corpus->backend->record(corpus, item, &size);
+    return record ? corpus_parse(record, size) : NULL;
+}
+
 enum err corpus_pass(struct corpus *corpus, const struct corpus_search *search, size_t *count)
 {
     return corpus->backend->pass(corpus, search, count);
