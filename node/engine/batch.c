@@ -24,6 +24,9 @@ struct batch {
     bool prefilling;             // a slice of the step is prefill
     uint32_t beside;             // steps in a row of decodes and prefill
     bool spent;                  // a chunk was cut to the budget: no other goes in
+    uint32_t lesser_rows;        // 0: no bound
+    uint32_t calm;               // steps since somebody urgent was about
+    bool stirred;                // such a one is in the step
     struct speculate *speculate; // NULL: no drafts
 };
 
@@ -36,6 +39,7 @@ struct batch *batch_new(const struct batch_limits *limits, struct kv_pool *pool)
     batch->queue = queue_new(&(struct queue_limits){.requests_max = limits->waiting_max,
                                                     .tokens_max = limits->waiting_tokens_max,
                                                     .tenants_max = limits->tenants_max});
+    batch->calm = BATCH_CALM_STEPS;
     batch->running = mem_new(limits->sequences, sizeof(struct seq *));
     batch->step.slices = mem_new(limits->sequences, sizeof *batch->step.slices);
     batch->step.seqs = mem_new(limits->sequences, sizeof *batch->step.seqs);
@@ -317,13 +321,34 @@ static void plan_prefill(struct batch *batch, struct seq *seq)
     add_slice(batch, seq, count);
 }
 
+void batch_set_lesser_rows(struct batch *batch, uint32_t rows)
+{
+    batch->lesser_rows = rows;
+}
+
+void batch_stir(struct batch *batch)
+{
+    batch->calm = 0;
+}
+
+/* A whole prompt that others wait for no longer than they must: it is not the first of the step. */
+static bool gives_way(const struct batch *batch, const struct seq *seq)
+{
+    bool is_lesser = seq->priority == WIRE_BATCH;
+    if (!is_lesser || batch->calm >= BATCH_CALM_STEPS) return false;
+    return batch->stirred ||
+           (batch->lesser_rows > 0 && batch->step.rows + seq->id_count > batch->lesser_rows);
+}
+
 /* Blocks for all that it knows, and one for every running one to grow by: so that who comes does not drive
  * out at once who is there. Alone it is always let in: the pool holds one whole context. */
 static bool may_enter(const struct batch *batch, const struct seq *seq)
 {
     if (batch->running_count == 0) return true;
     if (batch->running_count >= batch->limits.sequences) return false;
-    if (batch->limits.whole) return seq->id_count <= batch->limits.batch_tokens - batch->step.rows;
+    if (batch->limits.whole)
+        return seq->id_count <= batch->limits.batch_tokens - batch->step.rows &&
+               !gives_way(batch, seq);
     struct kv_path path = seq_path(seq);
     return kv_cost(batch->pool, &path) + batch->running_count <= kv_blocks_available(batch->pool);
 }
@@ -356,6 +381,8 @@ static void admit(struct batch *batch)
         if (!seq || !may_enter(batch, seq)) return;
         enter(batch, seq);
         if (batch->limits.whole) {
+            batch->stirred |= seq->priority != WIRE_BATCH;
+            if (batch->stirred) batch_stir(batch);
             add_slice(batch, seq, seq->id_count);
             queue_pay_prompt(batch->queue, seq, seq->id_count);
             continue;
@@ -402,6 +429,8 @@ const struct batch_step *batch_plan(struct batch *batch)
     *step = (struct batch_step){.slices = step->slices, .seqs = step->seqs};
     batch->prefilling = false;
     batch->spent = false;
+    batch->stirred = false;
+    if (batch->calm < BATCH_CALM_STEPS) batch->calm++;
 
     for (uint32_t i = 0; i < batch->running_count; i++)
         queue_pay_drawn(batch->queue, batch->running[i]);

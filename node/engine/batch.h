@@ -26,7 +26,9 @@
  * - With a pace, prefill beside decodes is cut to what fits into the step's milliseconds (pace.h), and a step of
  *   decodes alone may carry drafts where they make more ids per millisecond (speculate.h).
  * - `whole`: each step has as many whole prompts as it has rows for, and they are done with it. Nothing runs from one
- *   step to the next, and the pool is not touched.
+ *   step to the next, and the pool is not touched. While there are urgent ones about (of a class above batch; batch_stir()), who
+ *   wait for no longer than a step, those of the batch class do not join them, and make short steps among themselves:
+ *   `lesser_rows` rows, or one prompt. After BATCH_CALM_STEPS steps without any they have whole steps again.
  * - A sequence that waits for its first admission past its deadline is ended (ERR_TIMEOUT).
  *
  * Thread: the engine's. Time is an argument; nothing is allocated after batch_new(). */
@@ -44,6 +46,10 @@
 struct kv_pool;
 struct queue;
 struct seq;
+
+enum {
+    BATCH_CALM_STEPS = 64
+};
 
 struct batch_limits {
     uint32_t batch_tokens; // rows of one step; >= sequences
@@ -84,6 +90,10 @@ bool batch_has_salt(const struct batch *batch, uint64_t salt, uint64_t before);
 /* A waiting sequence whose deadline has passed, taken out; NULL: no more. */
 struct seq *batch_expire(struct batch *batch, uint64_t now_ns);
 
+/* Rows that a step of the batch class has while urgent ones are about; 0: as many as any. */
+void batch_set_lesser_rows(struct batch *batch, uint32_t rows);
+/* Somebody urgent is about, here or beside the batch. */
+void batch_stir(struct batch *batch);
 /* Decide the next step; empty when nothing is waiting or running. Valid until the next call. */
 const struct batch_step *batch_plan(struct batch *batch);
 /* The step has run: what it computed counts from now on, but for drafts. Follows each plan, before anything else. */

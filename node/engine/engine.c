@@ -231,6 +231,8 @@ static void cancel(struct engine *engine, struct seq *seq)
 static enum err add(struct engine *engine, struct seq *seq)
 {
     must(!is_scan(seq) || engine->scans);
+    if (is_scan(seq) && seq->priority != WIRE_BATCH)
+        batch_stir(engine->batch); // it waits for the step, too
     return is_scan(seq) ? scans_add(engine->scans, seq) : batch_add(engine->batch, seq);
 }
 
@@ -450,9 +452,16 @@ static bool run_scans(struct engine *engine)
     return busy;
 }
 
+/* What is computed in ENGINE_LESSER_MS, by the rate so far. */
+static uint32_t lesser_rows(const struct engine *engine)
+{
+    return 1 + (uint32_t)(engine->load.prefill_rate * ENGINE_LESSER_MS / 1000);
+}
+
 bool engine_turn(struct engine *engine, uint64_t now_ns)
 {
     take_orders(engine, now_ns);
+    batch_set_lesser_rows(engine->batch, lesser_rows(engine));
     const struct batch_step *step = batch_plan(engine->batch);
     bool busy = step->count > 0;
     if (busy)

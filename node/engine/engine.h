@@ -41,7 +41,8 @@ struct team;
 enum {
     ENGINE_REPORTS = 8,
     ENGINE_FORGETS = 64,
-    ENGINE_CHANGES = 512 // of the prefix cache, in one report
+    ENGINE_CHANGES = 512, // of the prefix cache, in one report
+    ENGINE_LESSER_MS = 4  // of whole prompts of the batch class, while others come (batch.h)
 };
 
 /* What turns rows into logits. Its owner keeps it alive while the engine runs; called by the engine's thread. */

@@ -105,6 +105,57 @@ static void a_long_prompt_is_parted_while_others_decode(void **state)
     kv_pool_free(pool);
 }
 
+static void add_lesser(struct batch *batch, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(batch_add(batch, given_seq(10, 1, WIRE_BATCH, 0)), ERR_OK);
+}
+
+/* How many prompts the next step has; they end with it. */
+static size_t run_whole(struct batch *batch)
+{
+    const struct batch_step *step = batch_plan(batch);
+    size_t count = step->count;
+    assert_int_equal(sample_all(batch, step), count);
+    return count;
+}
+
+/* A question is embedded, or a search walks, while thousands of documents are embedded: it waits for a short step, not for a long one. */
+static void whole_prompts_of_the_batch_class_give_way(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = fake_model_pool(1);
+    struct batch_limits limits = {
+        .batch_tokens = 100, .sequences = 16, .waiting_max = 64, .whole = true};
+    struct batch *batch = batch_new(&limits, pool);
+    batch_set_lesser_rows(batch, 25);
+    add_lesser(batch, 12);
+    assert_int_equal(run_whole(batch), 10); // nobody else is about
+    assert_int_equal(run_whole(batch), 2);
+    add_lesser(batch, 9);
+    assert_int_equal(batch_add(batch, given_seq(5, 1, WIRE_DEFAULT, 0)), ERR_OK);
+    assert_int_equal(run_whole(batch), 1); // the urgent one has a step of its own
+    assert_int_equal(run_whole(batch), 2);
+    assert_int_equal(run_whole(batch), 2);
+    batch_set_lesser_rows(batch, 1); // less than a prompt is one
+    assert_int_equal(run_whole(batch), 1);
+    batch_set_lesser_rows(batch, 0);
+    assert_int_equal(run_whole(batch), 4);
+    batch_set_lesser_rows(batch, 25);
+    add_lesser(batch, 4);
+    assert_int_equal(run_whole(batch), 2);
+    assert_int_equal(run_whole(batch), 2);
+    for (int i = 0; i < BATCH_CALM_STEPS; i++)
+        assert_int_equal(run_whole(batch), 0);
+    add_lesser(batch, 13);
+    assert_int_equal(run_whole(batch), 10); // it has been calm for a while
+    batch_stir(batch);
+    assert_int_equal(run_whole(batch), 2);
+    assert_int_equal(run_whole(batch), 1);
+    batch_free(batch);
+    kv_pool_free(pool);
+}
+
 static void the_urgent_class_goes_first_and_each_class_keeps_its_order(void **state)
 {
     (void)state;
@@ -573,6 +624,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_long_prompt_is_parted_while_others_decode),
+        cmocka_unit_test(whole_prompts_of_the_batch_class_give_way),
         cmocka_unit_test(the_urgent_class_goes_first_and_each_class_keeps_its_order),
         cmocka_unit_test(a_full_waiting_room_refuses),
         cmocka_unit_test(who_runs_and_who_waits_can_be_looked_at),
