@@ -80,12 +80,25 @@ static void refuse(struct uplink *uplink, uint64_t link, const char *why)
     link_close(uplink->links, link, why);
 }
 
+static void count_shelves(struct uplink *uplink)
+{
+    struct fleet_shelves shelves;
+    struct metrics *metrics = uplink->options.metrics;
+    fleet_shelves(uplink->options.fleet, &shelves);
+    metric_set(metrics, M_shelf_shards, NULL, NULL, (double)shelves.shards);
+    metric_set(metrics, M_shelf_rows, NULL, NULL, (double)shelves.rows);
+    metric_set(metrics, M_shelf_bytes, NULL, NULL, (double)shelves.sum.used);
+    metric_set(metrics, M_shelf_bytes_most, NULL, NULL, (double)shelves.sum.memory);
+    metric_set(metrics, M_shelf_refused, NULL, NULL, (double)shelves.sum.refused);
+}
+
 static void count_nodes(struct uplink *uplink)
 {
     size_t ready = 0;
     for (size_t i = 0; i < fleet_node_count(uplink->options.fleet); i++)
         ready += fleet_node_at(uplink->options.fleet, i)->state == FLEET_READY;
     metric_set(uplink->options.metrics, M_nodes, NULL, NULL, (double)ready);
+    count_shelves(uplink); // a node that has gone took its shelf along
 }
 
 static enum err send_welcome(struct uplink *uplink, uint64_t link)
@@ -159,7 +172,10 @@ static void on_shards(struct uplink *uplink, uint64_t link, const struct wire_sh
                                          .version = state->shards[i].version,
                                          .rows = state->shards[i].rows};
     fleet_shards(uplink->options.fleet, link, shards, state->shard_count);
+    fleet_shelf(uplink->options.fleet, link,
+                &(struct fleet_shelf){state->used, state->memory, state->refused});
     mem_free(shards);
+    count_shelves(uplink);
 }
 
 static void on_message(struct uplink *uplink, uint64_t link, const struct wire_message *message,

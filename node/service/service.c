@@ -113,8 +113,10 @@ static void close_link(struct service *service, uint64_t link, const char *reaso
 static void refuse(struct service *service, uint64_t link, const struct wire_submit *submit,
                    enum err err)
 {
-    log_info("request_refused", "link=%llu request=%llu error=%s", (unsigned long long)link,
-             (unsigned long long)submit->key.request, err_name(err));
+    // A bitmap or shard that is not here is asked for by its name first, and then brought: nothing is wrong.
+    log_event(err == ERR_NOT_FOUND ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "request_refused",
+              "link=%llu request=%llu error=%s", (unsigned long long)link,
+              (unsigned long long)submit->key.request, err_name(err));
     answer_refused(service->links, link, submit, err);
 }
 

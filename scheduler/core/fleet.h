@@ -109,6 +109,21 @@ struct fleet_shard {
 /* All shards that the node holds now, as it said. */
 void fleet_shards(struct fleet *fleet, uint64_t link, const struct fleet_shard *shards,
                   size_t count);
+
+/* And what they take there: bytes, of how many at most; parts that did not fit, or contradicted, since it began. */
+struct fleet_shelf {
+    uint64_t used, memory, refused;
+};
+
+void fleet_shelf(struct fleet *fleet, uint64_t link, const struct fleet_shelf *shelf);
+
+/* Of all nodes together; a shard that lies on two counts twice. */
+struct fleet_shelves {
+    uint64_t shards, rows;
+    struct fleet_shelf sum;
+};
+
+void fleet_shelves(const struct fleet *fleet, struct fleet_shelves *out);
 /* Borrowed until the loop turns, here and below: by their ids; NULL: it holds none, or is no node. */
 const struct fleet_shard *fleet_shards_of(const struct fleet *fleet, uint64_t link, size_t *count);
 const struct fleet_shard *fleet_find_shard(const struct fleet *fleet, uint64_t link,

@@ -39,6 +39,7 @@ struct node {
     bool drain_said;            // by its heartbeats
     struct fleet_shard *shards; // [shard_count] by their ids
     size_t shard_count;
+    struct fleet_shelf shelf;
 };
 
 struct fleet {

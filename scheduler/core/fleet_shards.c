@@ -24,6 +24,26 @@ void fleet_shards(struct fleet *fleet, uint64_t link, const struct fleet_shard *
     node->shard_count = count;
 }
 
+void fleet_shelf(struct fleet *fleet, uint64_t link, const struct fleet_shelf *shelf)
+{
+    struct node *node = fleet_node_of(fleet, link);
+    if (node) node->shelf = *shelf;
+}
+
+void fleet_shelves(const struct fleet *fleet, struct fleet_shelves *out)
+{
+    *out = (struct fleet_shelves){0};
+    for (size_t i = 0; i < fleet->node_count; i++) {
+        const struct node *node = fleet->nodes[i];
+        out->shards += node->shard_count;
+        for (size_t j = 0; j < node->shard_count; j++)
+            out->rows += node->shards[j].rows;
+        out->sum.used += node->shelf.used;
+        out->sum.memory += node->shelf.memory;
+        out->sum.refused += node->shelf.refused;
+    }
+}
+
 const struct fleet_shard *fleet_shards_of(const struct fleet *fleet, uint64_t link, size_t *count)
 {
     const struct node *node = fleet_node_of(fleet, link);

@@ -146,6 +146,31 @@ static void give_list(const struct sent *to)
     flights_result(flights, to->link, &result, 1);
 }
 
+static void the_shelves_of_all_nodes_are_summed_up(void **state)
+{
+    struct fleet_shelves shelves;
+    (void)state;
+    fleet_shelves(fleet, &shelves);
+    assert_int_equal(shelves.shards + shelves.sum.memory, 0);
+    given_node(1, "a", 4);
+    given_node(2, "b", 4);
+    given_shards(1, 5, 0);
+    fleet_shards(fleet, 2, &(struct fleet_shard){.shard = 7, .version = 5, .rows = 30}, 1);
+    fleet_shelf(fleet, 1, &(struct fleet_shelf){.used = 10, .memory = 100, .refused = 1});
+    fleet_shelf(fleet, 2, &(struct fleet_shelf){.used = 20, .memory = 100});
+    fleet_shelf(fleet, 3, &(struct fleet_shelf){.used = 40}); // no node
+    fleet_shelves(fleet, &shelves);
+    assert_int_equal(shelves.shards, 3);
+    assert_int_equal(shelves.rows, 30);
+    assert_int_equal(shelves.sum.used, 30);
+    assert_int_equal(shelves.sum.memory, 200);
+    assert_int_equal(shelves.sum.refused, 1);
+    fleet_down(fleet, 2, 1);
+    fleet_shelves(fleet, &shelves);
+    assert_int_equal(shelves.shards, 2);
+    assert_int_equal(shelves.sum.used, 10);
+}
+
 static void a_scan_goes_only_to_a_node_that_holds_all_of_its_shards_whole(void **state)
 {
     struct flight_order order = given_scan();
@@ -207,6 +232,7 @@ int main(void)
         cmocka_unit_test(a_shard_is_named_by_its_index_its_epoch_and_its_place),
         cmocka_unit_test(as_few_nodes_are_asked_as_can_be),
         cmocka_unit_test(what_nobody_holds_is_nobodys_and_equal_nodes_take_turns),
+        SKY_TEST(the_shelves_of_all_nodes_are_summed_up),
         SKY_TEST(a_scan_goes_only_to_a_node_that_holds_all_of_its_shards_whole),
         SKY_TEST(a_scan_whose_node_is_lost_goes_to_another_holder_or_ends_at_once),
         SKY_TEST(a_list_that_is_longer_than_was_asked_for_is_a_contradiction),
