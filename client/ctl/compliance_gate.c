@@ -118,6 +118,22 @@ static json_t *explain(struct trial *trial, const char *feature)
     return trial_call(trial, "POST", "/admin/gate/explain", ask);
 }
 
+/* The first of the gate's own checks that does not pass; NULL: none. What else denies a request is another control's. */
+static const char *closed_by(const json_t *finding)
+{
+    static const char *const own[] = {"lease",      "record", "state", "evidence",
+                                      "signatures", "model",  "os",    "rollout"};
+    const json_t *checks = json_object_get(finding, "checks");
+    for (size_t i = 0; i < json_array_size(checks); i++) {
+        const json_t *one = json_array_get(checks, i);
+        const char *name = json_string_value(json_object_get(one, "check"));
+        for (size_t k = 0; name && k < sizeof own / sizeof *own; k++)
+            if (strcmp(name, own[k]) == 0 && !json_is_true(json_object_get(one, "passed")))
+                return json_string_value(json_object_get(one, "reason"));
+    }
+    return finding ? NULL : "it cannot be explained";
+}
+
 /* A gate that somebody opened. */
 static enum verdict check_gate(struct trial *trial, const json_t *gate)
 {
@@ -133,11 +149,10 @@ static enum verdict check_gate(struct trial *trial, const json_t *gate)
         verdict = trial_say(trial, VERDICT_FAIL, "%s: %zu of %zu signatures hold", content.feature,
                             signatures, least);
     json_t *finding = explain(trial, content.feature);
-    const char *reason = json_string_value(json_object_get(finding, "reason"));
-    bool open = json_is_true(json_object_get(finding, "open"));
-    if (!open && state && strcmp(state, "live") == 0)
-        verdict = trial_say(trial, VERDICT_FAIL, "%s is live, and closed: %s", content.feature,
-                            reason ? reason : qiao_error(trial->qiao));
+    const char *reason = closed_by(finding);
+    if (reason && state && strcmp(state, "live") == 0)
+        verdict =
+            trial_say(trial, VERDICT_FAIL, "%s is live, and closed: %s", content.feature, reason);
     json_decref(finding);
     if (verdict == VERDICT_PASS)
         trial_say(trial, verdict, "%s %s, %zu documents, %zu signatures", content.feature, state,
@@ -200,17 +215,13 @@ static enum verdict compare(struct trial *trial, const char *feature, const json
     bool told = json_is_true(json_object_get(flag, "value"));
     const char *code =
         json_string_value(json_object_get(json_object_get(flag, "metadata"), "code"));
-    const json_t *gated = trial_feature_rule(trial, feature, "gated");
-    bool allowed = json_is_true(trial_feature_rule(trial, feature, "allowed")), decided = allowed;
-    char reason[64] = "";
-    if (allowed && !json_is_false(gated)) {
-        json_t *finding = explain(trial, feature);
-        const char *text = json_string_value(json_object_get(finding, "reason"));
-        decided = json_is_true(json_object_get(finding, "open"));
-        snprintf(reason, sizeof reason, "%s", text ? text : qiao_error(trial->qiao));
-        json_decref(finding);
-    }
-    if (told == decided && (told || !*reason || (code && strcmp(code, reason) == 0)))
+    json_t *finding = explain(trial, feature);
+    const char *text = json_string_value(json_object_get(finding, "reason"));
+    bool decided = json_is_true(json_object_get(finding, "open"));
+    char reason[64];
+    snprintf(reason, sizeof reason, "%s", text ? text : qiao_error(trial->qiao));
+    json_decref(finding);
+    if (told == decided && code && strcmp(code, reason) == 0)
         return strcmp(feature, "assistant") == 0 ? check_served(trial, told) : VERDICT_PASS;
     return trial_say(trial, VERDICT_FAIL, "%s: told %s (%s), decided %s (%s)", feature,
                      told ? "open" : "closed", code ? code : "", decided ? "open" : "closed",

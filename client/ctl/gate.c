@@ -237,6 +237,7 @@ static enum ctl_exit explain(const struct ctl_conf *conf, struct qiao *qiao)
     if (*conf->tenant) json_object_set_new(body, "tenant", json_string(conf->tenant));
     if (*conf->user) json_object_set_new(body, "user", json_string(conf->user));
     if (conf->os.count > 0) json_object_set_new(body, "os", json_string(conf->os.items[0]));
+    if (*conf->language) json_object_set_new(body, "language", json_string(conf->language));
     if (conf->models.count > 0)
         json_object_set_new(body, "model", json_string(conf->models.items[0]));
     enum ctl_exit code = call_post_json(conf, qiao, "/admin/gate/explain", body, NULL, &answer);

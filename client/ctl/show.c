@@ -106,28 +106,42 @@ static void print_table(const json_t *list, const char *const *columns)
     if (count == 0) puts("none");
 }
 
+static void print_line(const char *name, const json_t *value)
+{
+    struct buf cell = {0};
+    if (json_is_object(value)) {
+        const char *inner;
+        json_t *part;
+        json_object_foreach((json_t *)(uintptr_t)value, inner, part)
+        {
+            struct buf text = {0};
+            add_value(&text, part);
+            buf_addf(&cell, "%s%s=%s", cell.size ? " " : "", inner, buf_text(&text));
+            buf_fini(&text);
+        }
+    } else {
+        add_value(&cell, value);
+    }
+    printf("%-16s %s\n", name, buf_text(&cell));
+    buf_fini(&cell);
+}
+
+static bool is_nameless(const json_t *value)
+{
+    return json_is_object(value) && !json_object_get(value, "name") &&
+           !json_object_get(value, "id");
+}
+
+/* A list of objects that have no name is a line for each. */
 static void print_lines(const json_t *object)
 {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
-        struct buf cell = {0};
-        if (json_is_object(value)) {
-            const char *inner;
-            json_t *part;
-            json_object_foreach(value, inner, part)
-            {
-                struct buf text = {0};
-                add_value(&text, part);
-                buf_addf(&cell, "%s%s=%s", cell.size ? " " : "", inner, buf_text(&text));
-                buf_fini(&text);
-            }
-        } else {
-            add_value(&cell, value);
-        }
-        printf("%-16s %s\n", name, buf_text(&cell));
-        buf_fini(&cell);
+        if (!is_nameless(json_array_get(value, 0))) print_line(name, value);
+        for (size_t i = 0; is_nameless(json_array_get(value, i)); i++)
+            print_line(name, json_array_get(value, i));
     }
 }
 

@@ -70,6 +70,14 @@ static enum err copy_region(struct context *context, const char *text)
     return ERR_OK;
 }
 
+void context_complete_region(struct context *context)
+{
+    const struct key *key = context->key;
+    if (*context->region || key->any_region || key->region_count != 1) return;
+    for (size_t i = 0; key->regions[0][i]; i++)
+        context->region[i] = (char)tolower((unsigned char)key->regions[0][i]);
+}
+
 static enum err copy_os(struct context *context, const char *text)
 {
     if (!text) return ERR_OK;

@@ -84,6 +84,9 @@ enum err context_read(struct context *out, const struct keys *keys, struct http_
 /* Say for whom, as X-Qiao-User does, from the field `param` of a body. */
 enum err context_set_user(struct context *context, const char *param, const char *user);
 
+/* A key of one region is of that region, whether its request says so or not. */
+void context_complete_region(struct context *context);
+
 /* The parts of context_read(), for tests: from header texts, NULL where absent. */
 struct context_headers {
     const char *authorization, *user, *region, *os, *language;

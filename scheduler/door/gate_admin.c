@@ -3,6 +3,7 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/gate_ask.h"
+#include "scheduler/door/gate_explain.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/policy/audit.h"
@@ -21,7 +22,7 @@
 
 #define PATH "/admin/gate/"
 
-static enum err check_governed(const struct door *door)
+enum err gate_admin_governed(const struct door *door)
 {
     json_param_clear();
     if (door->gate) return ERR_OK;
@@ -71,7 +72,7 @@ void gate_admin_list(struct door *door, struct http_request *request)
     struct buf body = {0};
     const char *name, *note;
     if (!door_admit(door, request, true, &context)) return;
-    enum err err = check_governed(door);
+    enum err err = gate_admin_governed(door);
     if (err) {
         door_refuse(request, err);
         return;
@@ -94,7 +95,7 @@ void gate_admin_show(struct door *door, struct http_request *request)
     struct buf body = {0};
     const char *name = http_path(request) + strlen(PATH), *note;
     if (!door_admit(door, request, true, &context)) return;
-    enum err err = check_governed(door);
+    enum err err = gate_admin_governed(door);
     const struct gate_record *record = err ? NULL : gate_find(door->gate, name, &note);
     if (!err && !record)
         err = note ? err_note(ERR_CONFLICT, "%s", note)
@@ -213,89 +214,22 @@ static enum err change_gate(struct door *door, struct http_request *request,
     return err;
 }
 
-// ---- why ---------------------------------------------------------------------------------------
-
-static void write_check(struct buf *out, const char *name, const struct gate_finding *finding)
-{
-    buf_addf(out, "{\"check\":\"%s\",\"passed\":%s,\"reason\":\"%s\",\"note\":", name,
-             finding->reason ? "false" : "true", reason_code(finding->reason));
-    json_write_string(out, finding->note);
-    buf_add_byte(out, '}');
-}
-
-static void write_checks(struct buf *out, const struct door *door, const struct rules *rules,
-                         const struct gate_ask *ask)
-{
-    const char *note = gate_lease_note(door->gate, clock_now_ns()), *unreadable;
-    char name[GATE_NAME_MAX + 1];
-    struct gate_finding finding = {.reason = note ? REASON_GATE_UNREACHABLE : REASON_NONE};
-    snprintf(finding.note, sizeof finding.note, "%s", note ? note : "it holds");
-    gate_record_name(name, rules->region, ask->feature);
-    const struct gate_record *record = gate_find(door->gate, name, &unreadable);
-    write_check(out, "lease", &finding);
-    for (size_t i = 0; i < GATE_CHECK_COUNT; i++) {
-        finding = gate_check((enum gate_check)i, record, rules, ask, clock_wall_ms());
-        if (unreadable) snprintf(finding.note, sizeof finding.note, "%s", unreadable);
-        buf_add_byte(out, ',');
-        write_check(out, gate_check_name((enum gate_check)i), &finding);
-        if (!record) return; // there is nothing else to look at
-    }
-}
-
-/* Without a tenant the user is one of who asks. */
-static enum err explain(struct door *door, const struct context *context, const json_t *root,
-                        struct buf *body)
-{
-    struct approval names = {0};
-    const char *tenant = context->key->tenant, *user = "", *os = "", *model = NULL;
-    const struct rules *rules;
-    struct gate_pass pass;
-    struct digest digest;
-    char full[CONTEXT_NAME_MAX + CONTEXT_USER_MAX + 2] = "";
-    TRY(gate_ask_names(&names, root));
-    TRY(json_take_text(root, "tenant", 0, CONTEXT_NAME_MAX, &tenant));
-    TRY(json_take_text(root, "user", 0, CONTEXT_USER_MAX, &user));
-    TRY(json_take_text(root, "os", 0, CONTEXT_LABEL_MAX, &os));
-    TRY(json_take_text(root, "model", 2 * DIGEST_SIZE, 2 * DIGEST_SIZE, &model));
-    if (model && !hex_read(digest.bytes, sizeof digest.bytes, model))
-        return json_wrong("model", "must be a digest of 32 hexadecimal digits");
-    TRY(find_rules(door, &names, &rules));
-    if (*user) snprintf(full, sizeof full, "%s/%s", tenant, user);
-    struct gate_ask ask = {
-        .feature = names.feature, .os = os, .user = full, .model = model ? &digest : NULL};
-    struct gate_finding finding =
-        gate_decide(door->gate, rules, &ask, clock_now_ns(), clock_wall_ms(), &pass);
-    buf_addf(body, "{\"open\":%s,\"reason\":\"%s\",\"epoch\":%" PRIu64 ",\"message\":",
-             finding.reason ? "false" : "true", reason_code(finding.reason),
-             gate_epoch(door->gate));
-    json_write_string(body, finding.note);
-    buf_add_text(body, ",\"checks\":[");
-    write_checks(body, door, rules, &ask);
-    buf_add_text(body, "]}");
-    return ERR_OK;
-}
-
 // ---- all posts ---------------------------------------------------------------------------------
 
 static enum err obey(struct door *door, struct http_request *request, const struct context *context)
 {
     const char *word = http_path(request) + strlen(PATH), *text;
     enum gate_verb verb = GATE_VERB_COUNT;
-    bool explains = strcmp(word, "explain") == 0;
-    struct buf body = {0};
     json_t *root;
     size_t size;
-    TRY(check_governed(door));
-    if (!explains && !gate_verb_find(word, &verb))
+    TRY(gate_admin_governed(door));
+    if (!gate_verb_find(word, &verb))
         return err_note(ERR_NOT_FOUND, "a gate's verbs are draft, evidence, submit, approve, roll, "
                                        "pause, live, suspend, retire, explain");
     text = http_body(request, &size);
     TRY(json_read(&root, text, size));
-    enum err err = explains ? explain(door, context, root, &body)
-                            : change_gate(door, request, context, verb, root);
+    enum err err = change_gate(door, request, context, verb, root);
     json_decref(root);
-    if (!err && explains) reply(request, &body);
-    buf_fini(&body);
     return err;
 }
 
@@ -303,6 +237,8 @@ void gate_admin_post(struct door *door, struct http_request *request)
 {
     struct context context;
     if (!door_admit(door, request, true, &context)) return;
-    enum err err = obey(door, request, &context);
+    enum err err = strcmp(http_path(request), PATH "explain") == 0
+                       ? gate_explain(door, request, &context)
+                       : obey(door, request, &context);
     if (err) door_refuse(request, err);
 }

@@ -4,27 +4,19 @@
 #include "scheduler/core/sets.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/hurdles.h"
 #include "scheduler/door/json.h"
 #include "scheduler/policy/audit.h"
-#include "scheduler/policy/gate.h"
-#include "scheduler/policy/label.h"
 #include "scheduler/policy/policy.h"
 #include "scheduler/settings.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/metric.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
-
-static int64_t now_s(void)
-{
-    return clock_wall_ms() / 1000;
-}
 
 // ---- denials -----------------------------------------------------------------------------------
 
@@ -53,87 +45,32 @@ enum err govern_deny(struct door *door, const struct context *context, enum feat
 
 // ---- admission ---------------------------------------------------------------------------------
 
-/* A key of one region is of that region, whether its request says so or not. */
-static void complete_region(struct context *context)
+/* The first of these hurdles that does not let it pass, as a denial. */
+static enum err pass_hurdles(struct hurdles *hurdles, const struct context *context,
+                             enum hurdle first, enum hurdle last, const char **code)
 {
-    const struct key *key = context->key;
-    if (*context->region || key->any_region || key->region_count != 1) return;
-    for (size_t i = 0; key->regions[0][i]; i++)
-        context->region[i] = (char)tolower((unsigned char)key->regions[0][i]);
-}
-
-/* The regions that have a policy. */
-static void list_regions(const struct door *door, struct buf *out)
-{
-    const struct rules *rules;
-    const char *before = "";
-    for (size_t i = 0; (rules = policies_at(door->policies, i)) != NULL; i++) {
-        if (*rules->tenant) continue;
-        buf_addf(out, "%s%s", before, rules->region);
-        before = ", ";
+    struct buf what = {0};
+    enum err err = ERR_OK;
+    for (int i = first; !err && i <= (int)last; i++) {
+        buf_clear(&what);
+        enum reason reason = hurdle_check(hurdles, (enum hurdle)i, &what);
+        if (reason)
+            err = govern_deny(hurdles->door, context, hurdles->feature, reason,
+                              what.size ? buf_text(&what) : NULL, code);
     }
-}
-
-static enum err find_rules(struct door *door, const struct context *context, enum feature feature,
-                           const struct rules **out, const char **code)
-{
-    enum reason reason =
-        policies_find(door->policies, context->region, context->key->tenant, now_s(), out);
-    if (!reason) return ERR_OK;
-    struct buf known = {0};
-    if (reason != REASON_POLICY_EXPIRED) {
-        buf_add_text(&known, "the regions that have a policy are ");
-        list_regions(door, &known);
-    }
-    enum err err =
-        govern_deny(door, context, feature, reason, known.size ? known.data : NULL, code);
-    buf_fini(&known);
+    buf_fini(&what);
     return err;
 }
-
-static enum err check_language(struct door *door, const struct context *context,
-                               enum feature feature, const char **code)
-{
-    const struct rules_feature *rule = &context->rules->features[feature];
-    if (rules_allow_language(rule, context->language)) return ERR_OK;
-    struct buf known = {0};
-    buf_add_text(&known, "Accept-Language may name");
-    for (size_t i = 0; i < rule->language_count; i++)
-        buf_addf(&known, "%s %s", i ? "," : "", rule->languages[i]);
-    enum err err =
-        govern_deny(door, context, feature, REASON_LANGUAGE_NOT_ALLOWED, known.data, code);
-    buf_fini(&known);
-    return err;
-}
-
-/* What is answered with numbers alone has no label. */
-static enum err check_label(struct door *door, const struct context *context, enum feature feature,
-                            const char **code)
-{
-    if (feature == FEATURE_EMBEDDINGS || feature == FEATURE_RERANK) return ERR_OK;
-    bool generates = feature == FEATURE_ASSISTANT || feature == FEATURE_GROUNDING;
-    const char *lacks = labeller_lacks(door->labeller, &context->rules->labels, generates);
-    if (!lacks) return ERR_OK;
-    return govern_deny(door, context, feature, REASON_LABEL_NOT_POSSIBLE, lacks, code);
-}
-
-// ---- the gate ----------------------------------------------------------------------------------
 
 /* `model` (or its adapter) NULL: before one is chosen. What is let in is let out only as long as the gate stands. */
 static enum err check_gate(struct door *door, const struct context *context, enum feature feature,
                            const struct digest *model, const char **code)
 {
-    char user[CONTEXT_NAME_MAX + CONTEXT_USER_MAX + 2] = "";
-    struct gate_pass pass;
-    if (!context->rules->features[feature].gated) return ERR_OK;
-    if (*context->user) snprintf(user, sizeof user, "%s/%s", context->key->tenant, context->user);
-    struct gate_ask ask = {
-        .feature = feature_name(feature), .os = context->os, .user = user, .model = model};
-    struct gate_finding finding =
-        gate_decide(door->gate, context->rules, &ask, clock_now_ns(), clock_wall_ms(), &pass);
-    if (finding.reason)
-        return govern_deny(door, context, feature, finding.reason, finding.note, code);
-    if (context->request) http_add_pass(context->request, door->gate, &pass);
+    struct hurdles hurdles = hurdles_of(door, context, feature);
+    hurdles.model = model;
+    TRY(pass_hurdles(&hurdles, context, HURDLE_GATE, HURDLE_GATE, code));
+    if (context->request && hurdles.pass.gated)
+        http_add_pass(context->request, door->gate, &hurdles.pass);
     return ERR_OK;
 }
 
@@ -141,33 +78,27 @@ static enum err check_gate(struct door *door, const struct context *context, enu
 static enum err check_feature(struct door *door, const struct context *context,
                               enum feature feature, const char **code)
 {
-    const struct rules_feature *rule = &context->rules->features[feature];
-    if (!rule->allowed)
-        return govern_deny(door, context, feature, REASON_REGION_NOT_APPROVED,
-                           "the region's policy does not allow it", code);
-    TRY(check_label(door, context, feature, code));
-    TRY(check_language(door, context, feature, code));
-    if (!audit_stands(door->audit, context->rules->audit.stops))
-        return govern_deny(door, context, feature, REASON_AUDIT_NOT_POSSIBLE, NULL, code);
+    struct hurdles hurdles = hurdles_of(door, context, feature);
+    TRY(pass_hurdles(&hurdles, context, HURDLE_FEATURE, HURDLE_AUDIT, code));
     return check_gate(door, context, feature, NULL, code);
 }
 
 enum err govern_admit(struct door *door, struct context *context, enum feature feature,
                       struct governed *out, const char **code)
 {
-    const struct rules *rules;
     *out = (struct governed){.feature = feature};
     context->rules = NULL;
     if (!door->policies) return ERR_OK;
-    complete_region(context);
-    TRY(find_rules(door, context, feature, &rules, code));
-    context->rules = rules;
+    context_complete_region(context);
+    struct hurdles hurdles = hurdles_of(door, context, feature);
+    TRY(pass_hurdles(&hurdles, context, HURDLE_POLICY, HURDLE_POLICY, code));
+    context->rules = hurdles.rules;
     enum err err = check_feature(door, context, feature, code);
     if (err) {
         context->rules = NULL;
         return err;
     }
-    out->rules = rules_hold(rules);
+    out->rules = rules_hold(hurdles.rules);
     snprintf(out->language, sizeof out->language, "%s", context->language);
     return ERR_OK;
 }

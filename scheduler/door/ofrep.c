@@ -3,12 +3,11 @@
 #include "scheduler/door/context.h"
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
+#include "scheduler/door/hurdles.h"
 #include "scheduler/door/json.h"
 #include "scheduler/policy/gate.h"
-#include "scheduler/policy/policy.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/digest.h"
 
 #include <inttypes.h>
@@ -17,12 +16,10 @@
 
 #define PATH "/ofrep/v1/evaluate/flags/"
 
-/* Who asks, and by which rules. */
+/* Who asks. */
 struct evaluation {
     struct door *door;
     struct context context;
-    const struct rules *rules; // NULL: nothing is governed, or `reason` says why there are none
-    enum reason reason;
 };
 
 static enum err read_context(struct evaluation *evaluation, const struct http_request *request)
@@ -52,57 +49,53 @@ static enum err begin(struct evaluation *evaluation, struct door *door,
     *evaluation = (struct evaluation){.door = door};
     json_param_clear();
     TRY(read_context(evaluation, request));
-    if (!door->policies) return ERR_OK;
-    evaluation->reason =
-        policies_find(door->policies, evaluation->context.region, evaluation->context.key->tenant,
-                      clock_wall_ms() / 1000, &evaluation->rules);
-    if (evaluation->reason) evaluation->rules = NULL;
+    context_complete_region(&evaluation->context);
     return ERR_OK;
 }
 
-static struct gate_finding decide(const struct evaluation *evaluation, enum feature feature)
+/* What a request would meet, but for its language. *split: the user's place in a rollout decided. */
+static enum reason decide(const struct evaluation *evaluation, enum feature feature, bool *split,
+                          struct buf *what)
 {
-    const struct context *context = &evaluation->context;
-    const struct rules *rules = evaluation->rules;
-    struct gate_finding finding = {.reason = evaluation->reason};
-    struct gate_pass pass;
-    char user[CONTEXT_NAME_MAX + CONTEXT_USER_MAX + 2] = "";
-    if (!rules) return finding;
-    finding.reason = rules->features[feature].allowed ? REASON_NONE : REASON_REGION_NOT_APPROVED;
-    if (finding.reason || !rules->features[feature].gated) return finding;
-    if (*context->user) snprintf(user, sizeof user, "%s/%s", context->key->tenant, context->user);
-    struct gate_ask ask = {.feature = feature_name(feature), .os = context->os, .user = user};
-    return gate_decide(evaluation->door->gate, rules, &ask, clock_now_ns(), clock_wall_ms(), &pass);
-}
-
-/* Of a rollout each user has a place: SPLIT; what nobody has is DISABLED. */
-static const char *reason_word(enum reason reason)
-{
-    switch (reason) {
-    case REASON_NONE: return "TARGETING_MATCH";
-    case REASON_NOT_IN_ROLLOUT: return "SPLIT";
-    default: return "DISABLED";
+    enum reason reason = REASON_NONE;
+    struct hurdles hurdles = hurdles_of(evaluation->door, &evaluation->context, feature);
+    *split = false;
+    if (!hurdles.door->policies) return REASON_NONE;
+    for (int i = 0; i < HURDLE_COUNT && !reason; i++) {
+        buf_clear(what);
+        if (i != HURDLE_LANGUAGE) reason = hurdle_check(&hurdles, (enum hurdle)i, what);
     }
+    *split = reason == REASON_NOT_IN_ROLLOUT ||
+             (!reason && hurdles.pass.gated && hurdles.pass.share < GATE_WHOLE);
+    return reason;
 }
 
 static void write_flag(struct buf *out, const struct evaluation *evaluation, enum feature feature)
 {
-    struct gate_finding finding = decide(evaluation, feature);
+    struct buf what = {0};
+    bool split;
+    enum reason reason = decide(evaluation, feature, &split, &what);
     const struct gate *gate = evaluation->door->gate;
-    bool open = finding.reason == REASON_NONE;
+    bool open = reason == REASON_NONE;
     buf_addf(out,
              "{\"key\":\"%s\",\"value\":%s,\"variant\":\"%s\",\"reason\":\"%s\","
              "\"metadata\":{\"region\":",
              feature_name(feature), open ? "true" : "false", open ? "on" : "off",
-             reason_word(finding.reason));
+             split  ? "SPLIT"
+             : open ? "TARGETING_MATCH"
+                    : "DISABLED");
     json_write_string(out, evaluation->context.region);
     buf_addf(out, ",\"epoch\":%" PRIu64 ",\"code\":\"%s\"", gate ? gate_epoch(gate) : 0,
-             reason_code(finding.reason));
+             reason_code(reason));
     if (!open) {
+        struct buf message = {0};
+        buf_addf(&message, "%s%s%s", reason_text(reason), what.size ? ": " : "", buf_text(&what));
         buf_add_text(out, ",\"message\":");
-        json_write_string(out, *finding.note ? finding.note : reason_text(finding.reason));
+        json_write_string(out, buf_text(&message));
+        buf_fini(&message);
     }
     buf_add_text(out, "}}");
+    buf_fini(&what);
 }
 
 /* The protocol's own shape of an error; a key that is not right has the API's. */
@@ -132,6 +125,33 @@ static bool admit(struct evaluation *evaluation, struct door *door, struct http_
     return false;
 }
 
+/* Whether If-None-Match, a list, has the tag: compared weakly (RFC 9110, 13.1.2), as what lies between may have weakened it. */
+static bool has_tag(const char *list, const char *tag)
+{
+    while (list && *list) {
+        list += strspn(list, " \t,");
+        size_t size = strcspn(list, ",");
+        const char *end = list + size;
+        if (strncmp(list, "W/", 2) == 0) list += 2;
+        size = (size_t)(end - list);
+        while (size > 0 && (list[size - 1] == ' ' || list[size - 1] == '\t'))
+            size--;
+        if (size == strlen(tag) && memcmp(list, tag, size) == 0) return true;
+        list = end;
+    }
+    return false;
+}
+
+/* The names of all flags, for who has asked for another. */
+static void note_flags(void)
+{
+    struct buf names = {0};
+    for (size_t i = 0; i < FEATURE_COUNT; i++)
+        buf_addf(&names, "%s%s", i ? ", " : "", feature_name((enum feature)i));
+    err_note(ERR_NOT_FOUND, "flags are named as features are: %s", buf_text(&names));
+    buf_fini(&names);
+}
+
 void ofrep_one(struct door *door, struct http_request *request)
 {
     const char *key = http_path(request) + strlen(PATH);
@@ -140,7 +160,7 @@ void ofrep_one(struct door *door, struct http_request *request)
     struct buf body = {0};
     if (!admit(&evaluation, door, request, key)) return;
     if (!feature_find(key, &feature)) {
-        err_note(ERR_NOT_FOUND, "flags are named as features are: assistant, search, …");
+        note_flags();
         refuse(request, key, 404, "FLAG_NOT_FOUND");
         return;
     }
@@ -164,8 +184,7 @@ void ofrep_all(struct door *door, struct http_request *request)
     struct digest digest = digest_of(body.data, body.size);
     snprintf(tag, sizeof tag, "\"%s\"", digest_text(&digest, hex));
     http_set_header(request, "ETag", tag);
-    const char *has = http_header(request, "If-None-Match");
-    if (has && strcmp(has, tag) == 0)
+    if (has_tag(http_header(request, "If-None-Match"), tag))
         http_reply(request, 304, NULL, "", 0);
     else
         http_reply_json(request, 200, body.data, body.size);

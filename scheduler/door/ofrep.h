@@ -3,7 +3,8 @@
  *
  *      context.targetingKey   the user, as X-Qiao-User says it; context.region and context.os as their headers say them
  *
- * It answers what govern_admit() would, but for languages and models, and denies nothing itself. Thread: the loop's. */
+ * It answers what a request of the user would meet (hurdles.h), but for its language, its model and the user's strikes, and denies nothing
+ * itself. Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_OFREP_H
 #define SCHEDULER_DOOR_OFREP_H
 

@@ -177,6 +177,7 @@ struct gate_finding gate_decide(struct gate *gate, const struct rules *rules,
     }
     finding = judge(seen, rules, ask, now_ms);
     pass->mark = seen->mark;
+    pass->share = seen->record.state == GATE_LIVE ? GATE_WHOLE : seen->record.share;
     pass->until_ms = gate_until(&seen->record, rules);
     pass->reading = gate->readings;
     return finding;

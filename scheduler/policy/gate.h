@@ -48,6 +48,7 @@ struct gate_pass {
     struct digest mark;
     int64_t until_ms;
     uint32_t hold_ms;
+    uint32_t share;   // of the users that it is open to, when this one was let in; GATE_WHOLE: all
     uint64_t reading; // of the records, at which it was looked at last
 };
 

@@ -151,6 +151,10 @@ static void make_live(void)
         " 200 ", NULL);
     assert_parts(post("submit", ""), " 200 ", "\"state\":\"pending\"", NULL);
     assert_parts(sign(), " 200 ", "\"state\":\"approved\"", NULL);
+    assert_parts(post("roll", ",\"percent\":99.99"), " 200 ", "\"share\":9999", NULL);
+    assert_parts(
+        evaluate("/assistant", "", "{\"context\":{\"targetingKey\":\"u\",\"region\":\"aa\"}}"),
+        "\"value\":true", "\"reason\":\"SPLIT\"", NULL);
     assert_parts(post("roll", ",\"percent\":100"), " 200 ", "\"share\":10000", NULL);
     assert_parts(post("live", ""), " 200 ", "\"state\":\"live\"", NULL);
 }
@@ -302,13 +306,18 @@ static void an_sdk_of_openfeature_is_answered_in_its_words(void **state)
                  "\"errorCode\":\"INVALID_CONTEXT\"", NULL);
     assert_parts(evaluate("/assistant", "", "{"), " 400 ", "\"errorCode\":\"PARSE_ERROR\"", NULL);
     char *all = evaluate("", "X-Qiao-Region: aa\r\n", "{}");
-    char *tag = strstr(all, "ETag: "), header[96];
+    char *tag = strstr(all, "ETag: "), header[96], weak[128];
     assert_non_null(tag);
     snprintf(header, sizeof header, "X-Qiao-Region: aa\r\nIf-None-Match: %.34s\r\n",
              tag + strlen("ETag: "));
+    snprintf(weak, sizeof weak, "X-Qiao-Region: aa\r\nIf-None-Match: \"other\" , W/%.34s\r\n",
+             tag + strlen("ETag: ")); // as a proxy makes it that compresses
     assert_parts(all, "{\"flags\":[{\"key\":\"assistant\",\"value\":true",
                  "{\"key\":\"rerank\",\"value\":false", NULL);
     assert_parts(evaluate("", header, "{}"), " 304 ", NULL);
+    assert_parts(evaluate("", weak, "{}"), " 304 ", NULL);
+    assert_parts(evaluate("", "X-Qiao-Region: aa\r\nIf-None-Match: \"other\"\r\n", "{}"), " 200 ",
+                 NULL);
     stop(node);
 }
 

@@ -50,6 +50,7 @@ static void start(const char *keys)
 
 static const char hello[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]}";
 static const char chats[] = "/v1/chat/completions";
+static const char flag[] = "/ofrep/v1/evaluate/flags/assistant";
 
 static void a_chat_is_served_where_its_region_allows_it(void **state)
 {
@@ -380,6 +381,54 @@ static void a_key_of_one_region_is_of_that_region(void **state)
                  NULL);
     assert_parts(ask("POST", chats, "Authorization: Bearer 0123456789abcdef1\r\n", hello), " 403 ",
                  "\"code\":\"region_required\"", NULL);
+    assert_parts(ask("POST", flag, "Authorization: Bearer 0123456789abcdef0\r\n", "{}"), " 200 ",
+                 "\"value\":true", "\"region\":\"aa\"", NULL);
+    assert_parts(ask("POST", flag, "Authorization: Bearer 0123456789abcdef1\r\n", "{}"), " 200 ",
+                 "\"code\":\"region_required\"", NULL);
+    fake_node_stop(node);
+    stop_scheduler();
+}
+
+/* An SDK, an operator and a user hear the same. */
+static void what_is_told_is_what_a_request_meets(void **state)
+{
+    static const struct {
+        const char *region, *rules, *code;
+    } rows[] = {
+        {"aa", "{\"features\":{\"assistant\":" OPEN "}}", ""},
+        {"bb", "{}", "region_not_approved"},
+        {"cc", "{\"features\":{\"assistant\":" OPEN "},\"labels\":{\"place\":\"start\"}}",
+         "label_not_possible"},
+        {"dd",
+         "{\"features\":{\"assistant\":" OPEN
+         "},\"filter\":{\"required\":true,\"bundle\":\"lost\"}}",
+         "filter_not_ready"},
+        {"ee", NULL, "region_not_approved"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].rules) policy_folder_put_region(&folder, rows[i].region, rows[i].rules);
+    start("");
+    struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char header[64], body[128], code[64], reason[64];
+        bool open = !*rows[i].code;
+        snprintf(header, sizeof header, "X-Qiao-Region: %s\r\n", rows[i].region);
+        snprintf(body, sizeof body, "{\"region\":\"%s\",\"feature\":\"assistant\"}",
+                 rows[i].region);
+        snprintf(code, sizeof code, "\"code\":\"%s\"", rows[i].code);
+        snprintf(reason, sizeof reason, "\"open\":%s,\"reason\":\"%s\"", open ? "true" : "false",
+                 rows[i].code);
+        assert_parts(ask("POST", chats, header, hello), open ? "Hello" : code, NULL);
+        assert_parts(ask("POST", flag, header, "{}"), " 200 ",
+                     open ? "\"value\":true" : "\"value\":false", code, NULL);
+        assert_parts(ask("POST", "/admin/gate/explain", "", body), " 200 ", reason,
+                     "\"check\":\"policy\"", NULL);
+    }
+    assert_parts(
+        ask("POST", "/admin/gate/explain", "", "{\"region\":\"aa\",\"feature\":\"assistant\"}"),
+        "asks for no approval of it", NULL);
     fake_node_stop(node);
     stop_scheduler();
 }
@@ -426,6 +475,7 @@ int main(void)
         TEST(a_session_does_not_leave_its_region),
         TEST(a_regions_limits_come_on_top_of_the_keys),
         TEST(a_key_of_one_region_is_of_that_region),
+        TEST(what_is_told_is_what_a_request_meets),
         TEST(documents_are_checked_explained_and_read_again),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
