@@ -327,22 +327,50 @@ static json_t *run_all(struct trial *trial, size_t counts[4])
                      "controls", rows);
 }
 
-static enum ctl_exit check_words(const struct ctl_conf *conf)
+/* Of --sign-key; without it one that ends with the run: it shows that the pack was not changed, and not who made it. */
+static enum ctl_exit get_signer(const struct ctl_conf *conf, struct sign_secret *out)
 {
-    const char *missing = !*conf->region     ? "--region must name the region"
-                          : !*conf->out      ? "--out must name the folder for the evidence"
-                          : !*conf->sign_key ? "--sign-key must name the key that signs it"
-                                             : NULL;
-    if (missing) fprintf(stderr, "qiaoctl: %s\n", missing);
-    return missing ? CTL_USAGE : CTL_GOOD;
+    if (*conf->sign_key) return ctl_read_sign_key(conf, out);
+    fprintf(stderr,
+            "qiaoctl: without --sign-key the evidence is signed by a key of this run alone: "
+            "it shows that nothing was changed, not who made it\n");
+    return sign_make_key(out, "run") ? CTL_FAILED : CTL_GOOD;
+}
+
+/* The run's row in the pack's head, and its last word. */
+static enum ctl_exit conclude(struct trial *trial, json_t *pack, const struct sign_secret *signer,
+                              const size_t counts[4])
+{
+    const struct ctl_conf *conf = trial->conf;
+    struct buf folder = {0};
+    buf_addf(&folder, "%s%s", *conf->out ? conf->out : "compliance-",
+             *conf->out ? "" : conf->region);
+    json_object_set_new(
+        pack, "signer",
+        json_pack("{s:s, s:s}", "id", signer->id, "whose",
+                  *conf->sign_key ? "of the operator's file" : "of this run alone"));
+    enum ctl_exit code = compliance_write(buf_text(&folder), signer, pack);
+    if (!code && conf->json)
+        call_print_json(json_incref(pack));
+    else if (!code)
+        printf("%zu pass, %zu fail, %zu not applicable, %zu blocked: %s/compliance.html\n",
+               counts[VERDICT_PASS], counts[VERDICT_FAIL], counts[VERDICT_NOT_APPLICABLE],
+               counts[VERDICT_BLOCKED], buf_text(&folder));
+    buf_fini(&folder);
+    return code;
 }
 
 enum ctl_exit ctl_compliance_run(const struct ctl_conf *conf, struct qiao *qiao)
 {
     struct trial *trial;
+    struct sign_secret signer;
     size_t counts[4] = {0};
-    enum ctl_exit code = check_words(conf);
-    if (!code && sodium_init() < 0) code = CTL_FAILED;
+    if (sodium_init() < 0) return CTL_FAILED;
+    if (!*conf->region) {
+        fprintf(stderr, "qiaoctl: --region must name the region\n");
+        return CTL_USAGE;
+    }
+    enum ctl_exit code = get_signer(conf, &signer);
     if (code) return code;
     trial = mem_new(1, sizeof *trial);
     trial->conf = conf;
@@ -350,17 +378,12 @@ enum ctl_exit ctl_compliance_run(const struct ctl_conf *conf, struct qiao *qiao)
     code = begin(trial);
     if (!code) {
         json_t *pack = run_all(trial, counts);
-        code = compliance_write(conf, pack);
-        if (!code && conf->json)
-            call_print_json(json_incref(pack));
-        else if (!code)
-            printf("%zu pass, %zu fail, %zu not applicable, %zu blocked: %s/compliance.html\n",
-                   counts[VERDICT_PASS], counts[VERDICT_FAIL], counts[VERDICT_NOT_APPLICABLE],
-                   counts[VERDICT_BLOCKED], conf->out);
+        code = conclude(trial, pack, &signer, counts);
         json_decref(pack);
     }
     if (!code && counts[VERDICT_FAIL] + counts[VERDICT_BLOCKED] > 0) code = CTL_FAILED;
     finish(trial);
+    sign_fini(&signer);
     mem_free(trial);
     return code;
 }

@@ -99,8 +99,9 @@ struct audit_found {
 enum ctl_exit audit_check(const struct ctl_conf *conf, const char *folder,
                           const struct sign_keys *keys, struct audit_found *out);
 
-/* The pack's files. `pack` is borrowed. */
-enum ctl_exit compliance_write(const struct ctl_conf *conf, const json_t *pack);
+/* The pack's files, signed, and the public half of the key. `pack` is borrowed. */
+enum ctl_exit compliance_write(const char *folder, const struct sign_secret *secret,
+                               const json_t *pack);
 void compliance_page(struct buf *out, const json_t *pack);
 
 #endif

@@ -2,6 +2,7 @@
 #include "client/ctl/call.h"
 #include "client/ctl/compliance.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <sodium.h>
@@ -24,12 +25,12 @@ static enum ctl_exit failed(const char *path)
 }
 
 /* In place of what an earlier run left, with its signature. */
-static enum ctl_exit write_file(const struct ctl_conf *conf, const char *name, const char *text,
-                                size_t size)
+static enum ctl_exit write_file(const char *folder, const struct sign_secret *secret,
+                                const char *name, const char *text, size_t size)
 {
     struct buf path = {0}, fresh = {0}, old = {0};
     enum ctl_exit code = CTL_GOOD;
-    buf_addf(&path, "%s/%s", conf->out, name);
+    buf_addf(&path, "%s/%s", folder, name);
     buf_addf(&fresh, "%s.new", buf_text(&path));
     buf_addf(&old, "%s.sig", buf_text(&path));
     unlink(buf_text(&old)); // of other bytes
@@ -39,23 +40,44 @@ static enum ctl_exit write_file(const struct ctl_conf *conf, const char *name, c
     if (!good || rename(buf_text(&fresh), buf_text(&path)) != 0)
         code = failed(buf_text(&path));
     else
-        code = ctl_sign_quietly(conf, buf_text(&path), COMPLIANCE_FORMAT, PACK_MAX);
+        code = ctl_sign_with(secret, buf_text(&path), COMPLIANCE_FORMAT, PACK_MAX);
     buf_fini(&path);
     buf_fini(&fresh);
     buf_fini(&old);
     return code;
 }
 
-enum ctl_exit compliance_write(const struct ctl_conf *conf, const json_t *pack)
+/* The public half of the signer's key: who has no other can at least tell whether the pack was changed. */
+static enum ctl_exit write_key(const char *folder, const struct sign_secret *secret)
+{
+    struct sign_public public;
+    struct buf path = {0}, text = {0};
+    enum ctl_exit code = CTL_GOOD;
+    sign_public_of(&public, secret);
+    sign_write_public(&text, &public);
+    buf_addf(&path, "%s/compliance.pub", folder);
+    unlink(buf_text(&path)); // of an earlier run
+    if (file_create(buf_text(&path), 0644, text.data, text.size)) {
+        fprintf(stderr, "qiaoctl: %s\n", err_text());
+        code = CTL_FAILED;
+    }
+    buf_fini(&path);
+    buf_fini(&text);
+    return code;
+}
+
+enum ctl_exit compliance_write(const char *folder, const struct sign_secret *secret,
+                               const json_t *pack)
 {
     struct buf page = {0};
-    if (mkdir(conf->out, 0755) != 0 && errno != EEXIST) return failed(conf->out);
+    if (mkdir(folder, 0755) != 0 && errno != EEXIST) return failed(folder);
     char *text = json_dumps(pack, JSON_INDENT(2));
     enum ctl_exit code =
-        text ? write_file(conf, "compliance.json", text, strlen(text)) : CTL_FAILED;
+        text ? write_file(folder, secret, "compliance.json", text, strlen(text)) : CTL_FAILED;
     free(text); // jansson's
     compliance_page(&page, pack);
-    if (!code) code = write_file(conf, "compliance.html", page.data, page.size);
+    if (!code) code = write_file(folder, secret, "compliance.html", page.data, page.size);
+    if (!code) code = write_key(folder, secret);
     buf_fini(&page);
     return code;
 }

@@ -174,6 +174,8 @@ static void add_subject(struct buf *out, const json_t *pack)
     add_list(out, "model", json_object_get(subject, "models"), "name");
     add_fact(out, "audit", json_object_get(subject, "audit"));
     add_fact(out, "public keys", json_object_get(pack, "keys"));
+    add_fact(out, "signed by", json_object_get(json_object_get(pack, "signer"), "id"));
+    add_fact(out, "whose key is", json_object_get(json_object_get(pack, "signer"), "whose"));
     buf_add_text(out, "</table>\n");
 }
 

@@ -63,8 +63,8 @@ enum ctl_exit ctl_policy_explain(const struct ctl_conf *conf, struct qiao *qiao)
 /* Sign a file of at most `most` bytes for the purpose, with --sign-key, into FILE.sig beside it. */
 enum ctl_exit ctl_sign_file(const struct ctl_conf *conf, const char *path, const char *purpose,
                             size_t most);
-enum ctl_exit ctl_sign_quietly(const struct ctl_conf *conf, const char *path, const char *purpose,
-                               size_t most);
+enum ctl_exit ctl_sign_with(const struct sign_secret *secret, const char *path,
+                            const char *purpose, size_t most);
 /* Whether the file's signatures by keys of --policy-keys are of its bytes. */
 enum err ctl_check_signatures(const struct ctl_conf *conf, const char *path, const char *purpose,
                               const char *text, size_t size);

@@ -84,25 +84,21 @@ static enum err write_signatures(const char *path, const struct sign_signature *
     return err;
 }
 
-enum ctl_exit ctl_sign_quietly(const struct ctl_conf *conf, const char *path, const char *purpose,
-                               size_t most)
+enum ctl_exit ctl_sign_with(const struct sign_secret *secret, const char *path, const char *purpose,
+                            size_t most)
 {
-    struct sign_secret secret;
     struct sign_signature signature = {0};
     struct buf name = {0};
     char *text;
     size_t size;
-    enum ctl_exit code = ctl_read_sign_key(conf, &secret);
-    if (code) return code;
     enum err err = file_read(&text, &size, path, most);
     if (!err) {
-        memcpy(signature.id, secret.id, sizeof signature.id);
-        sign_bytes(signature.bytes, &secret, purpose, text, size);
+        memcpy(signature.id, secret->id, sizeof signature.id);
+        sign_bytes(signature.bytes, secret, purpose, text, size);
         buf_addf(&name, "%s.sig", path);
         err = write_signatures(buf_text(&name), &signature);
         mem_free(text);
     }
-    sign_fini(&secret);
     buf_fini(&name);
     return err ? call_wrong_err() : CTL_GOOD;
 }
@@ -110,7 +106,11 @@ enum ctl_exit ctl_sign_quietly(const struct ctl_conf *conf, const char *path, co
 enum ctl_exit ctl_sign_file(const struct ctl_conf *conf, const char *path, const char *purpose,
                             size_t most)
 {
-    enum ctl_exit code = ctl_sign_quietly(conf, path, purpose, most);
+    struct sign_secret secret;
+    enum ctl_exit code = ctl_read_sign_key(conf, &secret);
+    if (code) return code;
+    code = ctl_sign_with(&secret, path, purpose, most);
+    sign_fini(&secret);
     if (!code) printf("%s is signed: %s.sig\n", path, path);
     return code;
 }

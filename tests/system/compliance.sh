@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The controls of two regions against a governed cluster of 2 schedulers and 2 nodes: all hold, and the evidence is signed. Then controls are broken
+# The controls of two regions against a governed cluster of 2 schedulers and 2 nodes, one node in each region: all hold, and the evidence is signed. Then controls are broken
 # one by one, and each time the run fails and names that control alone.
 . "$(dirname "$0")/lib.sh"
 cluster --nodes 2 --schedulers 2 --governed cn,eu
@@ -50,6 +50,16 @@ check "evidence that was changed is not what was signed" refused verify "$state/
 check "with a drill: suspended, cut, opened again" holds "$url" cn --drill assistant --drill-keys "$state/keys/ann.key,$state/keys/bo.key"
 check "which is among the controls" grep -q '^pass *drill' "$state/run.txt"
 check "and leaves the feature open" grep -q '"state":"live"' <(ctl --json --region cn --feature assistant gate show)
+check "so it is with what has no streams" holds "$url" cn --drill embeddings --drill-keys "$state/keys/ann.key,$state/keys/bo.key"
+check "whose users are denied" grep -q '^pass *drill *embeddings: 8 users were denied' "$state/run.txt"
+check "and which is open again" grep -q '"state":"live"' <(ctl --json --region cn --feature embeddings gate show)
+check "a feature that nobody knows is none" fails_alone drill "$url" cn --drill teleport
+
+# --- as short as it goes: a folder of its own, and a key that ends with the run
+check "without a folder and a key there is evidence, too" bash -c "cd '$state' && '$bin/qiaoctl' --url '$url' --region cn compliance run >/dev/null 2>run.txt"
+check "which says what its signature is worth" grep -q 'not who made it' "$state/run.txt"
+check "and which that signs" ctl --keys "$state/compliance-cn/compliance.pub" compliance verify "$state/compliance-cn/compliance.json"
+check "without a secret beside it" refused grep -rq '^secret' "$state/compliance-cn"
 
 # --- an audit file with one byte of another record
 cp -r "$state/audit" "$state/tampered"
@@ -68,6 +78,24 @@ ctl --sign-key "$state/keys/legal.key" policy sign "$state/policy/tenant.json" >
 ctl policy reload >/dev/null
 check "a tenant without the region's label is found" fails_alone label_visible "$url" cn
 rm "$state"/policy/tenant.json*
+ctl policy reload >/dev/null
+
+# --- a tenant's document that sends prompts to another region's nodes
+cp "$state/policy/eu.json" "$state/eu.json"
+sed -i 's#"final": \["/privacy/residency", #"final": [#' "$state/policy/eu.json"
+python3 - "$state/policy/tenant.json" <<'PY'
+import json, sys
+json.dump({"format": "qiao policy 1", "kind": "tenant", "name": "tenant", "tenant": "local", "extends": "eu", "serial": 1,
+           "valid_from": "2020-01-01T00:00:00Z", "valid_until": "2099-01-01T00:00:00Z",
+           "rules": {"privacy": {"residency": ["cn"]}}}, open(sys.argv[1], "w"))
+PY
+for name in eu tenant; do ctl --sign-key "$state/keys/legal.key" policy sign "$state/policy/$name.json" >/dev/null; done
+ctl policy reload >/dev/null
+run "$url" eu || true
+check "prompts on another region's nodes are found, and conversations that go there" test "$(results fail)" = "residency residency_sessions"
+rm "$state"/policy/tenant.json*
+cp "$state/eu.json" "$state/policy/eu.json"
+ctl --sign-key "$state/keys/legal.key" policy sign "$state/policy/eu.json" >/dev/null
 ctl policy reload >/dev/null
 
 # --- a document that was changed after it was signed

@@ -122,8 +122,7 @@ static void controls_say_what_they_need(void **state)
         int code;
     } cases[] = {
         {"compliance run", "--region must name", 2},
-        {"--region aa compliance run", "--out must name", 2},
-        {"--region aa --out /nowhere/else compliance run", "--sign-key must name", 2},
+        {"--region aa --out /nowhere/else compliance run", "by a key of this run alone", 1},
         {"compliance verify /nowhere/else", "--keys must name", 2},
         {"compliance verify", "file's name is missing", 2},
         {"--keys /nowhere/keys compliance verify /nowhere/else", "cannot read '/nowhere/else'", 1},
