@@ -2,7 +2,7 @@
  *
  * Prompts and answers are in the memory of schedulers and nodes. Neither writes a core, and no other process of the same user may look
  * into them (PR_SET_DUMPABLE). Where the limit of locked memory allows it (LimitMEMLOCK=infinity, or CAP_IPC_LOCK), all memory is locked,
- * so that none of it is ever written to swap. Where it does not, and the machine swaps, the setting says what happens.
+ * so that none of it is ever written to swap. Where it does not, the setting says what happens.
  *
  * Thread: main, before there are others. */
 #ifndef BASE_PRIVATE_H
@@ -16,7 +16,8 @@
 /* No core, no debugger; first of all, before anything is read. */
 void private_forbid_cores(void);
 
-/* What `swap` is when memory cannot be locked and the machine swaps: "warn": a line in the log; "refuse": ERR_INVALID with a note. */
+/* What `swap` is when memory cannot be locked: "warn": a line in the log; "refuse": where the machine swaps now, ERR_INVALID with a note;
+ * "lock": that in any case, as swap may be turned on later. */
 bool private_is_choice(const char *swap);
 enum err private_lock(const char *swap);
 /* A mapping of a public file, such as a model: it may be given back while everything else is locked. */

@@ -47,7 +47,7 @@ enum err settings_check(const struct settings *s)
                         s->log_level);
     }
     if (!private_is_choice(s->swap))
-        return err_note(ERR_INVALID, "swap: '%s', it must be warn or refuse", s->swap);
+        return err_note(ERR_INVALID, "swap: '%s', it must be warn, refuse or lock", s->swap);
     if (s->batch_tokens < s->sequences) {
         return err_note(ERR_INVALID,
                         "batch_tokens: %" PRIu64 ", it must be at least sequences (%" PRIu64

@@ -162,7 +162,7 @@ enum err settings_check(const struct settings *settings)
                         "idempotency_when_away: '%s' is not right: must be open or closed",
                         settings->idempotency_when_away);
     if (!private_is_choice(settings->swap))
-        return err_note(ERR_INVALID, "swap: '%s' is not right: must be warn or refuse",
+        return err_note(ERR_INVALID, "swap: '%s' is not right: must be warn, refuse or lock",
                         settings->swap);
     if (settings->listen_nodes.count == 0)
         return err_note(ERR_INVALID, "listen_nodes: at least one URL is needed");
