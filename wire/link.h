@@ -63,6 +63,9 @@ struct links; // a set of links with one mailbox
 /* Events go to `inbox`, which outlives the set. An event is never lost: when the inbox is full, the
  * link keeps it and stops reading (backpressure, down to the peer's queue) until links_resume(). */
 enum err links_new(struct links **out, struct mailbox *inbox);
+/* How long a peer may be silent, where LINK_SILENCE_MS is not what is wanted: on a machine so busy that a peer which lives may be
+ * late. Before the first links_check(). */
+void links_set_silence(struct links *links, uint32_t ms);
 /* Closes every link, waits for NNG to let go; no event is put after it returns. */
 void links_free(struct links *links);
 
@@ -92,9 +95,9 @@ void link_close(struct links *links, uint64_t link, const char *reason);
 /* Hand over what a full inbox refused and read on. Call it whenever the inbox was emptied; it costs
  * nothing when nothing is held. */
 void links_resume(struct links *links);
-/* Close links that have been silent for LINK_SILENCE_MS, and free those that are down; call it
+/* Close links that have been silent for LINK_SILENCE_MS (or as links_set_silence() said), and free those that are down; call it
  * every ~100 ms with now (clock_now_ns()), the inbox drained. A call that comes more than
- * LINK_SILENCE_MS / 2 after the one before judges nobody: the silence may have been our own. Calls
+ * half of it after the one before judges nobody: the silence may have been our own. Calls
  * links_resume(). */
 void links_check(struct links *links, uint64_t now_ns);
 

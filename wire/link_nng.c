@@ -42,7 +42,7 @@ struct links {
     uint64_t serial;
     struct link *slots[LINK_LINKS_MAX]; // a link's id is serial * LINK_LINKS_MAX + slot
     size_t slots_used;                  // none at or above
-    uint64_t checked_ns;
+    uint64_t checked_ns, silence_ns;
     bool holding, has_unsent; // the owner's: see links_hold()
     struct listener *listeners[LINK_LISTENERS_MAX];
     size_t listener_count;
@@ -173,9 +173,16 @@ enum err links_new(struct links **out, struct mailbox *inbox)
     struct links *set = mem_new(1, sizeof *set);
     set->hub.inbox = inbox;
     set->hub.is_down = is_down;
+    set->silence_ns = LINK_SILENCE_MS * CLOCK_MS;
     must(pthread_mutex_init(&set->hub.lock, NULL) == 0);
     *out = set;
     return ERR_OK;
+}
+
+void links_set_silence(struct links *set, uint32_t ms)
+{
+    must(set->checked_ns == 0);
+    set->silence_ns = ms * CLOCK_MS;
 }
 
 static void dialer_free(struct dialer *dialer)
@@ -405,9 +412,8 @@ static void check(struct links *set, size_t slot, uint64_t now_ns, bool judge)
     pthread_mutex_lock(&set->hub.lock);
     struct link *link = set->slots[slot];
     bool gone = link && link->stage == LINK_STAGE_DOWN && !link->starting;
-    uint64_t limit_ns = LINK_SILENCE_MS * CLOCK_MS;
     bool silent = link && judge && link->stage == LINK_STAGE_OPEN && !link->parked &&
-                  now_ns > link->heard_ns && now_ns - link->heard_ns > limit_ns;
+                  now_ns > link->heard_ns && now_ns - link->heard_ns > set->silence_ns;
     if (gone) set->slots[slot] = NULL;
     pthread_mutex_unlock(&set->hub.lock);
     if (gone) link_free(link);
@@ -436,7 +442,7 @@ void links_check(struct links *set, uint64_t now_ns)
 {
     links_resume(set);
     uint64_t since_ns = now_ns - set->checked_ns;
-    bool judge = set->checked_ns > 0 && since_ns <= LINK_SILENCE_MS / 2 * CLOCK_MS;
+    bool judge = set->checked_ns > 0 && since_ns <= set->silence_ns / 2;
     set->checked_ns = now_ns;
     pthread_mutex_lock(&set->hub.lock);
     size_t count = set->slots_used;

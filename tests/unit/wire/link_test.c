@@ -330,23 +330,31 @@ static int given_raw_peer(const char *url)
     return fd;
 }
 
-static void a_peer_that_accepts_and_says_nothing_is_dropped(void **state)
+/* A side that bears `silence_ms`, or as much as all do when that is 0. */
+static void drops_a_silent_peer(uint32_t silence_ms)
 {
-    (void)state;
     struct side side = given_side(INBOX);
+    if (silence_ms) links_set_silence(side.links, silence_ms);
     char url[WIRE_URL_MAX];
     assert_int_equal(links_listen(side.links, "tcp://127.0.0.1:0", url), ERR_OK);
+    uint64_t now_ns = clock_now_ns(); // not later than the link's beginning
     int fd = given_raw_peer(url);
     uint64_t link = take_up(&side);
-    uint64_t now_ns = clock_now_ns();
-    pass_time(&side, &now_ns, LINK_SILENCE_MS - LINK_HEARTBEAT_MS);
+    pass_time(&side, &now_ns, (silence_ms ? silence_ms : LINK_SILENCE_MS) - LINK_HEARTBEAT_MS);
     assert_int_equal(mailbox_count(side.inbox), 0);
-    pass_time(&side, &now_ns, 400);
+    pass_time(&side, &now_ns, PATIENCE_S * 1000);
     take_down(&side, link, "silent");
     char byte;
     assert_true(recv(fd, &byte, 1, 0) <= 0); // and its connection is closed
     close(fd);
     end_side(&side);
+}
+
+static void a_peer_that_accepts_and_says_nothing_is_dropped(void **state)
+{
+    (void)state;
+    drops_a_silent_peer(0);
+    drops_a_silent_peer(5 * LINK_SILENCE_MS);
 }
 
 static void a_half_open_listener_is_dropped_and_dialed_again(void **state)
