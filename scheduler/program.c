@@ -235,7 +235,8 @@ static enum err build_nodes_side(struct program *program)
                                   .index_blocks = program->settings.index_blocks};
     TRY(route_policy_parse(program->settings.route, &fleet.policy));
     door->fleet = fleet_new(&fleet);
-    door->uplink = uplink_new(&(struct uplink_options){door->base, door->metrics, door->fleet});
+    door->uplink = uplink_new(
+        &(struct uplink_options){door->base, door->metrics, door->fleet, program->silence_ms});
     struct flights_seams seams = {door->uplink, uplink_send, uplink_quarantine};
     door->flights = flights_new(door->fleet, &seams, program->settings.flights);
     door->scribe = scribe_new(door->base, program->settings.workers);
@@ -291,7 +292,7 @@ static enum err build_clients_side(struct program *program)
                                    .owner = &program->door,
                                    .handler = door_handle,
                                    .ended = door_ended};
-    program->door.waits = waits_new(&program->door);
+    program->door.waits = waits_new(&program->door, &program->waits);
     program->door.errands = errands_new();
     program->door.openings = openings_new();
     TRY(settings_address("listen", settings->listen, host, &options.port));

@@ -5,6 +5,7 @@
 #define SCHEDULER_PROGRAM_H
 
 #include "scheduler/door/door.h"
+#include "scheduler/door/wait.h"
 #include "scheduler/features/collection.h"
 #include "scheduler/features/search/redisearch_link.h"
 #include "scheduler/settings.h"
@@ -21,6 +22,8 @@ struct pinyin;
 
 struct program {
     struct settings settings; // loaded before program_build()
+    uint32_t silence_ms;      // of a node, before it is lost; 0: LINK_SILENCE_MS
+    struct wait_limits waits; // of requests for a node; zeros: as wait.h has them
     struct door door;
     struct template template; // of --chat-template
     struct keyring master;    // of sessions

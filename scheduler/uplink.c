@@ -329,6 +329,7 @@ struct uplink *uplink_new(const struct uplink_options *options)
     uplink->instance = rand_entropy();
     uplink->inbox = mailbox_new(INBOX_MAX);
     must(links_new(&uplink->links, uplink->inbox) == ERR_OK);
+    if (options->silence_ms) links_set_silence(uplink->links, options->silence_ms);
     uplink->evictions =
         evictions_new(options->fleet, &(struct evictions_seam){uplink, uplink_send});
     arena_init(&uplink->arena, mem_new(1, ARENA_SIZE), ARENA_SIZE);

@@ -32,6 +32,7 @@ struct uplink_options {
     struct event_base *base;
     struct metrics *metrics;
     struct fleet *fleet;
+    uint32_t silence_ms; // links_set_silence(); 0: as it is
 };
 
 struct uplink *uplink_new(const struct uplink_options *options);

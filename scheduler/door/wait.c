@@ -28,6 +28,7 @@ struct wait {
 
 struct waits {
     struct door *door;
+    struct wait_limits limits;
     struct event *timer; // runs while somebody waits
     struct wait *first;
     size_t count;
@@ -86,10 +87,12 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
     if (waits->first) event_add(waits->timer, &period);
 }
 
-struct waits *waits_new(struct door *door)
+struct waits *waits_new(struct door *door, const struct wait_limits *limits)
 {
     struct waits *waits = mem_new(1, sizeof *waits);
     waits->door = door;
+    waits->limits.start_ms = limits->start_ms ? limits->start_ms : WAIT_START_MS;
+    waits->limits.node_ms = limits->node_ms ? limits->node_ms : WAIT_NODE_MS;
     waits->timer = event_new(door->base, -1, 0, on_timer, waits);
     must(waits->timer != NULL);
     return waits;
@@ -108,9 +111,9 @@ bool waits_take(struct waits *waits, struct http_request *request, enum err err,
 {
     uint64_t until_ns;
     if (err == ERR_NOT_FOUND)
-        until_ns = waits->door->start_ns + WAIT_START_MS * CLOCK_MS;
+        until_ns = waits->door->start_ns + waits->limits.start_ms * CLOCK_MS;
     else if (err == ERR_UNAVAILABLE)
-        until_ns = http_arrival_ns(request) + WAIT_NODE_MS * CLOCK_MS;
+        until_ns = http_arrival_ns(request) + waits->limits.node_ms * CLOCK_MS;
     else
         return false;
     if (clock_now_ns() >= until_ns || waits->count == WAIT_REQUESTS_MAX) return false;

@@ -15,6 +15,7 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct door;
 struct http_request;
@@ -26,7 +27,12 @@ enum {
     WAIT_REQUESTS_MAX = 256 // who comes beyond is answered at once
 };
 
-struct waits *waits_new(struct door *door);
+/* For so long in place of WAIT_START_MS and WAIT_NODE_MS; zeros: as these say. */
+struct wait_limits {
+    uint32_t start_ms, node_ms;
+};
+
+struct waits *waits_new(struct door *door, const struct wait_limits *limits);
 /* Nobody waits any more: after http_free(). */
 void waits_free(struct waits *waits);
 

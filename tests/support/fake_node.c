@@ -58,7 +58,8 @@ struct fake_node {
     uint64_t evicted;
     uint64_t link, beat_ns;
     atomic_bool stopping, hanging;
-    atomic_uint submits, cancels;
+    atomic_uint submits, cancels, halt;
+    _Atomic uint64_t instance;
     bool died;
     uint32_t busy; // how many were told so
 };
@@ -74,6 +75,7 @@ static void say_hello(struct fake_node *node, uint64_t link)
     const char *region = node->options.region ? node->options.region : "";
     const char *model_name = node->text->name;
     const char *weights = node->options.model ? node->options.model : "fake";
+    atomic_store(&node->instance, clock_now_ns());
     struct wire_model model = {
         .name = {model_name, strlen(model_name)},
         .kinds = node->options.kinds ? node->options.kinds : 1u << WIRE_GENERATE | 1u << WIRE_EMBED,
@@ -89,7 +91,7 @@ static void say_hello(struct fake_node *node, uint64_t link)
         .hello = {.protocol = WIRE_PROTOCOL,
                   .node = {name, strlen(name)},
                   .region = {region, strlen(region)},
-                  .instance = clock_now_ns(),
+                  .instance = fake_node_instance(node),
                   .models = &model,
                   .model_count = 1,
                   .credits = node->options.credits ? node->options.credits : 16,
@@ -311,6 +313,12 @@ static void go_on(struct fake_node *node, struct attempt *attempt)
     }
 }
 
+static bool may_go_on(struct fake_node *node, const struct attempt *attempt, uint64_t now_ns)
+{
+    unsigned halt = atomic_load(&node->halt);
+    return attempt->used && now_ns >= attempt->next_ns && (halt == 0 || attempt->sent < halt);
+}
+
 static void *run(void *argument)
 {
     struct fake_node *node = argument;
@@ -326,7 +334,7 @@ static void *run(void *argument)
         uint64_t now_ns = clock_now_ns();
         for (size_t i = 0; i < ATTEMPTS_MAX && !atomic_load(&node->hanging); i++) {
             struct attempt *attempt = &node->attempts[i];
-            if (attempt->used && now_ns >= attempt->next_ns) go_on(node, attempt);
+            if (may_go_on(node, attempt, now_ns)) go_on(node, attempt);
         }
         if (now_ns - node->beat_ns > LINK_HEARTBEAT_MS * CLOCK_MS) {
             struct wire_message beat = {.type = WIRE_HEARTBEAT};
@@ -357,6 +365,7 @@ struct fake_node *fake_node_start(const struct fake_node_options *options)
                           &node->answer) == ERR_OK);
     node->inbox = mailbox_new(1024);
     must(links_new(&node->links, node->inbox) == ERR_OK);
+    links_set_silence(node->links, FAKE_NODE_SILENCE_MS);
     arena_init(&node->arena, mem_new(1, ARENA_SIZE), ARENA_SIZE);
     must(pthread_mutex_init(&node->lock, NULL) == 0);
     must(pthread_create(&node->thread, NULL, run, node) == 0);
@@ -385,6 +394,16 @@ void fake_node_stop(struct fake_node *node)
 void fake_node_hang(struct fake_node *node, bool on)
 {
     atomic_store(&node->hanging, on);
+}
+
+void fake_node_halt(struct fake_node *node, unsigned ids)
+{
+    atomic_store(&node->halt, ids);
+}
+
+uint64_t fake_node_instance(struct fake_node *node)
+{
+    return atomic_load(&node->instance);
 }
 
 unsigned fake_node_submits(struct fake_node *node)

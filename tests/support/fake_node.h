@@ -3,7 +3,7 @@
  *
  * It has a thread of its own. Every submit is answered with the ids of a fixed text, one a
  * message, then the end id; with the vector (count of ids, second id, 0, 0) where a vector is asked for; with a number where
- * a score is (how many ids the second text has, marks included, less FAKE_NODE_ZERO); with the first rows of its slice where a list is; or, while it is told to hang, with nothing. It
+ * a score is (how many ids the second text has, marks included, less FAKE_NODE_ZERO); with the first rows of its slice where a list is; or, while it is told to hang, with nothing, or to halt, with its beginning. It
  * obeys CANCEL. */
 #ifndef TESTS_SUPPORT_FAKE_NODE_H
 #define TESTS_SUPPORT_FAKE_NODE_H
@@ -17,7 +17,8 @@
 struct fake_node;
 
 enum {
-    FAKE_NODE_VECTOR = 4, // numbers of a vector
+    FAKE_NODE_SILENCE_MS = 60000, // of a peer that lives and has no time
+    FAKE_NODE_VECTOR = 4,         // numbers of a vector
     FAKE_NODE_ZERO = 5,
     FAKE_NODE_ROWS_MAX = 128, // of a list
     FAKE_NODE_BEST = 1000     // score of row 0, one less each
@@ -42,6 +43,10 @@ struct fake_node *fake_node_start(const struct fake_node_options *options);
 void fake_node_stop(struct fake_node *node);
 /* Take submits and say nothing. */
 void fake_node_hang(struct fake_node *node, bool on);
+/* Say no more than so many ids of each answer, until it is called with 0. */
+void fake_node_halt(struct fake_node *node, unsigned ids);
+/* What its latest HELLO called this life of it; 0: there was none. */
+uint64_t fake_node_instance(struct fake_node *node);
 unsigned fake_node_submits(struct fake_node *node);
 unsigned fake_node_cancels(struct fake_node *node);
 /* Whether these bytes stood in anything that schedulers have sent it. */

@@ -67,9 +67,7 @@ void test_redis_restart(struct test_redis *redis)
         run_server(redis);
         _exit(127);
     }
-    for (int i = 0; i < 1000 && !is_listening(redis); i++)
-        usleep(10000);
-    assert_true(is_listening(redis));
+    assert_soon(is_listening(redis));
 }
 
 static uint16_t free_port(void)
@@ -136,9 +134,7 @@ void test_redis_start_replica(struct test_redis *replica, const struct test_redi
     assert_true(redis->port > 0);
     replica->searches = false;
     assert_true(start(replica, free_port(), redis->port));
-    for (int i = 0; i < 1000 && !is_followed(redis); i++)
-        usleep(10000);
-    assert_true(is_followed(redis));
+    assert_soon(is_followed(redis));
 }
 
 void test_redis_kill(struct test_redis *redis)

@@ -1,7 +1,9 @@
 #include "tests/unit/scheduler/desk.h"
 
+#include "scheduler/core/fleet.h"
 #include "scheduler/core/flight.h"
 #include "scheduler/door/http.h"
+#include "tests/support/fake_node.h"
 #include "tests/test.h"
 #include "tests/unit/scheduler/exchange.h"
 
@@ -48,7 +50,7 @@ void desk_start(struct desk *desk, const char *redis_socket, const char *const *
     const char *words[WORDS_MAX] = {
         "test",         "--listen",           "127.0.0.1:0", "--listen-nodes",
         desk->link_url, "--redis-host",       redis_socket,  "--log-level",
-        "error",        "--redis-timeout-ms", "5000"}; // machines that test are busy
+        "error",        "--redis-timeout-ms", "20000"}; // machines that test are busy
     char *argv[WORDS_MAX];
     int count = 11, rest;
     enum conf_next next;
@@ -65,6 +67,7 @@ void desk_start(struct desk *desk, const char *redis_socket, const char *const *
         fail_msg("%s", err_text());
     for (int i = 0; i < count; i++)
         mem_free(argv[i]);
+    desk->program.silence_ms = FAKE_NODE_SILENCE_MS;
     if (program_build(&desk->program)) fail_msg("%s", err_text());
     desk->port = http_port(desk->program.door.http);
     assert_int_equal(pthread_create(&desk->thread, NULL, run_loop, desk), 0);
@@ -91,6 +94,25 @@ size_t desk_busy(struct desk *desk)
     return count;
 }
 
+size_t desk_requests(struct desk *desk)
+{
+    desk_freeze(desk, true);
+    size_t count = http_stats(desk->program.door.http)->requests;
+    desk_freeze(desk, false);
+    return count;
+}
+
+bool desk_has_node(struct desk *desk, uint64_t instance)
+{
+    bool found = false;
+    desk_freeze(desk, true);
+    const struct fleet *fleet = desk->program.door.fleet;
+    for (size_t i = 0; i < fleet_node_count(fleet) && !found; i++)
+        found = fleet_node_at(fleet, i)->instance == instance;
+    desk_freeze(desk, false);
+    return found;
+}
+
 int desk_begin(const struct desk *desk, const char *path, const char *headers, const char *body)
 {
     struct buf text = {0};
@@ -109,14 +131,15 @@ char *desk_ask(const struct desk *desk, const char *path, const char *headers, c
     return desk_finish(desk_begin(desk, path, headers, body), NULL);
 }
 
+static bool is_ready(const struct desk *desk)
+{
+    char *ready = desk_ask(desk, "/ready", "", "");
+    bool good = strstr(ready, " 200 ") && strstr(ready, "\"redis\":\"up\"");
+    mem_free(ready);
+    return good;
+}
+
 void desk_wait_ready(struct desk *desk)
 {
-    for (int wait = 0; wait < 1000; wait++) {
-        char *ready = desk_ask(desk, "/ready", "", "");
-        bool good = strstr(ready, " 200 ") && strstr(ready, "\"redis\":\"up\"");
-        mem_free(ready);
-        if (good) return;
-        usleep(10000);
-    }
-    fail_msg("the scheduler never became ready");
+    assert_soon(is_ready(desk));
 }

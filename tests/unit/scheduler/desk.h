@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct desk {
@@ -23,8 +24,11 @@ void desk_start(struct desk *desk, const char *redis_socket, const char *const *
 void desk_stop(struct desk *desk);
 /* Its loop stands still, as if the process were stopped, and goes on. */
 void desk_freeze(struct desk *desk, bool frozen);
-/* Answers and flights that it is busy with. */
+/* Answers and flights that it is busy with; requests that have no answer yet. */
 size_t desk_busy(struct desk *desk);
+size_t desk_requests(struct desk *desk);
+/* Whether a node that calls itself this is linked to it. */
+bool desk_has_node(struct desk *desk, uint64_t instance);
 /* Until it can be asked. */
 void desk_wait_ready(struct desk *desk);
 

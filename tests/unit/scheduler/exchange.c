@@ -10,10 +10,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
+enum {
+    SILENCE_S = 60
+};
+
 static int dial(uint16_t port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct timeval limit = {.tv_sec = 20};
+    struct timeval limit = {.tv_sec = SILENCE_S};
     inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
@@ -33,7 +37,7 @@ int exchange_begin(uint16_t port, struct buf *text)
     return fd;
 }
 
-char *exchange_finish(int connection, const char *until)
+char *exchange_read(int connection, const char *until)
 {
     struct buf answer = {0};
     char bytes[4096];
@@ -41,8 +45,21 @@ char *exchange_finish(int connection, const char *until)
     while (!(until && strstr(buf_text(&answer), until)) &&
            (got = recv(connection, bytes, sizeof bytes, 0)) > 0)
         buf_add(&answer, bytes, (size_t)got);
-    close(connection);
     return answer.data ? buf_take(&answer) : mem_copy_text("");
+}
+
+char *exchange_finish(int connection, const char *until)
+{
+    char *answer = exchange_read(connection, until);
+    close(connection);
+    return answer;
+}
+
+long number_behind(const char *answer, const char *mark)
+{
+    const char *at = strstr(answer, mark);
+    if (!at) fail_msg("no %s in: %s", mark, answer);
+    return strtol(at + strlen(mark), NULL, 10);
 }
 
 void assert_parts(char *answer, ...)

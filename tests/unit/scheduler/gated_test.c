@@ -43,7 +43,7 @@ static int set_up(void **state)
                                     "\"user_requests_per_minute\":0}}");
     snprintf(rules, sizeof rules,
              "{\"features\":{\"assistant\":" GATED ",\"embeddings\":" GATED
-             "},\"gate\":{\"evidence\":[\"filing\"],\"signatures\":1,\"hold_ms\":1000,"
+             "},\"gate\":{\"evidence\":[\"filing\"],\"signatures\":1,\"hold_ms\":60000,"
              "\"approvers\":[{\"id\":\"ann\",\"key\":\"%s\"}]}}",
              key);
     policy_folder_put_region(&folder, "aa", rules);
@@ -58,22 +58,22 @@ static int tear_down(void **state)
     return 0;
 }
 
+static bool leads(void)
+{
+    char *answer = ask("GET", "/admin/gate", "", "");
+    bool leads = strstr(answer, "\"lease\":true") != NULL;
+    mem_free(answer);
+    return leads;
+}
+
 static struct fake_node *start(const struct fake_node_options *like)
 {
     const char *const flags[] = {"--policy",  folder.folder,   "--policy-keys",
                                  folder.keys, "--session-key", session_key,
                                  NULL};
     start_scheduler_with("", flags);
-    wait_for_redis();
     struct fake_node *node = start_node(like);
-    for (int i = 0; i < 100; i++) { // until the gate has its first lease
-        char *answer = ask("GET", "/admin/gate", "", "");
-        bool leads = strstr(answer, "\"lease\":true") != NULL;
-        mem_free(answer);
-        if (leads) return node;
-        usleep(50000);
-    }
-    fail_msg("the gate got no lease");
+    assert_soon(leads());
     return node;
 }
 
@@ -95,8 +95,8 @@ static char *ask_chat(const char *headers)
 {
     char all[256];
     snprintf(all, sizeof all, "X-Qiao-Region: aa\r\n%s", headers);
-    return ask("POST", "/v1/chat/completions", all,
-               "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]}");
+    return ask_patiently("POST", "/v1/chat/completions", all, // a busy machine may lose its lease
+                         "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]}");
 }
 
 static char *evaluate(const char *path, const char *headers, const char *body)
@@ -190,25 +190,31 @@ static void from_a_draft_to_a_suspension(void **state)
     stop(node);
 }
 
+/* A stream of which some has come, and whose rest does not. */
+static int begin_halted(struct fake_node *node)
+{
+    fake_node_halt(node, 4);
+    int fd = begin("POST", "/v1/chat/completions", "X-Qiao-Region: aa\r\n",
+                   "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]}");
+    assert_parts(exchange_read(fd, "\"content\":\"a"), " 200 ", "\"content\":\"a", NULL);
+    return fd;
+}
+
 static void a_stream_is_cut_with_its_reason(void **state)
 {
     (void)state;
     if (!scene.redis.process) skip();
     struct fake_node *node = start(&(struct fake_node_options){
-        .region = "aa", .pause_ms = 30, .answer = "a long answer that is never told to its end"});
+        .region = "aa", .answer = "a long answer that is never told to its end"});
     assert_parts(post("submit", ""), " 200 ", NULL); // suspended by the test before
     assert_parts(sign(), " 200 ", NULL);
     assert_parts(post("roll", ",\"percent\":100"), " 200 ", NULL);
-    int fd = begin("POST", "/v1/chat/completions", "X-Qiao-Region: aa\r\n",
-                   "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]}");
-    while (fake_node_submits(node) == 0)
-        usleep(1000);
-    usleep(200000);
+    int fd = begin_halted(node);
     assert_parts(post("suspend", ""), " 200 ", NULL);
     char *answer = finish(fd, "0\r\n\r\n");
     assert_null(strstr(answer, "[DONE]"));
     assert_null(strstr(answer, "its end"));
-    assert_parts(answer, " 200 ", "\"content\":\"", "\"code\":\"suspended\"", NULL);
+    assert_parts(answer, "\"code\":\"suspended\"", NULL);
     wait_for_cancels(node, 1); // the node stops too
     stop(node);
 }
@@ -219,16 +225,12 @@ static void a_gate_is_shut_where_the_policy_has_gone(void **state)
     (void)state;
     if (!scene.redis.process) skip();
     struct fake_node *node = start(&(struct fake_node_options){
-        .region = "aa", .pause_ms = 30, .answer = "a long answer that is never told to its end"});
+        .region = "aa", .answer = "a long answer that is never told to its end"});
     char kept[128], document[2048];
     assert_parts(post("submit", ""), " 200 ", NULL); // suspended by the test before
     assert_parts(sign(), " 200 ", NULL);
     assert_parts(post("roll", ",\"percent\":100"), " 200 ", NULL);
-    int fd = begin("POST", "/v1/chat/completions", "X-Qiao-Region: aa\r\n",
-                   "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"say it\"}]}");
-    while (fake_node_submits(node) == 0)
-        usleep(1000);
-    usleep(100000);
+    int fd = begin_halted(node);
     snprintf(kept, sizeof kept, "%s/aa.json", folder.folder);
     FILE *file = fopen(kept, "re");
     assert_non_null(file);
@@ -242,7 +244,7 @@ static void a_gate_is_shut_where_the_policy_has_gone(void **state)
     assert_parts(post("suspend", ""), " 200 ", "\"state\":\"suspended\"", NULL);
     char *answer = finish(fd, "0\r\n\r\n");
     assert_null(strstr(answer, "its end"));
-    assert_parts(answer, " 200 ", "\"code\":\"suspended\"", NULL);
+    assert_parts(answer, "\"code\":\"suspended\"", NULL);
     policy_folder_put(&folder, "aa", document); // for the tests behind
     stop(node);
 }

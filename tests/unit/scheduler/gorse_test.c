@@ -14,7 +14,6 @@
 static void start(const char *keys)
 {
     start_scheduler(keys);
-    wait_for_redis();
 }
 
 static void agree(const char *user)

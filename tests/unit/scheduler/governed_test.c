@@ -190,7 +190,6 @@ static void a_retry_has_the_reason_of_its_denial(void **state)
                                  NULL};
     policy_folder_put_region(&folder, "aa", "{\"features\":{\"assistant\":" OPEN "}}");
     start_scheduler_with("", flags);
-    wait_for_redis();
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     assert_parts(ask("POST", chats, headers, hello), " 200 ", NULL);
     fake_node_stop(node);
@@ -201,7 +200,6 @@ static void a_retry_has_the_reason_of_its_denial(void **state)
              digest_text(&newer, text));
     policy_folder_put_region(&folder, "aa", rules);
     start_scheduler_with("", flags);
-    wait_for_redis();
     struct fake_node *first =
         start_node(&(struct fake_node_options){.region = "aa", .name = "first", .model = "newer"});
     node = start_node(&(struct fake_node_options){.region = "aa", .name = "second"});
@@ -222,7 +220,6 @@ static void a_retry_is_of_one_region_and_language(void **state)
     policy_folder_put_region(&folder, "aa", "{\"features\":{\"assistant\":" OPEN "}}");
     policy_folder_put_region(&folder, "bb", "{\"features\":{\"assistant\":" OPEN "}}");
     start("");
-    wait_for_redis();
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\nIdempotency-Key: moved\r\n", hello),
                  " 200 ", NULL);
@@ -257,7 +254,6 @@ static void a_stored_answer_is_of_the_model_that_said_it(void **state)
     snprintf(rules, sizeof rules, rule, digest_text(&old, text));
     policy_folder_put_region(&folder, "aa", rules);
     start_scheduler_with("", flags);
-    wait_for_redis();
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", turn), " 200 ", "Hello", NULL);
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", turn), " 200 ", "Hello",
@@ -267,7 +263,6 @@ static void a_stored_answer_is_of_the_model_that_said_it(void **state)
     snprintf(rules, sizeof rules, rule, digest_text(&new, text));
     policy_folder_put_region(&folder, "aa", rules);
     start_scheduler_with("", flags);
-    wait_for_redis();
     node = start_node(&(struct fake_node_options){.region = "aa", .model = "newer"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", hello), " 200 ", "Hello", NULL);
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", turn), " 403 ",
@@ -318,7 +313,6 @@ static void a_session_does_not_leave_its_region(void **state)
                              "{\"features\":{\"assistant\":" OPEN "},\"privacy\":{\"residency\":"
                              "\"any\"}}");
     start("");
-    wait_for_redis();
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n", turn), " 200 ", NULL);
     assert_parts(ask("POST", chats, "X-Qiao-Region: bb\r\n", turn), " 403 ", "begun in region aa",
@@ -344,7 +338,6 @@ static void a_regions_limits_come_on_top_of_the_keys(void **state)
                              "\"limits\":{\"user_requests_per_minute\":1},"
                              "\"privacy\":{\"residency\":[\"aa\"]}}");
     start("");
-    if (scene.redis.process) wait_for_redis();
     struct fake_node *node = start_node(&(struct fake_node_options){.region = "aa"});
     assert_parts(ask("POST", chats, "X-Qiao-Region: aa\r\n",
                      "{\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"),

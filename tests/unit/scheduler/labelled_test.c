@@ -386,7 +386,6 @@ static void a_notice_is_given_once_in_a_conversation(void **state)
 {
     (void)state;
     if (scene.redis.process == 0) skip();
-    wait_for_redis();
     assert_parts(chat_in("bb", ""), "\"content\":\"A machine.\\n\\nHello", NULL);
     assert_parts(ask_in("bb", "/v1/chat/completions",
                         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":"
@@ -441,7 +440,6 @@ static void an_answer_that_is_resumed_has_each_label_once(void **state)
     struct buf whole = {0};
     size_t events = 0;
     if (scene.redis.process == 0) skip();
-    wait_for_redis();
     resume_at("", &whole);
     for (const char *id = strstr(buf_text(&whole), "id: "); id; id = strstr(id + 4, "\nid: ")) {
         struct buf rest = {0};
@@ -480,7 +478,6 @@ static void a_label_is_waived_by_an_agreement_alone(void **state)
 {
     (void)state;
     if (scene.redis.process == 0) skip();
-    wait_for_redis();
     assert_parts(chat_without_label("aa", "X-Qiao-User: ann\r\n"), " 403 ",
                  "no agreement of this user", "\"code\":\"label_required\"", NULL);
     assert_parts(ask("POST", "/admin/waivers", "", "{\"user\":\"ann\",\"days\":3}"), " 400 ",
@@ -510,7 +507,6 @@ static void a_search_has_its_label_beside_its_hits(void **state)
 {
     (void)state;
     if (scene.redis.process == 0) skip();
-    wait_for_redis();
     assert_parts(ask("PUT", "/v1/indexes/shop", "", "{\"fields\":{\"title\":1}}"), " 200 ", NULL);
     assert_parts(ask("POST", "/v1/indexes/shop/documents?wait=true", "",
                      "[{\"id\":\"p1\",\"title\":\"Lamp\"}]"),
@@ -528,7 +524,6 @@ static void a_bare_list_has_its_label_in_a_header(void **state)
 {
     (void)state;
     if (scene.redis.process == 0) skip();
-    wait_for_redis();
     char *answer = ask_patiently("GET", "/api/popular", "X-Qiao-Region: aa\r\n", "");
     assert_parts(answer, " 200 ", "X-Qiao-List-Label: %E7%94%9F%E6%88%90%20AI\r\n", NULL);
     answer = ask("GET", "/api/popular", "X-Qiao-Region: bb\r\n", "");
@@ -541,7 +536,6 @@ static void what_is_shown_again_is_labelled_again(void **state)
     (void)state;
     static const char in_aa[] = "X-Qiao-Region: aa\r\nAccept-Language: en\r\n";
     if (scene.redis.process == 0) skip();
-    wait_for_redis();
     assert_parts(chat_in("aa", ",\"session\":\"s9\""), " 200 ", NULL);
     assert_parts(ask("GET", "/v1/sessions/s9", in_aa, ""), "\"content\":\"say it\",\"version\"",
                  "\"content\":\"Hello, 你好 world\",\"label\":\"Made by AI\"", NULL);

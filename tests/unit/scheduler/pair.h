@@ -35,7 +35,7 @@ int pair_tear_down(void **state);
 void pair_start(const char *const *flags, const struct fake_node_options *like);
 void pair_start_one(struct desk *desk, struct fake_node **node, const char *const *flags,
                     const struct fake_node_options *like);
-/* Both must be idle. */
+/* Both are idle, or soon will be. */
 void pair_stop(void);
 
 /* A chat under a key; `last`: NULL or the Last-Event-ID; `rest` of the body. */

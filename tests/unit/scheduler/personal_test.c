@@ -16,7 +16,6 @@ static const char ann[] = "X-Qiao-User: ann\r\n", bob[] = "X-Qiao-User: bob\r\n"
 static void start(const char *keys)
 {
     start_scheduler(keys);
-    wait_for_redis();
 }
 
 static void consents_are_none_until_given_and_each_users_own(void **state)

@@ -21,23 +21,15 @@ static const char *const sliced[] = {"--slice-rows", "64", NULL}, *const whole[]
 static void start(const char *const *flags, struct fake_node *nodes[2])
 {
     static const char *const names[] = {"one", "two"};
-    bool both = false;
     start_scheduler_with("", flags);
     for (size_t i = 0; i < 2; i++)
         nodes[i] = start_node(&(struct fake_node_options){
             .name = names[i], .kinds = 1u << WIRE_RECOMMEND | 1u << WIRE_EMBED});
-    for (int i = 0; i < 500 && !both; i++) {
-        char *answer = ask("GET", "/ready", "", "");
-        both = strstr(answer, "\"nodes\":2") && strstr(answer, "\"redis\":\"up\"");
-        mem_free(answer);
-        if (!both) usleep(10000);
-    }
-    assert_true(both);
 }
 
 static void stop(struct fake_node *nodes[2])
 {
-    assert_int_equal(flights_in_air(), 0);
+    assert_soon(flights_in_air() == 0);
     fake_node_stop(nodes[0]);
     fake_node_stop(nodes[1]);
     stop_scheduler();
@@ -92,10 +84,7 @@ static void a_client_that_goes_away_takes_every_slice_along(void **state)
     fake_node_hang(nodes[0], true);
     fake_node_hang(nodes[1], true);
     int fd = begin("POST", path, "", "{\"session\":[\"3\"]}");
-    for (int i = 0; i < 200; i++) {
-        if (fake_node_submits(nodes[0]) + fake_node_submits(nodes[1]) == 2) break;
-        usleep(10000);
-    }
+    assert_soon(fake_node_submits(nodes[0]) + fake_node_submits(nodes[1]) == 2);
     close(fd);
     wait_for_cancels(nodes[0], fake_node_submits(nodes[0]));
     wait_for_cancels(nodes[1], fake_node_submits(nodes[1]));
@@ -110,8 +99,7 @@ static void a_node_that_is_lost_leaves_its_slice_to_the_other(void **state)
     start(sliced, nodes);
     fake_node_hang(nodes[0], true);
     int fd = begin("POST", path, "", "{\"session\":[\"3\"],\"count\":100}");
-    for (int i = 0; i < 200 && fake_node_submits(nodes[0]) == 0; i++)
-        usleep(10000);
+    assert_soon(fake_node_submits(nodes[0]) > 0);
     fake_node_stop(nodes[0]);
     char *answer = finish(fd, NULL);
     assert_list(answer, 100);

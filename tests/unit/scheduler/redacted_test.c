@@ -41,7 +41,6 @@ static int set_up(void **state)
                                    "\"session_seconds\":30,\"history_days\":1"));
     policy_folder_put_region(&folder, "loose", RULES("\"redact\":[],\"history_days\":3650"));
     start_scheduler_with("", words);
-    wait_for_redis();
     node = start_node(&(struct fake_node_options){.answer = "ok", .context = 4096});
     return 0;
 }

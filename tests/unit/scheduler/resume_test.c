@@ -166,28 +166,25 @@ static void the_newest_connection_has_the_stream(void **state)
 {
     (void)state;
     if (!pair.redis.process) skip();
-    pair_start(NULL, &(struct fake_node_options){.pause_ms = 60});
+    pair_start(NULL, &(struct fake_node_options){0});
     struct told whole = events_of(pair_ask(&pair.first, "once", NULL, ",\"stream\":true"));
     for (int i = 0; i < 2; i++) {
         const char *key = i ? "open-far" : "open-near";
-        unsigned before = fake_node_submits(pair.nodes[0]);
+        fake_node_halt(pair.nodes[0], 5);
         int old = pair_begin(&pair.first, key, NULL, ",\"stream\":true");
-        for (int wait = 0; fake_node_submits(pair.nodes[0]) == before && wait < 2000; wait++)
-            usleep(1000);
-        usleep(150000);
-        char *more =
-            pair_ask(i ? &pair.second : &pair.first, key, whole.ids[1], ",\"stream\":true");
+        assert_parts(exchange_read(old, "\"content\":\"H"), " 200 ", "id: 0-0", NULL);
+        int new = pair_begin(i ? &pair.second : &pair.first, key, whole.ids[1], ",\"stream\":true");
+        char *rest = desk_finish(old, NULL);
+        assert_null(strstr(rest, "[DONE]"));
+        assert_parts(rest, "\"error\":{\"message\":\"a newer request",
+                     "\"code\":\"idempotency_taken_over\"", NULL);
+        fake_node_halt(pair.nodes[0], 0);
+        char *more = desk_finish(new, NULL);
         assert_non_null(strstr(more, "Idempotent-Replayed: true"));
         assert_joined(&whole, 1, more);
         mem_free(more);
-        char *rest = desk_finish(old, NULL);
-        assert_null(strstr(rest, "[DONE]"));
-        assert_parts(rest, " 200 ", "id: 0-0", "\"error\":{\"message\":\"a newer request",
-                     "\"code\":\"idempotency_taken_over\"", NULL);
     }
     told_free(&whole);
-    for (int wait = 0; desk_busy(&pair.first) > 0 && wait < 1000; wait++)
-        usleep(1000);
     pair_stop();
 }
 
@@ -196,10 +193,10 @@ static void who_waits_for_a_whole_answer_is_told_too(void **state)
 {
     (void)state;
     if (!pair.redis.process) skip();
-    pair_start(NULL, &(struct fake_node_options){.pause_ms = 60});
+    pair_start(NULL, &(struct fake_node_options){0});
+    fake_node_halt(pair.nodes[0], 5);
     int old = pair_begin(&pair.first, "whole", NULL, "");
-    for (int wait = 0; fake_node_submits(pair.nodes[0]) == 0 && wait < 2000; wait++)
-        usleep(1000);
+    assert_soon(fake_node_submits(pair.nodes[0]) > 0);
     assert_parts(pair_ask(&pair.second, "whole", NULL, ""), " 200 ", "Idempotent-Replayed: true",
                  "\"content\":\"Hello, 你好 world\"", NULL);
     assert_parts(desk_finish(old, NULL), " 409 ", "x-should-retry: false",
@@ -214,14 +211,10 @@ static void who_leaves_before_the_key_is_claimed_leaves_nothing(void **state)
     pair_start(NULL, &(struct fake_node_options){0});
     assert_int_equal(kill(pair.redis.process, SIGSTOP), 0);
     int fd = pair_begin(&pair.first, "left", NULL, ",\"stream\":true");
-    for (int wait = 0; desk_busy(&pair.first) == 0 && wait < 200; wait++)
-        usleep(1000);
+    assert_soon(desk_busy(&pair.first) > 0);
     close(fd);
-    for (int wait = 0; desk_busy(&pair.first) > 0 && wait < 200; wait++)
-        usleep(1000);
-    assert_int_equal(desk_busy(&pair.first), 0);
+    assert_soon(desk_busy(&pair.first) == 0);
     assert_int_equal(kill(pair.redis.process, SIGCONT), 0);
-    usleep(100000);
     assert_parts(pair_ask(&pair.second, "left", NULL, ",\"stream\":true"), " 200 ", "[DONE]", NULL);
     pair_stop();
 }
@@ -252,16 +245,8 @@ static void another_model_does_not_finish_the_answer(void **state)
                  "the model 'tiny' any more", "\"code\":\"model_changed\"", NULL);
     struct fake_node *old = fake_node_start(&(struct fake_node_options){
         .url = pair.second.link_url, .name = "old", .model = "old", .answer = pair_greeting});
-    char *answer = NULL;
-    for (int wait = 0; wait < 100; wait++) { // the second scheduler, too, has such a node now
-        answer = pair_ask(&pair.second, "model", NULL, "");
-        if (strstr(answer, " 200 ")) break;
-        mem_free(answer);
-        answer = NULL;
-        usleep(20000);
-    }
-    assert_non_null(answer);
-    mem_free(answer);
+    assert_soon(desk_has_node(&pair.second, fake_node_instance(old)));
+    assert_parts(pair_ask(&pair.second, "model", NULL, ""), " 200 ", NULL);
     fake_node_stop(old);
     pair_stop();
 }

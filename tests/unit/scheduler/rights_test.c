@@ -14,7 +14,6 @@
 static void start(void)
 {
     start_scheduler("");
-    wait_for_redis();
 }
 
 static void live(void)
@@ -165,7 +164,7 @@ static void only_a_few_exports_run_at_once(void **state)
     test_redis_freeze(&scene.redis, true);
     for (int i = 0; i < MOST; i++)
         fds[i] = begin("GET", "/v1/me/export", ANN, "");
-    usleep(200000);
+    assert_soon(requests_in_hand() == MOST);
     assert_parts(ask("GET", "/v1/me/export", ANN, ""), " 503 ", "16 exports are under way", NULL);
     test_redis_freeze(&scene.redis, false);
     for (int i = 0; i < MOST; i++)
@@ -181,7 +180,7 @@ static void without_redis_nothing_is_promised(void **state)
     start();
     assert_parts(ask("GET", "/v1/items", "", ""), " 200 ", NULL); // the catalogue is followed
     test_redis_kill(&scene.redis);
-    usleep(200000);
+    wait_for_redis(false);
     assert_parts(ask("DELETE", "/v1/me", ANN, ""), " 503 ", "data cannot be erased",
                  "store_unavailable", NULL);
     assert_parts(ask("GET", "/v1/me/erasures/00000000000000000000000000000000", ANN, ""), " 503 ",

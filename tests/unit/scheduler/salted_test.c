@@ -30,7 +30,6 @@ static struct fake_node *node;
 static void start(void)
 {
     start_scheduler("");
-    wait_for_redis();
     node = start_node(&(struct fake_node_options){.answer = "yes"});
 }
 
@@ -182,7 +181,6 @@ static void a_region_says_how_long_prompts_are_cached(void **state)
     put_region(&folder, "bb", 0);
     const char *const more[] = {"--policy", folder.folder, "--policy-keys", folder.keys, NULL};
     start_scheduler_with("", more);
-    wait_for_redis();
     node = start_node(&(struct fake_node_options){.answer = "yes"});
     struct cached cached = chat_of(ANN "X-Qiao-Region: aa\r\n");
     assert_int_equal(cached.cache_ms, 600000);

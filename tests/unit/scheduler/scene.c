@@ -24,8 +24,10 @@ void start_scheduler_with(const char *keys, const char *const *more)
         flags[count++] = *more;
     }
     memset(&desk, 0, sizeof desk);
+    desk.program.waits = scene.waits;
     desk_start(&desk, scene.redis.socket, flags);
     memcpy(scene.link_url, desk.link_url, sizeof scene.link_url);
+    if (scene.redis.process) wait_for_redis(true);
 }
 
 void start_scheduler(const char *keys)
@@ -38,16 +40,17 @@ void stop_scheduler(void)
     desk_stop(&desk);
 }
 
-void wait_for_redis(void)
+static bool ready_says(const char *text)
 {
-    for (int wait = 0; wait < 1000; wait++) {
-        char *ready = ask("GET", "/ready", "", "");
-        bool is_up = strstr(ready, "\"redis\":\"up\"") != NULL;
-        mem_free(ready);
-        if (is_up) return;
-        usleep(10000);
-    }
-    fail_msg("Redis was not found");
+    char *ready = ask("GET", "/ready", "", "");
+    bool found = strstr(ready, text) != NULL;
+    mem_free(ready);
+    return found;
+}
+
+void wait_for_redis(bool up)
+{
+    assert_soon(ready_says(up ? "\"redis\":\"up\"" : "\"redis\":\"away\""));
 }
 
 int begin(const char *method, const char *path, const char *headers, const char *body)
@@ -72,9 +75,9 @@ char *ask(const char *method, const char *path, const char *headers, const char 
 char *ask_patiently(const char *method, const char *path, const char *headers, const char *body)
 {
     char *answer = ask(method, path, headers, body);
-    for (int i = 0; i < 200 && strstr(answer, " 503 "); i++) {
+    for (int i = 0; i < TEST_LOOKS_MAX && strstr(answer, " 503 "); i++) {
         mem_free(answer);
-        usleep(10000);
+        usleep(TEST_LOOK_US);
         answer = ask(method, path, headers, body);
     }
     return answer;
@@ -95,27 +98,43 @@ struct fake_node *start_node(const struct fake_node_options *like)
     options.url = scene.link_url;
     if (!options.answer) options.answer = "Hello, 你好 world";
     struct fake_node *node = fake_node_start(&options);
-    for (int wait = 0; wait < 1000; wait++) {
-        char *ready = ask("GET", "/ready", "", "");
-        bool good = strstr(ready, " 200 ") != NULL;
-        mem_free(ready);
-        if (good) return node;
-        usleep(10000);
-    }
-    fail_msg("the scheduler never became ready");
+    wait_for_node(node);
+    assert_soon(ready_says(" 200 "));
     return node;
+}
+
+void wait_for_node(struct fake_node *node)
+{
+    assert_soon(desk_has_node(&desk, fake_node_instance(node)));
+}
+
+void stop_node(struct fake_node *node)
+{
+    uint64_t instance = fake_node_instance(node);
+    fake_node_stop(node);
+    assert_soon(!desk_has_node(&desk, instance));
+}
+
+void wait_for_submits(struct fake_node *node, unsigned count)
+{
+    assert_soon(fake_node_submits(node) >= count);
+    assert_int_equal(fake_node_submits(node), count);
 }
 
 void wait_for_cancels(struct fake_node *node, unsigned count)
 {
-    for (int wait = 0; fake_node_cancels(node) < count && wait < 2000; wait++)
-        usleep(1000);
+    assert_soon(fake_node_cancels(node) >= count);
     assert_int_equal(fake_node_cancels(node), count);
 }
 
 size_t flights_in_air(void)
 {
     return desk_busy(&desk);
+}
+
+size_t requests_in_hand(void)
+{
+    return desk_requests(&desk);
 }
 
 int start_redis(void **state)

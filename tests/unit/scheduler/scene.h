@@ -6,15 +6,18 @@
 #ifndef TESTS_UNIT_SCHEDULER_SCENE_H
 #define TESTS_UNIT_SCHEDULER_SCENE_H
 
+#include "scheduler/door/wait.h"
 #include "tests/support/fake_node.h"
 #include "tests/support/redis.h"
 #include "tests/unit/scheduler/exchange.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct scene {
-    struct test_redis redis; // its process is 0 where there is no redis-server
-    char link_url[64];       // where nodes dial the scheduler that was started
+    struct test_redis redis;  // its process is 0 where there is no redis-server
+    struct wait_limits waits; // of the scheduler that is started next; zeros: its own
+    char link_url[64];        // where nodes dial the scheduler that was started
 };
 
 extern struct scene scene;
@@ -23,17 +26,24 @@ extern struct scene scene;
 int start_redis(void **state);
 int stop_redis(void **state);
 
-/* `keys`: a file's path, or "". `more`: further words of the command line, up to a NULL. */
+/* One that has found Redis, where there is one. `keys`: a file's path, or "". `more`: further words of the command line, up to a
+ * NULL. */
 void start_scheduler(const char *keys);
 void start_scheduler_with(const char *keys, const char *const *more);
 void stop_scheduler(void);
-/* Until it has found Redis. */
-void wait_for_redis(void);
-/* A node that the scheduler sees as ready; fake_node_stop() it. Its url is filled in here, and a text of its answer. */
+/* Until it has found Redis again, or knows that it is away. */
+void wait_for_redis(bool up);
+/* A node that the scheduler has, and is ready with; fake_node_stop() it, or stop_node() it, which waits until the scheduler has lost it.
+ * Its url is filled in here, and a text of its answer. */
 struct fake_node *start_node(const struct fake_node_options *like);
+void stop_node(struct fake_node *node);
+/* Until the scheduler has it again, whose link was cut. */
+void wait_for_node(struct fake_node *node);
+void wait_for_submits(struct fake_node *node, unsigned count);
 void wait_for_cancels(struct fake_node *node, unsigned count);
-/* Flights and answers; the loop stands still while it looks. */
+/* Flights and answers; requests without an answer; the loop stands still while it looks. */
 size_t flights_in_air(void);
+size_t requests_in_hand(void);
 
 /* Send a request; the connection, for finish(). `headers` are whole lines. */
 int begin(const char *method, const char *path, const char *headers, const char *body);

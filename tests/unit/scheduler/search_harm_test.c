@@ -13,7 +13,6 @@ static void start(void)
 {
     static const char *const more[] = {"--body-bytes", "4M", NULL};
     start_scheduler_with("", more);
-    wait_for_redis();
 }
 
 static void put_index(const char *settings)

@@ -13,7 +13,6 @@ static const char keys_path[] = "/tmp/qiao-search-test-keys.json";
 static void start(const char *keys)
 {
     start_scheduler(keys);
-    wait_for_redis();
 }
 
 static void put_shop(void)

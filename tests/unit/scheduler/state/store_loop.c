@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-    PATIENCE_S = 20,
+    PATIENCE_S = 60,
     WORDS_MAX = 8
 };
 

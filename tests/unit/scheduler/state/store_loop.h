@@ -23,7 +23,7 @@ struct store_answer {
     char text[64];
 };
 
-/* Turn the loop for so long, or until `*done`; a test that waits for 20 s fails. */
+/* Turn the loop for so long, or until `*done`; a test that waits for a minute fails. */
 void store_loop_run(struct event_base *base, unsigned milliseconds);
 void store_loop_until(struct event_base *base, const bool *done);
 void store_loop_until_up(struct event_base *base, const struct store *store, bool up);
