@@ -200,11 +200,13 @@ static bool is_somebody_waiting(struct http *http)
 
 static void close_idle(struct http *http, uint64_t now_ns)
 {
+    uint32_t idle_ms = http->options.drain_idle_ms;
+    uint64_t idle_ns = (idle_ms ? idle_ms : HTTP_DRAIN_IDLE_MS) * CLOCK_MS;
     for (struct connection *connection = http->connections, *next; connection; connection = next) {
         next = connection->next;
         uint64_t since_ns =
             connection->idle_since_ns > http->drain_ns ? connection->idle_since_ns : http->drain_ns;
-        bool over = now_ns - since_ns > HTTP_DRAIN_IDLE_MS * CLOCK_MS;
+        bool over = now_ns - since_ns > idle_ns;
         if (connection->evcon && !connection->busy && !connection->begun && over)
             evhttp_connection_free(connection->evcon);
     }

@@ -51,6 +51,7 @@ struct http_options {
     uint16_t port; // 0: any
     size_t body_bytes, unsent_bytes, connections;
     uint32_t timeout_seconds;
+    uint32_t drain_idle_ms; // 0: HTTP_DRAIN_IDLE_MS
     void *owner;
     http_handler_fn *handler;
     http_ended_fn *ended;

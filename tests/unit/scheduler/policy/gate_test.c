@@ -15,7 +15,7 @@
 #include <string.h>
 
 enum {
-    SECOND = 1000
+    ANSWER_MS = 20000 // that Redis may take on a busy machine
 };
 
 static struct test_redis redis, replica;
@@ -30,7 +30,7 @@ static int set_up(void **state)
     if (sodium_init() < 0) return -1;
     if (!test_redis_start_with_port(&redis)) return 0;
     base = event_base_new();
-    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = SECOND});
+    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = ANSWER_MS});
     store_loop_until_up(base, store, true);
     return 0;
 }
@@ -51,7 +51,7 @@ static void count_changes(void *owner)
 
 static struct gate *start(uint32_t replicas, int *changes)
 {
-    struct store_options options = {.host = redis.socket, .timeout_ms = SECOND};
+    struct store_options options = {.host = redis.socket, .timeout_ms = ANSWER_MS};
     return gate_new(&(struct gate_options){.base = base,
                                            .store = store_new(base, &options),
                                            .replicas = replicas,
@@ -67,9 +67,7 @@ static bool leads(const struct gate *gate)
 
 static void await_lease(const struct gate *gate, bool has)
 {
-    for (int i = 0; i < 300 && leads(gate) != has; i++)
-        store_loop_run(base, 10);
-    assert_int_equal(leads(gate), has);
+    assert_soon_on(base, leads(gate) == has);
 }
 
 struct told {
@@ -97,7 +95,7 @@ static enum err order(struct gate *gate, enum gate_verb verb, uint32_t share, st
     return told->err;
 }
 
-static enum reason decide(struct gate *gate, struct gate_pass *pass)
+static enum reason decide_now(struct gate *gate, struct gate_pass *pass)
 {
     struct gate_ask ask = {.feature = "assistant", .os = "", .user = "acme/u"};
     struct gate_finding finding =
@@ -106,15 +104,30 @@ static enum reason decide(struct gate *gate, struct gate_pass *pass)
     return finding.reason;
 }
 
-static enum gate_stand stands(struct gate *gate, struct gate_pass *pass, enum reason *reason)
+static enum gate_stand stands_now(struct gate *gate, struct gate_pass *pass, enum reason *reason)
 {
     return gate_stands(gate, pass, clock_now_ns(), clock_wall_ms(), reason);
 }
 
-/* Both see it within a renewal. */
-static void settle(void)
+/* The same of a gate that has a lease, or gets it again: on a busy machine a renewal may be late. */
+static enum reason decide(struct gate *gate, struct gate_pass *pass)
 {
-    store_loop_run(base, 2 * GATES_RENEW_MS);
+    enum reason reason;
+    assert_soon_on(base, (reason = decide_now(gate, pass)) != REASON_GATE_UNREACHABLE);
+    return reason;
+}
+
+static enum gate_stand stands(struct gate *gate, struct gate_pass *pass, enum reason *reason)
+{
+    enum gate_stand stand;
+    assert_soon_on(base, (stand = stands_now(gate, pass, reason)) != GATE_HELD);
+    return stand;
+}
+
+/* It sees what the other has done within a renewal. */
+static void follow(const struct gate *gate, const struct gate *other)
+{
+    assert_soon_on(base, gate_epoch(gate) >= gate_epoch(other));
 }
 
 static void make_live(struct gate *gate)
@@ -139,12 +152,12 @@ static void a_change_is_seen_by_all_and_a_suspension_waits_for_them(void **state
     struct gate_pass pass, other;
     struct told told;
     enum reason reason;
-    assert_int_equal(decide(one, &pass), REASON_GATE_UNREACHABLE); // before the first lease
+    assert_int_equal(decide_now(one, &pass), REASON_GATE_UNREACHABLE); // before the first lease
     await_lease(one, true);
     await_lease(two, true);
     assert_int_equal(decide(one, &pass), REASON_REGION_NOT_APPROVED);
     make_live(one);
-    settle();
+    follow(two, one);
     assert_int_equal(decide(one, &pass), REASON_NONE);
     assert_int_equal(decide(two, &other), REASON_NONE);
     assert_int_equal(pass.hold_ms, 500);
@@ -200,7 +213,7 @@ static void a_scheduler_that_stands_still_is_waited_for_until_its_lease_is_over(
     assert_int_equal(order(gate, GATE_VERB_SUSPEND, 0, &told), ERR_OK);
     assert_int_equal(told.outcome.holders, 2);
     assert_int_equal(told.outcome.acknowledged, 1);
-    assert_in_range(told.outcome.ms, GATES_LEASE_MS, SECOND);
+    assert_in_range(told.outcome.ms, GATES_LEASE_MS, ANSWER_MS);
     gate_free(gate);
     forget_all();
 }
@@ -217,8 +230,8 @@ static void without_redis_there_is_no_lease_and_what_runs_is_held(void **state)
     assert_int_equal(decide(gate, &pass), REASON_NONE);
     test_redis_freeze(&redis, true);
     store_loop_run(base, GATES_LEASE_MS + GATES_RENEW_MS);
-    assert_int_equal(stands(gate, &pass, &reason), GATE_HELD);
-    assert_int_equal(decide(gate, &pass), REASON_GATE_UNREACHABLE);
+    assert_int_equal(stands_now(gate, &pass, &reason), GATE_HELD);
+    assert_int_equal(decide_now(gate, &pass), REASON_GATE_UNREACHABLE);
     test_redis_freeze(&redis, false);
     await_lease(gate, true);
     store_loop_until_up(base, store, true);
@@ -248,10 +261,9 @@ static void a_redis_that_has_lost_changes_gives_no_lease(void **state)
     await_lease(gate, true);
     make_live(gate);
     (void)store_loop_ask(base, store, "SET", "qiao:{gate}:epoch", "1", NULL);
-    store_loop_run(base, 2 * GATES_RENEW_MS);
-    assert_false(leads(gate));
-    assert_int_equal(decide(gate, &pass), REASON_GATE_UNREACHABLE);
-    assert_non_null(strstr(gate_lease_note(gate, clock_now_ns()), "older epoch"));
+    assert_soon_on(base,
+                   !leads(gate) && strstr(gate_lease_note(gate, clock_now_ns()), "older epoch"));
+    assert_int_equal(decide_now(gate, &pass), REASON_GATE_UNREACHABLE);
     gate_free(gate);
     forget_all();
 }
@@ -268,14 +280,14 @@ static void an_epoch_that_is_told_again_after_a_loss_is_read_anew(void **state)
     await_lease(one, true);
     await_lease(two, true);
     make_live(one);
-    settle();
+    follow(two, one);
     uint64_t epoch = gate_epoch(two);
     struct gate_command command = {.verb = GATE_VERB_DRAFT, .salt = "0123456789abcdef"};
     snprintf(command.content.feature, sizeof command.content.feature, "search");
     snprintf(command.content.region, sizeof command.content.region, "cn");
     assert_int_equal(gate_order(one, &command, &rules, clock_wall_ms(), keep, &told), ERR_OK);
     store_loop_until(base, &told.done);
-    settle();
+    assert_soon_on(base, gate_epoch(one) > epoch && gate_epoch(two) > epoch);
     assert_int_equal(gate_epoch(two), epoch + 1);
     assert_int_equal(decide(one, &pass), REASON_NONE);
     assert_int_equal(decide(two, &other), REASON_NONE);
@@ -289,7 +301,7 @@ static void an_epoch_that_is_told_again_after_a_loss_is_read_anew(void **state)
         store_loop_run(base, 10); // until it has found the new master
     assert_int_equal(told.err, ERR_OK);
     assert_int_equal(stands(one, &pass, &reason), GATE_CUT);
-    assert_int_not_equal(stands(two, &other, &reason), GATE_STANDS);
+    assert_int_not_equal(stands_now(two, &other, &reason), GATE_STANDS);
     await_lease(one, true);
     await_lease(two, true);
     assert_int_equal(stands(two, &other, &reason), GATE_CUT);
@@ -325,19 +337,19 @@ static void a_record_that_somebody_wrote_into_redis_opens_nothing(void **state)
                          "redis.call('GET', 'qiao:{gate}:old')) "
                          "return redis.call('INCR', 'qiao:{gate}:epoch')",
                          "0", NULL);
-    settle();
-    assert_true(changes > 0);
+    assert_soon_on(base, changes > 0);
     assert_int_equal(decide(gate, &pass), REASON_REGION_NOT_APPROVED);
     assert_null(gate_find(gate, "cn/assistant", &note));
     assert_non_null(strstr(note, "was seen"));
     /* One byte of it is another. */
+    changes = 0;
     (void)store_loop_ask(base, store, "EVAL",
                          "local text = redis.call('GET', 'qiao:{gate}:old') "
                          "redis.call('HSET', 'qiao:{gate}:records', 'cn/assistant', "
                          "string.sub(text, 1, -2) .. ' ') "
                          "return redis.call('INCR', 'qiao:{gate}:epoch')",
                          "0", NULL);
-    settle();
+    assert_soon_on(base, changes > 0);
     assert_int_equal(decide(gate, &pass), REASON_REGION_NOT_APPROVED);
     gate_free(gate);
     forget_all();
@@ -352,7 +364,7 @@ static void two_changes_of_one_record_do_not_both_happen(void **state)
     await_lease(one, true);
     await_lease(two, true);
     make_live(one);
-    settle();
+    follow(two, one);
     struct gate_command command = {.verb = GATE_VERB_SUSPEND};
     snprintf(command.content.feature, sizeof command.content.feature, "assistant");
     snprintf(command.content.region, sizeof command.content.region, "cn");
@@ -405,6 +417,11 @@ static void disturb(struct rand *rand)
     }
 }
 
+enum {
+    STEPS = 12,
+    STEPS_MAX = 200 // where a busy machine loses the lease again and again
+};
+
 static void no_history_lets_content_out_after_a_confirmed_suspension(void **state)
 {
     (void)state;
@@ -419,16 +436,17 @@ static void no_history_lets_content_out_after_a_confirmed_suspension(void **stat
     await_lease(gates[0], true);
     await_lease(gates[1], true);
     assert_int_equal(order(gates[0], GATE_VERB_DRAFT, 0, &told), ERR_OK);
-    for (unsigned step = 0; step < 12; step++) {
+    for (unsigned step = 0; step < STEPS || (step < STEPS_MAX && (confirmed < 2 || let_in < 2));
+         step++) {
         struct gate_pass passes[2];
         bool in[2];
         enum reason reason;
         disturb(&rand);
         (void)order(gates[rand_below(&rand, 2)], GATE_VERB_SUBMIT, 0, &told);
         (void)order(gates[rand_below(&rand, 2)], GATE_VERB_ROLL, GATE_WHOLE, &told);
-        if (rand_below(&rand, 2)) settle();
+        if (rand_below(&rand, 2)) store_loop_run(base, 2 * GATES_RENEW_MS);
         for (size_t i = 0; i < 2; i++) {
-            in[i] = decide(gates[i], &passes[i]) == REASON_NONE;
+            in[i] = decide_now(gates[i], &passes[i]) == REASON_NONE;
             let_in += in[i];
         }
         if (rand_below(&rand, 3) == 0) disturb(&rand);
@@ -436,8 +454,8 @@ static void no_history_lets_content_out_after_a_confirmed_suspension(void **stat
         confirmed += good;
         for (size_t i = 0; i < 2; i++) {
             if (good && in[i])
-                assert_int_not_equal(stands(gates[i], &passes[i], &reason), GATE_STANDS);
-            if (good) assert_int_not_equal(decide(gates[i], &passes[i]), REASON_NONE);
+                assert_int_not_equal(stands_now(gates[i], &passes[i], &reason), GATE_STANDS);
+            if (good) assert_int_not_equal(decide_now(gates[i], &passes[i]), REASON_NONE);
             assert_true(gate_epoch(gates[i]) >= epochs[i]); // it never goes back
             epochs[i] = gate_epoch(gates[i]);
         }

@@ -40,9 +40,7 @@ void store_loop_until(struct event_base *base, const bool *done)
 
 void store_loop_until_up(struct event_base *base, const struct store *store, bool up)
 {
-    for (int i = 0; i < PATIENCE_S * 200 && store_is_up(store) != up; i++)
-        store_loop_run(base, 5);
-    assert_int_equal(store_is_up(store), up);
+    assert_soon_on(base, store_is_up(store) == up);
 }
 
 bool store_loop_begin(struct test_redis *redis, struct event_base **base, struct store **store)
@@ -50,7 +48,7 @@ bool store_loop_begin(struct test_redis *redis, struct event_base **base, struct
     assert_true(sodium_init() >= 0);
     if (!test_redis_start(redis)) return false;
     *base = event_base_new();
-    *store = store_new(*base, &(struct store_options){.host = redis->socket, .timeout_ms = 2000});
+    *store = store_new(*base, &(struct store_options){.host = redis->socket, .timeout_ms = 20000});
     store_loop_until_up(*base, *store, true);
     return true;
 }

@@ -2,6 +2,8 @@
 #ifndef TESTS_UNIT_SCHEDULER_STATE_STORE_LOOP_H
 #define TESTS_UNIT_SCHEDULER_STATE_STORE_LOOP_H
 
+#include "tests/test.h"
+
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -13,6 +15,17 @@ struct redisReply;
 struct store;
 struct store_script;
 struct test_redis;
+
+/* assert_soon() (test.h) while the loop turns. */
+#define assert_soon_on(base, condition)                           \
+    do {                                                          \
+        int looks = 0;                                            \
+        while (!(condition))                                      \
+            if (++looks < TEST_LOOKS_MAX)                         \
+                store_loop_run(base, TEST_LOOK_US / 1000);        \
+            else                                                  \
+                fail_msg("it did not come to this: " #condition); \
+    } while (0)
 
 struct store_answer {
     bool done;
