@@ -11,6 +11,10 @@
 
 #include <string.h>
 
+#define NEAR                                               \
+    "qiao terms 1\nname near\nserial 1\nmade 2026-11-01\n" \
+    "category veil mask mask\n"
+
 enum {
     TERMS = 10000,
     SENTENCES = 2000
@@ -240,7 +244,7 @@ static void read_sentences(const char *path, struct buf *out, size_t *count)
 }
 
 /* Terms of the sentences' own characters, so that they are as near to them as can be; those that stand there are not terms. */
-static void make_near_terms(struct buf *out, const struct buf *sentences)
+static void make_near_han(struct buf *out, const struct buf *sentences)
 {
     struct synthetic_han *han = mem_new(1, sizeof *han);
     struct buf term = {0};
@@ -253,8 +257,7 @@ static void make_near_terms(struct buf *out, const struct buf *sentences)
                       folded[0] == code;
         if (is_han) han->codes[han->count++] = code;
     }
-    buf_add_text(out, "qiao terms 1\nname near\nserial 1\nmade 2026-11-01\n"
-                      "category veil mask mask\n");
+    buf_add_text(out, NEAR);
     for (size_t made = 0; made < TERMS;) {
         buf_clear(&term);
         synthetic_term(&term, &rand, han);
@@ -266,18 +269,93 @@ static void make_near_terms(struct buf *out, const struct buf *sentences)
     mem_free(han);
 }
 
-static void ordinary_sentences_are_let_be(void **state)
+/* The sentences of English abstracts, a line each, with the capitals and full stops that the collection leaves out: what stands before two
+ * spaces there was a sentence. */
+static void read_abstracts(const char *path, struct buf *out, size_t *count)
 {
-    (void)state;
-    struct buf sentences = {0}, file = {0};
-    size_t count = 0, wrong = 0;
-    const char *path = test_shared("dialogues/kdconv/film-test.json");
-    if (!path) skip();
-    read_sentences(path, &sentences, &count);
-    assert_int_equal(count, SENTENCES);
-    make_near_terms(&file, &sentences);
-    const struct bundle *bundle = given(buf_text(&file));
-    for (char *line = sentences.data; *line;) {
+    struct buf text = {0};
+    char *line = NULL;
+    size_t room = 0;
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while (*count < SENTENCES && getline(&line, &room, file) > 0) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strcmp(line, "</DOC>") != 0) {
+            if (*line != '<') buf_addf(&text, "%s%s", text.size ? " " : "", line);
+            continue;
+        }
+        for (const char *at = buf_text(&text), *end; *at && *count < SENTENCES; at = end) {
+            end = strstr(at, "  ");
+            if (!end) end = at + strlen(at);
+            if (end - at > 24)
+                buf_addf(out, "%c%.*s.\n", *at - 'a' + 'A', (int)(end - at - 1), at + 1);
+            *count += end - at > 24;
+            end += strspn(end, " ");
+        }
+        buf_clear(&text);
+    }
+    fclose(file);
+    free(line);
+    buf_fini(&text);
+}
+
+/* The next word, in lower case with a space before and behind it. */
+static const char *next_word(const char *at, struct buf *out)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    at += strcspn(at, letters);
+    size_t size = strspn(at, letters);
+    buf_clear(out);
+    buf_add_byte(out, ' ');
+    for (size_t i = 0; i < size; i++)
+        buf_add_byte(out, (char)(at[i] | 0x20));
+    buf_add_byte(out, ' ');
+    return at + size;
+}
+
+/* Words of the sentences with one letter changed; two that stand side by side, written as one; and parts of words, changed so that none
+ * holds them. */
+static void make_near_english(struct buf *out, const struct buf *sentences)
+{
+    struct buf words = {0}, word = {0}, next = {0}, term = {0};
+    struct rand rand;
+    rand_init(&rand, 11);
+    for (const char *at = sentences->data; *at;) {
+        at = next_word(at, &word);
+        buf_add(&words, word.data, word.size);
+    }
+    buf_add_text(out, NEAR);
+    for (size_t made = 0; made < TERMS;) {
+        const char *at = words.data + rand_below(&rand, (uint32_t)words.size - 256);
+        at = next_word(next_word(at, &word), &word); // the first may be cut
+        next_word(at, &next);
+        buf_clear(&term);
+        if (made % 3 == 1)
+            buf_addf(&term, "%.*s%s", (int)word.size - 1, word.data, next.data + 1);
+        else
+            buf_add(&term, word.data, word.size);
+        bool is_part = made % 3 == 2;
+        if (term.size < 7) continue; // shorter words are other words by each letter
+        if (made % 3 != 1)
+            term.data[1 + rand_below(&rand, (uint32_t)term.size - 2)] =
+                (char)('a' + rand_below(&rand, 26));
+        if (is_part) term.data[6] = '\0';
+        if (strstr(buf_text(&words), buf_text(&term) + is_part)) continue;
+        if (!is_part) term.data[term.size - 1] = '\0';
+        buf_addf(out, "%s veil %s\n", is_part ? "part" : "term", term.data + 1);
+        made++;
+    }
+    buf_fini(&words);
+    buf_fini(&word);
+    buf_fini(&next);
+    buf_fini(&term);
+}
+
+/* How many lines something was found in that is none of the terms. */
+static size_t count_hits(const struct bundle *bundle, struct buf *sentences)
+{
+    size_t wrong = 0;
+    for (char *line = sentences->data; *line;) {
         char *end = strchr(line, '\n');
         struct buf out = {0};
         *end = '\0';
@@ -287,16 +365,43 @@ static void ordinary_sentences_are_let_be(void **state)
         buf_fini(&out);
         line = end + 1;
     }
-    char *term = mem_text(bundle->terms->entries[0].text, bundle->terms->entries[0].size);
-    struct buf out = {0};
-    assert_int_equal(pass_through(bundle, &no_rules, SIEVE_OUTPUT, term, 3, &out), RULES_MASK);
-    buf_fini(&out);
-    mem_free(term);
-    print_message("%zu of %d sentences were hit\n", wrong, SENTENCES);
-    assert_true(100 * wrong <= SENTENCES);
-    bundle_drop(bundle);
-    buf_fini(&sentences);
-    buf_fini(&file);
+    return wrong;
+}
+
+static void ordinary_sentences_are_let_be(void **state)
+{
+    static const struct {
+        const char *language, *path;
+        void (*read)(const char *path, struct buf *out, size_t *count);
+        void (*make)(struct buf *out, const struct buf *sentences);
+    } rows[] = {
+        {"Chinese", "dialogues/kdconv/film-test.json", read_sentences, make_near_han},
+        {"English", "search/vaswani/docs.trec", read_abstracts, make_near_english},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf sentences = {0}, file = {0}, out = {0};
+        size_t count = 0;
+        const char *path = test_shared(rows[i].path);
+        if (!path) skip();
+        rows[i].read(path, &sentences, &count);
+        assert_int_equal(count, SENTENCES);
+        rows[i].make(&file, &sentences);
+        const struct bundle *bundle = given(buf_text(&file));
+        size_t wrong = count_hits(bundle, &sentences);
+        const struct terms_entry *first = &bundle->terms->entries[0];
+        char *term = mem_text(first->text, first->size);
+        assert_int_equal(pass_through(bundle, &no_rules, SIEVE_OUTPUT, term, 3, &out), RULES_MASK);
+        print_message("%s: %zu of %d sentences were hit, with %zu terms\n", rows[i].language, wrong,
+                      SENTENCES, bundle->terms->count);
+        assert_true(100 * wrong <= SENTENCES);
+        mem_free(term);
+        bundle_drop(bundle);
+        buf_fini(&sentences);
+        buf_fini(&file);
+        buf_fini(&out);
+    }
 }
 
 int main(void)
