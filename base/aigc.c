@@ -11,6 +11,8 @@
 #include <string.h>
 
 enum {
+    LABEL_MAX = 4096,    // bytes of a visible label that is looked for around a text
+    BORDERS = 6,         // of paragraphs that are tried, at either end
     HASH_TEXT_SIZE = 44, // in base64, and its NUL
     CODE_PARTS = 5,
     BASE64 = sodium_base64_VARIANT_URLSAFE_NO_PADDING
@@ -222,14 +224,9 @@ static bool hash_inside(const struct aigc_content *content, size_t index, struct
     return true;
 }
 
-enum aigc_wrong aigc_check_content(const struct aigc_code *code, const struct aigc_content *content)
+static enum aigc_wrong check_inside(const struct aigc_code *code,
+                                    const struct aigc_content *content)
 {
-    if (!code->has_content) return AIGC_WRONG_CONTENT;
-    if (content->has_label) {
-        struct aigc_hash label = aigc_hash_label(content->before, content->behind);
-        if (!code->has_label || memcmp(&label, &code->label, sizeof label) != 0)
-            return AIGC_WRONG_LABEL;
-    }
     struct aigc_hash *texts = mem_new(content->count, sizeof *texts);
     enum aigc_wrong wrong = AIGC_VALID;
     for (size_t i = 0; !wrong && i < content->count; i++) {
@@ -239,6 +236,60 @@ enum aigc_wrong aigc_check_content(const struct aigc_code *code, const struct ai
     mem_free(texts);
     if (wrong) return wrong;
     return memcmp(&all, &code->content, sizeof all) == 0 ? AIGC_VALID : AIGC_WRONG_CONTENT;
+}
+
+static bool is_label(const struct aigc_code *code, const char *before, const char *behind)
+{
+    struct aigc_hash label = aigc_hash_label(before, behind);
+    return code->has_label && memcmp(&label, &code->label, sizeof label) == 0;
+}
+
+/* Where paragraphs end in `text`, from its begin, and begin, from its end: as many as a label may have, with 0 for none. */
+static size_t find_borders(const char *text, size_t size, bool from_end, size_t out[BORDERS])
+{
+    size_t count = 0;
+    out[count++] = 0;
+    for (size_t i = 2; i <= size && i <= LABEL_MAX && count < BORDERS; i++) {
+        const char *at = from_end ? text + size - i : text + i - 2;
+        if (at[0] == '\n' && at[1] == '\n') out[count++] = i;
+    }
+    return count;
+}
+
+/* The visible label that stands around the first text, by its hash: what was signed is found, and nothing else. */
+static bool find_label(const struct aigc_code *code, const struct aigc_content *content,
+                       char before[LABEL_MAX + 1], char behind[LABEL_MAX + 1])
+{
+    const char *text = content->texts[0];
+    size_t size = content->sizes[0], fronts[BORDERS], backs[BORDERS];
+    size_t front_count = find_borders(text, size, false, fronts),
+           back_count = find_borders(text, size, true, backs);
+    for (size_t i = 0; i < front_count; i++) {
+        for (size_t k = 0; k < back_count; k++) {
+            if (fronts[i] + backs[k] > size) continue;
+            snprintf(before, LABEL_MAX + 1, "%.*s", (int)fronts[i], text);
+            snprintf(behind, LABEL_MAX + 1, "%.*s", (int)backs[k], text + size - backs[k]);
+            if (is_label(code, before, behind)) return true;
+        }
+    }
+    return false;
+}
+
+enum aigc_wrong aigc_check_content(const struct aigc_code *code, const struct aigc_content *content)
+{
+    char before[LABEL_MAX + 1], behind[LABEL_MAX + 1];
+    struct aigc_content shown = *content;
+    if (!code->has_content) return AIGC_WRONG_CONTENT;
+    if (content->has_label)
+        return is_label(code, content->before, content->behind) ? check_inside(code, content)
+                                                                : AIGC_WRONG_LABEL;
+    enum aigc_wrong wrong = check_inside(code, content);
+    if (!wrong || !code->has_label || content->count == 0) return wrong;
+    if (!find_label(code, content, before, behind)) return wrong;
+    shown.has_label = true;
+    shown.before = before;
+    shown.behind = behind;
+    return check_inside(code, &shown);
 }
 
 const char *aigc_wrong_part(enum aigc_wrong wrong)

@@ -111,6 +111,7 @@ struct aigc_content {
     size_t count;
     bool has_label; // around each of the texts; then it is left out of what is hashed
     const char *before, *behind;
+    // Without it the texts are what was signed, or have paragraphs around them that are the label which was.
 };
 
 /* Whether it is the content of a signed object. */

@@ -31,7 +31,7 @@ static const json_t *text_of(const json_t *choice)
 /* False: there are more choices than any answer has, or metadata that is none. */
 static bool take_object(struct answer *answer, const json_t *root)
 {
-    const json_t *choice, *aigc = json_object_get(root, "aigc");
+    const json_t *choice, *aigc = json_object_get(root, "AIGC");
     json_t *label = json_object_get(root, "label");
     size_t i;
     json_array_foreach(json_object_get(root, "choices"), i, choice)

@@ -125,7 +125,7 @@ static bool server_says(struct trial *trial, const struct answer *answer, const 
     for (size_t i = 0; i < AIGC_FIELDS; i++)
         json_object_set_new(aigc, aigc_fields[i].name,
                             json_string((const char *)&answer->aigc + aigc_fields[i].offset));
-    json_t *ask = json_pack("{s:s, s:o}", "content", text, "aigc", aigc);
+    json_t *ask = json_pack("{s:s, s:o}", "content", text, "AIGC", aigc);
     if (ask && answer->label) json_object_set(ask, "label", answer->label);
     json_t *reply = ask ? trial_call(trial, "POST", "/v1/labels/verify", ask) : NULL;
     const char *part = json_string_value(json_object_get(reply, "wrong"));

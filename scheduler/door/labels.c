@@ -35,16 +35,16 @@ struct claim {
 static enum err read_aigc(const json_t *object, struct claim *claim)
 {
     const char *names[AIGC_FIELDS];
-    if (!json_is_object(object)) return json_wrong("aigc", "must be the AIGC object");
+    if (!json_is_object(object)) return json_wrong("AIGC", "must be the AIGC object");
     for (size_t i = 0; i < AIGC_FIELDS; i++)
         names[i] = aigc_fields[i].name;
     const char *unknown = members_unknown(object, names, AIGC_FIELDS);
-    if (unknown) return json_wrong("aigc", "has no member '%.64s'", unknown);
+    if (unknown) return json_wrong("AIGC", "has no member '%.64s'", unknown);
     for (size_t i = 0; i < AIGC_FIELDS; i++) {
         char param[JSON_PARAM_MAX];
         const struct aigc_field *field = &aigc_fields[i];
         const char *value = json_string_value(json_object_get(object, field->name));
-        snprintf(param, sizeof param, "aigc.%s", field->name);
+        snprintf(param, sizeof param, "AIGC.%s", field->name);
         if (!value) return json_wrong(param, "must be a string");
         if (strlen(value) > field->max) claim->too_long = true;
         snprintf((char *)&claim->aigc + field->offset, field->max + 1, "%s", value);
@@ -75,14 +75,35 @@ static enum err read_content(const json_t *content)
     return ERR_OK;
 }
 
+/* An answer as it came: its texts become the content. */
+static enum err take_choices(json_t *root, const json_t *choices)
+{
+    json_t *texts = json_array();
+    for (size_t i = 0; i < json_array_size(choices); i++) {
+        const json_t *choice = json_array_get(choices, i);
+        const json_t *message = json_object_get(choice, "message");
+        json_t *text =
+            message ? json_object_get(message, "content") : json_object_get(choice, "text");
+        if (!json_is_string(text)) {
+            json_decref(texts);
+            return json_wrong("choices", "must be those of an answer that is not a stream");
+        }
+        json_array_append(texts, text);
+    }
+    json_object_set_new(root, "content", texts);
+    return ERR_OK;
+}
+
 static enum err read_claim(struct claim *claim, const char *body, size_t size)
 {
     TRY(json_read(&claim->root, body, size));
     claim->before = claim->behind = "";
+    const json_t *choices = json_find(claim->root, "choices");
+    if (choices && !json_find(claim->root, "content")) TRY(take_choices(claim->root, choices));
     claim->content = json_find(claim->root, "content");
     TRY(read_content(claim->content));
     TRY(read_label(json_find(claim->root, "label"), claim));
-    return read_aigc(json_find(claim->root, "aigc"), claim);
+    return read_aigc(json_find(claim->root, "AIGC"), claim);
 }
 
 // ---- checking ----------------------------------------------------------------------------------

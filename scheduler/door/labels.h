@@ -7,7 +7,7 @@
 struct door;
 struct http_request;
 
-/* {"content": "…" or ["…", …], "label": {"before", "behind"} if the content has it, "aigc": {…}} */
+/* {"content": "…" or ["…", …], "label": {"before", "behind"} if it is known, "AIGC": {…}}, or an answer's whole body */
 void labels_verify(struct door *door, struct http_request *request);
 void labels_keys(struct door *door, struct http_request *request);
 

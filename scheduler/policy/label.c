@@ -178,6 +178,6 @@ void label_write(struct buf *out, const struct label *label)
     size_t before = out->size;
     if (label->before.size > 0 || label->behind.size > 0) write_texts(out, label);
     if (!label->implicit) return;
-    buf_add_text(out, out->size > before ? ",\"aigc\":" : "\"aigc\":");
+    buf_add_text(out, out->size > before ? ",\"AIGC\":" : "\"AIGC\":");
     label_write_aigc(out, label);
 }

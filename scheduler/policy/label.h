@@ -66,7 +66,7 @@ void label_fini(struct label *label);
 /* Sign: of a content that is not there yet, or of texts with these hashes. Then aigc is there, if metadata is asked for. */
 void label_open(struct label *label);
 void label_seal(struct label *label, const struct aigc_hash *texts, size_t count);
-/* `"label":{"before":…,"behind":…},"aigc":{…}`, as much of it as there is. */
+/* `"label":{"before":…,"behind":…},"AIGC":{…}`, as much of it as there is. */
 void label_write(struct buf *out, const struct label *label);
 /* The AIGC object alone; nothing where there is none. */
 void label_write_aigc(struct buf *out, const struct label *label);

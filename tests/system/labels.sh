@@ -69,7 +69,7 @@ ask_other() { # is what one scheduler made known to the other?
     python3 - "$state/chinese.json" <<'PY' | curl -s "$other/v1/labels/verify" -d @-
 import json, sys
 answer = json.load(open(sys.argv[1]))
-print(json.dumps({"content": answer["choices"][0]["message"]["content"], "label": answer["label"], "aigc": answer["aigc"]}))
+print(json.dumps({"content": answer["choices"][0]["message"]["content"], "label": answer["label"], "AIGC": answer["AIGC"]}))
 PY
 }
 check "one scheduler knows the other's labels" says '"valid":true,"fields":true,"key":"labels-1"' "$(ask_other)"

@@ -148,6 +148,18 @@ static void content_is_checked_with_its_label_and_without(void **state)
     assert_int_equal(check_texts(&code, "<one", "<two", "<", ""), AIGC_WRONG_LABEL);
     assert_int_equal(check_texts(&code, "", "", "<", ">"), AIGC_WRONG_LABEL);
     assert_string_equal(aigc_wrong_part(AIGC_WRONG_LABEL), "label");
+
+    label = aigc_hash_label("notice\n\nlabel\n\n", "\n\nend");
+    aigc_sign(&aigc, &secret, &content, &label);
+    assert_int_equal(aigc_check(&aigc, &keys, &code), AIGC_VALID);
+    assert_int_equal(check_texts(&code, "notice\n\nlabel\n\none\n\nend",
+                                 "notice\n\nlabel\n\ntwo\n\nend", NULL, NULL),
+                     AIGC_VALID); // found, though nobody says which it is
+    assert_int_equal(check_texts(&code, "notice\n\nlabel\n\none\n\nend", "two", NULL, NULL),
+                     AIGC_WRONG_LABEL);
+    assert_int_equal(check_texts(&code, "notice\n\nlabel\n\none", "two", NULL, NULL),
+                     AIGC_WRONG_CONTENT);
+    assert_int_equal(check_texts(&code, "", "", NULL, NULL), AIGC_WRONG_CONTENT);
     assert_null(aigc_wrong_part(AIGC_VALID));
 
     aigc_sign(&aigc, &secret, NULL, NULL);

@@ -167,7 +167,7 @@ static void hear(struct heard *heard, const char *event, size_t size)
     json_t *root = json_loadb(event, size, 0, NULL);
     assert_non_null(root);
     const json_t *choice = json_array_get(json_object_get(root, "choices"), 0),
-                 *aigc = json_object_get(root, "aigc");
+                 *aigc = json_object_get(root, "AIGC");
     size_t index = (size_t)json_integer_value(json_object_get(choice, "index"));
     const char *text = choice ? text_of(choice) : NULL;
     if (aigc) read_aigc(aigc, &heard->aigc);
@@ -261,7 +261,7 @@ static void then_the_body_is_labelled(const char *answer, size_t count, struct r
         buf_add(&contents[i], text + before, size - before - behind);
     }
     assert_non_null(strstr(answer, "X-Qiao-AIGC: {\"Label\":\"1\","));
-    read_aigc(json_object_get(root, "aigc"), &aigc);
+    read_aigc(json_object_get(root, "AIGC"), &aigc);
     then_it_is_proven(&aigc, contents, count, rand);
     for (size_t i = 0; i < count; i++)
         buf_fini(&contents[i]);
@@ -325,7 +325,7 @@ static void the_verifier_says_what_is_wrong(void **state)
 {
     (void)state;
     char *answer = chat_in("aa", "");
-    json_t *root = body_of(answer), *aigc = json_object_get(root, "aigc"),
+    json_t *root = body_of(answer), *aigc = json_object_get(root, "AIGC"),
            *label = json_object_get(root, "label");
 
     const struct {
@@ -340,7 +340,11 @@ static void the_verifier_says_what_is_wrong(void **state)
         {"Hello, 你好 World", false, NULL, NULL,
          "\"valid\":false,\"fields\":true,\"key\":\"labels-1\",\"wrong\":\"content\""},
         {BEFORE "Hello, 你好 world", true, NULL, NULL, "\"wrong\":\"label\""},
-        {BEFORE "Hello, 你好 world" BEHIND, false, NULL, NULL, "\"wrong\":\"content\""},
+        {BEFORE "Hello, 你好 world" BEHIND, false, NULL, NULL, "\"valid\":true"}, // as it was shown
+        {BEFORE "Hello, 你好 World" BEHIND, false, NULL, NULL, "\"wrong\":\"content\""},
+        {BEFORE "Hello, 你好 world", false, NULL, NULL, "\"wrong\":\"content\""},
+        {BEFORE BEFORE "Hello, 你好 world" BEHIND, false, NULL, NULL, "\"wrong\":\"content\""},
+        {"It said:\n\nHello, 你好 world", false, NULL, NULL, "\"wrong\":\"content\""},
         {"Hello, 你好 world", false, "ContentProducer", "001191000000MA0000000N00000",
          "\"valid\":false,\"fields\":false,\"key\":null,\"wrong\":\"fields\""},
         {"Hello, 你好 world", false, "ReservedCode1", "else", "\"wrong\":\"code\""},
@@ -348,10 +352,10 @@ static void the_verifier_says_what_is_wrong(void **state)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *claim =
-            json_pack("{s:s, s:o}", "content", cases[i].content, "aigc", json_deep_copy(aigc));
+            json_pack("{s:s, s:o}", "content", cases[i].content, "AIGC", json_deep_copy(aigc));
         if (cases[i].with_label) json_object_set(claim, "label", label);
         if (cases[i].field)
-            json_object_set_new(json_object_get(claim, "aigc"), cases[i].field,
+            json_object_set_new(json_object_get(claim, "AIGC"), cases[i].field,
                                 json_string(cases[i].value));
         char *body = json_dumps(claim, 0);
         char *reply = ask("POST", "/v1/labels/verify", "", body);
@@ -361,12 +365,21 @@ static void the_verifier_says_what_is_wrong(void **state)
         json_decref(claim);
     }
     json_decref(root);
+    assert_parts(ask("POST", "/v1/labels/verify", "", strstr(answer, "\r\n\r\n") + 4), " 200 ",
+                 "\"valid\":true", NULL); // the body as it came
+    char *word = strstr(answer, "world\\n\\n");
+    assert_non_null(word);
+    *word = 'W';
+    assert_parts(ask("POST", "/v1/labels/verify", "", strstr(answer, "\r\n\r\n") + 4), " 200 ",
+                 "\"wrong\":\"content\"", NULL);
     mem_free(answer);
+    assert_parts(ask("POST", "/v1/labels/verify", "", "{\"choices\":[{\"delta\":{}}]}"), " 400 ",
+                 "choices must be those of an answer", NULL);
     assert_parts(ask("POST", "/v1/labels/verify", "", "{\"content\":3}"), " 400 ",
                  "content must be a text", NULL);
     assert_parts(
-        ask("POST", "/v1/labels/verify", "", "{\"content\":\"x\",\"aigc\":{\"Label\":\"1\"}}"),
-        " 400 ", "aigc.ContentProducer must be a string", NULL);
+        ask("POST", "/v1/labels/verify", "", "{\"content\":\"x\",\"AIGC\":{\"Label\":\"1\"}}"),
+        " 400 ", "AIGC.ContentProducer must be a string", NULL);
     assert_parts(ask("GET", "/v1/labels/keys", "", ""), " 200 ",
                  "\"id\":\"labels-1\",\"algorithm\":\"Ed25519\",\"key\":\"", NULL);
 }
@@ -376,10 +389,10 @@ static void a_stream_begins_with_metadata_that_is_open(void **state)
     (void)state;
     assert_parts(chat_in("aa", ",\"stream\":true"), "X-Qiao-AIGC: {\"Label\":\"1\"",
                  ":open:", "\"role\":\"assistant\",\"content\":\"生成 AI\\n\\n\"",
-                 "\"label\":{\"before\":", "\"aigc\":{\"Label\":\"1\"",
+                 "\"label\":{\"before\":", "\"AIGC\":{\"Label\":\"1\"",
                  ":open:", "\"delta\":{\"content\":\"H",
                  "\"delta\":{\"content\":\"\\n\\n生成 AI\"}", "\"finish_reason\":\"stop\"",
-                 "\"aigc\":{\"Label\":\"1\"", "[DONE]", NULL);
+                 "\"AIGC\":{\"Label\":\"1\"", "[DONE]", NULL);
 }
 
 static void a_notice_is_given_once_in_a_conversation(void **state)
@@ -486,7 +499,7 @@ static void a_label_is_waived_by_an_agreement_alone(void **state)
                      "{\"user\":\"ann\",\"days\":3,\"agreement\":\"" AGREEMENT "\"}"),
                  " 200 ", "\"waived\":true,\"agreement\":\"" AGREEMENT "\"", NULL);
     assert_parts(chat_without_label("aa", "X-Qiao-User: ann\r\n"), " 200 ", "X-Qiao-AIGC: {",
-                 "\"content\":\"Hello, 你好 world\"", "\"aigc\":{\"Label\":\"1\"", ":none:", NULL);
+                 "\"content\":\"Hello, 你好 world\"", "\"AIGC\":{\"Label\":\"1\"", ":none:", NULL);
     assert_parts(chat_without_label("aa", "X-Qiao-User: bob\r\n"), " 403 ", NULL);
     assert_parts(chat_without_label("aa", ""), " 403 ", "send X-Qiao-User", NULL);
     assert_parts(chat_without_label("cc", "X-Qiao-User: ann\r\n"), " 403 ",

@@ -162,7 +162,7 @@ static void a_label_is_written_as_members(void **state)
     label_write(&out, &label);
     assert_non_null(strstr(buf_text(&out),
                            "\"label\":{\"before\":\"Made by AI\\n\\n\",\"behind\":\"\"},"
-                           "\"aigc\":{\"Label\":\"1\",\"ContentProducer\":"));
+                           "\"AIGC\":{\"Label\":\"1\",\"ContentProducer\":"));
     label_fini(&label);
     buf_clear(&out);
     label_init(&label, &(struct label_order){0});
