@@ -9,7 +9,7 @@
  * gate. What the kernel has taken cannot be called back: TCP_NOTSENT_LOWAT keeps that small (LEASH_KERNEL_BYTES), and a process that is
  * stopped between the look and the write writes once more when it goes on, at most LEASH_WRITE_BYTES.
  *
- * A part of http.h: http.c and http_request.c alone include it. Thread: the loop's. */
+ * A part of http.h: http.c and http_request.c alone include it, and its test. Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_LEASH_H
 #define SCHEDULER_DOOR_LEASH_H
 

@@ -1,5 +1,6 @@
 /* What of a gated answer leaves, and when: a gate that this test plays, and a client on the same loop. */
 #include "scheduler/door/http.h"
+#include "scheduler/door/leash.h"
 #include "scheduler/policy/gate.h"
 #include "tests/test.h"
 
@@ -9,7 +10,10 @@
 #include <event2/event.h>
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 enum {
@@ -332,6 +336,40 @@ static void a_slow_reader_gets_no_more_than_the_kernel_has(void **state)
     close(fd);
 }
 
+/* The server's end of the only connection. */
+static int server_end(void)
+{
+    for (int fd = 3; fd < 1024; fd++) {
+        struct sockaddr_in own, peer;
+        socklen_t own_size = sizeof own, peer_size = sizeof peer;
+        if (getsockname(fd, (struct sockaddr *)&own, &own_size) == 0 &&
+            getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0 &&
+            own.sin_family == AF_INET && ntohs(own.sin_port) == http_port(http))
+            return fd;
+    }
+    fail_msg("there is no connection");
+    return -1;
+}
+
+/* What cannot be called back: docs/gate.md names it as the exception. */
+static void the_kernel_is_given_little_that_it_has_not_sent(void **state)
+{
+    (void)state;
+    int fd = get("/big"), unsent = 0, low = 0, most = 0;
+    socklen_t size = sizeof low;
+    assert_true(await(fd, "HTTP/1.1 200"));
+    int end = server_end();
+    for (int i = 0; i < 100; i++) { // nobody reads
+        turn(1);
+        assert_int_equal(ioctl(end, SIOCOUTQNSD, &unsent), 0);
+        if (unsent > most) most = unsent;
+    }
+    assert_int_equal(getsockopt(end, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, &size), 0);
+    assert_int_equal(low, LEASH_KERNEL_BYTES);
+    assert_in_range(most, 1, LEASH_KERNEL_BYTES + LEASH_WRITE_BYTES);
+    close(fd);
+}
+
 static void a_big_answer_arrives_whole(void **state)
 {
     (void)state;
@@ -389,6 +427,7 @@ int main(void)
         TEST(what_comes_after_the_cut_is_dropped),
         TEST(a_whole_answer_waits_too),
         TEST(a_slow_reader_gets_no_more_than_the_kernel_has),
+        TEST(the_kernel_is_given_little_that_it_has_not_sent),
         TEST(a_big_answer_arrives_whole),
         TEST(a_client_that_leaves_while_it_waits_is_noticed),
         TEST(an_old_client_without_chunks_gets_it_all),
