@@ -10,6 +10,8 @@
 #include "scheduler/features/follower.h"
 #include "scheduler/features/history.h"
 #include "scheduler/features/tags.h"
+#include "scheduler/policy/strikes.h"
+#include "scheduler/policy/waivers.h"
 #include "scheduler/state/session.h"
 #include "scheduler/state/spent.h"
 
@@ -32,6 +34,8 @@ struct export
     struct context context;
     struct consent_ticket *consents;
     struct spent_ticket *spent;
+    struct strikes_ticket *strikes;
+    struct waivers_ticket *waiver;
     struct history_ticket *history;
     struct session_ticket *session;
     char(*ids)[SESSION_ID_MAX + 1]; // [id_count] of the sessions
@@ -42,6 +46,8 @@ struct export
 };
 
 static void ask_spent(struct export *export);
+static void ask_strikes(struct export *export);
+static void ask_waiver(struct export *export);
 static void ask_history(struct export *export);
 static void ask_sessions(struct export *export);
 static void ask_session(struct export *export);
@@ -60,6 +66,8 @@ static void on_gone(void *argument)
     struct export *export = argument;
     if (export->consents) consent_drop(export->consents);
     if (export->spent) spent_drop(export->spent);
+    if (export->strikes) strikes_drop(export->strikes);
+    if (export->waiver) waivers_drop(export->waiver);
     if (export->history) history_drop(export->history);
     if (export->session) session_drop(export->session);
     free_export(export);
@@ -237,6 +245,40 @@ static void on_spent(void *argument, enum err err, const struct spent *spent)
              ",\"tokens_of_the_minute\":%" PRIu64 ",\"tokens_of_the_day\":%" PRIu64,
              spent->requests, spent->tokens, spent->day_tokens);
     end_line(export);
+    ask_strikes(export);
+}
+
+/* What a filter blocked; nothing where it blocked nothing. */
+static void on_strikes(void *argument, enum err err, const struct strikes_kept *kept)
+{
+    struct export *export = argument;
+    export->strikes = NULL;
+    if (err) {
+        end_export(export, err);
+        return;
+    }
+    if (kept->count > 0 || kept->left_ms > 0) {
+        buf_addf(&export->part,
+                 "{\"object\":\"strikes\",\"count\":%" PRIu64 ",\"suspended_seconds\":%" PRIu64,
+                 kept->count, (kept->left_ms + 999) / 1000);
+        end_line(export);
+    }
+    ask_waiver(export);
+}
+
+/* That the user agreed to answers without the visible label. */
+static void on_waiver(void *argument, enum err err, const char *agreement)
+{
+    struct export *export = argument;
+    export->waiver = NULL;
+    if (err) {
+        end_export(export, err);
+        return;
+    }
+    if (*agreement) {
+        buf_addf(&export->part, "{\"object\":\"waiver\",\"agreement\":\"%s\"", agreement);
+        end_line(export);
+    }
     ask_history(export);
 }
 
@@ -310,6 +352,20 @@ static void ask_spent(struct export *export)
     owner_write(owner, consents_owner_key(export->door->consents), export->context.key->tenant,
                 export->context.user);
     export->spent = spent_read(export->door->store, owner, on_spent, export);
+}
+
+static void ask_strikes(struct export *export)
+{
+    const struct strikes_who who = {.tenant = export->context.key->tenant,
+                                    .user = export->context.user,
+                                    .key = export->context.key->id};
+    export->strikes = strikes_read(export->door->strikes, &who, on_strikes, export);
+}
+
+static void ask_waiver(struct export *export)
+{
+    export->waiver = waivers_ask(export->door->waivers, export->context.key->tenant,
+                                 export->context.user, on_waiver, export);
 }
 
 static void ask_history(struct export *export)

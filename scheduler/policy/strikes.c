@@ -23,6 +23,10 @@ static const char add_text[] = "local count = redis.call('INCR', KEYS[1])\n"
                                "if left < 0 then return 0 end\n"
                                "return left\n";
 
+/* What is kept. KEYS as above; gives how many strikes, and the ms that are left of a suspension */
+static const char read_text[] = "return {tonumber(redis.call('GET', KEYS[1]) or '0'),\n"
+                                "        redis.call('PTTL', KEYS[2])}\n";
+
 enum {
     KEY_SIZE = 64,
     WHO_SIZE = RULES_NAME_MAX + 8,
@@ -32,11 +36,12 @@ enum {
 struct strikes {
     struct store *store;
     struct owner_key owner_key;
-    struct store_script *add;
+    struct store_script *add, *read;
 };
 
 struct strikes_ticket {
-    strikes_fn *done; // NULL: nobody asks any more
+    strikes_fn *done; // NULL: nobody asks any more, or what is kept
+    strikes_kept_fn *kept;
     void *argument;
 };
 
@@ -46,6 +51,7 @@ struct strikes *strikes_new(struct store *store, const unsigned char root[OWNER_
     strikes->store = store;
     owner_key_init(&strikes->owner_key, root);
     strikes->add = store_add_script(store, add_text);
+    strikes->read = store_add_script(store, read_text);
     return strikes;
 }
 
@@ -57,6 +63,7 @@ void strikes_free(struct strikes *strikes)
 void strikes_drop(struct strikes_ticket *ticket)
 {
     ticket->done = NULL;
+    ticket->kept = NULL;
 }
 
 static struct strikes_ticket *new_ticket(strikes_fn *done, void *argument)
@@ -77,15 +84,37 @@ static void write_keys(const struct strikes *strikes, const struct strikes_who *
     snprintf(suspended, KEY_SIZE, "qiao:{u:%s}:suspended", owner);
 }
 
+static enum err name_err(enum err err)
+{
+    if (err != ERR_STORE_AWAY && err != ERR_TIMEOUT) return err;
+    return err_note(ERR_STORE_AWAY, "whether the user is suspended cannot be read: Redis is away");
+}
+
+/* Not less than 0: Redis' word for a key that is not there is. */
+static uint64_t number_of(const redisReply *reply)
+{
+    bool is_number = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer > 0;
+    return is_number ? (uint64_t)reply->integer : 0;
+}
+
+static void on_kept(void *argument, enum err err, const redisReply *reply)
+{
+    struct strikes_ticket *ticket = argument;
+    struct strikes_kept kept = {0};
+    err = name_err(err);
+    if (!err && reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+        kept.count = number_of(reply->element[0]);
+        kept.left_ms = number_of(reply->element[1]);
+    }
+    if (ticket->kept) ticket->kept(ticket->argument, err, err ? NULL : &kept);
+    mem_free(ticket);
+}
+
 static void on_answer(void *argument, enum err err, const redisReply *reply)
 {
     struct strikes_ticket *ticket = argument;
-    uint64_t left_ms = 0;
-    if (err == ERR_STORE_AWAY || err == ERR_TIMEOUT)
-        err = err_note(ERR_STORE_AWAY, "whether the user is suspended cannot be read: Redis is "
-                                       "away");
-    if (!err && reply && reply->type == REDIS_REPLY_INTEGER && reply->integer > 0)
-        left_ms = (uint64_t)reply->integer;
+    err = name_err(err);
+    uint64_t left_ms = err ? 0 : number_of(reply);
     if (ticket->done) ticket->done(ticket->argument, err, left_ms);
     mem_free(ticket);
 }
@@ -129,5 +158,17 @@ struct strikes_ticket *strikes_add(struct strikes *strikes, const struct strikes
     snprintf(span, sizeof span, "%" PRIu64, (uint64_t)rules->suspend_seconds * 1000);
     const char *const words[] = {count, suspended, most, window, span};
     store_eval(strikes->store, strikes->add, on_answer, ticket, 2, 5, words, NULL);
+    return ticket;
+}
+
+struct strikes_ticket *strikes_read(struct strikes *strikes, const struct strikes_who *who,
+                                    strikes_kept_fn *done, void *argument)
+{
+    struct strikes_ticket *ticket = new_ticket(NULL, argument);
+    char count[KEY_SIZE], suspended[KEY_SIZE];
+    write_keys(strikes, who, count, suspended);
+    const char *const words[] = {count, suspended};
+    ticket->kept = done;
+    store_eval(strikes->store, strikes->read, on_kept, ticket, 2, 2, words, NULL);
     return ticket;
 }

@@ -41,6 +41,15 @@ struct strikes_ticket *strikes_add(struct strikes *strikes, const struct strikes
 /* Let in again, and with no strikes; `left_ms` is 0 where there was nothing to forgive. */
 struct strikes_ticket *strikes_forgive(struct strikes *strikes, const struct strikes_who *who,
                                        strikes_fn *done, void *argument);
+
+/* What is kept of them, for the user to see: how many strikes, and how long a suspension lasts. NULL with an error. */
+struct strikes_kept {
+    uint64_t count, left_ms;
+};
+
+typedef void strikes_kept_fn(void *argument, enum err err, const struct strikes_kept *kept);
+struct strikes_ticket *strikes_read(struct strikes *strikes, const struct strikes_who *who,
+                                    strikes_kept_fn *done, void *argument);
 /* Nobody asks any more; a strike is added all the same. */
 void strikes_drop(struct strikes_ticket *ticket);
 

@@ -233,7 +233,12 @@ static void strikes_suspend_a_user(void **state)
     static const char anna[] = "X-Qiao-User: anna\r\n", ben[] = "X-Qiao-User: ben\r\n";
     assert_parts(say(anna, "nasty", ""), " 200 ", "content_filter", NULL);
     assert_parts(say(anna, "fine", ""), " 200 ", "Hello", NULL);
+    assert_parts(ask_patiently("GET", "/v1/me/export", anna, ""), " 200 ",
+                 "{\"object\":\"strikes\",\"count\":1,\"suspended_seconds\":0}",
+                 "\"complete\":true", NULL); // what is kept is the user's to see
     assert_parts(say(anna, "nasty", ""), " 200 ", "content_filter", NULL);
+    assert_parts(ask_patiently("GET", "/v1/me/export", anna, ""), " 200 ",
+                 "{\"object\":\"strikes\",\"count\":0,\"suspended_seconds\":", NULL);
     char *suspended = say(anna, "fine", ""), left[32];
     long seconds = number_behind(suspended, "Retry-After: ");
     assert_in_range(seconds, 500, 600); // less what has passed

@@ -501,6 +501,9 @@ static void a_label_is_waived_by_an_agreement_alone(void **state)
     assert_parts(chat_without_label("aa", "X-Qiao-User: ann\r\n"), " 200 ", "X-Qiao-AIGC: {",
                  "\"content\":\"Hello, 你好 world\"", "\"AIGC\":{\"Label\":\"1\"", ":none:", NULL);
     assert_parts(chat_without_label("aa", "X-Qiao-User: bob\r\n"), " 403 ", NULL);
+    assert_parts(ask_patiently("GET", "/v1/me/export", "X-Qiao-User: ann\r\n", ""), " 200 ",
+                 "{\"object\":\"waiver\",\"agreement\":\"" AGREEMENT "\"}", "\"complete\":true",
+                 NULL);
     assert_parts(chat_without_label("aa", ""), " 403 ", "send X-Qiao-User", NULL);
     assert_parts(chat_without_label("cc", "X-Qiao-User: ann\r\n"), " 403 ",
                  "does not let it be waived", "label_required", NULL);
