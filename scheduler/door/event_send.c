@@ -1,6 +1,7 @@
 #include "scheduler/door/event_send.h"
 
 #include "scheduler/door/door.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/door/retention.h"
 #include "scheduler/features/popular.h"
 
@@ -76,6 +77,8 @@ static void send_more(struct sending *sending)
         struct event_batch batch = {.tenant = call->tenant,
                                     .owner = first->owner,
                                     .source = call->source,
+                                    .region =
+                                        residence_of(sending->door, call->tenant, call->region),
                                     .events = sending->events + flock->first,
                                     .count = flock->count,
                                     .keep_seconds = sending->keep_seconds,

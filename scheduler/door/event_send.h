@@ -34,7 +34,7 @@ typedef void event_sent_fn(void *argument);
 
 /* All that it borrows outlives the sending. */
 struct event_sending {
-    const char *tenant, *region; // `region` "": of none
+    const char *tenant, *region; // the request's; `region` "": it names none
     const char *source;          // "": the users' own events
     struct event_parcel *parcels;
     size_t count;

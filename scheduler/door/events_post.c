@@ -4,7 +4,9 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/keys.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/features/consent.h"
+#include "scheduler/features/home.h"
 #include "scheduler/settings.h"
 
 #include "base/mem.h"
@@ -20,6 +22,7 @@ struct events_post *events_post_new(struct door *door, struct http_request *requ
     *post =
         (struct events_post){.door = door, .request = request, .context = *context, .reply = reply};
     post->report.unit = "index";
+    residence_complete(door, &post->context);
     return post;
 }
 
@@ -74,6 +77,12 @@ static void judge(struct events_post *post, const struct event_parcel *parcel, e
     case EVENT_REFUSED:
         err = err_note(ERR_FORBIDDEN, "the user has not agreed that events are kept (consent "
                                       "'history'), or has personalization off; nothing was stored");
+        break;
+    case EVENT_CROWDED:
+        err = err_note(ERR_TOO_LARGE,
+                       "a user has events of at most %d pairs of a region and a source at a time; "
+                       "nothing was stored",
+                       HOMES_MAX);
         break;
     default:
         if (err == ERR_TIMEOUT || err == ERR_STORE_AWAY)

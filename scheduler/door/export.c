@@ -4,6 +4,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/consent.h"
 #include "scheduler/features/follower.h"
@@ -31,7 +32,9 @@ enum {
 struct page {
     struct door *door;
     struct http_request *request; // NULL: nobody hears the end
-    char salt[SALT_MAX + 1], cursor[WALK_CURSOR_MAX + 1], tenant[CONTEXT_NAME_MAX + 1];
+    char salt[SALT_MAX + 1], cursor[WALK_CURSOR_MAX + 1], tenant[CONTEXT_NAME_MAX + 1],
+        region[CONTEXT_LABEL_MAX + 1];
+    bool withheld; // of a history, what the region may not use (residence.h)
     struct buf data;
     size_t waits;
     enum err err;
@@ -62,7 +65,7 @@ static void end_one(struct page *page)
     } else if (page->request) {
         buf_addf(&body, "{\"object\":\"histories\",\"cursor\":\"%s\",\"data\":[", page->cursor);
         buf_add(&body, buf_text(&page->data), page->data.size);
-        buf_add_text(&body, "]}");
+        buf_addf(&body, "]%s}", residence_member(page->withheld));
         http_reply_json(page->request, 200, body.data, body.size);
     }
     buf_fini(&body);
@@ -114,10 +117,12 @@ static void on_history(void *argument, enum err err, const struct history *histo
 {
     struct leaf *leaf = argument;
     struct page *page = leaf->page;
-    if (err)
+    if (err) {
         fail(page, err);
-    else if (history->allowed)
+    } else if (history->allowed) {
+        page->withheld |= history->withheld > 0;
         write_history(&page->data, leaf, history);
+    }
     mem_free(leaf);
     end_one(page);
 }
@@ -126,6 +131,8 @@ static void on_owners(void *argument, enum err err, const char *cursor, const ch
                       size_t count)
 {
     struct page *page = argument;
+    struct history_scope scope;
+    residence_scope(&scope, page->door, page->tenant, page->region);
     if (err) fail(page, err);
     snprintf(page->cursor, sizeof page->cursor, "%s", cursor);
     for (size_t i = 0; i < count; i++) {
@@ -134,7 +141,7 @@ static void on_owners(void *argument, enum err err, const char *cursor, const ch
         snprintf(leaf->owner, sizeof leaf->owner, "%s", owners[i]);
         page->waits++;
         (void)history_read_owner(page->door->histories, page->tenant, owners[i],
-                                 CONSENT_RECOMMENDATIONS, on_history, leaf);
+                                 CONSENT_RECOMMENDATIONS, &scope, on_history, leaf);
     }
     end_one(page);
 }
@@ -161,7 +168,9 @@ void export_histories(struct door *door, struct http_request *request)
         struct page *page = mem_new(1, sizeof *page);
         *page = (struct page){.door = door, .request = request, .waits = 1};
         snprintf(page->salt, sizeof page->salt, "%s", salt);
+        residence_complete(door, &context);
         snprintf(page->tenant, sizeof page->tenant, "%s", context.key->tenant);
+        snprintf(page->region, sizeof page->region, "%s", context.region);
         http_set_gone(request, on_gone, page);
         walk_owners(door->store, context.key->tenant, cursor, on_owners, page);
     }

@@ -6,6 +6,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/ndjson.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/door/retention.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/consent.h"
@@ -49,7 +50,7 @@ struct line {
 struct delivery {
     struct door *door;
     struct http_request *request; // NULL: nobody hears the end
-    char tenant[CONTEXT_NAME_MAX + 1];
+    char tenant[CONTEXT_NAME_MAX + 1], region[CONTEXT_LABEL_MAX + 1];
     struct place place;
     int64_t from_ms, until_ms;
     struct event_rules rules;
@@ -126,7 +127,7 @@ static void on_judged(void *argument, const struct event_parcel *parcels, size_t
     for (size_t i = 0; i < count && !err; i++) {
         counts->stored += parcels[i].fate == EVENT_STORED;
         counts->repeated += parcels[i].fate == EVENT_REPEATED;
-        counts->refused += parcels[i].fate == EVENT_REFUSED;
+        counts->refused += parcels[i].fate == EVENT_REFUSED || parcels[i].fate == EVENT_CROWDED;
     }
 }
 
@@ -179,7 +180,7 @@ static void on_owners(void *argument, enum err err, char (*owners)[OWNER_TEXT_SI
         memcpy(parcel->owner, owners[name], OWNER_TEXT_SIZE);
     }
     event_send(delivery->door, &(struct event_sending){.tenant = delivery->tenant,
-                                                       .region = "",
+                                                       .region = delivery->region,
                                                        .source = delivery->place.source,
                                                        .parcels = delivery->parcels,
                                                        .count = delivery->sent,
@@ -270,9 +271,11 @@ static enum err read_lines(struct delivery *delivery, const struct feed *feed)
     delivery->from_ms = feed->from_ms;
     delivery->until_ms = feed->until_ms;
     delivery->report.before = (size_t)place->first;
-    delivery->rules = (struct event_rules){
-        .now_ms = clock_wall_ms(),
-        .age_ms = (int64_t)retention_history_days(delivery->door, delivery->tenant, "") * 86400000};
+    delivery->rules =
+        (struct event_rules){.now_ms = clock_wall_ms(),
+                             .age_ms = (int64_t)retention_history_days(
+                                           delivery->door, delivery->tenant, delivery->region) *
+                                       86400000};
     delivery->lines = mem_new(delivery->line_count, sizeof *delivery->lines);
     if (strspn(delivery->body, " \t\r\n") == delivery->size)
         return ERR_OK; // nothing but empty lines
@@ -332,7 +335,9 @@ void feeds_post_lines(struct door *door, struct http_request *request)
     }
     struct delivery *delivery = mem_new(1, sizeof *delivery);
     *delivery = (struct delivery){.door = door, .request = request, .place = place};
+    residence_complete(door, &context);
     snprintf(delivery->tenant, sizeof delivery->tenant, "%s", context.key->tenant);
+    snprintf(delivery->region, sizeof delivery->region, "%s", context.region);
     const char *body = http_body(request, &delivery->size);
     delivery->body = mem_new(delivery->size + 1, 1); // the request's own is gone when its client is
     if (delivery->size > 0) memcpy(delivery->body, body, delivery->size);

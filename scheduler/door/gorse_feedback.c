@@ -3,6 +3,7 @@
 #include "scheduler/door/gorse_internal.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/door/retention.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/events.h"
@@ -344,8 +345,11 @@ static void look_at(struct gorse_call *call, size_t user, size_t type, size_t it
         return;
     }
     http_set_gone(call->request, on_gone, look);
+    struct history_scope scope;
+    residence_complete(call->door, &call->context);
+    residence_scope(&scope, call->door, call->context.key->tenant, call->context.region);
     look->ticket = history_read(call->door->histories, call->context.key->tenant,
-                                call->context.user, CONSENT_HISTORY, on_history, look);
+                                call->context.user, CONSENT_HISTORY, &scope, on_history, look);
 }
 
 void gorse_pair_feedback(struct gorse_call *call)

@@ -6,6 +6,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/hurdles.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/policy/audit.h"
 #include "scheduler/policy/policy.h"
 #include "scheduler/settings.h"
@@ -158,37 +159,13 @@ void govern_place(const struct context *context, struct flight_order *order)
     order->region_count = context->rules->privacy.residency_count;
 }
 
-/* Of the tenant, else everybody's; NULL: the region has none. */
-static const struct rules *rules_of(const struct door *door, uint64_t region, const char *tenant)
-{
-    const struct rules *rules, *found = NULL;
-    for (size_t i = 0; (rules = policies_at(door->policies, i)) != NULL; i++) {
-        if (digest_tag(rules->region) != region) continue;
-        if (strcmp(rules->tenant, tenant) == 0) return rules;
-        if (!*rules->tenant) found = rules;
-    }
-    return found;
-}
-
-static bool is_within(const struct rules_privacy *inner, const struct rules_privacy *outer)
-{
-    if (outer->residency_count == 0) return true;
-    for (size_t i = 0; i < inner->residency_count; i++) {
-        size_t at = 0;
-        while (at < outer->residency_count && outer->residency_tags[at] != inner->residency_tags[i])
-            at++;
-        if (at == outer->residency_count) return false;
-    }
-    return inner->residency_count > 0;
-}
-
 enum err govern_origin(struct door *door, const struct context *context, enum feature feature,
                        uint64_t region, const char **code)
 {
     char what[256];
     if (!context->rules || !region || region == digest_tag(context->region)) return ERR_OK;
-    const struct rules *rules = rules_of(door, region, context->key->tenant);
-    if (rules && is_within(&context->rules->privacy, &rules->privacy)) return ERR_OK;
+    const struct rules *rules = residence_rules(door, region, context->key->tenant);
+    if (rules && residence_allows(rules, context->rules)) return ERR_OK;
     snprintf(what, sizeof what,
              "the session was begun in %s%s, whose data may not go to the nodes that this region "
              "may use",

@@ -5,6 +5,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/ground_search.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/collection.h"
 #include "scheduler/features/history.h"
@@ -155,7 +156,8 @@ static void on_history(void *argument, enum err err, const struct history *histo
     else
         ground_add_history(&grounding->ground, quest->source, history, grounding->options.until_ms,
                            title_of, grounding);
-    if (!err && history->allowed && grounding->ground.count == before) skip(quest, "nothing found");
+    if (!err && history->allowed && grounding->ground.count == before)
+        skip(quest, history->withheld > 0 ? "of another region" : "nothing found");
     is_done(quest);
 }
 
@@ -163,8 +165,11 @@ static void read_history(struct quest *quest)
 {
     struct grounding *grounding = quest->grounding;
     const struct context *context = grounding->options.context;
-    grounding->history = history_read(grounding->options.door->histories, context->key->tenant,
-                                      context->user, CONSENT_ASSISTANT, on_history, quest);
+    const struct door *door = grounding->options.door;
+    struct history_scope scope;
+    residence_scope(&scope, door, context->key->tenant, context->region);
+    grounding->history = history_read(door->histories, context->key->tenant, context->user,
+                                      CONSENT_ASSISTANT, &scope, on_history, quest);
     grounding->left++;
 }
 

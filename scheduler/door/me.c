@@ -4,6 +4,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/features/consent.h"
 #include "scheduler/features/history.h"
 
@@ -256,6 +257,7 @@ static void write_event(struct buf *out, const struct history_event *event)
     buf_addf(out, ",\"time\":%" PRId64, event->time_ms / 1000);
     write_member(out, "session", event->session);
     write_member(out, "query", event->query);
+    write_member(out, "region", event->region);
     buf_add_text(out, "}");
 }
 
@@ -282,7 +284,7 @@ static void on_remembered(void *argument, enum err err, const struct history *hi
         write_event(&body, &history->events[i]);
         if (i > 0) buf_add_text(&body, ",");
     }
-    buf_add_text(&body, "]}");
+    buf_addf(&body, "]%s}", residence_member(history->withheld > 0));
     http_reply_json(request, 200, body.data, body.size);
     buf_fini(&body);
 }
@@ -294,6 +296,9 @@ void me_events(struct door *door, struct http_request *request)
     struct memory *memory = mem_new(1, sizeof *memory);
     memory->request = request;
     http_set_gone(request, on_memory_gone, memory);
+    struct history_scope scope;
+    residence_complete(door, &context);
+    residence_scope(&scope, door, context.key->tenant, context.region);
     memory->ticket = history_read(door->histories, context.key->tenant, context.user,
-                                  CONSENT_HISTORY, on_remembered, memory);
+                                  CONSENT_HISTORY, &scope, on_remembered, memory);
 }

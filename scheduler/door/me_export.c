@@ -124,6 +124,7 @@ static void add_events(struct export *export, const struct history *history)
                  event_type_name(event->type));
         add_time(export, "time", event->time_ms);
         add_text(export, "source", event->source);
+        add_text(export, "region", event->region);
         add_text(export, "item", event->item);
         add_text(export, "session", event->session);
         if (event->properties) {

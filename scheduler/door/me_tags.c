@@ -5,6 +5,7 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/me.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/follower.h"
 #include "scheduler/features/history.h"
@@ -54,7 +55,7 @@ static void write_tags(struct buf *out, const struct errand *errand, const struc
         if (i > 0) buf_add_byte(out, ',');
         json_write_string(out, json_string_value(json_array_get(history->hidden, i)));
     }
-    buf_add_text(out, "]}");
+    buf_addf(out, "]%s}", residence_member(history->withheld > 0));
     mem_free(tags);
 }
 
@@ -88,8 +89,11 @@ void me_tags(struct door *door, struct http_request *request)
     struct errand *errand = mem_new(1, sizeof *errand);
     *errand = (struct errand){.door = door, .request = request, .catalogue = catalogue};
     http_set_gone(request, on_look_gone, errand);
+    struct history_scope scope;
+    residence_complete(door, &context);
+    residence_scope(&scope, door, context.key->tenant, context.region);
     errand->ticket = history_read(door->histories, context.key->tenant, context.user,
-                                  CONSENT_HISTORY, on_history, errand);
+                                  CONSENT_HISTORY, &scope, on_history, errand);
 }
 
 // ---- change ------------------------------------------------------------------------------------

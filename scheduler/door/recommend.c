@@ -12,6 +12,7 @@
 #include "scheduler/door/recommend_answer.h"
 #include "scheduler/door/recommend_ask.h"
 #include "scheduler/door/recommend_popular.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/door/shortlist.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/filter.h"
@@ -59,6 +60,7 @@ struct recommend {
     json_t *looked;     // ids of what was seen, where the model knows none of them; NULL: nothing
     int32_t *seen;      // [seen_count] rows, the oldest first
     size_t seen_count;
+    bool withheld;    // of the history, what another region does not let go
     uint64_t part_ns; // the part that runs began
 };
 
@@ -145,6 +147,7 @@ static void reply(struct recommend *r, struct recommend_answer *answer)
     answer->personalized = strcmp(r->basis, "history") == 0 || strcmp(r->basis, "session") == 0;
     answer->scenario = recommend_scenario_name(r->ask.scenario);
     answer->model = r->model.name;
+    answer->withheld = r->withheld;
     if (r->governed.rules)
         answer->label = label_of_list(&r->governed.rules->labels, r->governed.language);
     if (r->ask.explain && !answer->reasons) answer->reasons = mem_new(1, sizeof *answer->reasons);
@@ -315,6 +318,7 @@ static void on_history(void *argument, enum err err, const struct history *histo
         ask_popular(r, "popular");
         return;
     }
+    r->withheld = history->withheld > 0;
     r->seen = mem_new(history->count + 1, sizeof *r->seen);
     for (size_t i = 0; i < history->count; i++)
         if (history->events[i].item) see(r, history->events[i].item);
@@ -343,9 +347,11 @@ static void look(struct recommend *r)
             see(r, json_string_value(json_array_get(r->ask.session, i)));
         recommend_seen(r, "session");
     } else if (*r->context.user) {
+        struct history_scope scope;
+        residence_scope(&scope, r->door, r->context.key->tenant, r->context.region);
         r->part_ns = clock_now_ns();
         r->history = history_read(r->door->histories, r->context.key->tenant, r->context.user,
-                                  CONSENT_RECOMMENDATIONS, on_history, r);
+                                  CONSENT_RECOMMENDATIONS, &scope, on_history, r);
     } else {
         ask_popular(r, "popular");
     }

@@ -1,6 +1,7 @@
 #include "scheduler/door/recommend_answer.h"
 
 #include "scheduler/door/json.h"
+#include "scheduler/door/residence.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -71,6 +72,7 @@ void recommend_answer_write(struct buf *out, const struct recommend_answer *answ
         write_items(out, answer->reasons, answer->reason_count, "weight");
         buf_add_byte(out, ']');
     }
+    buf_add_text(out, residence_member(answer->withheld));
     if (answer->label) {
         buf_add_text(out, ",\"label\":");
         json_write_string(out, answer->label);

@@ -28,6 +28,7 @@ struct recommend_answer {
     const char *scenario, *model;
     const char *label; // of the list; NULL: none
     bool personalized;
+    bool withheld; // there are events that the request's region may not use (residence.h)
     struct recommend_item *items; // [count], best first
     size_t count, capacity;
     struct recommend_item *reasons; // [reason_count]; NULL: nobody asked for them

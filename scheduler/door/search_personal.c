@@ -5,6 +5,7 @@
 #include "scheduler/door/door.h"
 #include "scheduler/door/govern.h"
 #include "scheduler/door/index_errand.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/door/search_run.h"
 #include "scheduler/features/history.h"
 #include "scheduler/lexicon.h"
@@ -123,6 +124,7 @@ void search_personal_prepare(struct search_run *run)
 {
     struct search_personal *personal = &run->personal;
     const struct context *context = &run->errand->context;
+    struct history_scope scope;
     const char *code;
     enum feature feature = FEATURE_RECOMMENDATIONS; // in a search, too: it is the same profile
     enum err err = govern_also(run->door, context, feature, &code);
@@ -130,8 +132,9 @@ void search_personal_prepare(struct search_run *run)
     if (!err) err = govern_model(run->door, context, feature, &personal->chosen.model, &code);
     personal->is_read = err || !*context->user;
     if (personal->is_read) return; // nobody's, or nobody to judge by it: it is not read
+    residence_scope(&scope, run->door, context->key->tenant, context->region);
     personal->history = history_read(run->door->histories, context->key->tenant, context->user,
-                                     CONSENT_SEARCH, on_history, run);
+                                     CONSENT_SEARCH, &scope, on_history, run);
 }
 
 void search_personal_begin(struct search_run *run)

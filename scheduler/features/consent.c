@@ -1,5 +1,6 @@
 #include "scheduler/features/consent.h"
 
+#include "scheduler/features/home.h"
 #include "scheduler/features/pack.h"
 #include "scheduler/state/store.h"
 
@@ -15,12 +16,11 @@
 #include <string.h>
 
 /* Give (true), withdraw (false) or set, in this order; what is withdrawn takes its events with it.
- *      KEYS  consent, events, event_ids, event_key
+ *      KEYS  consent, events, event_ids, event_key, event_homes
  *      ARGV  [field, true, false or text, …] in msgpack, most partners
  *      gives 0 when there would be too many; or the links that lead nowhere now, and the whole hash */
 static const char change_text[] =
-    "local changes = cmsgpack.unpack(ARGV[1])\n"
-    "local partners = {}\n"
+    "local changes = cmsgpack.unpack(ARGV[1])\n" HOMES_LUA "local partners = {}\n"
     "local count = 0\n"
     "local function add(field)\n"
     "  if string.sub(field, 1, 8) == 'partner:' and not partners[field] then\n"
@@ -42,6 +42,12 @@ static const char change_text[] =
     "  local old = redis.call('HGET', KEYS[1], 'link:' .. source)\n"
     "  if old and old ~= new then gone[#gone + 1] = old end\n"
     "end\n"
+    "local function forget(base)\n"
+    "  for _, tail in ipairs(homes_of(KEYS[5], base)) do\n"
+    "    for k = 2, 4 do redis.call('UNLINK', KEYS[k] .. tail) end\n"
+    "    redis.call('HDEL', KEYS[5], tail)\n"
+    "  end\n"
+    "end\n"
     "for n = 1, #changes, 2 do\n"
     "  local field, value = changes[n], changes[n + 1]\n"
     "  if value == true then\n"
@@ -49,9 +55,9 @@ static const char change_text[] =
     "  elseif value == false then\n"
     "    redis.call('HDEL', KEYS[1], field)\n"
     "    local source = string.match(field, '^partner:(.+)$')\n"
-    "    if field == 'history' then redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4]) end\n"
+    "    if field == 'history' then forget('') end\n"
     "    if source then\n"
-    "      for k = 2, 4 do redis.call('UNLINK', KEYS[k] .. ':' .. source) end\n"
+    "      forget(':' .. source)\n"
     "      unlink(source)\n"
     "      redis.call('HDEL', KEYS[1], 'link:' .. source)\n"
     "    end\n"
@@ -281,15 +287,17 @@ static void on_changed(void *argument, enum err err, const redisReply *reply)
 
 static void send_change(struct consent_ticket *ticket)
 {
-    char keys[4][CONSENT_KEY_SIZE], most[16];
-    static const char *const kinds[] = {"consent", "events", "event_ids", "event_key"};
-    for (size_t i = 0; i < 4; i++)
+    char keys[5][CONSENT_KEY_SIZE], most[16];
+    static const char *const kinds[] = {"consent", "events", "event_ids", "event_key",
+                                        "event_homes"};
+    for (size_t i = 0; i < 5; i++)
         snprintf(keys[i], sizeof keys[i], "qiao:{u:%s}:%s", ticket->owner, kinds[i]);
     snprintf(most, sizeof most, "%d", CONSENT_PARTNERS_MAX);
-    const char *const words[] = {keys[0], keys[1], keys[2], keys[3], ticket->changes.data, most};
-    const size_t sizes[] = {strlen(keys[0]), strlen(keys[1]),      strlen(keys[2]),
-                            strlen(keys[3]), ticket->changes.size, strlen(most)};
-    store_eval(ticket->consents->store, ticket->consents->change, on_changed, ticket, 4, 6, words,
+    const char *const words[] = {keys[0], keys[1], keys[2], keys[3], keys[4], ticket->changes.data,
+                                 most};
+    const size_t sizes[] = {strlen(keys[0]), strlen(keys[1]),      strlen(keys[2]), strlen(keys[3]),
+                            strlen(keys[4]), ticket->changes.size, strlen(most)};
+    store_eval(ticket->consents->store, ticket->consents->change, on_changed, ticket, 5, 7, words,
                sizes);
 }
 

@@ -18,7 +18,7 @@
 #include <string.h>
 
 /* The mark first, then keys, then what they seal.
- *      KEYS  erased, receipt, consent, sessions, events, event_ids, event_key, tags, tags_key, waiver
+ *      KEYS  erased, receipt, consent, sessions, events, event_ids, event_key, tags, tags_key, waiver, event_homes
  *      ARGV  the erasure's id, what the keys of sessions begin with, what the keys of receipts begin with, seconds that the receipt lives,
  *            receipts to keep, sessions in a full list, ids of master keys
  *      gives what the look at the receipt gives */
@@ -42,10 +42,11 @@
     "  if link then links[#links + 1] = fields[n + 1]\n"                                        \
     "  elseif fields[n] ~= 'personalization' then consents = consents + 1 end\n"                \
     "end\n"                                                                                     \
+    "for _, tail in ipairs(redis.call('HKEYS', KEYS[11])) do tails[#tails + 1] = tail end\n"    \
     "for _, id in ipairs(sessions) do redis.call('HDEL', ARGV[2] .. id, 'k') end\n"             \
     "for _, tail in ipairs(tails) do redis.call('DEL', KEYS[7] .. tail) end\n"                  \
     "local tags = redis.call('EXISTS', KEYS[8])\n"                                              \
-    "redis.call('DEL', KEYS[9], KEYS[8], KEYS[10])\n"                                           \
+    "redis.call('DEL', KEYS[9], KEYS[8], KEYS[10], KEYS[11])\n"                                 \
     "local gone, events = 0, 0\n"                                                               \
     "for _, id in ipairs(sessions) do gone = gone + redis.call('UNLINK', ARGV[2] .. id) end\n"  \
     "for _, tail in ipairs(tails) do\n"                                                         \
@@ -99,7 +100,7 @@ static const char note_text[] = "if redis.call('EXISTS', KEYS[1]) == 0 then retu
                                 "return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])\n";
 
 enum {
-    KEYS_COUNT = 10,
+    KEYS_COUNT = 11,
     ERASE_WORDS = KEYS_COUNT + 7,
     KEY_MAX = 128,
     NUMBER_SIZE = 24
@@ -297,9 +298,9 @@ static void write_ring(const struct keyring *ring, struct buf *out)
 void erase_user(struct erasures *erasures, const char *tenant, const char *user, erasure_fn *done,
                 void *argument)
 {
-    static const char *const kinds[KEYS_COUNT] = {"erased",   "erasure:",  "consent",   "sessions",
-                                                  "events",   "event_ids", "event_key", "tags",
-                                                  "tags_key", "waiver"};
+    static const char *const kinds[KEYS_COUNT] = {"erased",   "erasure:",  "consent",    "sessions",
+                                                  "events",   "event_ids", "event_key",  "tags",
+                                                  "tags_key", "waiver",    "event_homes"};
     struct job *job = new_job(erasures, tenant, user, done, argument);
     unsigned char chance[(ERASURE_ID_SIZE - 1) / 2];
     char keys[KEYS_COUNT][KEY_MAX], sessions[KEY_MAX], receipts[KEY_MAX], ttl[NUMBER_SIZE],

@@ -1,6 +1,7 @@
 #include "scheduler/features/events.h"
 
 #include "scheduler/features/consent.h"
+#include "scheduler/features/home.h"
 #include "scheduler/features/pack.h"
 #include "scheduler/features/seal.h"
 #include "scheduler/state/store.h"
@@ -21,12 +22,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*      KEYS  consent, events, event_ids, event_key
+/*      KEYS  consent, events, event_ids, event_key, event_homes
  *      ARGV  the consent's field, most events, most ids, seconds to live, [hash of the id, record, …] in msgpack, the
  *            wrapped key as it stands there ('' none), as it shall stand there, [record, …] in msgpack of earlier events
- *            ('' none)
+ *            ('' none), what is behind their kinds, 'qiao:{u:OWNER}:events', most lists
  *      An id stands for each event, with the time at which it came: what is older than the life of the history goes.
- *      gives 0 without consent; 2 and the wrapped key when another one stands there, 3 and the records when they are of an
+ *      gives 0 without consent; 4 where there are too many lists; 2 and the wrapped key when another one stands there, 3 and the records when they are of an
  *      earlier version that did not seal them, and nothing is done; or 1, a byte for each event: s(tored) r(epeated), and 1
  *      for a user without events so far */
 static const char store_text[] =
@@ -44,6 +45,13 @@ static const char store_text[] =
     "n) end\n"
     "elseif key == '' and redis.call('EXISTS', KEYS[2]) == 1 then\n"
     "  return {3, redis.call('LRANGE', KEYS[2], 0, ARGV[2] - 1)}\n"
+    "end\n"
+    "if redis.call('HEXISTS', KEYS[5], ARGV[9]) == 0 then\n"
+    "  for _, tail in ipairs(redis.call('HKEYS', KEYS[5])) do\n"
+    "    if redis.call('EXISTS', ARGV[10] .. tail) == 0 then redis.call('HDEL', KEYS[5], tail) "
+    "end\n"
+    "  end\n"
+    "  if redis.call('HLEN', KEYS[5]) >= tonumber(ARGV[11]) then return {4} end\n"
     "end\n"
     "local new = redis.call('EXISTS', KEYS[2]) == 0 and 1 or 0\n"
     "local entries, fates = cmsgpack.unpack(ARGV[5]), {}\n"
@@ -64,6 +72,9 @@ static const char store_text[] =
     "redis.call('EXPIRE', KEYS[2], ARGV[4])\n"
     "redis.call('EXPIRE', KEYS[3], ARGV[4])\n"
     "redis.call('SET', KEYS[4], ARGV[7], 'EX', ARGV[4])\n"
+    "redis.call('HSET', KEYS[5], ARGV[9], ARGV[4])\n"
+    "if redis.call('TTL', KEYS[5]) < tonumber(ARGV[4]) then redis.call('EXPIRE', KEYS[5], ARGV[4]) "
+    "end\n"
     "return {1, table.concat(fates), new}\n";
 
 enum {
@@ -236,18 +247,23 @@ static void on_stored(void *argument, enum err err, const redisReply *reply);
 static void send(struct job *job, bool stands)
 {
     const struct seal *seal = &job->with.seal;
-    char consent[CONSENT_KEY_SIZE], keys[3][CONSENT_KEY_SIZE + CONSENT_SOURCE_MAX],
-        field[CONSENT_SOURCE_MAX + 16] = "history", most[16], most_ids[16], ttl[16];
+    char consent[CONSENT_KEY_SIZE], keys[3][CONSENT_KEY_SIZE + HOME_TAIL_SIZE],
+        homes[CONSENT_KEY_SIZE], head[CONSENT_KEY_SIZE], tail[HOME_TAIL_SIZE + 1],
+        field[CONSENT_SOURCE_MAX + 16] = "history", most[16], most_ids[16], most_homes[16], ttl[16];
     static const char *const kinds[] = {"events", "event_ids", "event_key"};
     unsigned char before[KEYRING_WRAPPED_SIZE];
     struct buf entries = {0};
+    int source_size = (int)strcspn(seal->source, "@");
+    snprintf(tail, sizeof tail, "%s%s", source_size > 0 ? ":" : "", seal->source);
     snprintf(consent, sizeof consent, "qiao:{u:%s}:consent", seal->owner);
+    snprintf(homes, sizeof homes, "qiao:{u:%s}:event_homes", seal->owner);
+    snprintf(head, sizeof head, "qiao:{u:%s}:events", seal->owner);
     for (size_t i = 0; i < 3; i++)
-        snprintf(keys[i], sizeof keys[i], "qiao:{u:%s}:%s%s%s", seal->owner, kinds[i],
-                 *seal->source ? ":" : "", seal->source);
-    if (*seal->source) snprintf(field, sizeof field, "partner:%s", seal->source);
+        snprintf(keys[i], sizeof keys[i], "qiao:{u:%s}:%s%s", seal->owner, kinds[i], tail);
+    if (source_size > 0) snprintf(field, sizeof field, "partner:%.*s", source_size, seal->source);
     snprintf(most, sizeof most, "%d", EVENTS_KEPT);
     snprintf(most_ids, sizeof most_ids, "%d", EVENT_IDS_KEPT);
+    snprintf(most_homes, sizeof most_homes, "%d", HOMES_MAX);
     snprintf(ttl, sizeof ttl, "%" PRIu32, job->keep_seconds);
     memcpy(before, job->with.wrapped, sizeof before);
     if (!stands || !keyring_is_newest(job->events->keys, job->with.wrapped))
@@ -259,6 +275,7 @@ static void send(struct job *job, bool stands)
                                  keys[0],
                                  keys[1],
                                  keys[2],
+                                 homes,
                                  field,
                                  most,
                                  most_ids,
@@ -266,11 +283,15 @@ static void send(struct job *job, bool stands)
                                  entries.data,
                                  (const char *)before,
                                  (const char *)job->with.wrapped,
-                                 buf_text(&job->old)};
+                                 buf_text(&job->old),
+                                 tail,
+                                 head,
+                                 most_homes};
     const size_t sizes[] = {strlen(consent),
                             strlen(keys[0]),
                             strlen(keys[1]),
                             strlen(keys[2]),
+                            strlen(homes),
                             strlen(field),
                             strlen(most),
                             strlen(most_ids),
@@ -278,9 +299,12 @@ static void send(struct job *job, bool stands)
                             entries.size,
                             stands ? sizeof before : 0,
                             sizeof job->with.wrapped,
-                            job->old.size};
+                            job->old.size,
+                            strlen(tail),
+                            strlen(head),
+                            strlen(most_homes)};
     job->tries++;
-    store_eval(job->events->store, job->events->script, on_stored, job, 4, 12, words, sizes);
+    store_eval(job->events->store, job->events->script, on_stored, job, 5, 16, words, sizes);
     buf_fini(&entries);
 }
 
@@ -335,7 +359,8 @@ static void on_stored(void *argument, enum err err, const redisReply *reply)
         return;
     }
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1) {
-        memset(job->fates, EVENT_REFUSED, job->count);
+        bool crowded = reply->element[0]->integer != 0;
+        memset(job->fates, crowded ? EVENT_CROWDED : EVENT_REFUSED, job->count);
         finish(job, ERR_OK);
         return;
     }
@@ -364,7 +389,7 @@ static void add_text(json_t *record, const char *name, const char *text)
     if (text) json_object_set_new(record, name, json_string(text));
 }
 
-static struct line read_line(const struct event *event)
+static struct line read_line(const struct event *event, const char *region)
 {
     struct line line = {.id = event->id ? mem_copy_text(event->id) : NULL};
     json_t *record = json_object();
@@ -372,6 +397,7 @@ static struct line read_line(const struct event *event)
     add_text(record, "y", names[event->type]);
     add_text(record, "i", event->item);
     add_text(record, "s", event->session);
+    add_text(record, "r", region);
     if (event->properties) json_object_set_new(record, "p", json_loads(event->properties, 0, NULL));
     char *text = json_dumps(record, JSON_COMPACT);
     must(text);
@@ -385,6 +411,8 @@ void events_store(struct events *events, const struct event_batch *batch, events
                   void *argument)
 {
     struct job *job = mem_new(1, sizeof *job);
+    const char *region = batch->region && *batch->region ? batch->region : NULL;
+    char home[HOME_SIZE], source[HOME_TAIL_SIZE];
     must(batch->count > 0 && batch->count <= EVENTS_CALL_MAX);
     *job =
         (struct job){.events = events, .done = done, .argument = argument, .fates = batch->fates};
@@ -395,9 +423,11 @@ void events_store(struct events *events, const struct event_batch *batch, events
     job->tenant = mem_copy_text(batch->tenant);
     job->lines = mem_new(batch->count, sizeof *job->lines);
     for (size_t i = 0; i < batch->count; i++)
-        job->lines[i] = read_line(&batch->events[i]);
+        job->lines[i] = read_line(&batch->events[i], region);
     wipe_old(events);
-    seal_draw(&job->with.seal, batch->owner, batch->source);
+    home_write(home, events->keys, batch->owner, region ? region : "");
+    snprintf(source, sizeof source, "%s%s", batch->source, home);
+    seal_draw(&job->with.seal, batch->owner, source);
     const struct known *known = place_of(events, &job->with.seal);
     bool stands = is_same(&known->seal, &job->with.seal);
     if (stands) job->with = *known;

@@ -4,9 +4,10 @@
  *      qiao:{u:OWNER}:event_ids          sorted set of hashes of the latest EVENT_IDS_KEPT event ids, by when they came
  *      qiao:{u:OWNER}:event_key          the data key that seals the records (seal.h)
  *      qiao:{u:OWNER}:events:SOURCE, …:event_ids:SOURCE, …:event_key:SOURCE    the same of a second party's events
+ *      each with "@HOME" behind it where the events are of a region; qiao:{u:OWNER}:event_homes has the lists' lives (home.h)
  *      qiao:{c:items:TENANT}:owners      set of OWNERs who have events
  *
- * A record is JSON, sealed: t (ms since 1970), y (type), i (item), s (session), p (properties). One call of Redis takes all events of
+ * A record is JSON, sealed: t (ms since 1970), y (type), i (item), s (session), p (properties), r (region). One call of Redis takes all events of
  * one user: it looks for the consent (`history`, or `partner:SOURCE`) and the switch, drops ids that it has seen, pushes, trims
  * and renews the time to live. What it refuses is told event by event. Thread: the loop's. */
 #ifndef SCHEDULER_FEATURES_EVENTS_H
@@ -59,7 +60,8 @@ enum event_fate {
     EVENT_UNSURE, // Redis' answer was lost: send it again, its id makes it one event
     EVENT_STORED,
     EVENT_REPEATED, // it was stored before
-    EVENT_REFUSED   // the user has not agreed
+    EVENT_REFUSED,  // the user has not agreed
+    EVENT_CROWDED   // the user has HOMES_MAX lists of other regions and sources (home.h)
 };
 
 /* `keys` outlive it. */
@@ -74,6 +76,7 @@ struct event_batch {
     const char *tenant;
     const char *owner; // OWNER
     const char *source;
+    const char *region; // whose rules they are under; NULL: none's
     const struct event *events;
     size_t count;          // at most EVENTS_CALL_MAX
     uint32_t keep_seconds; // the history lives no longer than that after them, 0: as it is set

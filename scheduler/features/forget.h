@@ -1,6 +1,6 @@
 /* scheduler/features/forget.h -- events of a user that are taken back one by one.
  *
- *      forget_events --> the user's own events are read --> pick(event) for each --> those are deleted, with their ids --> done(count)
+ *      forget_events --> the user's own events, of all regions, are read --> pick(event) for each --> those are deleted, with their ids --> done(count)
  *
  * It asks for no consent: who may have something kept may have it deleted, also with personalization off. The ids of what is
  * deleted are forgotten, too, so that the same may be said again. Counts of what is popular stay; they name nobody.

@@ -3,6 +3,9 @@
  * One call of Redis looks for the purpose and the switch, and only with a yes reads the histories that the user lets be kept:
  * the user's own (`history`) and those of the partners (`partner:SOURCE`). With a no nothing of them is touched. What is read to make
  * something of it leaves out what the user has taken away (tags.h); to the user alone (`history`) all of it is shown.
+ *
+ * Each list is of a region or of none (home.h). What is read is what the scope allows: the others are neither read nor opened, and
+ * counted. What is over by its own region's life is not read either, and deleted by the way.
  * Thread: the loop's. */
 #ifndef SCHEDULER_FEATURES_HISTORY_H
 #define SCHEDULER_FEATURES_HISTORY_H
@@ -23,9 +26,24 @@ struct histories;
 struct history_ticket;
 struct keyring;
 
+enum {
+    HISTORY_REGIONS_MAX = 256
+};
+
+/* Whose events may be read. A zeroed one: nobody's. */
+struct history_scope {
+    bool all;                                 // of every region and of none
+    bool homeless;                            // those that are of no region
+    const char *regions[HISTORY_REGIONS_MAX]; // and those of these; borrowed for the call
+    size_t count;
+};
+
+extern const struct history_scope history_everything;
+
 struct history_event {
     enum event_type type;
     const char *source; // "": the user's own client; else the partner
+    const char *region; // under whose rules it came; NULL: none
     const char *item;   // NULL: none, of a search
     int64_t time_ms;
     const char *session;      // NULL: none
@@ -38,6 +56,7 @@ struct history {
     bool allowed;                       // false: the user has not agreed, and nothing was read
     const struct history_event *events; // the oldest first; of equal times those that came first
     size_t count;                       // at most EVENTS_KEPT, but for history_read_all()
+    size_t withheld;                    // lists of events that the scope does not allow
     const json_t *hidden;               // tags that the user has taken away; NULL: none
 };
 
@@ -51,12 +70,14 @@ void histories_free(struct histories *histories);
 typedef void history_fn(void *argument, enum err err, const struct history *history);
 struct history_ticket *history_read(struct histories *histories, const char *tenant,
                                     const char *user, enum consent_purpose purpose,
-                                    history_fn *done, void *argument);
+                                    const struct history_scope *scope, history_fn *done,
+                                    void *argument);
 /* The same of the tenant's OWNER, whoever that is. */
 struct history_ticket *history_read_owner(struct histories *histories, const char *tenant,
                                           const char *owner, enum consent_purpose purpose,
-                                          history_fn *done, void *argument);
-/* Everything that is kept, for the user to take along: whatever was agreed to, with personalization off, too. */
+                                          const struct history_scope *scope, history_fn *done,
+                                          void *argument);
+/* Everything that is kept, for the user to take along: whatever was agreed to and wherever it came from, with personalization off, too. */
 struct history_ticket *history_read_all(struct histories *histories, const char *tenant,
                                         const char *user, history_fn *done, void *argument);
 void history_drop(struct history_ticket *ticket);

@@ -12,7 +12,7 @@ enum {
     NONCE_SIZE = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
     TAG_SIZE = crypto_aead_xchacha20poly1305_ietf_ABYTES,
     HEAD_SIZE = MAGIC_SIZE + NONCE_SIZE,
-    BOUND_MAX = MAGIC_SIZE + OWNER_TEXT_SIZE + CONSENT_SOURCE_MAX + 1
+    BOUND_MAX = MAGIC_SIZE + OWNER_TEXT_SIZE + HOME_TAIL_SIZE
 };
 
 static const char magic[] = "QSV1", magic_key[] = "QSVK";

@@ -1,20 +1,21 @@
 /* scheduler/features/seal.h -- the records of a history as Redis has them: sealed, as the turns of sessions are.
  *
  *      qiao:{u:OWNER}:event_key            the history's data key, wrapped by a master key (state/keyring.h)
- *      qiao:{u:OWNER}:event_key:SOURCE     that of a partner's events
+ *      qiao:{u:OWNER}:event_key:SOURCE     that of a partner's events; each with "@HOME" behind it where they are of a region (home.h)
  *
  *      offset  bytes  a record
  *           0      4  "QSV1": a sealed event, format 1
  *           4     24  nonce of XChaCha20-Poly1305, random
  *          28   rest  the event's JSON, sealed, and the tag of 16 bytes
  *
- * Associated data: "QSV1", the owner's 32 digits, the source. So a record that is moved to another user or source does not open.
+ * Associated data: "QSV1", the owner's 32 digits, the source with its home. So a record that is moved to another user, source or region
+ * does not open.
  * The data key is drawn with the first event and goes with the last; each write wraps it by the newest master key. Records of
  * earlier versions are JSON as it is, and read as such. Thread: any; a seal is a value, wipe it with seal_fini(). */
 #ifndef SCHEDULER_FEATURES_SEAL_H
 #define SCHEDULER_FEATURES_SEAL_H
 
-#include "scheduler/features/consent.h"
+#include "scheduler/features/home.h"
 #include "scheduler/state/keyring.h"
 #include "scheduler/state/owner.h"
 
@@ -28,7 +29,7 @@ struct buf;
 
 struct seal {
     char owner[OWNER_TEXT_SIZE];
-    char source[CONSENT_SOURCE_MAX + 1]; // "": the user's own events
+    char source[HOME_TAIL_SIZE]; // "": the user's own events, "@HOME": of a region
     unsigned char key[KEYRING_KEY_SIZE];
 };
 

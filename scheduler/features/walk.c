@@ -1,6 +1,7 @@
 #include "scheduler/features/walk.h"
 
 #include "scheduler/features/consent.h"
+#include "scheduler/features/home.h"
 #include "scheduler/state/store.h"
 
 #include "base/buf.h"
@@ -10,6 +11,21 @@
 
 #include <stdio.h>
 #include <string.h>
+
+/* A source's lists of all homes.
+ *      KEYS  events, event_ids, event_key, event_homes   ARGV  the source
+ *      gives how many keys there were */
+static const char unlink_text[] =
+    HOMES_LUA "local count = 0\n"
+              "for _, tail in ipairs(homes_of(KEYS[4], ':' .. ARGV[1])) do\n"
+              "  for k = 1, 3 do count = count + redis.call('UNLINK', KEYS[k] .. tail) end\n"
+              "  redis.call('HDEL', KEYS[4], tail)\n"
+              "end\n"
+              "return count\n";
+
+enum {
+    KEYS_COUNT = 4
+};
 
 /* A page that is asked for. */
 struct page {
@@ -101,13 +117,18 @@ static void on_unlinked(void *argument, enum err err, const redisReply *reply)
 
 static void unlink_one(struct sweep *sweep, const char *owner)
 {
-    static const char *const kinds[] = {"events", "event_ids", "event_key"};
-    char keys[3][CONSENT_KEY_SIZE + CONSENT_SOURCE_MAX];
-    for (size_t i = 0; i < 3; i++)
-        snprintf(keys[i], sizeof keys[i], "qiao:{u:%s}:%s:%s", owner, kinds[i], sweep->source);
-    const char *const words[] = {"UNLINK", keys[0], keys[1], keys[2]};
+    static const char *const kinds[KEYS_COUNT] = {"events", "event_ids", "event_key",
+                                                  "event_homes"};
+    char keys[KEYS_COUNT][CONSENT_KEY_SIZE];
+    const char *words[KEYS_COUNT + 1];
+    for (size_t i = 0; i < KEYS_COUNT; i++) {
+        snprintf(keys[i], sizeof keys[i], "qiao:{u:%s}:%s", owner, kinds[i]);
+        words[i] = keys[i];
+    }
+    words[KEYS_COUNT] = sweep->source;
     sweep->waits++;
-    store_command(sweep->store, on_unlinked, sweep, 4, words, NULL);
+    store_eval(sweep->store, store_add_script(sweep->store, unlink_text), on_unlinked, sweep,
+               KEYS_COUNT, KEYS_COUNT + 1, words, NULL);
 }
 
 static void on_sweep(void *argument, enum err err, const char *cursor, const char *const *owners,

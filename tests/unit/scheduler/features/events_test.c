@@ -2,6 +2,7 @@
 #include "scheduler/features/consent.h"
 #include "scheduler/features/events.h"
 #include "scheduler/features/history.h"
+#include "scheduler/features/home.h"
 #include "scheduler/features/popular.h"
 #include "scheduler/state/keyring.h"
 #include "scheduler/state/store.h"
@@ -52,7 +53,7 @@ static int tear_down(void **state)
 struct told {
     bool done, allowed;
     enum err err;
-    size_t count;
+    size_t count, withheld;
     char items[1024]; // and one space behind each
 };
 
@@ -90,12 +91,14 @@ static const char *owner_of(const char *user)
     return owner;
 }
 
-static enum err put(const char *user, const char *source, const struct event *list, size_t count)
+static enum err put_in(const char *region, const char *user, const char *source,
+                       const struct event *list, size_t count)
 {
     struct told told = {0};
     struct event_batch batch = {.tenant = "shop",
                                 .owner = owner_of(user),
                                 .source = source,
+                                .region = region,
                                 .events = list,
                                 .count = count,
                                 .fates = fates};
@@ -103,6 +106,11 @@ static enum err put(const char *user, const char *source, const struct event *li
     assert_false(told.done);
     store_loop_until(base, &told.done);
     return told.err;
+}
+
+static enum err put(const char *user, const char *source, const struct event *list, size_t count)
+{
+    return put_in(NULL, user, source, list, count);
 }
 
 static void on_history(void *argument, enum err err, const struct history *history)
@@ -113,6 +121,7 @@ static void on_history(void *argument, enum err err, const struct history *histo
     if (err) return;
     told->allowed = history->allowed;
     told->count = history->count;
+    told->withheld = history->withheld;
     for (size_t i = 0; i < history->count; i++) {
         size_t used = strlen(told->items);
         snprintf(told->items + used, sizeof told->items - used, "%s ",
@@ -120,12 +129,18 @@ static void on_history(void *argument, enum err err, const struct history *histo
     }
 }
 
-static struct told look(const char *user, enum consent_purpose purpose)
+static struct told look_from(const struct history_scope *scope, const char *user,
+                             enum consent_purpose purpose)
 {
     struct told told = {0};
-    history_read(histories, "shop", user, purpose, on_history, &told);
+    history_read(histories, "shop", user, purpose, scope, on_history, &told);
     store_loop_until(base, &told.done);
     return told;
+}
+
+static struct told look(const char *user, enum consent_purpose purpose)
+{
+    return look_from(&history_everything, user, purpose);
 }
 
 static void nothing_is_kept_without_consent(void **state)
@@ -282,7 +297,7 @@ static struct told look_with(const struct keyring *ring, const char *user)
 {
     struct told told = {0};
     struct histories *other = histories_new(store, consents_owner_key(consents), ring, NULL);
-    history_read(other, "shop", user, CONSENT_SEARCH, on_history, &told);
+    history_read(other, "shop", user, CONSENT_SEARCH, &history_everything, on_history, &told);
     store_loop_until(base, &told.done);
     histories_free(other);
     return told;
@@ -436,14 +451,119 @@ static void an_event_goes_when_its_time_is_over(void **state)
     events_store(events, &batch, on_stored, &told);
     store_loop_until(base, &told.done);
     told = (struct told){0};
-    history_read(histories, "shop", "brief", CONSENT_HISTORY, on_history, &told);
+    history_read(histories, "shop", "brief", CONSENT_HISTORY, &history_everything, on_history,
+                 &told);
     store_loop_until(base, &told.done);
     assert_string_equal(told.items, "second ");
+}
+
+static const struct consent_change all_and_pay = {
+    .purposes = {CONSENT_GIVE, CONSENT_GIVE, CONSENT_GIVE, CONSENT_GIVE},
+    .partners = {{"pay", CONSENT_GIVE, "p-17"}},
+    .partner_count = 1};
+
+/* How many keys there are of the user's events. */
+static long long lists_of(const char *user)
+{
+    char pattern[CONSENT_KEY_SIZE];
+    snprintf(pattern, sizeof pattern, "qiao:{u:%s}:event*", owner_of(user));
+    return store_loop_ask(base, store, "EVAL", "return #redis.call('KEYS', KEYS[1])", "1", pattern,
+                          NULL)
+        .integer;
+}
+
+/* A region's events are a list of their own: who may not use them reads nothing of it. */
+static void events_stay_with_their_region(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    struct event here = {.id = "1", .type = EVENT_VIEW, .item = "here", .time_ms = now_ms};
+    struct event there = {.id = "1", .type = EVENT_VIEW, .item = "there", .time_ms = now_ms + 1};
+    struct event paid = {.id = "1", .type = EVENT_PURCHASE, .item = "paid", .time_ms = now_ms + 2};
+    struct event old = {.id = "1", .type = EVENT_VIEW, .item = "old", .time_ms = now_ms - 1};
+    const struct history_scope aa = {.regions = {"aa"}, .count = 1},
+                               both = {.regions = {"aa", "bb"}, .count = 2},
+                               none = {.homeless = true}, nothing = {0};
+    agree("rob", &all_and_pay);
+    put_in("aa", "rob", "", &here, 1);
+    put_in("bb", "rob", "", &there, 1);
+    assert_int_equal(fates[0], EVENT_STORED); // an id is of one region
+    put_in("bb", "rob", "pay", &paid, 1);
+    put("rob", "", &old, 1);
+    assert_string_equal(look_from(&aa, "rob", CONSENT_SEARCH).items, "here ");
+    assert_int_equal(look_from(&aa, "rob", CONSENT_SEARCH).withheld, 3);
+    assert_string_equal(look_from(&both, "rob", CONSENT_SEARCH).items, "here there paid ");
+    assert_string_equal(look_from(&none, "rob", CONSENT_SEARCH).items, "old ");
+    assert_string_equal(look_from(&nothing, "rob", CONSENT_SEARCH).items, "");
+    assert_int_equal(look_from(&nothing, "rob", CONSENT_SEARCH).withheld, 4);
+    assert_string_equal(look("rob", CONSENT_SEARCH).items, "old here there paid ");
+    assert_int_equal(look("rob", CONSENT_SEARCH).withheld, 0);
+    // A withdrawal is of all regions.
+    assert_int_equal(lists_of("rob"), 4 * 3 + 1);
+    agree("rob", &(struct consent_change){.partners = {{"pay", CONSENT_WITHDRAW, NULL}},
+                                          .partner_count = 1});
+    assert_int_equal(lists_of("rob"), 3 * 3 + 1);
+    agree("rob", &(struct consent_change){.purposes = {CONSENT_WITHDRAW}});
+    assert_int_equal(lists_of("rob"), 0);
+}
+
+/* Redis does not tell the region, nor who shares it; a list that is moved to another region does not open. */
+static void redis_cannot_tell_the_region(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    char one[HOME_SIZE], other[HOME_SIZE], from[160], to[160];
+    struct event event = {.id = "1", .type = EVENT_VIEW, .item = "here", .time_ms = now_ms};
+    home_write(one, &keys, owner_of("sam"), "aa");
+    home_write(other, &keys, owner_of("tim"), "aa");
+    assert_string_not_equal(one, other);
+    home_write(other, &keys, owner_of("sam"), "bb");
+    assert_string_not_equal(one, other);
+    agree("sam", &all);
+    put_in("aa", "sam", "", &event, 1);
+    static const char *const kinds[] = {"events", "event_key"};
+    for (int i = 0; i < 2; i++) {
+        snprintf(from, sizeof from, "qiao:{u:%s}:%s%s", owner_of("sam"), kinds[i], one);
+        snprintf(to, sizeof to, "qiao:{u:%s}:%s%s", owner_of("sam"), kinds[i], other);
+        assert_string_equal(store_loop_ask(base, store, "RENAME", from, to, NULL).text, "OK");
+    }
+    snprintf(from, sizeof from, "qiao:{u:%s}:event_homes", owner_of("sam"));
+    store_loop_ask(base, store, "HSET", from, other, "3600", NULL);
+    const struct history_scope bb = {.regions = {"bb"}, .count = 1};
+    assert_int_equal(look_from(&bb, "sam", CONSENT_SEARCH).err, ERR_INTERNAL);
+}
+
+/* What is over is not read, though nothing came since. */
+static void an_event_that_is_over_is_not_read(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    static const char age[] = "local first = redis.call('ZRANGE', KEYS[1], 0, 0)\n"
+                              "return redis.call('ZADD', KEYS[1], 1, first[1])";
+    struct event event = {.id = "1", .type = EVENT_VIEW, .item = "first", .time_ms = now_ms};
+    char home[HOME_SIZE], key[160];
+    agree("una", &all);
+    put_in("aa", "una", "", &event, 1);
+    store_loop_run(base, 10); // ids are ordered by when they came
+    event.id = "2";
+    event.item = "second";
+    event.time_ms++;
+    put_in("aa", "una", "", &event, 1);
+    assert_string_equal(look("una", CONSENT_SEARCH).items, "first second ");
+    home_write(home, &keys, owner_of("una"), "aa");
+    snprintf(key, sizeof key, "qiao:{u:%s}:event_ids%s", owner_of("una"), home);
+    store_loop_ask(base, store, "EVAL", age, "1", key, NULL); // it came in 1970
+    assert_string_equal(look("una", CONSENT_SEARCH).items, "second ");
+    snprintf(key, sizeof key, "qiao:{u:%s}:events%s", owner_of("una"), home);
+    assert_int_equal(store_loop_ask(base, store, "LLEN", key, NULL).integer, 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(events_stay_with_their_region),
+        cmocka_unit_test(redis_cannot_tell_the_region),
+        cmocka_unit_test(an_event_that_is_over_is_not_read),
         cmocka_unit_test(nothing_is_kept_without_consent),
         cmocka_unit_test(an_event_is_stored_once_however_often_it_comes),
         cmocka_unit_test(a_history_is_in_the_order_of_times_and_has_the_latest),

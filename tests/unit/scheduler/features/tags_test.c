@@ -136,7 +136,7 @@ static void on_tags(void *argument, enum err err, const struct history *history)
 static struct told read_of(const char *user, enum consent_purpose purpose, history_fn *done)
 {
     struct told told = {0};
-    history_read(histories, "shop", user, purpose, done, &told);
+    history_read(histories, "shop", user, purpose, &history_everything, done, &told);
     store_loop_until(stock.base, &told.done);
     return told;
 }
