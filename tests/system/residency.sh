@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What users did stays where their region's rules let it be: two regions whose data may go to their own nodes alone, each with a recommender
+# there. Redis' MONITOR shows that another region's history is not read.
+. "$(dirname "$0")/lib.sh"
+cluster --nodes 2 --shop --governed cn,eu
+launch recommender-eu "$bin/qiao-node" --model "$root/models/recommender/qiao-shop.gguf" --name recommender-eu --threads 1 \
+    --scheduler "tcp://127.0.0.1:$((port + 100))" --region eu
+
+post() { # post REGION PATH BODY [METHOD]
+    curl -s --max-time 20 -X "${4:-POST}" "$url$2" -H "X-Qiao-Region: $1" -H 'X-Qiao-User: ann' -d "$3"
+}
+look() { curl -s --max-time 20 "$url$2" -H "X-Qiao-Region: $1" -H 'X-Qiao-User: ann'; }
+recommend() { post "$1" /v1/recommendations '{"model":"qiao-shop","count":3}'; }
+has() { grep -qF "$1" <<<"$2"; }
+has_not() { ! has "$@"; }
+redis() { redis-cli -p $((port + 200)) --raw "$@"; }
+serves() { post "$1" /v1/recommendations '{"model":"qiao-shop","session":["phone-bamboo-1"]}' | grep -q '"basis":"session"'; }
+check "cn has a recommender" eventually 20 serves cn
+check "eu has one" eventually 20 serves eu
+
+post cn /v1/me/consents '{"consents":{"history":true,"recommendations":true,"search":true,"assistant":true}}' PUT >/dev/null
+check "an event comes under cn" has '"stored":1' "$(post cn /v1/events '{"events":[{"id":"1","type":"view","item":"phone-bamboo-1"}]}')"
+check "it lives as long as cn says" test "$(redis ttl "$(redis keys '*:events@*')")" -gt $((89 * 86400))
+check "Redis does not say where" test -z "$(redis keys '*cn*' | grep u: || true)"
+
+timeout 60 redis-cli -p $((port + 200)) monitor >"$state/monitor" &
+monitor=$!
+check "the monitor looks on" eventually 5 grep -q OK "$state/monitor"
+reads() { grep -c -i '"lrange"' "$state/monitor" || true; }
+answer=$(recommend eu)
+check "under eu it is not used" has '"basis":"popular"' "$answer"
+check "and the answer says so" has '"withheld":"region_not_approved"' "$answer"
+answer=$(post eu /v1/indexes/shop/search '{"q":"phone","personalize":1}')
+check "nor in a search" has '"degraded":["personal"]' "$answer"
+answer=$(post eu /v1/chat/completions '{"context":["history"],"messages":[{"role":"user","content":"Hi"}],"max_tokens":4}')
+check "nor in a chat, which says so" has '"skipped":"of another region"' "$answer"
+check "nor shown" has_not '"phone-bamboo-1"' "$(look eu /v1/me/events)"
+check "it was not read" test "$(reads)" = 0
+answer=$(recommend cn)
+check "under cn it is used" has '"basis":"history"' "$answer"
+check "and nothing is withheld" has_not withheld "$answer"
+check "and it was read" eventually 5 bash -c "grep -q -i '\"lrange\"' '$state/monitor'"
+kill $monitor
+wait $monitor 2>/dev/null || true
+
+check "an event comes under eu" has '"stored":1' "$(post eu /v1/events '{"events":[{"id":"1","type":"view","item":"case-woven-phone-bamboo-1"}]}')"
+answer=$(recommend eu)
+check "which eu uses, and it alone" has '"basis":"history"' "$answer"
+check "and says that there are others" has '"withheld"' "$answer"
+answer=$(look eu /v1/me/export)
+check "an export has both" has '"phone-bamboo-1"' "$answer"
+check "each with its region" test "$(grep '"object":"event"' <<<"$answer" | grep -o '"region":"[a-z]*"' | sort | tr -d '\n')" = '"region":"cn""region":"eu"'
+salted='{"salt":"0123456789abcdef0123"}'
+check "a recommender of eu learns from eu's" has case-woven-phone-bamboo-1 "$(post eu /admin/histories "$salted")"
+check "and from nothing of cn's" has_not '"phone-bamboo-1"' "$(post eu /admin/histories "$salted")"
+check "an erasure under eu is of all" has '"events":2' "$(post eu /v1/me '' DELETE)"
+check "Redis has nothing more of them" test -z "$(redis keys '*:event*')"
