@@ -39,6 +39,7 @@ struct harvest {
     struct set tags;  // of histories that came
     struct set users; // numbers that were given
     json_t *users_of; // item: how many users had it
+    bool withheld;    // of some, events of a region whose data may not go to the one that was named
     long long histories, kept, events, rare, short_ones, items;
 };
 
@@ -142,6 +143,7 @@ static enum ctl_exit take_histories(struct harvest *harvest)
         const json_t *data = json_object_get(answer, "data");
         for (size_t i = 0; i < json_array_size(data); i++)
             take_history(harvest, json_array_get(data, i));
+        harvest->withheld |= json_object_get(answer, "withheld") != NULL;
         const char *next = json_string_value(json_object_get(answer, "cursor"));
         snprintf(cursor, sizeof cursor, "%s", next ? next : "0");
         json_decref(answer);
@@ -260,6 +262,11 @@ static enum ctl_exit write_file(struct harvest *harvest, const char *name,
 static void tell_end(const struct harvest *harvest)
 {
     const struct ctl_conf *conf = harvest->conf;
+    if (harvest->withheld)
+        fprintf(stderr,
+                "qiaoctl: events of regions whose data may not be used %s%s are left out: "
+                "export each region by itself (--region)\n",
+                *conf->region ? "in region " : "everywhere", conf->region);
     if (conf->json)
         call_print_json(json_pack(
             "{s:s, s:I, s:I, s:I, s:I, s:I}", "out", conf->out, "users", (json_int_t)harvest->kept,

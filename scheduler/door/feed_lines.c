@@ -6,7 +6,6 @@
 #include "scheduler/door/http.h"
 #include "scheduler/door/json.h"
 #include "scheduler/door/ndjson.h"
-#include "scheduler/door/residence.h"
 #include "scheduler/door/retention.h"
 #include "scheduler/features/catalogue.h"
 #include "scheduler/features/consent.h"
@@ -50,7 +49,7 @@ struct line {
 struct delivery {
     struct door *door;
     struct http_request *request; // NULL: nobody hears the end
-    char tenant[CONTEXT_NAME_MAX + 1], region[CONTEXT_LABEL_MAX + 1];
+    char tenant[CONTEXT_NAME_MAX + 1], region[FEED_REGION_MAX + 1];
     struct place place;
     int64_t from_ms, until_ms;
     struct event_rules rules;
@@ -268,6 +267,7 @@ static enum err read_lines(struct delivery *delivery, const struct feed *feed)
         return err_note(ERR_INVALID, "the body must be NDJSON: an object a line, not a list");
     if (catalogue && follower_is_whole(catalogue_follower(catalogue)))
         delivery->catalogue = catalogue;
+    snprintf(delivery->region, sizeof delivery->region, "%s", feed->region);
     delivery->from_ms = feed->from_ms;
     delivery->until_ms = feed->until_ms;
     delivery->report.before = (size_t)place->first;
@@ -335,9 +335,7 @@ void feeds_post_lines(struct door *door, struct http_request *request)
     }
     struct delivery *delivery = mem_new(1, sizeof *delivery);
     *delivery = (struct delivery){.door = door, .request = request, .place = place};
-    residence_complete(door, &context);
     snprintf(delivery->tenant, sizeof delivery->tenant, "%s", context.key->tenant);
-    snprintf(delivery->region, sizeof delivery->region, "%s", context.region);
     const char *body = http_body(request, &delivery->size);
     delivery->body = mem_new(delivery->size + 1, 1); // the request's own is gone when its client is
     if (delivery->size > 0) memcpy(delivery->body, body, delivery->size);

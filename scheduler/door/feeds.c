@@ -6,6 +6,7 @@
 #include "scheduler/door/json.h"
 #include "scheduler/door/manifest.h"
 #include "scheduler/door/partners.h"
+#include "scheduler/door/residence.h"
 #include "scheduler/features/feed.h"
 
 #include "base/buf.h"
@@ -43,6 +44,7 @@ void feeds_write(struct buf *out, const char *source, const struct feed *feed)
                                         : "complete",
              feed->lines, feed->done, counts->stored, counts->repeated, counts->unlinked,
              counts->refused, counts->wrong);
+    if (*feed->region) buf_addf(out, ",\"region\":\"%s\"", feed->region);
 }
 
 static void on_feed(void *argument, enum err err, const struct feed *feed)
@@ -123,6 +125,8 @@ void feeds_post(struct door *door, struct http_request *request)
     char subject[HTTP_SUBJECT_MAX];
     snprintf(subject, sizeof subject, "%s %" PRId64, manifest.source, manifest.feed.number);
     http_set_subject(request, subject);
+    residence_complete(door, &context);
+    snprintf(manifest.feed.region, sizeof manifest.feed.region, "%s", context.region);
     log_info("feed", "source=%s number=%" PRId64 " lines=%" PRId64, manifest.source,
              manifest.feed.number, manifest.feed.lines);
     feeds_begin(door->feeds, tenant, manifest.source, &manifest.feed, skip, on_feed,

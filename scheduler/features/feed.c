@@ -12,7 +12,7 @@
 #include <string.h>
 
 /*      KEYS  the feed's hash
- *      ARGV  number, digest, lines, from, until, '1' to leave the one before as it is
+ *      ARGV  number, digest, lines, from, until, region, '1' to leave the one before as it is
  *      gives a word (ok, old, other, open) and the hash */
 static const char begin_text[] =
     "local at = redis.call('HMGET', KEYS[1], 'number', 'digest', 'done', 'lines')\n"
@@ -20,11 +20,11 @@ static const char begin_text[] =
     "if at[1] and tonumber(ARGV[1]) < tonumber(at[1]) then word = 'old'\n"
     "elseif at[1] and tonumber(ARGV[1]) == tonumber(at[1]) then\n"
     "  if at[2] ~= ARGV[2] then word = 'other' end\n"
-    "elseif at[1] and tonumber(at[3]) < tonumber(at[4]) and ARGV[6] ~= '1' then word = 'open'\n"
+    "elseif at[1] and tonumber(at[3]) < tonumber(at[4]) and ARGV[7] ~= '1' then word = 'open'\n"
     "else\n"
     "  redis.call('DEL', KEYS[1])\n"
     "  redis.call('HSET', KEYS[1], 'number', ARGV[1], 'digest', ARGV[2], 'lines', ARGV[3],\n"
-    "    'from', ARGV[4], 'until', ARGV[5], 'done', 0)\n"
+    "    'from', ARGV[4], 'until', ARGV[5], 'region', ARGV[6], 'done', 0)\n"
     "end\n"
     "return {word, redis.call('HGETALL', KEYS[1])}\n";
 
@@ -95,6 +95,7 @@ static void read_field(struct feed *feed, const char *name, const char *value)
                 {"wrong", NULL, &feed->counts.wrong}};
 
     if (strcmp(name, "digest") == 0) snprintf(feed->digest, sizeof feed->digest, "%s", value);
+    if (strcmp(name, "region") == 0) snprintf(feed->region, sizeof feed->region, "%s", value);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (strcmp(rows[i].name, name) != 0) continue;
         if (rows[i].out)
@@ -198,9 +199,10 @@ void feeds_begin(struct feeds *feeds, const char *tenant, const char *source,
                                  decimal(numbers[1], feed->lines),
                                  decimal(numbers[2], feed->from_ms),
                                  decimal(numbers[3], feed->until_ms),
+                                 feed->region,
                                  skip ? "1" : "0"};
     store_eval(feeds->store, feeds->begin, on_answer, new_ask(done, argument, feed->number, 0), 1,
-               7, words, NULL);
+               8, words, NULL);
 }
 
 void feeds_advance(struct feeds *feeds, const char *tenant, const char *source, int64_t number,

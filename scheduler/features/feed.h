@@ -5,6 +5,7 @@
  *      number, digest     which it is, and the SHA-256 of its file
  *      lines, done        how many it has, and how many were taken; equal: it is complete
  *      from, until        ms since 1970: between these its events are
+ *      region             under whose rules they come, as whoever began it said; '': nobody's
  *      stored, repeated, unlinked, refused, wrong      what became of the lines that were taken
  *
  * A feed has a number that is higher than all before it. One that was begun goes on where it stopped; an older one is refused,
@@ -23,7 +24,8 @@ struct feeds;
 struct store;
 
 enum {
-    FEED_DIGEST_SIZE = 64 // hexadecimal digits of a SHA-256
+    FEED_DIGEST_SIZE = 64, // hexadecimal digits of a SHA-256
+    FEED_REGION_MAX = 64
 };
 
 #define FEED_NUMBER_MAX INT64_C(9007199254740991) // Lua's numbers hold it
@@ -41,6 +43,7 @@ struct feed {
     char digest[FEED_DIGEST_SIZE + 1];
     int64_t lines, done;
     int64_t from_ms, until_ms;
+    char region[FEED_REGION_MAX + 1];
     struct feed_counts counts;
 };
 
