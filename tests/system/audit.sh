@@ -23,12 +23,12 @@ consent() { curl -sf -m 5 -o /dev/null -X PUT "$1/v1/me/consents" -H "X-Qiao-Use
 start_redis
 start_scheduler 1
 start_scheduler 2
-check "the first scheduler is up" eventually 10 up "$url"
-check "the second scheduler is up" eventually 10 up "$second"
+check "the first scheduler is up" eventually 60 up "$url"
+check "the second scheduler is up" eventually 60 up "$second"
 
 for i in 1 2 3 4 5; do consent "$url" "somebody-$i"; done
 ctl "$url" drain no-such-node >/dev/null 2>&1 || true
-check "all is written" eventually 5 written "$url"
+check "all is written" eventually 60 written "$url"
 check "an order to any scheduler seals" ctl "$second" audit seal
 check "the files are as they were sealed" ctl "$url" audit verify "$state/audit"
 ctl "$url" audit export "$state/audit" >"$state/records"
@@ -39,24 +39,24 @@ check "both schedulers have begun" test "$(count '"class":"START"')" = 2
 check "nobody is named" test "$(count somebody)" = 0
 
 for i in 1 2 3; do consent "$second" "somebody-$i"; done
-check "the second scheduler's are written" eventually 5 written "$second"
+check "the second scheduler's are written" eventually 60 written "$second"
 chain=$(fact "$second" chain) records=$(fact "$second" records)
 kill -KILL "$(pid_of scheduler-2)"
 # As if it had been silent for a minute.
 redis-cli -p "$redis" HSET 'qiao:{audit}:chains' "$chain" "$records 1000" >/dev/null
-check "sealed after the kill" eventually 20 ctl "$url" audit seal
+check "sealed after the kill" eventually 60 ctl "$url" audit seal
 lost="chain $chain has no END: what its scheduler noted after record $records may be missing"
 check "a killed scheduler's chain shows where it ends" grep -q "gap: $lost" <(ctl "$url" audit verify "$state/audit")
 
 for i in 1 2 3; do consent "$url" "somebody-$i"; done
-check "written before Redis ends" eventually 5 written "$url"
+check "written before Redis ends" eventually 60 written "$url"
 kill -KILL "$(pid_of redis)"
 sleep 0.3
 ctl "$url" drain another-node >/dev/null 2>&1 || true # waits for Redis, as a record
 start_redis
-check "Redis is back, and empty" eventually 10 up "$url"
-check "what it forgot is written again" eventually 10 written "$url"
-check "sealed after Redis forgot" eventually 20 ctl "$url" audit seal
+check "Redis is back, and empty" eventually 60 up "$url"
+check "what it forgot is written again" eventually 60 written "$url"
+check "sealed after Redis forgot" eventually 60 ctl "$url" audit seal
 ctl "$url" audit export "$state/audit" >"$state/records" 2>"$state/gaps"
 check "no record is missing, and none is there twice" test "$(count '"class":"CONSENT"')" = 11
 check "but for the killed scheduler's there is no gap" test "$(wc -l <"$state/gaps")" = 1
@@ -67,10 +67,10 @@ published=$(root_of)
 check "the published root is the newest file's" ctl "$url" audit verify "$state/audit" --root "$published"
 kill -TERM "$(pid_of scheduler-1)"
 gone() { ! kill -0 "$(pid_of scheduler-1)" 2>/dev/null; }
-check "the scheduler ends" eventually 10 gone
+check "the scheduler ends" eventually 60 gone
 start_scheduler 1
-check "it is back" eventually 10 up "$url"
-check "sealed after the end" eventually 20 ctl "$url" audit seal
+check "it is back" eventually 60 up "$url"
+check "sealed after the end" eventually 60 ctl "$url" audit seal
 check "an end is an end" grep -q ' ended ' <(cat "$state"/audit/audit-*.txt)
 
 check "whatever byte is changed is named, and a missing file, too" python3 - "$bin/qiaoctl" "$state/audit" "$published" <<'PY'

@@ -18,6 +18,6 @@ launch replica redis-server --port "$replica" --bind 127.0.0.1 --dir "$state/rep
 leave() { kill "$(pid_of replica)" 2>/dev/null || true; }
 trap 'leave; end' EXIT
 follows() { redis-cli -p "$replica" info replication | grep -q master_link_status:up; }
-check "Redis has a replica" eventually 20 follows
+check "Redis has a replica" eventually 60 follows
 python3 "$root/tests/system/canary.py" "$state" "$port" "$bin/qiao-probe" \
     "$root/models/assistant/qiao-mini.gguf" "$root/models/encoder/qiao-encoder.gguf" $region

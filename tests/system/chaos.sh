@@ -107,7 +107,7 @@ setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://$(
     --redis-port $((port + 200)) >>"$state/log/scheduler-1.log" 2>&1 </dev/null &
 echo $! >"$state/run/scheduler-1.pid"
 for name in "${names[@]}"; do start_node "$name"; done
-check "three nodes are there" eventually 20 nodes_up 3
+check "three nodes are there" eventually 60 nodes_up 3
 
 pass golden
 wait "${loads[@]}"
@@ -118,7 +118,7 @@ pass chaos
 declare -A done_to=()
 while under_way; do
     a_moment 0.1 0.6
-    eventually 15 nodes_up 3 || { echo "not so: a node does not come back" >&2; exit 1; }
+    eventually 60 nodes_up 3 || { echo "not so: a node does not come back" >&2; exit 1; }
     first=$((RANDOM % 3 + 1)) one=${how[RANDOM % ${#how[@]}]} two=${how[RANDOM % ${#how[@]}]} chance=$((RANDOM % 100))
     done_to[$one]=$((${done_to[$one]:-0} + 1))
     if [ $chance -lt "$doubles" ]; then # a second one at the same time

@@ -36,5 +36,5 @@ rm -rf "$other"
 check "the second scheduler answers as well" "$bin/qiaoctl" --url "http://127.0.0.1:$((port + 1))" chat --max-tokens 4 hello
 "$root/deploy/local" stop --state "$state"
 gone() { local pid; for pid in $pids; do kill -0 "$pid" 2>/dev/null && return 1; done; return 0; }
-check "every process has ended" eventually 5 gone
+check "every process has ended" eventually 60 gone
 check "no pid file is left" bash -c "! ls $state/run/*.pid 2>/dev/null"

@@ -114,13 +114,13 @@ setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + 2))" --listen-nodes "
 echo $! >"$state/run/scheduler-3.pid"
 third=http://127.0.0.1:$((port + 2))
 leased() { curl -s "$third/admin/gate" | grep -q '"lease":true'; }
-check "a scheduler without terms is up" eventually 15 leased
+check "a scheduler without terms is up" eventually 60 leased
 check "a filter without terms is found" fails_alone filter_ready "$third" cn
 check "and what needs an answer says that it has none" grep -q '^blocked *label_visible .*filter_not_ready' "$state/run.txt"
 kill -TERM "$(pid_of scheduler-3)"
 
 # --- an approval for newer systems alone, whose filing ends
-gate() { eventually 2 ctl --region eu --feature assistant gate "$@" >/dev/null 2>&1; }
+gate() { eventually 60 ctl --region eu --feature assistant gate "$@" >/dev/null 2>&1; }
 gate suspend
 gate submit
 gate draft --models qiao-mini-assistant --os AcmeOS/18.4

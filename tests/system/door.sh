@@ -17,7 +17,7 @@ words=$(printf '桥 bridge %.0s' $(seq 100))
 
 scheduler
 launch node-1 "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))" --echo-delay-ms 5
-check "ready with a node and without Redis" eventually 10 ready
+check "ready with a node and without Redis" eventually 60 ready
 
 check "an answer" grep -q '"content":"你好 echo"' <<<"$(ask '{"messages":[{"role":"user","content":"你好 echo"}]}')"
 stream=$(ask '{"stream":true,"messages":[{"role":"user","content":"你好"}]}')
@@ -44,7 +44,7 @@ check "and was never held in memory ($peak kB at most)" test "$peak" -lt 65536
 
 kill -9 "$(pid_of scheduler-1)"
 scheduler
-check "the node finds a scheduler that was killed and started again" eventually 5 ready
+check "the node finds a scheduler that was killed and started again" eventually 60 ready
 
 ask "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"$words\"}]}" >"$state/last" &
 asker=$!
@@ -55,7 +55,7 @@ sleep 0.2
 check "after SIGTERM nobody new is taken" bash -c "! curl -s -o /dev/null --max-time 2 $url/health"
 wait $asker
 check "who was there is served to the end" grep -q 'data: \[DONE\]' "$state/last"
-check "and then it ends" eventually 3 gone "$pid"
+check "and then it ends" eventually 60 gone "$pid"
 check "as it should" grep -q 'stop answers_cut=0' "$state/log/scheduler-1.log"
 
 output=$("$bin/qiao-scheduler" --listen 0.0.0.0:0 2>&1) && exit 1

@@ -16,6 +16,6 @@ cluster --nodes 1
 node node-8
 node node-9
 name=$(python3 "$root/tests/system/embeddings.py" name "$encoder")
-check "two nodes serve $name" eventually 20 serves "$name"
+check "two nodes serve $name" eventually 60 serves "$name"
 python3 "$root/tests/system/embeddings.py" ask "$url" "$name" "$models/all-minilm-l6-v2-f16.reference.json" \
     "$models/all-minilm-l6-v2-f16.reference.f32" "$(pid_of node-9)"

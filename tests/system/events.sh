@@ -29,10 +29,10 @@ kept() { # kept COUNT: events of all users together
 }
 knows_items() { curl -s "$1/v1/items" | grep -Eq '"version":[1-9]'; }
 
-check "the other scheduler is ready" eventually 20 ready "$second"
+check "the other scheduler is ready" eventually 60 ready "$second"
 check "the catalogue is written" answers 200 '"stored":2' PUT "$url/v1/items" "" '{"id":"p1"}
 {"id":"p2"}'
-check "and known at the other scheduler" eventually 5 knows_items "$second"
+check "and known at the other scheduler" eventually 60 knows_items "$second"
 
 # Consent: none until it is given, and it holds everywhere from its answer on.
 check "without consent an event is refused" answers 403 "consent 'history'" POST "$url/v1/events" ann "$(event a p1)"

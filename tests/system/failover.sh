@@ -10,7 +10,7 @@ serve() { # serve [flags]: a scheduler that refuses limited requests while Redis
     launch scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --keys "$state/keys" \
         --listen-nodes "tcp://127.0.0.1:$((port + 100))" --limits-when-away closed --session-key "$state/session.key" "$@"
     launch node-1 "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))"
-    check "the scheduler is ready" eventually 10 curl -sf -o /dev/null "$url/ready"
+    check "the scheduler is ready" eventually 60 curl -sf -o /dev/null "$url/ready"
 }
 turn() { # turn USER: one turn of the user's session
     curl -s -o "$state/answer" -w '%{http_code}' --max-time 5 "$url/v1/chat/completions" -H 'Authorization: Bearer sk-one-0123456789' \
@@ -24,7 +24,7 @@ kill_and_time() { # kill_and_time NAME WHAT COMMAND…
     shift 2
     kill -9 "$(pid_of "$name")"
     begin=$(date +%s%N)
-    check "$what" eventually 5 "$@"
+    check "$what" eventually 60 "$@"
     echo "   ($((($(date +%s%N) - begin) / 1000000)) ms)"
 }
 went_on() { # went_on PORT…: at the one that is a master, the session has its second turn
@@ -43,7 +43,7 @@ free_port
 base=$((port + 200))
 sentinels $base
 serve --redis-sentinel "127.0.0.1:$((base + 3)),127.0.0.1:$((base + 4)),127.0.0.1:$((base + 5))" --redis-master qiao
-check "a limited request with a session is served" eventually 5 served anna
+check "a limited request with a session is served" eventually 60 served anna
 kill_and_time redis-1 "and within 5 s after the master was killed" served anna
 check "by another master, where the session went on" went_on $((base + 1)) $((base + 2))
 stop
@@ -57,13 +57,13 @@ for i in 0 1 2 3; do
 done
 for i in 0 1 2; do redis-cli -p $((base + i)) CLUSTER ADDSLOTSRANGE $((i * 5461)) $((i == 2 ? 16383 : i * 5461 + 5460)) >/dev/null; done
 for i in 1 2 3; do redis-cli -p $((base + i)) CLUSTER MEET 127.0.0.1 $base $((base + 10)) >/dev/null; done
-for i in 0 1 2 3; do check "member-$i knows all" eventually 20 says $((base + i)) "cluster_known_nodes:4" CLUSTER INFO; done
+for i in 0 1 2 3; do check "member-$i knows all" eventually 60 says $((base + i)) "cluster_known_nodes:4" CLUSTER INFO; done
 first=$(redis-cli -p $base CLUSTER MYID)
-check "member-3 follows member-0" eventually 20 says $((base + 3)) OK CLUSTER REPLICATE "$first"
-for i in 0 1 2 3; do check "member-$i is content" eventually 20 says $((base + i)) "cluster_state:ok" CLUSTER INFO; done
-check "and in step" eventually 20 says $((base + 3)) "master_link_status:up" INFO replication
+check "member-3 follows member-0" eventually 60 says $((base + 3)) OK CLUSTER REPLICATE "$first"
+for i in 0 1 2 3; do check "member-$i is content" eventually 60 says $((base + i)) "cluster_state:ok" CLUSTER INFO; done
+check "and in step" eventually 60 says $((base + 3)) "master_link_status:up" INFO replication
 serve --redis-cluster "127.0.0.1:1,127.0.0.1:$((base + 1))"
-check "twelve users' sessions are served" eventually 5 all_served
+check "twelve users' sessions are served" eventually 60 all_served
 for i in 0 1 2; do
     check "master $i keeps some of them" test "$(redis-cli -p $((base + i)) DBSIZE)" -gt 0
 done

@@ -20,7 +20,7 @@ node() { # node REQUESTS
 }
 node 256
 ready() { curl -sf -o /dev/null --max-time 2 "$url/ready"; }
-check "ready" eventually 10 ready
+check "ready" eventually 60 ready
 
 load() { # load KEY CONCURRENCY SECONDS: into $state/KEY.json. Each time new prompts: cached ones would be free
     "$bin/qiao-load" --url "$url" --key "$1" --concurrency "$2" --duration "$3" --no-stream --prompt-tokens 8-8 \
@@ -53,9 +53,9 @@ hurry=$(figure the-key-in-a-hurry "j['whole_answer_ms']['p90']")
 check "who is in a hurry waits for a place, not for the flood: $hurry ms, not $flood" test "$hurry" -le $((flood / 4))
 
 kill -TERM "$(pid_of node-1)"
-eventually 10 bash -c "! kill -0 $(pid_of node-1) 2>/dev/null"
+eventually 60 bash -c "! kill -0 $(pid_of node-1) 2>/dev/null"
 node 40
-check "ready with a small room" eventually 10 ready
+check "ready with a small room" eventually 60 ready
 beside_flood the-key-of-a-few 3 >/dev/null
 refused=$(figure the-key-that-floods "j['requests']['failed']")
 failed=$(figure the-key-of-a-few "j['requests']['failed']")

@@ -30,7 +30,7 @@ export QIAO_POLICY=$state/policy QIAO_POLICY_KEYS=$state/keys/author.pub QIAO_SE
 # scheduler-2 sees redis-1 alone, through a pipe that can be stopped: that is its partition, and after a failover its old master.
 launch pipe python3 "$root/tests/system/gate.py" pipe $((base + 6)) $base
 servers+=(pipe)
-check "the pipe is up" eventually 5 says $((base + 6)) PONG PING
+check "the pipe is up" eventually 60 says $((base + 6)) PONG PING
 launch scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nodes "tcp://127.0.0.1:$((port + 100))" \
     --redis-sentinel "127.0.0.1:$((base + 3)),127.0.0.1:$((base + 4)),127.0.0.1:$((base + 5))" --redis-master qiao
 launch scheduler-2 "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + 1))" --listen-nodes "tcp://127.0.0.1:$((port + 101))" \
@@ -39,6 +39,6 @@ for i in 1 2 3; do
     launch "node-$i" "$bin/qiao-node" --engine echo --echo-delay-ms 40 --sequences 100 --batch-tokens 1024 --name "echo-$i" \
         --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
 done
-for i in 1 2; do check "scheduler-$i is ready" eventually 10 curl -sf -o /dev/null "http://127.0.0.1:$((port + i - 1))/ready"; done
+for i in 1 2; do check "scheduler-$i is ready" eventually 60 curl -sf -o /dev/null "http://127.0.0.1:$((port + i - 1))/ready"; done
 
 python3 -u "$root/tests/system/gate.py" "$state" "$bin" "$port"

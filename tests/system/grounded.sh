@@ -30,7 +30,7 @@ now=$(date +%s)
 send POST "$url/v1/events" ann "{\"events\":[{\"type\":\"view\",\"item\":\"phone-bamboo-3\",\"time\":$((now - 86400))},
     {\"type\":\"cart\",\"item\":\"phone-summit-2\",\"time\":$((now - 60))}]}" >"$state/body"
 check "ann has done something" has '"stored":2'
-check "the other scheduler has the index" eventually 10 finds "$second"
+check "the other scheduler has the index" eventually 60 finds "$second"
 
 QIAO_URL=$url node --test grounded.test.mjs
 
@@ -62,7 +62,7 @@ text() { grep -o '"content":"[^"]*"' "$1" | cut -d'"' -f4 | tr -d '\n'; }
 curl -sN -m 60 "$url/v1/chat/completions" -H "X-Qiao-User: ann" -d "$body" >"$state/whole"
 curl -sN -m 60 "$url/v1/chat/completions" -H "X-Qiao-User: ann" -d "$body" >"$state/broken" &
 stream=$!
-eventually 10 grep -q '"content":"[^"]' "$state/broken" || true
+eventually 60 grep -q '"content":"[^"]' "$state/broken" || true
 busy=$(curl -s "$url/admin/nodes" | python3 -c 'import json,sys
 print(next((n["name"] for n in json.load(sys.stdin)["nodes"] if n["in_flight"]), "node-1"))')
 kill -9 "$(pid_of "$busy")"

@@ -23,17 +23,17 @@ fi
 cluster --nodes 1 --schedulers 2
 second=http://127.0.0.1:$((port + 1))
 node node-8 "$root/models/recommender/qiao-shop.gguf"
-check "the recommender is there" eventually 10 recommends
+check "the recommender is there" eventually 60 recommends
 python3 "$root/tests/system/hybrid.py" personal "$url" $((port + 200)) "$root/models/recommender/items.ndjson"
 node node-7 "$root/models/encoder/qiao-encoder.gguf"
 name=qiao-encoder
-check "the bundled encoder is there" eventually 20 embeds "$url"
+check "the bundled encoder is there" eventually 60 embeds "$url"
 python3 "$root/tests/system/hybrid.py" filters "$url" "$name"
 if [ -f "$encoder" ]; then
     node node-9 "$encoder"
     name=$(python3 "$root/tests/system/embeddings.py" name "$encoder")
-    check "the encoder is there" eventually 20 embeds "$url"
-    check "for the other scheduler, too" eventually 20 embeds "$second"
+    check "the encoder is there" eventually 60 embeds "$url"
+    check "for the other scheduler, too" eventually 60 embeds "$second"
     python3 "$root/tests/system/hybrid.py" meaning "$url" "$second" "$name" "$(pid_of node-9)"
 else
     echo "skipped: no shared data"

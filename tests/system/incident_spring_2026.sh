@@ -8,14 +8,14 @@ cluster --nodes 1 --schedulers 2 --governed cn
 second=http://127.0.0.1:$((port + 1))
 redis() { redis-cli -p $((port + 200)) "$@"; }
 gate() { "$bin/qiaoctl" --url "$url" --region cn --feature assistant gate "$@" >"$state/gate.txt" 2>&1; }
-soon() { eventually 3 gate "$@"; } # a scheduler may not have heard of the step before yet
+soon() { eventually 60 gate "$@"; } # a scheduler may not have heard of the step before yet
 code() { # code [URL [MODEL]]: what a chat meets
     curl -s --max-time 20 "${1:-$url}/v1/chat/completions" -H 'X-Qiao-Region: cn' -H 'Accept-Language: en' \
         -d "{\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}],\"max_tokens\":8${2:+,\"model\":\"$2\"}}" |
         python3 -c 'import json,sys; a=json.load(sys.stdin); print(a.get("error", {}).get("code", "served"))'
 }
 is() { [ "$(code "$2")" = "$1" ]; }
-both() { eventually 3 is "$1" "$url" && eventually 3 is "$1" "$second"; }
+both() { eventually 60 is "$1" "$url" && eventually 60 is "$1" "$second"; }
 never() { # never SECONDS: in that time nobody is served at either scheduler
     local until=$((SECONDS + $1))
     while ((SECONDS < until)); do
@@ -102,7 +102,7 @@ cp "$state/keys/ann.key" "$state/keys/other.key"
 check "nor does one that an approver signed, whose key is for approvals" refused "$bin/qiaoctl" --url "$url" policy reload
 cp "$state/cn.json" "$state/policy/cn.json"
 "$bin/qiaoctl" --url "$url" --sign-key "$state/keys/legal.key" policy sign "$state/policy/cn.json" >/dev/null
-check "the signed one is in force as before" eventually 3 "$bin/qiaoctl" --url "$url" policy reload
+check "the signed one is in force as before" eventually 60 "$bin/qiaoctl" --url "$url" policy reload
 
 # --- around the schedulers that know the gate
 listens() { # does the process listen on a port?
@@ -117,7 +117,7 @@ setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + 2))" --listen-nodes "
     --session-key "$state/session.key" >"$state/log/scheduler-3.log" 2>&1 </dev/null &
 echo $! >"$state/run/scheduler-3.pid"
 has_node() { curl -s "$third/ready" | grep -q '"nodes":1'; }
-check "a scheduler without a policy finds the node" eventually 15 has_node
+check "a scheduler without a policy finds the node" eventually 60 has_node
 check "and the node does nothing for it: it knows a newer epoch" test "$(code "$third")" = gate_unreachable
 kill -TERM "$(pid_of scheduler-3)"
 
@@ -130,7 +130,7 @@ setsid "$bin/qiao-node" --engine echo --name swapped --region cn --scheduler "tc
 echo $! >"$state/run/node-swapped.pid"
 echo_model() { curl -s "$url/v1/models" | python3 -c 'import json,sys; print(next((m["id"] for m in json.load(sys.stdin)["data"] if "qiao-mini" not in m["id"]), ""))'; }
 has_other() { [ -n "$(echo_model)" ]; }
-check "another model is there" eventually 10 has_other
+check "another model is there" eventually 60 has_other
 check "and is not served: it was not approved" test "$(code "$url" "$(echo_model)")" = model_not_approved
 
 # --- an old Redis, put in the place of the one that knows better
@@ -141,6 +141,6 @@ cp "$state/approved.rdb" "$state/redis/dump.rdb"
 setsid redis-server --port $((port + 200)) --bind 127.0.0.1 --dir "$state/redis" --save '' --appendonly no >>"$state/log/redis.log" 2>&1 </dev/null &
 echo $! >"$state/run/redis.pid"
 is_back() { redis PING 2>/dev/null | grep -q PONG; }
-check "an old Redis is there" eventually 5 is_back
+check "an old Redis is there" eventually 60 is_back
 check "whose record says that it is live" grep -q '"live"' <(redis HGET 'qiao:{gate}:records' cn/assistant)
 check "and opens nothing" never 4

@@ -28,7 +28,7 @@ scheduler() { # scheduler NUMBER [--label-key …]
 is_ready() { curl -s "$1/ready" | grep -q '"nodes":1.*"redis":"up"\|"redis":"up".*"nodes":1'; }
 scheduler 1
 launch node-1 "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))"
-check "ready without a key of labels" eventually 10 is_ready "$url"
+check "ready without a key of labels" eventually 60 is_ready "$url"
 
 # chat URL REGION LANGUAGE [MEMBERS [HEADER]]
 chat() {
@@ -38,11 +38,11 @@ chat() {
 check "what cannot be signed is denied" says '"code":"label_not_possible"' "$(chat "$url" cn zh-CN)"
 kill -TERM "$(pid_of scheduler-1)"
 gone() { ! kill -0 "$(pid_of "$1")" 2>/dev/null; }
-check "the scheduler ends" eventually 10 gone scheduler-1
+check "the scheduler ends" eventually 60 gone scheduler-1
 scheduler 1 --label-key "$state/keys/labels-1.key" --label-keys "$state/labels.pub"
 scheduler 2 --label-key "$state/keys/labels-2.key" --label-keys "$state/labels.pub"
-check "both are ready, each with its key" eventually 20 is_ready "$url"
-check "and the other" eventually 20 is_ready "$other"
+check "both are ready, each with its key" eventually 60 is_ready "$url"
+check "and the other" eventually 60 is_ready "$other"
 
 chat "$url" cn zh-CN >"$state/chinese.json"
 chat "$other" cn en ',"stream":true' >"$state/english.events"

@@ -54,7 +54,7 @@ seen() { # seen USER COUNT: events in the user's history
     curl -s "$second/v1/me/events" -H "X-Qiao-User: $1" | { grep -o '"type"' || true; } | wc -l | grep -qx "$2"
 }
 
-check "the other scheduler is ready" eventually 20 ready "$second"
+check "the other scheduler is ready" eventually 60 ready "$second"
 
 # Links: the partner's word alone.
 for user in ann bob cid; do call PUT "$url/v1/me/consents" $user '{"consents":{"history":true,"recommendations":true}}' >/dev/null; done
@@ -91,7 +91,7 @@ check "the feed is taken" ctl 0 'feed 7 of pay is complete: 1500 lines, 499 stor
 check "with each wrong line by its number" grep -q 'pay-1.ndjson:1200: .*JSON' "$state/said"
 check "and what would be right" grep -q "pay-1.ndjson:1201: time is not between" "$state/said"
 check "and the other one" grep -q "pay-1.ndjson:700: .*time" "$state/said"
-check "the user sees them among the own" eventually 5 seen ann 200
+check "the user sees them among the own" eventually 60 seen ann 200
 check "who agreed to nothing has none" seen bob 0
 check "nor who has the name elsewhere" seen cid 0
 check "Redis cannot read them" test "$(redis --raw lindex "$(redis --raw keys '*:events:pay')" 0 | head -c 4)" = QSV1
@@ -111,7 +111,7 @@ manifest "$feed" 8
 import=$!
 done_lines() { redis --raw hget 'qiao:{c:items:local}:feed:pay' done; }
 begun() { [ "$(redis --raw hget 'qiao:{c:items:local}:feed:pay' number)" = 8 ] && [ "$(done_lines)" -gt 2000 ]; }
-check "a large feed is under way" eventually 20 begun
+check "a large feed is under way" eventually 60 begun
 kill -9 $import
 wait $import 2>/dev/null || true
 sleep 0.5

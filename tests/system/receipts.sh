@@ -27,7 +27,7 @@ launch node-1 "$bin/qiao-node" --model "$model" --name node-1 --threads 1 --sche
 embed() {
     curl -sf -m 10 -D "$state/head" -o "$state/body" "$url/v1/embeddings" -H 'X-Qiao-Region: aa' -d '{"input": "bamboo"}'
 }
-check "an answer comes" eventually 30 embed
+check "an answer comes" eventually 60 embed
 sed -n 's/^X-Qiao-Receipt: //pI' "$state/head" | tr -d '\r' >"$state/receipt"
 verify() { "$bin/qiaoctl" receipt verify "$state/receipt" --keys "$state/keys/labels-1.pub" "$@"; }
 check "its receipt is good, and of this model's file" verify --model-file "$model"

@@ -13,8 +13,8 @@ knows() { curl -s -m 5 "$1/v1/recommendations" -d "{\"model\":\"$2\",\"session\"
 cluster --nodes 1 --schedulers 2
 second=http://127.0.0.1:$((port + 1))
 recommender node-8 "$root/models/recommender/qiao-shop.gguf"
-check "the demo shop's recommender is there" eventually 10 knows "$url" qiao-shop phone-bamboo-1
-check "at the other scheduler, too" eventually 10 knows "$second" qiao-shop phone-bamboo-1
+check "the demo shop's recommender is there" eventually 60 knows "$url" qiao-shop phone-bamboo-1
+check "at the other scheduler, too" eventually 60 knows "$second" qiao-shop phone-bamboo-1
 python3 "$root/tests/system/recommend.py" shop "$url" "$second" "$root/models/recommender/items.ndjson"
 python3 "$root/tests/system/recommend.py" gorse "$url" "$root/models/recommender/items.ndjson"
 
@@ -23,15 +23,15 @@ third=http://127.0.0.1:$((port + 210))
 launch scheduler-9 "$bin/qiao-scheduler" --listen "${third#http://}" --listen-nodes "tcp://127.0.0.1:$((port + 211))" \
     --redis-port $((port + 200)) --session-key "$state/session.key" --slice-rows 100
 ranks() { curl -s -m 5 "$1/admin/nodes" | grep -q '"node-7".*"node-8"\|"node-8".*"node-7"'; }
-check "two nodes serve the recommender at a scheduler that cuts catalogues" eventually 10 ranks "$third"
-check "and it has the names of the rows" eventually 10 knows "$third" qiao-shop phone-bamboo-1
+check "two nodes serve the recommender at a scheduler that cuts catalogues" eventually 60 ranks "$third"
+check "and it has the names of the rows" eventually 60 knows "$third" qiao-shop phone-bamboo-1
 python3 "$root/tests/system/recommend.py" slices "$url" "$third" "$root/models/recommender/items.ndjson"
 if [ -f "$shared/iclrec-beauty.gguf" ]; then
     recommender node-9 "$shared/iclrec-beauty.gguf"
     beauty=ICLRec-Beauty
     head -n 1000 "$shared/beauty.txt" >"$state/users"
     "$bin/qiao-probe" recommend --model "$shared/iclrec-beauty.gguf" --sequences "$state/users" --top 20 >"$state/lists" 2>/dev/null
-    check "the public recommender is there" eventually 10 knows "$url" "$beauty" 17
+    check "the public recommender is there" eventually 60 knows "$url" "$beauty" 17
     python3 "$root/tests/system/recommend.py" lists "$url" "$beauty" "$state/users" "$state/lists"
 else
     echo "skipped: no shared data"

@@ -16,5 +16,5 @@ serves() { [ "$(curl -s -m 5 "$url/admin/nodes" | grep -o '"name":"node-[89]"' |
 cluster --nodes 1
 node node-8
 node node-9
-check "two nodes serve the cross-encoder" eventually 20 serves
+check "two nodes serve the cross-encoder" eventually 60 serves
 PYTHONPATH=$root/tests/conformance python3 "$root/tests/system/rerank.py" ask "$url" "$cross" "$bin/qiao-probe" "$(pid_of node-9)"

@@ -8,8 +8,8 @@ second=http://127.0.0.1:$((port + 1))
 launch node-8 "$bin/qiao-node" --model "$root/models/recommender/qiao-shop.gguf" --name node-8 --threads 1 \
     --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
 knows() { curl -s -m 5 "$1/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-1"]}' | grep -q '"basis":"session"'; }
-check "the recommender is there" eventually 20 knows "$url"
-check "at the other scheduler, too" eventually 20 knows "$second"
+check "the recommender is there" eventually 60 knows "$url"
+check "at the other scheduler, too" eventually 60 knows "$second"
 python3 "$root/tests/system/rights.py" "$url" "$second" $((port + 200)) "$root/models/recommender/items.ndjson"
 check "nothing of what was said stands in a log" test "$(cat "$state"/log/*.log | grep -c 'quince-and-marble' || true)" = 0
 

@@ -16,7 +16,7 @@ redis() { # redis NAME PORT [SETTING…]
     mkdir -p "$state/$name"
     launch "$name" redis-server --port "$at" --bind 127.0.0.1 --dir "$state/$name" --save "" "$@"
     servers+=("$name")
-    check "$name is up" eventually 10 says "$at" PONG PING
+    check "$name is up" eventually 60 says "$at" PONG PING
 }
 says() { # says PORT PART COMMAND…
     local at=$1 part=$2
@@ -28,7 +28,7 @@ sentinels() { # sentinels BASE: redis-1 at BASE and two replicas behind it, thre
     redis redis-1 $base --repl-diskless-sync-delay 0
     redis redis-2 $((base + 1)) --repl-diskless-sync-delay 0 --replicaof 127.0.0.1 $base
     redis redis-3 $((base + 2)) --repl-diskless-sync-delay 0 --replicaof 127.0.0.1 $base
-    for i in 1 2; do check "its replica $i is in step" eventually 20 says $((base + i)) "master_link_status:up" INFO replication; done
+    for i in 1 2; do check "its replica $i is in step" eventually 60 says $((base + i)) "master_link_status:up" INFO replication; done
     for i in 1 2 3; do
         printf 'sentinel monitor qiao 127.0.0.1 %s 2\nsentinel down-after-milliseconds qiao 500\nsentinel failover-timeout qiao 1000\n' \
             $base >"$state/sentinel-$i.conf"
@@ -38,6 +38,6 @@ sentinels() { # sentinels BASE: redis-1 at BASE and two replicas behind it, thre
         servers+=("sentinel-$i")
     done
     for i in 1 2 3; do
-        check "sentinel-$i knows all" eventually 20 says $((base + 2 + i)) "slaves=2,sentinels=3" INFO sentinel
+        check "sentinel-$i knows all" eventually 60 says $((base + 2 + i)) "slaves=2,sentinels=3" INFO sentinel
     done
 }

@@ -30,8 +30,8 @@ has_nodes() { [ "$(nodes_of "$1")" = "$2" ]; }
 cp "$root/models/recommender/qiao-shop.gguf" "$state/shop.gguf"
 node node-9 "$state/shop.gguf"
 node node-2 "$state/chat.gguf"
-check "three nodes are there" eventually 20 has_nodes "$url" 3
-check "at the other scheduler, too" eventually 20 has_nodes "$second" 3
+check "three nodes are there" eventually 60 has_nodes "$url" 3
+check "at the other scheduler, too" eventually 60 has_nodes "$second" 3
 old=$(curl -s "$url/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-5"],"count":1}' | grep -o '"item":"[^"]*' | cut -d'"' -f4)
 new=${old:0:-1}X
 python3 "$swap" change "$state/shop.gguf" "$state/new.gguf" "$old" "$new"
@@ -53,7 +53,7 @@ sleep 2
 check "a newer recommender is served" ctl 0 'node-9: serves qiao-shop' models load "$state/new.gguf" --to "$state/shop.gguf"
 check "with what the file is" grep -Eq 'qiao-shop, sasrec, 955 items, .*digest [0-9a-f]{32}, text pack' "$state/said"
 check "at once" first "$url" "$new"
-check "at the other scheduler, too" eventually 2 first "$second" "$new"
+check "at the other scheduler, too" eventually 60 first "$second" "$new"
 wait $asking
 for one in 1 2; do
     python3 - "$state/asked$one" "$old" "$new" <<'P'
@@ -67,7 +67,7 @@ print(f"ok: no request is lost: {firsts}")
 P
 done
 check "the old one is kept beside it" cmp "$state/shop.gguf.previous" "$root/models/recommender/qiao-shop.gguf"
-check "and has left" eventually 10 has_nodes "$url" 3
+check "and has left" eventually 60 has_nodes "$url" 3
 
 # The chat model, on two nodes, while answers are streamed.
 python3 "$swap" change "$state/chat.gguf" "$state/talk.gguf"
@@ -100,7 +100,7 @@ for pause in 0.01 0.03; do
         kill -HUP "$(pid_of node-2)"
         [ $file = second ] || sleep $pause
     done
-    eventually 20 served $((loaded + 2)) || eventually 1 served $((loaded + 1)) || true # both were seen as one
+    eventually 60 served $((loaded + 2)) || eventually 1 served $((loaded + 1)) || true # both were seen as one
     check "no model that was loaded is left lying" served "$(lines model_loaded)"
     loaded=$(lines model_loaded)
 done
@@ -109,16 +109,16 @@ done
 cp "$state/text.gguf" "$state/bad.gguf"
 mv "$state/bad.gguf" "$state/shop.gguf"
 kill -HUP "$(pid_of node-9)"
-check "the node says why it goes on with the old one" eventually 5 grep -q 'model_refused' "$state/log/node-9.log"
+check "the node says why it goes on with the old one" eventually 60 grep -q 'model_refused' "$state/log/node-9.log"
 check "and does" first "$url" "$new"
 cp "$root/models/recommender/qiao-shop.gguf" "$state/watched.gguf"
 kill "$(pid_of node-9)"
-check "the node ends" eventually 10 bash -c "! kill -0 $(pid_of node-9) 2>/dev/null"
+check "the node ends" eventually 60 bash -c "! kill -0 $(pid_of node-9) 2>/dev/null"
 node node-9 "$state/watched.gguf" --watch
-check "it is back with the first one" eventually 40 first "$url" "$old"
+check "it is back with the first one" eventually 60 first "$url" "$old"
 cp "$state/new.gguf" "$state/next.gguf"
 mv "$state/next.gguf" "$state/watched.gguf"
-check "a node that watches swaps by itself" eventually 10 first "$url" "$new"
+check "a node that watches swaps by itself" eventually 60 first "$url" "$new"
 kill "$(pid_of node-9)"
-check "and ends while the old one still leaves" eventually 12 bash -c "! kill -0 $(pid_of node-9) 2>/dev/null"
+check "and ends while the old one still leaves" eventually 60 bash -c "! kill -0 $(pid_of node-9) 2>/dev/null"
 echo "swap: ok"

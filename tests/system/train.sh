@@ -23,5 +23,5 @@ timeout 300 "$python" "$root/models/recommender/train.py" --events "$state/set/e
 check "a model is trained, with a report" grep -q 'HR@10' "$state/report.json"
 launch node-9 "$bin/qiao-node" --model "$state/own.gguf" --name node-9 --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))"
 item=$(head -n 1 "$state/set/events.ndjson" | grep -o '"items":\["[^"]*' | cut -d'"' -f4)
-check "and it is served" eventually 10 knows own-shop "$item"
+check "and it is served" eventually 60 knows own-shop "$item"
 echo "train: ok"
