@@ -246,6 +246,13 @@ static void strikes_suspend_a_user(void **state)
     assert_parts(suspended, " 403 ", left, "\"code\":\"user_suspended\"", NULL);
     assert_parts(say(anna, "fine", ",\"stream\":true"), " 403 ", "user_suspended", NULL);
     assert_parts(say(ben, "fine", ""), " 200 ", "Hello", NULL);
+    assert_parts(ask("POST", "/admin/gate/explain", "",
+                     "{\"region\":\"aa\",\"feature\":\"assistant\",\"user\":\"anna\"}"),
+                 " 200 ", "\"open\":false,\"reason\":\"user_suspended\"", "\"check\":\"strikes\"",
+                 NULL);
+    assert_parts(ask("POST", "/admin/gate/explain", "",
+                     "{\"region\":\"aa\",\"feature\":\"assistant\",\"user\":\"ben\"}"),
+                 " 200 ", "\"open\":true", "the user is not suspended", NULL);
     struct buf all = {0};
     buf_addf(&all, "%s%s", region, anna);
     assert_parts(ask("POST", "/v1/indexes/shop/search", buf_text(&all), "{\"q\":\"phone\"}"),
