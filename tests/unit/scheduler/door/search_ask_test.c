@@ -29,7 +29,7 @@ static void wishes_have_presets(void **state)
     (void)state;
     read_body("{\"q\": \"a\", \"hybrid\": {}, \"rerank\": true, \"personalize\": true}");
     assert_true(ask.wishes.hybrid && ask.wishes.rerank);
-    assert_true(ask.wishes.ratio == 0.5 && ask.wishes.personal == 0.5);
+    assert_true(ask.wishes.ratio == 0.3 && ask.wishes.personal == 0.5);
     assert_int_equal(ask.wishes.rerank_depth, 20);
     assert_true(ask.wishes.rerank_weight == 2);
     assert_null(ask.wishes.embedder);

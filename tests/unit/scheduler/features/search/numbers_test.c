@@ -197,7 +197,8 @@ static void assert_refused(const char *text, const char *want)
 static void an_embedder_that_is_none_is_refused_by_name(void **state)
 {
     (void)state;
-    assert_refused("{\"embedder\":3}", "embedder");
+    assert_refused("{\"embedder\":7}", "embedder");
+    assert_refused("{\"embedder\":\"\"}", "embedder.model");
     assert_refused("{\"embedder\":{}}", "embedder.model");
     assert_refused("{\"embedder\":{\"model\":\"\"}}", "embedder.model");
     assert_refused("{\"embedder\":{\"model\":\"m\",\"fields\":\"a\"}}", "embedder.fields");
