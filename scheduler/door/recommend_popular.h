@@ -1,8 +1,8 @@
 /* scheduler/door/recommend_popular.h -- the list of those whom nobody knows.
  *
  * First what is liked in the region (features/popular.h), the most liked first; where that is less than was asked for, as in a shop
- * that has just opened, others that the catalogue has, in its own order, which is about the one in which they were written. Both
- * are of what is sold in the region and for which the filter holds. Thread: the loop's. */
+ * that has just opened, others that the catalogue has, in the order of this scheduler's copy. Both are of what is sold in the region
+ * and for which the filter holds. Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_RECOMMEND_POPULAR_H
 #define SCHEDULER_DOOR_RECOMMEND_POPULAR_H
 

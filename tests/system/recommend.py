@@ -91,7 +91,7 @@ def shop(url, second, items):
     ask(url, "PUT", "/v1/me/personalization", {"enabled": False}, "ann")
     off = recommend(second, user="ann", count=10)
     check("with personalization off it is not used", off["basis"] == "popular" and not off["personalized"], off)
-    for body, part in (({"session": []}, "session"), ({"session": [1]}, "session[0]"), ({"count": 0}, "count"),
+    for body, part in (({"session": []}, "session"), ({"session": [True]}, "session[0]"), ({"count": 0}, "count"),
                        ({"count": 101}, "count"), ({"filter": "a = 1 OR"}, "filter"), ({"model": "nobody"}, "model"),
                        ({"scenario": "hom"}, "scenario"), ({"scenario": "similar"}, "item"),
                        ({"scenario": "similar", "item": "no-such-item"}, "item")):
