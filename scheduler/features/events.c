@@ -33,6 +33,10 @@
 static const char store_text[] =
     "local consent = redis.call('HMGET', KEYS[1], ARGV[1], 'personalization')\n"
     "if not consent[1] or consent[2] == '0' then return {0} end\n"
+    "local noted = redis.call('HGET', KEYS[5], ARGV[9])\n"
+    "if noted and string.find(ARGV[9], '@') and string.match(noted, ' (.*)') ~= consent[1] then\n"
+    "  redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])\n"
+    "end\n"
     "local key = redis.call('GET', KEYS[4]) or ''\n"
     "if key ~= ARGV[6] then return {2, key} end\n"
     "local time = redis.call('TIME')\n"
@@ -72,7 +76,7 @@ static const char store_text[] =
     "redis.call('EXPIRE', KEYS[2], ARGV[4])\n"
     "redis.call('EXPIRE', KEYS[3], ARGV[4])\n"
     "redis.call('SET', KEYS[4], ARGV[7], 'EX', ARGV[4])\n"
-    "redis.call('HSET', KEYS[5], ARGV[9], ARGV[4])\n"
+    "redis.call('HSET', KEYS[5], ARGV[9], ARGV[4] .. ' ' .. consent[1])\n"
     "if redis.call('TTL', KEYS[5]) < tonumber(ARGV[4]) then redis.call('EXPIRE', KEYS[5], ARGV[4]) "
     "end\n"
     "return {1, table.concat(fates), new}\n";

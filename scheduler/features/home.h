@@ -2,9 +2,11 @@
  *
  *      qiao:{u:OWNER}:events@HOME, event_ids@HOME, event_key@HOME                       the user's own events of one region
  *      qiao:{u:OWNER}:events:SOURCE@HOME, event_ids:SOURCE@HOME, event_key:SOURCE@HOME  a partner's
- *      qiao:{u:OWNER}:event_homes   hash: what is behind the key's kind ("", "@HOME", ":SOURCE", ":SOURCE@HOME") -> seconds that its events live
+ *      qiao:{u:OWNER}:event_homes   hash: what is behind the key's kind ("", "@HOME", ":SOURCE", ":SOURCE@HOME") -> seconds that its events live, a space, and
+ *                                when the consent was given that they came with
  *
- * Without "@HOME": of no region, as without a policy. HOME is a keyed hash of owner and region: who reads Redis cannot tell which region it
+ * A list of a consent that was given anew since is not read, and deleted: who withdrew it at a scheduler of a version that knows no homes has
+ * nothing come back. Without "@HOME": of no region, as without a policy. HOME is a keyed hash of owner and region: who reads Redis cannot tell which region it
  * is, nor whether two users share one. The script that reads a history gets the homes that may be read, and touches no others. What is behind
  * the kind but its colon is what the records are sealed for (seal.h). Thread: any. */
 #ifndef SCHEDULER_FEATURES_HOME_H

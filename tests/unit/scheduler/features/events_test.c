@@ -533,6 +533,27 @@ static void redis_cannot_tell_the_region(void **state)
     assert_int_equal(look_from(&bb, "sam", CONSENT_SEARCH).err, ERR_INTERNAL);
 }
 
+/* A scheduler of an earlier version withdraws, and knows nothing of regions. */
+static void what_came_with_an_older_consent_does_not_come_back(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    char key[CONSENT_KEY_SIZE];
+    struct event event = {.id = "1", .type = EVENT_VIEW, .item = "old", .time_ms = now_ms};
+    agree("vic", &all);
+    put_in("aa", "vic", "", &event, 1);
+    put_in("bb", "vic", "", &event, 1);
+    snprintf(key, sizeof key, "qiao:{u:%s}:consent", owner_of("vic"));
+    store_loop_ask(base, store, "DEL", key, NULL);
+    store_loop_run(base, 5);
+    agree("vic", &all);
+    event.item = "new";
+    put_in("aa", "vic", "", &event, 1);
+    assert_int_equal(fates[0], EVENT_STORED); // under its old id
+    assert_string_equal(look("vic", CONSENT_SEARCH).items, "new ");
+    assert_int_equal(lists_of("vic"), 3 + 1); // bb's are gone
+}
+
 /* What is over is not read, though nothing came since. */
 static void an_event_that_is_over_is_not_read(void **state)
 {
@@ -563,6 +584,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_stay_with_their_region),
         cmocka_unit_test(redis_cannot_tell_the_region),
+        cmocka_unit_test(what_came_with_an_older_consent_does_not_come_back),
         cmocka_unit_test(an_event_that_is_over_is_not_read),
         cmocka_unit_test(nothing_is_kept_without_consent),
         cmocka_unit_test(an_event_is_stored_once_however_often_it_comes),
