@@ -10,25 +10,25 @@ launch recommender-eu "$bin/qiao-node" --model "$root/models/recommender/qiao-sh
     --scheduler "tcp://127.0.0.1:$((port + 100))" --region eu
 
 post() { # post REGION PATH BODY [METHOD]
-    curl -s --max-time 20 -X "${4:-POST}" "$url$2" -H "X-Qiao-Region: $1" -H 'X-Qiao-User: ann' -d "$3"
+    curl -s --max-time 60 -X "${4:-POST}" "$url$2" -H "X-Qiao-Region: $1" -H 'X-Qiao-User: ann' -d "$3"
 }
-look() { curl -s --max-time 20 "$url$2" -H "X-Qiao-Region: $1" -H 'X-Qiao-User: ann'; }
+look() { curl -s --max-time 60 "$url$2" -H "X-Qiao-Region: $1" -H 'X-Qiao-User: ann'; }
 recommend() { post "$1" /v1/recommendations '{"model":"qiao-shop","count":3}'; }
 has() { grep -qF "$1" <<<"$2"; }
 has_not() { ! has "$@"; }
 redis() { redis-cli -p $((port + 200)) --raw "$@"; }
 serves() { post "$1" /v1/recommendations '{"model":"qiao-shop","session":["phone-bamboo-1"]}' | grep -q '"basis":"session"'; }
-check "cn has a recommender" eventually 20 serves cn
-check "eu has one" eventually 20 serves eu
+check "cn has a recommender" eventually 60 serves cn
+check "eu has one" eventually 60 serves eu
 
 post cn /v1/me/consents '{"consents":{"history":true,"recommendations":true,"search":true,"assistant":true}}' PUT >/dev/null
 check "an event comes under cn" has '"stored":1' "$(post cn /v1/events '{"events":[{"id":"1","type":"view","item":"phone-bamboo-1"}]}')"
 check "it lives as long as cn says" test "$(redis ttl "$(redis keys '*:events@*')")" -gt $((89 * 86400))
 check "Redis does not say where" test -z "$(redis keys '*cn*' | grep u: || true)"
 
-timeout 60 redis-cli -p $((port + 200)) monitor >"$state/monitor" &
+timeout 300 redis-cli -p $((port + 200)) monitor >"$state/monitor" &
 monitor=$!
-check "the monitor looks on" eventually 5 grep -q OK "$state/monitor"
+check "the monitor looks on" eventually 60 grep -q OK "$state/monitor"
 reads() { grep -c -i '"lrange"' "$state/monitor" || true; }
 answer=$(recommend eu)
 check "under eu it is not used" has '"basis":"popular"' "$answer"
@@ -42,7 +42,7 @@ check "it was not read" test "$(reads)" = 0
 answer=$(recommend cn)
 check "under cn it is used" has '"basis":"history"' "$answer"
 check "and nothing is withheld" has_not withheld "$answer"
-check "and it was read" eventually 5 bash -c "grep -q -i '\"lrange\"' '$state/monitor'"
+check "and it was read" eventually 60 bash -c "grep -q -i '\"lrange\"' '$state/monitor'"
 kill $monitor
 wait $monitor 2>/dev/null || true
 
