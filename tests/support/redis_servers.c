@@ -12,7 +12,7 @@
 enum {
     PORT_FIRST = 20000, // below those that the system gives to clients
     PORT_COUNT = 12000,
-    PATIENCE = 2000, // tries, of 10 ms
+    PATIENCE = 6000, // tries, of 10 ms
     ASKED_MAX = 3,   // tries of one question
     SLOT_COUNT = 16384
 };
@@ -50,7 +50,7 @@ static uint16_t free_port(void)
 static int connect_to(const struct test_server *server)
 {
     struct sockaddr_in address = address_of(server->port);
-    struct timeval limit = {.tv_sec = 5};
+    struct timeval limit = {.tv_sec = 20};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0) return fd;

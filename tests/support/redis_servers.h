@@ -57,7 +57,7 @@ void test_server_freeze(const struct test_server *server, bool frozen);
  * until the next call. */
 const char *test_server_ask(const struct test_server *server, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The same, until the reply contains `part`; 20 s at most. */
+/* The same, until the reply contains `part`; a minute at most. */
 void test_server_await(const struct test_server *server, const char *command, const char *part);
 
 /* A master (the first of all), two replicas and three Sentinels, that all know one another. */

@@ -15,7 +15,7 @@
 
 static struct test_redis redis;
 static struct event_base *base;
-static struct store *store;
+static struct store *store, *store_of_audit;
 
 static int set_up(void **state)
 {
@@ -33,18 +33,17 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct audit *given_audit(uint64_t records_max, uint64_t given_up_ms)
+static struct audit *given_audit_over(struct store *its, uint64_t records_max, uint64_t given_up_ms)
 {
     (void)store_loop_ask(base, store, "FLUSHALL", NULL);
+    store_of_audit = its;
     return audit_new(&(struct audit_options){
-        .base = base, .store = store, .records_max = records_max, .given_up_ms = given_up_ms});
+        .base = base, .store = its, .records_max = records_max, .given_up_ms = given_up_ms});
 }
 
-static void over(struct audit *audit)
+static struct audit *given_audit(uint64_t records_max, uint64_t given_up_ms)
 {
-    audit_leave(audit);
-    store_loop_run(base, 50);
-    audit_free(audit);
+    return given_audit_over(store, records_max, given_up_ms);
 }
 
 static void note(struct audit *audit, enum audit_class class, const char *value)
@@ -58,15 +57,23 @@ static void note_many(struct audit *audit, size_t count)
         note(audit, AUDIT_DENIAL, "suspended");
 }
 
-static void until_written(const struct audit *audit)
+static struct audit_facts facts_of(const struct audit *audit)
 {
     struct audit_facts facts;
-    for (int i = 0; i < 4000; i++) {
-        audit_read_facts(audit, &facts);
-        if (facts.waiting == 0) return;
-        store_loop_run(base, 5);
-    }
-    fail_msg("%zu records wait for ever", facts.waiting);
+    audit_read_facts(audit, &facts);
+    return facts;
+}
+
+static void until_written(const struct audit *audit)
+{
+    assert_soon_on(base, facts_of(audit).waiting == 0);
+}
+
+static void over(struct audit *audit)
+{
+    audit_leave(audit);
+    store_loop_settle(base, store_of_audit);
+    audit_free(audit);
 }
 
 static void on_lines(void *argument, enum err err, const redisReply *reply)
@@ -110,7 +117,7 @@ static void read_stream(struct content *content)
     const struct ledger_reader reader = {on_record, on_gap, content, NULL};
     *content = (struct content){0};
     store_command(store, on_lines, &lines, 4, words, NULL);
-    store_loop_run(base, 100);
+    store_loop_settle(base, store);
     const struct ledger_sealing sealing = {
         .before = &none, .lines = buf_text(&lines), .size = lines.size};
     assert_int_equal(ledger_seal_write(&file, &seal, &sealing), ERR_OK);
@@ -172,7 +179,7 @@ static void a_redis_that_forgot_gets_the_latest_again(void **state)
     note_many(audit, 300);
     until_written(audit);
     test_redis_kill(&redis);
-    store_loop_run(base, 300);
+    store_loop_until_up(base, store, false);
     note_many(audit, 20); // wait
     test_redis_restart(&redis);
     until_written(audit);
@@ -204,16 +211,20 @@ static void a_call_whose_answer_was_lost_is_not_written_twice(void **state)
     (void)state;
     if (!base) skip();
     struct content content;
-    struct audit *audit = given_audit(1000000, 0);
+    struct store *hasty =
+        store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 500});
+    store_loop_until_up(base, hasty, true);
+    struct audit *audit = given_audit_over(hasty, 1000000, 0);
     note_many(audit, 10);
     until_written(audit);
     test_redis_freeze(&redis, true);
     note_many(audit, 10);
-    store_loop_run(base, 2600); // the call is late, and comes again
+    store_loop_until_up(base, hasty, false); // the call is late, and comes again
     note_many(audit, 10);
     test_redis_freeze(&redis, false);
     until_written(audit);
     over(audit);
+    store_free(hasty);
     read_stream(&content);
     assert_int_equal(content.records, 31);
     assert_int_equal(content.gaps, 0);
@@ -229,11 +240,10 @@ static void what_must_be_written_stops_serving_when_it_is_not(void **state)
     note_many(audit, 1);
     until_written(audit);
     test_redis_kill(&redis);
-    store_loop_run(base, 100);
+    store_loop_until_up(base, store, false);
     note_many(audit, 1);
     assert_true(audit_stands(audit, denials));
-    store_loop_run(base, AUDIT_LATE_MS + 100);
-    assert_false(audit_stands(audit, denials));
+    assert_soon_on(base, !audit_stands(audit, denials));
     assert_true(audit_stands(audit, labels));
     test_redis_restart(&redis);
     until_written(audit);
@@ -249,7 +259,7 @@ static void what_cannot_even_wait_is_told(void **state)
     struct audit_facts facts;
     struct audit *audit = given_audit(1000000, 0);
     test_redis_kill(&redis);
-    store_loop_run(base, 100);
+    store_loop_until_up(base, store, false);
     note_many(audit, AUDIT_WAITING_MAX);
     note_many(audit, 7);
     assert_false(audit_stands(audit, audit_class_bit("DENIAL")));
@@ -274,12 +284,12 @@ static void a_stream_that_is_full_takes_no_more(void **state)
     struct audit_facts facts;
     struct audit *audit = given_audit(100, 0);
     note_many(audit, 300);
-    store_loop_run(base, 600);
+    assert_soon_on(base, facts_of(audit).full);
     audit_read_facts(audit, &facts);
-    assert_true(facts.full);
     assert_in_range(facts.written, 100, 100 + AUDIT_BATCH);
     (void)store_loop_ask(base, store, "DEL", AUDIT_RECORDS_KEY, NULL); // as if it were sealed
-    store_loop_run(base, 600);
+    assert_soon_on(base, facts_of(audit).written >= 200);
+    store_loop_run(base, 600); // it is full again, and stays so
     audit_read_facts(audit, &facts);
     assert_in_range(facts.written, 200, 200 + 2 * AUDIT_BATCH);
     (void)store_loop_ask(base, store, "DEL", AUDIT_RECORDS_KEY, NULL);

@@ -65,11 +65,19 @@ static void open_sealer(void)
     open_sealer_in(folder);
 }
 
+/* What it has given back and written is in Redis. */
 static void close_sealer(void)
 {
     sealer_stop(sealer);
-    store_loop_run(base, 100);
+    store_loop_settle(base, store);
     sealer_free(sealer);
+}
+
+static bool is_written(void)
+{
+    struct audit_facts facts;
+    audit_read_facts(audit, &facts);
+    return facts.waiting == 0;
 }
 
 /* An audit, and a folder of its own with the first file. */
@@ -87,7 +95,7 @@ static void over(void)
 {
     close_sealer();
     audit_leave(audit);
-    store_loop_run(base, 50);
+    store_loop_settle(base, store);
     audit_free(audit);
     DIR *listing = opendir(folder);
     for (const struct dirent *entry; (entry = readdir(listing)) != NULL;)
@@ -100,7 +108,7 @@ static void note_many(size_t count)
 {
     for (size_t i = 0; i < count; i++)
         audit_note(audit, AUDIT_DENIAL, &(struct audit_field){"reason", "suspended"}, 1);
-    store_loop_run(base, 100 + (unsigned)count / 20);
+    assert_soon_on(base, is_written());
 }
 
 struct told {
@@ -125,7 +133,7 @@ static struct sealer_state ask(void)
     (void)sealer_ask(sealer, on_told, &told);
     store_loop_until(base, &told.done);
     if (told.err) fail_msg("%s; %s", told.note, sealer_failure(sealer));
-    store_loop_run(base, 100);
+    assert_soon_on(base, is_written());
     return told.state;
 }
 
@@ -215,6 +223,11 @@ static void another_scheduler_goes_on_where_the_last_one_stopped(void **state)
     over();
 }
 
+static bool is_locked(void)
+{
+    return store_loop_ask(base, store, "EXISTS", "qiao:{audit}:lock", NULL).integer == 1;
+}
+
 static void a_redis_that_forgot_what_is_sealed_learns_it_from_the_folder(void **state)
 {
     (void)state;
@@ -224,8 +237,8 @@ static void a_redis_that_forgot_what_is_sealed_learns_it_from_the_folder(void **
     note_many(30);
     uint64_t number = ask().number;
     (void)store_loop_ask(base, store, "FLUSHALL", NULL);
-    store_loop_run(base, 1200); // the lock is taken anew
-    note_many(30);              // all that was kept comes again
+    assert_soon_on(base, is_locked()); // anew
+    note_many(30);                     // all that was kept comes again
     assert_true(ask().number > number);
     read_folder(&content);
     assert_int_equal(content.gaps, 0);
@@ -260,12 +273,9 @@ static void until_it_fails(const char *note)
 {
     struct told told = {0};
     struct sealer_ticket *ticket = sealer_ask(sealer, on_told, &told);
-    for (int i = 0; i < 1000 && !strstr(sealer_failure(sealer), note); i++)
-        store_loop_run(base, 10);
-    assert_non_null(strstr(sealer_failure(sealer), note));
+    assert_soon_on(base, strstr(sealer_failure(sealer), note));
     assert_false(told.done);
     sealer_drop(ticket);
-    store_loop_run(base, 50);
 }
 
 static void a_folder_that_is_not_as_it_was_left_is_not_written_to(void **state)
@@ -315,7 +325,7 @@ static void who_has_another_folder_leaves_it_to_who_has_the_right_one(void **sta
     read_folder(&content);
     assert_int_equal(content.gaps, 0);
     sealer_stop(other);
-    store_loop_run(base, 100);
+    store_loop_settle(base, store);
     sealer_free(other);
     assert_int_equal(rmdir(wrong), 0); // nothing was written there
     over();

@@ -11,7 +11,7 @@
 
 struct test_redis crowd_redis;
 struct event_base *crowd_base;
-unsigned crowd_patience_ms = 500;
+unsigned crowd_patience_ms = 20000;
 
 static const unsigned char root[LIMIT_ROOT_SIZE] = "0123456789abcdef0123456789abcde";
 
@@ -41,6 +41,11 @@ void crowd_run(unsigned ms)
 void crowd_run_until(const bool *done)
 {
     store_loop_until(crowd_base, done);
+}
+
+void crowd_settle_redis(const struct crowd_member *member)
+{
+    store_loop_settle(crowd_base, member->store);
 }
 
 void crowd_wait_up(const struct store *store, bool up)

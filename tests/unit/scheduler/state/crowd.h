@@ -26,7 +26,7 @@ struct crowd_member {
 
 extern struct test_redis crowd_redis;
 extern struct event_base *crowd_base; // NULL: there is no redis-server
-extern unsigned crowd_patience_ms;    // of a command; 500
+extern unsigned crowd_patience_ms;    // of a command; 20,000: a busy machine is not an away Redis
 
 /* As CMocka's group functions. */
 int crowd_set_up(void **state);
@@ -41,6 +41,8 @@ void crowd_kill(struct crowd_member *member);
 
 void crowd_run(unsigned ms);
 void crowd_run_until(const bool *done);
+/* Until Redis has answered what the member asked, and what it asked because of that. */
+void crowd_settle_redis(const struct crowd_member *member);
 void crowd_wait_up(const struct store *store, bool up);
 
 /* Of the tenant "shop", for one stream, with no fewer tokens: of a key that names no user, of a user whose key has no

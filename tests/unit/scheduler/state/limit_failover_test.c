@@ -82,10 +82,7 @@ static bool tells(const struct server *server, const char *command, const char *
 
 static void wait_until(const struct server *server, const char *command, const char *part)
 {
-    int wait = 0;
-    while (!tells(server, command, part) && wait++ < 1000)
-        usleep(10000);
-    assert_true(wait < 1000);
+    assert_soon(tells(server, command, part));
 }
 
 /* Ask for the key and for a user, in turn, until `until_ns` or until both are refused; tokens that were admitted. */

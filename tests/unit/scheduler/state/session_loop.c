@@ -28,16 +28,17 @@ int session_loop_set_up(void **state)
     (void)state;
     assert_true(sodium_init() >= 0);
     if (!test_redis_start_with_port(&redis)) return 0;
-    struct store_options options = {.host = redis.socket, .timeout_ms = 500};
+    struct store_options options = {.host = redis.socket, .timeout_ms = 20000};
     base = event_base_new();
     keyring_make(&keys);
     store = store_new(base, &options);
     options.timeout_ms += WAIT_MS;
-    durables = durables_new(&(struct durable_options){
-        .store = store_new(base, &options), .replicas = 1, .wait_ms = WAIT_MS});
+    struct store *own = store_new(base, &options);
+    durables =
+        durables_new(&(struct durable_options){.store = own, .replicas = 1, .wait_ms = WAIT_MS});
     sessions = sessions_with(&keys);
     store_loop_until_up(base, store, true);
-    store_loop_run(base, 50); // the other connection, too
+    store_loop_until_up(base, own, true);
     return 0;
 }
 

@@ -19,7 +19,7 @@ struct event_base;
 struct redisReply;
 
 enum {
-    WAIT_MS = 800 // for the replica: long enough for a busy machine
+    WAIT_MS = 2500 // for the replica: long enough for a busy machine
 };
 
 struct answer {

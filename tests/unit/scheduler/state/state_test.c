@@ -26,7 +26,7 @@ static int set_up(void **state)
     if (!test_redis_start(&redis)) return 0;
     base = event_base_new();
     keyring_make(&ring);
-    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 500});
+    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
     sessions = sessions_new(&(struct session_options){
         .store = store, .keys = &ring, .ttl_seconds = 100, .bytes_max = 1000});
     store_loop_until_up(base, store, true);
@@ -283,7 +283,7 @@ static void what_was_asked_last_leaves_before_the_store_does(void **state)
     (void)state;
     if (!base) skip();
     struct store *mine = store;
-    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 500});
+    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
     store_loop_until_up(base, store, true);
     const char *const words[] = {"SET", "last", "word"};
     store_command(store, NULL, NULL, 3, words, NULL);

@@ -40,6 +40,8 @@ struct store_answer {
 void store_loop_run(struct event_base *base, unsigned milliseconds);
 void store_loop_until(struct event_base *base, const bool *done);
 void store_loop_until_up(struct event_base *base, const struct store *store, bool up);
+/* Until Redis has answered everything that this store has asked so far, and what was asked because of those answers. */
+void store_loop_settle(struct event_base *base, struct store *store);
 /* What a group's tests begin with: a redis-server of their own, a loop, and a store that has found it. False, and all is as it was:
  * there is no redis-server. */
 bool store_loop_begin(struct test_redis *redis, struct event_base **base, struct store **store);
