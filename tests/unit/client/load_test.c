@@ -336,18 +336,18 @@ static void an_address_that_swallows_everything_does_not_hang_the_run(void **sta
     (void)state;
     struct scheduler schedulers[2] = {{.stalls = true}, {0}};
     json_t *json = NULL;
-    alarm(60);
-    assert_int_equal(RUN_WITH_TWO(schedulers, &json, "--requests", "4", "--connect-timeout", "0.3"),
+    alarm(240);
+    assert_int_equal(RUN_WITH_TWO(schedulers, &json, "--requests", "4", "--connect-timeout", "2"),
                      0);
     assert_int_equal(number(json, "requests", "answered"), 4);
     assert_int_equal(number(json, "requests", "retries"), 2);
     assert_int_equal(schedulers[1].chats, 4);
-    assert_true(real(json, "whole_answer_ms", "max") >= 300); // the wait is in the figures
+    assert_true(real(json, "whole_answer_ms", "max") >= 2000); // the wait is in the figures
     json_decref(json);
 
     struct scheduler alone[2] = {{.stalls = true}, {.stalls = true}};
     assert_int_equal(
-        RUN_WITH_TWO(alone, &json, "--requests", "2", "--connect-timeout", "0.3", "--retries", "0"),
+        RUN_WITH_TWO(alone, &json, "--requests", "2", "--connect-timeout", "2", "--retries", "0"),
         1);
     assert_int_equal(number(json, "errors", "connect"), 2);
     json_decref(json);

@@ -87,7 +87,8 @@ static bool answer(void *argument, int socket, const struct fake_request *reques
     case SCENE_SSH_FIRST:
         fake_send(socket, "SSH-2.0-x\r\n");
         if (recv(socket, &byte, 1, MSG_DONTWAIT) != 0)
-            (void)poll(&(struct pollfd){.fd = socket, .events = POLLIN}, 1, 500); // until it leaves
+            (void)poll(&(struct pollfd){.fd = socket, .events = POLLIN}, 1,
+                       60000); // until it leaves
         fake_send(socket, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
         return false;
     case SCENE_SILENT: return recv(socket, &byte, 1, 0) > 0 && false;

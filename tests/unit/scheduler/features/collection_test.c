@@ -133,16 +133,13 @@ static struct follower *given_copy(struct shelf *shelf, const char *name)
 static void free_copy(struct shelf *shelf, struct follower *follower)
 {
     follower_free(follower);
-    store_loop_run(base, 20); // a question may be on its way
+    store_loop_settle(base, store); // a question may be on its way
     mem_free(shelf->values);
 }
 
 static void wait_for(const struct shelf *shelf, uint64_t version)
 {
-    for (int i = 0; i < 4000 && (!shelf->whole || shelf->version != version); i++)
-        store_loop_run(base, 5);
-    assert_true(shelf->whole);
-    assert_int_equal(shelf->version, version);
+    assert_soon_on(base, shelf->whole && shelf->version == version);
 }
 
 // ---- writing -----------------------------------------------------------------------------------
@@ -250,14 +247,12 @@ static void a_write_can_be_waited_for_and_what_does_not_come_is_told(void **stat
     struct follower *follower = given_copy(&shelf, "items:wait");
     wait_for(&shelf, 0);
     struct written written = write_some("items:wait", 0, 1, 1, 0), reached = {0};
-    uint64_t before_ns = clock_now_ns();
     if (follower_version(follower) < written.version) {
-        follower_await(follower, written.version, 1000, on_reached, &reached);
+        follower_await(follower, written.version, 60000, on_reached, &reached);
         store_loop_until(base, &reached.done);
         assert_int_equal(reached.err, ERR_OK);
     }
     assert_int_equal(shelf.count, 1);
-    assert_true(clock_now_ns() - before_ns < 500 * CLOCK_MS);
     reached.done = false;
     follower_await(follower, 99, 60, on_reached, &reached);
     store_loop_until(base, &reached.done);
@@ -278,7 +273,7 @@ static void what_the_stream_has_lost_is_read_from_the_start(void **state)
     wait_for(&shelf, 1);
     int resets = shelf.resets;
     shelf.full = true; // it does not ask meanwhile
-    store_loop_run(base, 20);
+    store_loop_settle(base, store);
     write_some("items:gap", 1, 2, 2, 0);
     write_some("items:gap", 0, 1, 0, 0);
     store_loop_ask(base, store, "XTRIM", "qiao:{c:items:gap}:changes", "MAXLEN", "1", NULL);
@@ -299,7 +294,7 @@ static void another_history_under_the_same_version_is_noticed(void **state)
     write_some("items:past", 0, 4, 1, 0);
     wait_for(&shelf, 1);
     shelf.full = true;
-    store_loop_run(base, 20);
+    store_loop_settle(base, store);
     struct written removed = {0};
     collection_remove(collections, "items:past", on_written, &removed);
     store_loop_until(base, &removed.done);

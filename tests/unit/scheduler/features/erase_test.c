@@ -40,14 +40,14 @@ static int set_up(void **state)
     assert_true(sodium_init() >= 0);
     if (!test_redis_start_with_port(&redis)) return 0;
     base = event_base_new();
-    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 2000});
+    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 20000});
     store_loop_until_up(base, store, true);
     keyring_make(&keys);
     consents = consents_new(store, keys.root);
     events = events_new(store, &keys, 3600);
     sessions = sessions_new(&(struct session_options){
         .store = store, .keys = &keys, .ttl_seconds = 3600, .bytes_max = SESSION_BYTES_MAX});
-    struct store_options options = {.host = redis.socket, .timeout_ms = 3000};
+    struct store_options options = {.host = redis.socket, .timeout_ms = 20000};
     durables = durables_new(&(struct durable_options){
         .store = store_new(base, &options), .replicas = 1, .wait_ms = 1000});
     erasures = erasures_new(store, durables, consents, &keys);
@@ -307,12 +307,22 @@ static void a_receipt_is_its_users_and_the_oldest_make_way(void **state)
 static enum erasure_state wait_for_file(const char *user, const char *id, bool snapshot)
 {
     enum erasure_state now = ERASURE_PENDING;
-    for (int i = 0; i < 100 && now == ERASURE_PENDING; i++) {
+    for (int i = 0; i < TEST_LOOKS_MAX && now == ERASURE_PENDING; i++) {
         struct told told = look(user, id);
         now = erasure_file_state(&told.erasure, snapshot);
-        usleep(50000);
+        usleep(TEST_LOOK_US);
     }
     return now;
+}
+
+static bool is_rewriting(void)
+{
+    redisReply *info = redisCommand(client, "INFO persistence");
+    assert_non_null(info);
+    bool so = !strstr(info->str, "aof_rewrite_in_progress:0") ||
+              !strstr(info->str, "aof_rewrite_scheduled:0");
+    freeReplyObject(info);
+    return so;
 }
 
 static void the_receipt_follows_what_redis_writes(void **state)
@@ -323,7 +333,8 @@ static void the_receipt_follows_what_redis_writes(void **state)
     assert_int_equal(erasure_file_state(&plain.erasure, false), ERASURE_NONE);
     command("CONFIG SET appendonly yes");
     live("frank");
-    sleep(1); // the first rewrite is over
+    assert_soon(!is_rewriting()); // for the first time
+    sleep(1);                     // Redis tells seconds
     struct told told = erase("frank");
     assert_int_equal(told.erasure.now.append.enabled, true);
     assert_int_equal(erasure_file_state(&told.erasure, false), ERASURE_PENDING);

@@ -67,12 +67,8 @@ void stock_put_all(struct catalogue *catalogue, const char *const *ids, const ch
     collection_write(collections, &write, on_written, &told);
     store_loop_until(stock.base, &told);
     struct follower *follower = catalogue_follower(catalogue);
-    for (int i = 0; i < 1000; i++) {
-        if (follower_is_whole(follower) && follower_version(follower) == written) break;
-        store_loop_run(stock.base, 5);
-    }
-    assert_true(follower_is_whole(follower));
-    assert_int_equal(follower_version(follower), written);
+    assert_soon_on(stock.base,
+                   follower_is_whole(follower) && follower_version(follower) == written);
     mem_free(entries);
     mem_free(fates);
 }

@@ -22,7 +22,7 @@
 #include <string.h>
 
 enum {
-    WAIT_MS = 20000
+    WAIT_MS = 60000
 };
 
 static struct test_redis redis;
