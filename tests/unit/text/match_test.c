@@ -1,3 +1,4 @@
+#include "tests/support/disguises.h"
 #include "tests/test.h"
 
 #include "text/match.h"
@@ -7,25 +8,6 @@
 #include "base/rand.h"
 
 #include <string.h>
-
-static struct fold *fold;
-static struct disguise *disguise;
-
-static int given_tables(void **state)
-{
-    (void)state;
-    if (fold_new(&fold)) return -1;
-    disguise = disguise_new(fold);
-    return 0;
-}
-
-static int end_tables(void **state)
-{
-    (void)state;
-    disguise_free(disguise);
-    fold_free(fold);
-    return 0;
-}
 
 static struct match *given(const char *const *terms, size_t count, enum match_kind kind)
 {
@@ -328,5 +310,5 @@ int main(void)
         cmocka_unit_test(terms_are_found_where_they_stand),
         cmocka_unit_test(patterns_are_found_where_they_stand),
     };
-    return cmocka_run_group_tests(tests, given_tables, end_tables);
+    return cmocka_run_group_tests(tests, given_disguises, end_disguises);
 }

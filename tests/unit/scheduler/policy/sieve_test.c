@@ -1,4 +1,5 @@
 #include "scheduler/policy/sieve.h"
+#include "tests/support/disguises.h"
 #include "tests/support/synthetic.h"
 #include "tests/test.h"
 
@@ -20,25 +21,7 @@ enum {
     SENTENCES = 2000
 };
 
-static struct fold *fold;
-static struct disguise *disguise;
 static const struct rules_filter no_rules;
-
-static int given_tables(void **state)
-{
-    (void)state;
-    if (fold_new(&fold)) return -1;
-    disguise = disguise_new(fold);
-    return 0;
-}
-
-static int end_tables(void **state)
-{
-    (void)state;
-    disguise_free(disguise);
-    fold_free(fold);
-    return 0;
-}
 
 static const struct bundle *given(const char *lines)
 {
@@ -414,5 +397,5 @@ int main(void)
         cmocka_unit_test(every_term_is_found_under_every_variant_and_split),
         cmocka_unit_test(ordinary_sentences_are_let_be),
     };
-    return cmocka_run_group_tests(tests, given_tables, end_tables);
+    return cmocka_run_group_tests(tests, given_disguises, end_disguises);
 }
