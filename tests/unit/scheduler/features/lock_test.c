@@ -1,31 +1,10 @@
 /* A lock in a real Redis: who has it, and who gets it then. */
 #include "scheduler/features/lock.h"
 #include "scheduler/state/store.h"
-#include "tests/support/redis.h"
 #include "tests/test.h"
-#include "tests/unit/scheduler/state/store_loop.h"
+#include "tests/unit/scheduler/state/store_scene.h"
 
 #include "base/clock.h"
-
-static struct test_redis redis;
-static struct event_base *base;
-static struct store *store;
-
-static int set_up(void **state)
-{
-    (void)state;
-    if (!store_loop_begin(&redis, &base, &store)) return 0;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (!base) return 0;
-    store_loop_end(base, store);
-    test_redis_stop(&redis);
-    return 0;
-}
 
 /* As if so many ms had passed for it. */
 static void tick(struct lock *lock, uint64_t later_ms)
@@ -97,5 +76,5 @@ int main(void)
         cmocka_unit_test(who_falls_silent_believes_in_it_for_less_time_than_it_stands),
         cmocka_unit_test(a_lock_that_another_took_is_lost_with_the_next_sign_of_life),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, store_scene_set_up, store_scene_tear_down);
 }

@@ -1,9 +1,8 @@
 /* An audit and a real Redis that goes away, forgets, and is full: what is in the stream then. */
 #include "scheduler/policy/audit.h"
 #include "scheduler/state/store.h"
-#include "tests/support/redis.h"
 #include "tests/test.h"
-#include "tests/unit/scheduler/state/store_loop.h"
+#include "tests/unit/scheduler/state/store_scene.h"
 
 #include "base/buf.h"
 #include "base/ledger_file.h"
@@ -13,25 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct test_redis redis;
-static struct event_base *base;
-static struct store *store, *store_of_audit;
-
-static int set_up(void **state)
-{
-    (void)state;
-    (void)store_loop_begin(&redis, &base, &store);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (!base) return 0;
-    store_loop_end(base, store);
-    test_redis_stop(&redis);
-    return 0;
-}
+static struct store *store_of_audit;
 
 static struct audit *given_audit_over(struct store *its, uint64_t records_max, uint64_t given_up_ms)
 {
@@ -335,5 +316,5 @@ int main(void)
         cmocka_unit_test(a_stream_that_is_full_takes_no_more),
         cmocka_unit_test(who_was_given_up_begins_a_new_chain),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, store_scene_set_up, store_scene_tear_down);
 }

@@ -1,9 +1,8 @@
 /* Gates of several schedulers over a real Redis: leases, changes, who acts on them, and a Redis that cannot be believed. */
 #include "scheduler/policy/gate.h"
 #include "scheduler/state/store.h"
-#include "tests/support/redis.h"
 #include "tests/test.h"
-#include "tests/unit/scheduler/state/store_loop.h"
+#include "tests/unit/scheduler/state/store_scene.h"
 
 #include "base/clock.h"
 #include "base/rand.h"
@@ -18,31 +17,9 @@ enum {
     ANSWER_MS = 20000 // that Redis may take on a busy machine
 };
 
-static struct test_redis redis, replica;
-static struct event_base *base;
-static struct store *store; // the test's own
+static struct test_redis replica;
 static const unsigned char key[GATE_KEY_SIZE] = "what only schedulers know";
 static struct rules rules = {.region = "cn", .gate = {.signatures = 0, .hold_ms = 500}};
-
-static int set_up(void **state)
-{
-    (void)state;
-    if (sodium_init() < 0) return -1;
-    if (!test_redis_start_with_port(&redis)) return 0;
-    base = event_base_new();
-    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = ANSWER_MS});
-    store_loop_until_up(base, store, true);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (!base) return 0;
-    store_loop_end(base, store);
-    test_redis_stop(&redis);
-    return 0;
-}
 
 static void count_changes(void *owner)
 {
@@ -483,5 +460,5 @@ int main(void)
         cmocka_unit_test(a_master_without_its_replicas_gives_no_lease_and_confirms_nothing),
         cmocka_unit_test(no_history_lets_content_out_after_a_confirmed_suspension),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, store_scene_set_up_with_port, store_scene_tear_down);
 }

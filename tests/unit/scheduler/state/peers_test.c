@@ -1,34 +1,10 @@
 /* The list of schedulers, in a real Redis. */
 #include "scheduler/state/peers.h"
 #include "scheduler/state/store.h"
-#include "tests/support/redis.h"
 #include "tests/test.h"
-#include "tests/unit/scheduler/state/store_loop.h"
+#include "tests/unit/scheduler/state/store_scene.h"
 
 #include <event2/event.h>
-
-static struct test_redis redis;
-static struct event_base *base;
-static struct store *store;
-
-static int set_up(void **state)
-{
-    (void)state;
-    if (!test_redis_start(&redis)) return 0;
-    base = event_base_new();
-    store = store_new(base, &(struct store_options){.host = redis.socket, .timeout_ms = 20000});
-    store_loop_until_up(base, store, true);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (!base) return 0;
-    store_loop_end(base, store);
-    test_redis_stop(&redis);
-    return 0;
-}
 
 static long long entries(void)
 {
@@ -65,5 +41,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedulers_find_one_another_and_one_that_leaves_is_out_at_once),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, store_scene_set_up, store_scene_tear_down);
 }

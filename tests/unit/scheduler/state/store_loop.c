@@ -54,13 +54,18 @@ void store_loop_settle(struct event_base *base, struct store *store)
         assert_int_equal(store_loop_ask(base, store, "PING", NULL).err, ERR_OK);
 }
 
+void store_loop_open(const struct test_redis *redis, struct event_base **base, struct store **store)
+{
+    *base = event_base_new();
+    *store = store_new(*base, &(struct store_options){.host = redis->socket, .timeout_ms = 20000});
+    store_loop_until_up(*base, *store, true);
+}
+
 bool store_loop_begin(struct test_redis *redis, struct event_base **base, struct store **store)
 {
     assert_true(sodium_init() >= 0);
     if (!test_redis_start(redis)) return false;
-    *base = event_base_new();
-    *store = store_new(*base, &(struct store_options){.host = redis->socket, .timeout_ms = 20000});
-    store_loop_until_up(*base, *store, true);
+    store_loop_open(redis, base, store);
     return true;
 }
 

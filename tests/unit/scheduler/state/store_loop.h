@@ -45,6 +45,9 @@ void store_loop_settle(struct event_base *base, struct store *store);
 /* What a group's tests begin with: a redis-server of their own, a loop, and a store that has found it. False, and all is as it was:
  * there is no redis-server. */
 bool store_loop_begin(struct test_redis *redis, struct event_base **base, struct store **store);
+/* The same of a redis-server that runs. */
+void store_loop_open(const struct test_redis *redis, struct event_base **base,
+                     struct store **store);
 /* The last thing that a test program does with them: both are freed. NULL, NULL: it did nothing. */
 void store_loop_end(struct event_base *base, struct store *store);
 
