@@ -20,6 +20,10 @@ static bool is_listening(const struct test_redis *redis)
     return up;
 }
 
+enum {
+    TRIES = 20
+};
+
 #define SEARCH_MODULE "/usr/lib/redis/modules/redisearch.so"
 
 /* In the child; comes back only when there is no redis-server. */
@@ -57,7 +61,7 @@ static void run_server(const struct test_redis *redis)
     execvp(words[0], (char **)(uintptr_t)words);
 }
 
-void test_redis_restart(struct test_redis *redis)
+static void launch(struct test_redis *redis)
 {
     redis->process = fork();
     assert_true(redis->process >= 0);
@@ -67,6 +71,18 @@ void test_redis_restart(struct test_redis *redis)
         run_server(redis);
         _exit(127);
     }
+}
+
+static bool is_dead(struct test_redis *redis)
+{
+    if (waitpid(redis->process, NULL, WNOHANG) == 0) return false;
+    redis->process = 0;
+    return true;
+}
+
+void test_redis_restart(struct test_redis *redis)
+{
+    launch(redis);
     assert_soon(is_listening(redis));
 }
 
@@ -94,8 +110,15 @@ static bool start(struct test_redis *redis, uint16_t port, uint16_t replica_of)
     }
     assert_non_null(mkdtemp(redis->directory));
     snprintf(redis->socket, sizeof redis->socket, "%s/redis.sock", redis->directory);
-    test_redis_restart(redis);
-    return true;
+    launch(redis);
+    for (int i = 0; i < TRIES; i++) { // its port may have become somebody else's meanwhile
+        assert_soon(is_listening(redis) || is_dead(redis));
+        if (redis->process) return true;
+        if (redis->port) redis->port = free_port();
+        launch(redis);
+    }
+    fail_msg("redis-server does not stay up");
+    return false;
 }
 
 bool test_redis_start(struct test_redis *redis)
