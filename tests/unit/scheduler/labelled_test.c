@@ -568,16 +568,14 @@ static void what_is_shown_again_is_labelled_again(void **state)
 static void what_came_of_a_stream_that_fails_is_labelled(void **state)
 {
     (void)state;
-    static const char slowly[] = ",\"stream\":true,\"deadline_ms\":600";
+    static const char slowly[] = ",\"stream\":true,\"deadline_ms\":3000";
     if (scene.redis.process == 0) skip();
-    fake_node_stop(node);
-    node = start_node(&(struct fake_node_options){.credits = 64, .pause_ms = 100});
+    fake_node_halt(node, 1);
     assert_parts(chat_in("cc", slowly), " 200 ", "\"content\":\"H\"", "\"content\":\"\\n\\nAI\"",
                  "\"error\":", "timeout", NULL);
     assert_parts(chat_in("ee", slowly), " 200 ", "\"content\":\"A machine.\\n\\n\"",
                  "\"content\":\"H\"", "\"content\":\"\\n\\nAI\"", "\"error\":", "timeout", NULL);
-    fake_node_stop(node);
-    node = start_node(&(struct fake_node_options){.credits = 64});
+    fake_node_halt(node, 0);
 }
 
 static void what_cannot_be_labelled_is_denied(void **state)
