@@ -1,90 +1,36 @@
 #include "scheduler/features/filter.h"
 #include "scheduler/features/search/corpus.h"
 #include "tests/test.h"
-
-#include "text/analyze.h"
-#include "text/pinyin.h"
+#include "tests/unit/scheduler/features/search/corpus_scene.h"
 
 #include "base/buf.h"
-#include "base/mem.h"
 
 #include <string.h>
-
-static struct corpus_tools tools;
-
-static int given_tools(void **state)
-{
-    struct analyzer *analyzer;
-    (void)state;
-    if (analyzer_new(&analyzer)) return -1;
-    tools = (struct corpus_tools){analyzer, pinyin_new()};
-    return 0;
-}
-
-static int end_tools(void **state)
-{
-    (void)state;
-    pinyin_free(tools.pinyin);
-    analyzer_free((struct analyzer *)(uintptr_t)tools.analyzer);
-    return 0;
-}
-
-static struct search_settings *given_settings(const char *text)
-{
-    struct search_settings *settings = NULL;
-    char param[SEARCH_PARAM_MAX];
-    json_t *object = json_loads(text, 0, NULL);
-    assert_non_null(object);
-    if (search_settings_read(&settings, object, param)) fail_msg("%s", err_text());
-    json_decref(object);
-    return settings;
-}
-
-static struct corpus *given_corpus(const char *settings)
-{
-    struct corpus *corpus;
-    assert_int_equal(corpus_new(&corpus, &tools, given_settings(settings)), ERR_OK);
-    return corpus;
-}
-
-static void put(struct corpus *corpus, const char *id, const char *record)
-{
-    assert_int_equal(corpus_put(corpus, id, strlen(id), record, strlen(record)), ERR_OK);
-}
 
 static struct corpus *given_shop(void)
 {
     struct corpus *corpus =
         given_corpus("{\"fields\": {\"title\": 3, \"text\": 1}, \"facets\": [\"brand\", \"tags\"],"
                      "\"sortable\": [\"price\"], \"filterable\": [\"stock\"]}");
-    put(corpus, "p1",
-        "{\"id\":\"p1\",\"title\":\"智能手机\",\"text\":\"a "
-        "phone\",\"brand\":\"华为\",\"price\":3999,\"tags\":[\"5g\",\"new\"]}");
-    put(corpus, "p2",
-        "{\"id\":\"p2\",\"title\":\"Wireless charger\",\"text\":\"for "
-        "phones\",\"brand\":\"Anker\",\"price\":99.5,\"tags\":[\"new\"]}");
-    put(corpus, "p3",
-        "{\"id\":\"p3\",\"title\":\"Phone cable\",\"text\":\"a "
-        "cable\",\"brand\":\"Anker\",\"price\":19}");
-    put(corpus, "p4",
-        "{\"id\":\"p4\",\"title\":\"Phone case\",\"text\":\"手机壳\",\"price\":null}");
+    put_record(corpus, "p1",
+               "{\"id\":\"p1\",\"title\":\"智能手机\",\"text\":\"a "
+               "phone\",\"brand\":\"华为\",\"price\":3999,\"tags\":[\"5g\",\"new\"]}");
+    put_record(corpus, "p2",
+               "{\"id\":\"p2\",\"title\":\"Wireless charger\",\"text\":\"for "
+               "phones\",\"brand\":\"Anker\",\"price\":99.5,\"tags\":[\"new\"]}");
+    put_record(corpus, "p3",
+               "{\"id\":\"p3\",\"title\":\"Phone cable\",\"text\":\"a "
+               "cable\",\"brand\":\"Anker\",\"price\":19}");
+    put_record(corpus, "p4",
+               "{\"id\":\"p4\",\"title\":\"Phone case\",\"text\":\"手机壳\",\"price\":null}");
     return corpus;
 }
 
 /* The ids of the hits, in order, parted by spaces. */
 static void finds(struct corpus *corpus, struct corpus_search search, const char *want)
 {
-    struct corpus_ranking *ranking;
-    struct buf text = {0}, got = {0};
-    search.q_size = search.q ? strlen(search.q) : 0;
-    if (search.limit == 0) search.limit = 10;
-    search.depth = search.offset + search.limit;
-    if (corpus_rank(corpus, &search, &ranking)) fail_msg("%s", err_text());
-    buf_add_byte(&text, '{');
-    corpus_answer(corpus, &search, ranking, &text);
-    buf_add_byte(&text, '}');
-    json_t *answer = json_loads(text.data, 0, NULL), *hit;
-    assert_non_null(answer);
+    json_t *answer = answer_of(corpus, search), *hit;
+    struct buf got = {0};
     size_t at;
     json_array_foreach(json_object_get(answer, "hits"), at, hit)
     {
@@ -93,28 +39,7 @@ static void finds(struct corpus *corpus, struct corpus_search search, const char
     }
     assert_string_equal(buf_text(&got), want);
     json_decref(answer);
-    corpus_ranking_free(ranking);
-    buf_fini(&text);
     buf_fini(&got);
-}
-
-/* The whole answer. */
-static json_t *answer_of(struct corpus *corpus, struct corpus_search search)
-{
-    struct corpus_ranking *ranking;
-    struct buf text = {0};
-    search.q_size = search.q ? strlen(search.q) : 0;
-    if (search.limit == 0) search.limit = 10;
-    search.depth = search.offset + search.limit;
-    assert_int_equal(corpus_rank(corpus, &search, &ranking), ERR_OK);
-    buf_add_byte(&text, '{');
-    corpus_answer(corpus, &search, ranking, &text);
-    buf_add_byte(&text, '}');
-    json_t *answer = json_loads(text.data, 0, NULL);
-    assert_non_null(answer);
-    corpus_ranking_free(ranking);
-    buf_fini(&text);
-    return answer;
 }
 
 static void is_json(const json_t *value, const char *want)
@@ -138,7 +63,7 @@ static void documents_are_found_replaced_and_dropped(void **state)
     struct corpus *corpus = given_shop();
     finds(corpus, (struct corpus_search){.q = "手机"}, "p1 p4");
     finds(corpus, (struct corpus_search){.q = "cable"}, "p3");
-    put(corpus, "p3", "{\"id\":\"p3\",\"title\":\"Adapter\"}");
+    put_record(corpus, "p3", "{\"id\":\"p3\",\"title\":\"Adapter\"}");
     finds(corpus, (struct corpus_search){.q = "cable"}, "");
     finds(corpus, (struct corpus_search){.q = "adapter"}, "p3");
     assert_int_equal(corpus_drop(corpus, "p3", 2), ERR_OK);
@@ -216,8 +141,8 @@ static void facets_count_every_match_and_not_the_page_alone(void **state)
     json_decref(answer);
     corpus_free(corpus);
     corpus = given_corpus("{\"facets\": [\"n\"]}");
-    put(corpus, "a", "{\"n\": 2}");
-    put(corpus, "b", "{\"n\": [3.5, true]}");
+    put_record(corpus, "a", "{\"n\": 2}");
+    put_record(corpus, "b", "{\"n\": [3.5, true]}");
     answer = answer_of(corpus, (struct corpus_search){.facets = {"n"}, .facet_count = 1});
     is_json(json_object_get(answer, "facetDistribution"), "{\"n\":{\"2\":1,\"3.5\":1,\"true\":1}}");
     is_json(json_object_get(answer, "facetStats"), "{\"n\":{\"max\":3.5,\"min\":2.0}}");
@@ -229,9 +154,9 @@ static void what_was_found_is_marked(void **state)
 {
     (void)state;
     struct corpus *corpus = given_corpus("{}");
-    put(corpus, "a",
-        "{\"title\":\"智慧型手機,Runners' <b>\",\"more\":[\"running "
-        "shoes\",7],\"other\":\"running\"}");
+    put_record(corpus, "a",
+               "{\"title\":\"智慧型手機,Runners' <b>\",\"more\":[\"running "
+               "shoes\",7],\"other\":\"running\"}");
     struct corpus_search search = {.q = "手机 run",
                                    .highlight = {"title", "more"},
                                    .highlight_count = 2,
@@ -256,7 +181,7 @@ static void a_hit_shows_what_was_asked_for(void **state)
 {
     (void)state;
     struct corpus *corpus = given_shop();
-    put(corpus, "p5", "{\"id\":\"p5\",\"title\":\"Zebra\",\"size\":{\"w\":1,\"h\":0.1}}");
+    put_record(corpus, "p5", "{\"id\":\"p5\",\"title\":\"Zebra\",\"size\":{\"w\":1,\"h\":0.1}}");
     struct corpus_search search = {.q = "zebra",
                                    .retrieve = {"id", "size.h", "none"},
                                    .retrieve_count = 3,
@@ -283,7 +208,7 @@ static void other_settings_are_in_force_when_every_document_was_read_again(void 
     struct filter *filter = given_filter("colour = red");
     struct corpus_search search = {.filter = filter};
     char param[SEARCH_PARAM_MAX];
-    put(corpus, "p6", "{\"id\":\"p6\",\"name\":\"Umbrella\",\"colour\":\"red\"}");
+    put_record(corpus, "p6", "{\"id\":\"p6\",\"name\":\"Umbrella\",\"colour\":\"red\"}");
     finds(corpus, (struct corpus_search){.q = "umbrella"}, "");
     assert_int_equal(
         corpus_configure(corpus,
@@ -311,7 +236,7 @@ static struct corpus *given_many(void)
     for (int i = 0; i < 500; i++) {
         snprintf(id, sizeof id, "m%d", i);
         snprintf(record, sizeof record, "{\"id\":\"m%d\",\"t\":\"red w%d\",\"u\":\"blue\"}", i, i);
-        put(corpus, id, record);
+        put_record(corpus, id, record);
     }
     return corpus;
 }

@@ -1,33 +1,11 @@
 #include "scheduler/features/filter.h"
 #include "scheduler/features/search/corpus.h"
 #include "tests/test.h"
-
-#include "text/analyze.h"
-#include "text/pinyin.h"
+#include "tests/unit/scheduler/features/search/corpus_scene.h"
 
 #include "base/buf.h"
-#include "base/mem.h"
 
 #include <string.h>
-
-static struct corpus_tools tools;
-
-static int given_tools(void **state)
-{
-    struct analyzer *analyzer;
-    (void)state;
-    if (analyzer_new(&analyzer)) return -1;
-    tools = (struct corpus_tools){analyzer, pinyin_new()};
-    return 0;
-}
-
-static int end_tools(void **state)
-{
-    (void)state;
-    pinyin_free(tools.pinyin);
-    analyzer_free((struct analyzer *)(uintptr_t)tools.analyzer);
-    return 0;
-}
 
 static struct corpus *given_shop(void)
 {
@@ -36,16 +14,11 @@ static struct corpus *given_shop(void)
         "{\"id\":\"p2\",\"title\":\"Wireless charger\",\"text\":\"for phones\",\"price\":99.5}",
         "{\"id\":\"p3\",\"title\":\"Phone cable\",\"text\":\"a cable\",\"price\":19}",
         "{\"id\":\"p4\",\"title\":\"Phone case\",\"text\":\"手机壳\",\"price\":null}"};
-    struct search_settings *settings = NULL;
-    struct corpus *corpus;
-    char param[SEARCH_PARAM_MAX], id[3] = "p1";
-    json_t *object =
-        json_loads("{\"fields\": [\"title\", \"text\"], \"sortable\": [\"price\"]}", 0, NULL);
-    assert_int_equal(search_settings_read(&settings, object, param), ERR_OK);
-    json_decref(object);
-    assert_int_equal(corpus_new(&corpus, &tools, settings), ERR_OK);
+    struct corpus *corpus =
+        given_corpus("{\"fields\": [\"title\", \"text\"], \"sortable\": [\"price\"]}");
+    char id[3] = "p1";
     for (size_t i = 0; i < 4; i++, id[1]++)
-        assert_int_equal(corpus_put(corpus, id, 2, records[i], strlen(records[i])), ERR_OK);
+        put_record(corpus, id, records[i]);
     return corpus;
 }
 

@@ -5,9 +5,7 @@
 #include "scheduler/features/search/redisearch_link.h"
 #include "tests/support/redis.h"
 #include "tests/test.h"
-
-#include "text/analyze.h"
-#include "text/pinyin.h"
+#include "tests/unit/scheduler/features/search/corpus_scene.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -17,8 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct corpus_tools tools;
 
 /* The two, told the same; `searches` false: there is no module, nothing is tested. */
 struct pair {
@@ -33,17 +29,6 @@ static const char shop[] =
     "{\"fields\": {\"title\": 3, \"text\": 1}, \"facets\": [\"brand\", \"tags\", \"size\"],"
     "\"sortable\": [\"price\", \"name\"], \"filterable\": [\"stock\", \"maker\"]}";
 
-static struct search_settings *given_settings(const char *text)
-{
-    struct search_settings *settings = NULL;
-    char param[SEARCH_PARAM_MAX];
-    json_t *object = json_loads(text, 0, NULL);
-    assert_non_null(object);
-    if (search_settings_read(&settings, object, param)) fail_msg("%s", err_text());
-    json_decref(object);
-    return settings;
-}
-
 static struct corpus *given_remote(const struct pair *pair, const char *settings)
 {
     struct corpus *corpus;
@@ -55,16 +40,14 @@ static struct corpus *given_remote(const struct pair *pair, const char *settings
 static int given_pair(void **state)
 {
     struct pair *pair = mem_new(1, sizeof *pair);
-    struct analyzer *analyzer;
     signal(SIGPIPE, SIG_IGN);
-    if (analyzer_new(&analyzer)) return -1;
-    tools = (struct corpus_tools){analyzer, pinyin_new()};
+    if (given_tools(NULL)) return -1;
     *state = pair;
     pair->searches = test_redis_start_search(&pair->redis);
     if (!pair->searches) return 0;
     pair->place = (struct redisearch_place){.collection = "index:open:shop"};
     snprintf(pair->place.address.host, sizeof pair->place.address.host, "%s", pair->redis.socket);
-    assert_int_equal(corpus_new(&pair->memory, &tools, given_settings(shop)), ERR_OK);
+    pair->memory = given_corpus(shop);
     pair->remote = given_remote(pair, shop);
     return 0;
 }
@@ -75,16 +58,14 @@ static int end_pair(void **state)
     corpus_free(pair->memory);
     corpus_free(pair->remote);
     if (pair->searches) test_redis_stop(&pair->redis);
-    pinyin_free(tools.pinyin);
-    analyzer_free((struct analyzer *)(uintptr_t)tools.analyzer);
     mem_free(pair);
-    return 0;
+    return end_tools(NULL);
 }
 
 static void put(struct pair *pair, const char *id, const char *record)
 {
-    assert_int_equal(corpus_put(pair->memory, id, strlen(id), record, strlen(record)), ERR_OK);
-    assert_int_equal(corpus_put(pair->remote, id, strlen(id), record, strlen(record)), ERR_OK);
+    put_record(pair->memory, id, record);
+    put_record(pair->remote, id, record);
 }
 
 static void drop(struct pair *pair, const char *id)
@@ -105,24 +86,12 @@ static void commit(struct pair *pair)
     }
 }
 
-static json_t *answer_of(struct corpus *corpus, struct corpus_search search)
+/* With all facets, and as many hits as there are. */
+static json_t *all_of(struct corpus *corpus, struct corpus_search search)
 {
-    struct corpus_ranking *ranking;
-    struct buf text = {0};
-    search.q_size = search.q ? strlen(search.q) : 0;
     if (search.limit == 0) search.limit = 1000;
-    search.depth = search.offset + search.limit;
     search.all_facets = true;
-    if (corpus_rank(corpus, &search, &ranking))
-        fail_msg("q [%s]: %s", search.q ? search.q : "", err_text());
-    buf_add_byte(&text, '{');
-    corpus_answer(corpus, &search, ranking, &text);
-    buf_add_byte(&text, '}');
-    json_t *answer = json_loads(text.data, 0, NULL);
-    assert_non_null(answer);
-    corpus_ranking_free(ranking);
-    buf_fini(&text);
-    return answer;
+    return answer_of(corpus, search);
 }
 
 static int by_text(const void *left, const void *right)
@@ -160,7 +129,7 @@ static void is_same(const json_t *want, const json_t *got, const char *what)
 /* Both find the same documents, as many, with the same counts. */
 static void agrees(struct pair *pair, struct corpus_search search, const char *what)
 {
-    json_t *want = answer_of(pair->memory, search), *got = answer_of(pair->remote, search);
+    json_t *want = all_of(pair->memory, search), *got = all_of(pair->remote, search);
     char *left = hits_of(want, false), *right = hits_of(got, false);
     if (strcmp(left, right) != 0) fail_msg("%s: want\n%s got\n%s", what, left, right);
     static const char *const members[] = {"estimatedTotalHits", "facetDistribution", "facetStats"};
@@ -324,7 +293,7 @@ static void both_find_the_same(void **state)
 /* Equal places may stand in any order among themselves: of each hit, only what it is ordered by is compared. */
 static void orders_agree(struct pair *pair, struct corpus_search search)
 {
-    json_t *want = answer_of(pair->memory, search), *got = answer_of(pair->remote, search);
+    json_t *want = all_of(pair->memory, search), *got = all_of(pair->remote, search);
     json_t *left = json_array(), *right = json_array(), *hit;
     size_t at;
     json_array_foreach(json_object_get(want, "hits"), at, hit)
@@ -385,7 +354,7 @@ static void both_order_the_same(void **state)
 
 static void finds(struct corpus *corpus, const char *q, size_t want)
 {
-    json_t *answer = answer_of(corpus, (struct corpus_search){.q = q});
+    json_t *answer = all_of(corpus, (struct corpus_search){.q = q});
     assert_int_equal(json_integer_value(json_object_get(answer, "estimatedTotalHits")), want);
     assert_int_equal(json_array_size(json_object_get(answer, "hits")), want);
     json_decref(answer);
