@@ -1,10 +1,8 @@
-#include "scheduler/features/bitmap.h"
-#include "scheduler/features/search/lexical.h"
 #include "scheduler/features/search/query.h"
 #include "scheduler/features/search/words.h"
 #include "tests/test.h"
+#include "tests/unit/scheduler/features/search/lexical_scene.h"
 
-#include "text/analyze.h"
 #include "text/common.h"
 #include "text/pinyin.h"
 
@@ -14,25 +12,19 @@
 #include <string.h>
 
 enum {
-    FIELDS = 2,
-    HITS_MAX = 64,
-    NUMBERS_MAX = 40000
+    HITS_MAX = 64
 };
 
-/* An index of two fields, title and text; a title counts three times. */
+/* An index, the words of which are known. */
 struct scene {
-    struct analyzer *analyzer;
-    struct analyst *analyst;
-    struct analyze_options analyze;
+    struct stage stage;
     struct analyze_stops *common;
     struct pinyin *pinyin;
     struct words *words;
-    struct lexical *lexical;
     uint32_t numbers[HITS_MAX];
     double scores[HITS_MAX];
     size_t count;
     bool all;
-    struct bitmap allowed;
 };
 
 static void on_word(void *owner, const struct analyze_term *term, int sign)
@@ -47,57 +39,32 @@ static void on_word(void *owner, const struct analyze_term *term, int sign)
 
 static int given_scene(void **state)
 {
-    static const double weights[FIELDS] = {3, 1};
     struct scene *scene = mem_new(1, sizeof *scene);
-    if (analyzer_new(&scene->analyzer)) return -1;
-    scene->analyst = analyst_new(scene->analyzer);
-    scene->analyze.stem = true;
-    size_t count;
-    const char *const *words = common_words(&count);
-    if (analyze_stops_new(&scene->common, scene->analyzer, words, count)) return -1;
     scene->pinyin = pinyin_new();
     scene->words = words_new(scene->pinyin);
-    struct lexical_options options = {.analyst = scene->analyst,
-                                      .analyze = &scene->analyze,
-                                      .field_count = FIELDS,
-                                      .weights = weights,
-                                      .k1 = 0.9,
-                                      .b = 0.4,
-                                      .word = on_word,
-                                      .owner = scene};
-    bitmap_reserve(&scene->allowed, NUMBERS_MAX);
-    bitmap_not(&scene->allowed);
-    scene->lexical = lexical_new(&options);
     *state = scene;
-    return 0;
+    if (!stage_begin(&scene->stage, true, on_word, scene)) return -1;
+    size_t count;
+    const char *const *words = common_words(&count);
+    return analyze_stops_new(&scene->common, scene->stage.analyzer, words, count) ? -1 : 0;
 }
 
 static int end_scene(void **state)
 {
     struct scene *scene = *state;
-    lexical_free(scene->lexical);
-    bitmap_fini(&scene->allowed);
+    stage_end(&scene->stage);
     words_free(scene->words);
     analyze_stops_free(scene->common);
     pinyin_free(scene->pinyin);
-    analyst_free(scene->analyst);
-    analyzer_free(scene->analyzer);
     mem_free(scene);
     return 0;
-}
-
-static void put(struct scene *scene, uint32_t number, const char *title, const char *text)
-{
-    struct lexical_text texts[FIELDS] = {{title, title ? strlen(title) : 0},
-                                         {text, text ? strlen(text) : 0}};
-    lexical_put(scene->lexical, number, texts);
 }
 
 static void drop(struct scene *scene, uint32_t number, const char *title, const char *text)
 {
     struct lexical_text texts[FIELDS] = {{title, title ? strlen(title) : 0},
                                          {text, text ? strlen(text) : 0}};
-    lexical_drop(scene->lexical, number, texts);
+    lexical_drop(scene->stage.lexical, number, texts);
 }
 
 static double on_hit(void *owner, uint32_t number, double score)
@@ -122,10 +89,10 @@ static bool has(void *owner, const struct lexical_term *term)
 static enum err ask(struct scene *scene, const char *text, uint64_t deadline_ns)
 {
     static struct query query;
-    struct query_options options = {.analyst = scene->analyst,
-                                    .analyze = &scene->analyze,
+    struct query_options options = {.analyst = scene->stage.analyst,
+                                    .analyze = &scene->stage.analyze,
                                     .has = has,
-                                    .owner = scene->lexical,
+                                    .owner = scene->stage.lexical,
                                     .words = scene->words,
                                     .common = scene->common,
                                     .all = scene->all,
@@ -138,10 +105,10 @@ static enum err ask(struct scene *scene, const char *text, uint64_t deadline_ns)
                                    .count = query.count,
                                    .all = scene->all,
                                    .deadline_ns = deadline_ns,
-                                   .allowed = &scene->allowed,
+                                   .allowed = &scene->stage.allowed,
                                    .hit = on_hit,
                                    .owner = scene};
-    return lexical_search(scene->lexical, &search);
+    return lexical_search(scene->stage.lexical, &search);
 }
 
 /* The documents that are found, best first, as digits. */
@@ -157,11 +124,11 @@ static void finds(struct scene *scene, const char *text, const char *want)
 
 static void given_shop(struct scene *scene)
 {
-    put(scene, 1, "智能手机", "a phone with a large screen");
-    put(scene, 2, "Wireless charger", "for phones and tablets");
-    put(scene, 3, "Cable", "charges a wireless phone, a phone cable");
-    put(scene, 4, "iPhone15 case", NULL);
-    put(scene, 5, "银行卡包", "holds cards");
+    stage_put(&scene->stage, 1, "智能手机", "a phone with a large screen");
+    stage_put(&scene->stage, 2, "Wireless charger", "for phones and tablets");
+    stage_put(&scene->stage, 3, "Cable", "charges a wireless phone, a phone cable");
+    stage_put(&scene->stage, 4, "iPhone15 case", NULL);
+    stage_put(&scene->stage, 5, "银行卡包", "holds cards");
 }
 
 static void words_in_a_title_weigh_more(void **state)
@@ -238,12 +205,12 @@ static void what_no_document_has_stands_for_what_is_like_it(void **state)
 static void what_says_little_finds_nothing_beside_other_words(void **state)
 {
     struct scene *scene = *state;
-    put(scene, 1, NULL, "how to use the who and a tent in the rain");
-    put(scene, 2, NULL, "a tent");
-    put(scene, 3, NULL, "to and from the city, how it is");
-    put(scene, 4, NULL, "什么是帐篷");
-    put(scene, 5, NULL, "什么是什么，是谁的");
-    put(scene, 6, NULL, "users");
+    stage_put(&scene->stage, 1, NULL, "how to use the who and a tent in the rain");
+    stage_put(&scene->stage, 2, NULL, "a tent");
+    stage_put(&scene->stage, 3, NULL, "to and from the city, how it is");
+    stage_put(&scene->stage, 4, NULL, "什么是帐篷");
+    stage_put(&scene->stage, 5, NULL, "什么是什么，是谁的");
+    stage_put(&scene->stage, 6, NULL, "users");
     finds(scene, "tent", "21"); // the shorter one
     finds(scene, "how to use the tent",
           "12"); // they count all the same, where something else is found
@@ -268,9 +235,9 @@ static void a_dropped_document_is_gone(void **state)
     drop(scene, 2, "Wireless charger", "for phones and tablets");
     finds(scene, "wireless", "3");
     finds(scene, "tablet", "");
-    assert_int_equal(lexical_count(scene->lexical), 4);
+    assert_int_equal(lexical_count(scene->stage.lexical), 4);
     assert_int_equal(words_count(scene->words, "charger", 7), 0);
-    put(scene, 2, "Tablet", NULL); // its number is free again
+    stage_put(&scene->stage, 2, "Tablet", NULL); // its number is free again
     finds(scene, "tablet", "2");
     drop(scene, 2, "Tablet", NULL);
     drop(scene, 1, "智能手机", "a phone with a large screen");
@@ -278,14 +245,14 @@ static void a_dropped_document_is_gone(void **state)
     drop(scene, 4, "iPhone15 case", NULL);
     drop(scene, 5, "银行卡包", "holds cards");
     finds(scene, "phone tablet", "");
-    assert_int_equal(lexical_count(scene->lexical), 0);
+    assert_int_equal(lexical_count(scene->stage.lexical), 0);
 }
 
 static void the_filter_is_asked_before_a_document_is_scored(void **state)
 {
     struct scene *scene = *state;
     given_shop(scene);
-    bitmap_clear(&scene->allowed, 3);
+    bitmap_clear(&scene->stage.allowed, 3);
     finds(scene, "phone", "21");
 }
 
@@ -293,17 +260,17 @@ static void the_filter_is_asked_before_a_document_is_scored(void **state)
 static void scores_are_bm25(void **state)
 {
     struct scene *scene = *state;
-    put(scene, 1, NULL, "red red blue");
-    put(scene, 2, NULL, "blue");
-    put(scene, 3, NULL, "green green green green");
-    put(scene, 4, "green", "yellow");
+    stage_put(&scene->stage, 1, NULL, "red red blue");
+    stage_put(&scene->stage, 2, NULL, "blue");
+    stage_put(&scene->stage, 3, NULL, "green green green green");
+    stage_put(&scene->stage, 4, "green", "yellow");
     assert_int_equal(ask(scene, "red", 0), ERR_OK);
     assert_int_equal(scene->count, 1);
     double average = (3 + 1 + 4 + 2) / 4.0;
     double idf = log((4 - 1 + 0.5) / 1.5);
     double want = idf * 2 * 1.9 / (2 + 0.9 * (1 - 0.4 + 0.4 * 3 / average));
     assert_true(fabs(scene->scores[0] - want) < 1e-12);
-    assert_true(fabs(lexical_best(scene->lexical) - idf * 1.9) < 1e-12);
+    assert_true(fabs(lexical_best(scene->stage.lexical) - idf * 1.9) < 1e-12);
 }
 
 static double count_hit(void *owner, uint32_t number, double score)
@@ -317,16 +284,16 @@ static void a_search_ends_at_its_deadline(void **state)
 {
     struct scene *scene = *state;
     for (uint32_t i = 0; i < 40000; i++)
-        put(scene, i, NULL, "alpha beta");
+        stage_put(&scene->stage, i, NULL, "alpha beta");
     size_t count = 0;
     struct lexical_term term = {.text = "alpha", .size = 5, .weight = 1};
     struct lexical_query query = {
         .terms = &term, .count = 1, .deadline_ns = 1, .hit = count_hit, .owner = &count};
-    assert_int_equal(lexical_search(scene->lexical, &query), ERR_TIMEOUT);
+    assert_int_equal(lexical_search(scene->stage.lexical, &query), ERR_TIMEOUT);
     assert_true(count < 40000);
     count = 0;
     query.deadline_ns = 0;
-    assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
+    assert_int_equal(lexical_search(scene->stage.lexical, &query), ERR_OK);
     assert_int_equal(count, 40000);
 }
 
@@ -336,8 +303,8 @@ static size_t count_of(struct scene *scene, const char *word)
     size_t found = 0;
     struct lexical_term term = {.text = word, .size = strlen(word), .weight = 1};
     struct lexical_query query = {.terms = &term, .count = 1, .hit = count_hit, .owner = &found};
-    assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
-    assert_int_equal(bitmap_size(lexical_matched(scene->lexical)), found);
+    assert_int_equal(lexical_search(scene->stage.lexical, &query), ERR_OK);
+    assert_int_equal(bitmap_size(lexical_matched(scene->stage.lexical)), found);
     return found;
 }
 
@@ -346,16 +313,16 @@ static void counts_follow_what_is_written(void **state)
     struct scene *scene = *state;
     given_shop(scene);
     for (uint32_t i = 10; i < 20; i++) {
-        put(scene, i, "phone", "phone phone");
+        stage_put(&scene->stage, i, "phone", "phone phone");
         assert_int_equal(count_of(scene, "phone"), 3 + i - 9);
         double n = 3 + i - 9, all = 5 + i - 9, odds = (all - n + 0.5) / (n + 0.5);
         double want = fmax(log(odds), 0.05 * log(1 + odds)) * 1.9;
-        assert_true(fabs(lexical_best(scene->lexical) - want) < 1e-12);
+        assert_true(fabs(lexical_best(scene->stage.lexical) - want) < 1e-12);
     }
     drop(scene, 10, "phone", "phone phone");
     assert_int_equal(count_of(scene, "phone"), 12);
     double odds = (14 - 12 + 0.5) / 12.5;
-    assert_true(fabs(lexical_best(scene->lexical) - 0.05 * log(1 + odds) * 1.9) < 1e-12);
+    assert_true(fabs(lexical_best(scene->stage.lexical) - 0.05 * log(1 + odds) * 1.9) < 1e-12);
 }
 
 static void strange_bytes_are_only_terms(void **state)

@@ -1,9 +1,6 @@
 /* The exact best and the exact lists: random documents and queries, against scoring everything and against the words themselves. */
-#include "scheduler/features/bitmap.h"
-#include "scheduler/features/search/lexical.h"
 #include "tests/test.h"
-
-#include "text/analyze.h"
+#include "tests/unit/scheduler/features/search/lexical_scene.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -13,18 +10,11 @@
 #include <string.h>
 
 enum {
-    FIELDS = 2,
-    HITS_MAX = 512,
-    NUMBERS_MAX = 20000
+    HITS_MAX = 512
 };
 
-/* An index of two fields; the first counts three times. */
 struct scene {
-    struct analyzer *analyzer;
-    struct analyst *analyst;
-    struct analyze_options analyze;
-    struct lexical *lexical;
-    struct bitmap allowed;
+    struct stage stage;
     uint32_t numbers[HITS_MAX];
     double scores[HITS_MAX];
     size_t count;
@@ -32,45 +22,23 @@ struct scene {
 
 static int given_scene(void **state)
 {
-    static const double weights[FIELDS] = {3, 1};
     struct scene *scene = mem_new(1, sizeof *scene);
-    if (analyzer_new(&scene->analyzer)) return -1;
-    scene->analyst = analyst_new(scene->analyzer);
-    struct lexical_options options = {.analyst = scene->analyst,
-                                      .analyze = &scene->analyze,
-                                      .field_count = FIELDS,
-                                      .weights = weights,
-                                      .k1 = 0.9,
-                                      .b = 0.4};
-    bitmap_reserve(&scene->allowed, NUMBERS_MAX);
-    bitmap_not(&scene->allowed);
-    scene->lexical = lexical_new(&options);
     *state = scene;
-    return 0;
+    return stage_begin(&scene->stage, false, NULL, NULL) ? 0 : -1;
 }
 
 static int end_scene(void **state)
 {
     struct scene *scene = *state;
-    lexical_free(scene->lexical);
-    bitmap_fini(&scene->allowed);
-    analyst_free(scene->analyst);
-    analyzer_free(scene->analyzer);
+    stage_end(&scene->stage);
     mem_free(scene);
     return 0;
-}
-
-static void put(struct scene *scene, uint32_t number, const char *title, const char *text)
-{
-    struct lexical_text texts[FIELDS] = {{title, title ? strlen(title) : 0},
-                                         {text, text ? strlen(text) : 0}};
-    lexical_put(scene->lexical, number, texts);
 }
 
 /* No texts are needed where nobody is told of the words. */
 static void drop(struct scene *scene, uint32_t number)
 {
-    lexical_drop(scene->lexical, number, NULL);
+    lexical_drop(scene->stage.lexical, number, NULL);
 }
 
 static double count_hit(void *owner, uint32_t number, double score)
@@ -96,8 +64,8 @@ static size_t count_of(struct scene *scene, const char *word)
     size_t found = 0;
     struct lexical_term term = {.text = word, .size = strlen(word), .weight = 1};
     struct lexical_query query = {.terms = &term, .count = 1, .hit = count_hit, .owner = &found};
-    assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
-    assert_int_equal(bitmap_size(lexical_matched(scene->lexical)), found);
+    assert_int_equal(lexical_search(scene->stage.lexical, &query), ERR_OK);
+    assert_int_equal(bitmap_size(lexical_matched(scene->stage.lexical)), found);
     return found;
 }
 
@@ -159,11 +127,11 @@ static size_t check_best(struct scene *scene, struct lexical_query *query)
     struct best few = {.count = 0}, all = {.all = true};
     query->hit = on_best;
     query->owner = &all;
-    assert_int_equal(lexical_search(scene->lexical, query), ERR_OK);
-    assert_int_equal(bitmap_size(lexical_matched(scene->lexical)), all.told);
+    assert_int_equal(lexical_search(scene->stage.lexical, query), ERR_OK);
+    assert_int_equal(bitmap_size(lexical_matched(scene->stage.lexical)), all.told);
     query->owner = &few;
-    assert_int_equal(lexical_search(scene->lexical, query), ERR_OK);
-    assert_int_equal(bitmap_size(lexical_matched(scene->lexical)), all.told);
+    assert_int_equal(lexical_search(scene->stage.lexical, query), ERR_OK);
+    assert_int_equal(bitmap_size(lexical_matched(scene->stage.lexical)), all.told);
     assert_int_equal(few.count, all.count);
     assert_memory_equal(few.numbers, all.numbers, all.count * sizeof *all.numbers);
     assert_memory_equal(few.scores, all.scores, all.count * sizeof *all.scores);
@@ -200,19 +168,19 @@ static void the_best_are_the_best_of_all(void **state)
     rand_init(&chance, 11);
     for (uint32_t i = 0; i < 20000; i++) {
         write_text(&chance, text, 1 + below(&chance, 40));
-        put(scene, i, NULL, text);
+        stage_put(&scene->stage, i, NULL, text);
         if (i % 3 != 1)
             continue; // another one in its place: lists are written in their middle, too
         uint32_t old = below(&chance, i);
         drop(scene, old);
         write_text(&chance, text, 1 + below(&chance, 60));
-        put(scene, old, NULL, text);
+        stage_put(&scene->stage, old, NULL, text);
     }
     for (size_t i = 0; i < 300; i++) {
-        struct lexical_query query = {.allowed = i % 2 ? &scene->allowed : NULL};
+        struct lexical_query query = {.allowed = i % 2 ? &scene->stage.allowed : NULL};
         make_query(&chance, terms, texts, &query);
         saved += check_best(scene, &query);
-        bitmap_clear(&scene->allowed, below(&chance, 20000));
+        bitmap_clear(&scene->stage.allowed, below(&chance, 20000));
     }
     assert_true(saved > 300 * 1000); // the rest was not told, most of it not scored
 }
@@ -229,7 +197,7 @@ static void extra_words_find_nothing(void **state)
     rand_init(&chance, 5);
     for (uint32_t i = 0; i < 9000; i++) {
         write_text(&chance, text, 1 + below(&chance, 20));
-        put(scene, i, NULL, text);
+        stage_put(&scene->stage, i, NULL, text);
     }
     for (size_t i = 0; i < 100; i++) {
         struct lexical_query query = {.count = 0};
@@ -240,10 +208,10 @@ static void extra_words_find_nothing(void **state)
             terms[j].group = j, terms[j].is_extra = j == 2, terms[j].is_unwanted = false;
         query.hit = on_best;
         query.owner = &with;
-        assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
+        assert_int_equal(lexical_search(scene->stage.lexical, &query), ERR_OK);
         query.count = 2;
         query.owner = &without;
-        assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
+        assert_int_equal(lexical_search(scene->stage.lexical, &query), ERR_OK);
         assert_int_equal(with.told, without.told);
         changed += with.scores[0] > without.scores[0];
     }
@@ -280,7 +248,7 @@ static void phrases_are_counted_as_they_stand(void **state)
             words[i][j] = (char)('a' + below(&chance, 1 + below(&chance, 4)));
             buf_addf(j < counts[i] / 2 ? &title : &text, "%cq ", words[i][j]);
         }
-        put(scene, i, buf_text(&title), buf_text(&text));
+        stage_put(&scene->stage, i, buf_text(&title), buf_text(&text));
         buf_fini(&title);
         buf_fini(&text);
     }
@@ -301,7 +269,7 @@ static void phrases_are_counted_as_they_stand(void **state)
         struct lexical_term term = {.text = text, .size = 3 * part_count - 1, .weight = 1};
         struct lexical_query query = {.terms = &term, .count = 1, .hit = list_hit, .owner = scene};
         scene->count = 0;
-        assert_int_equal(lexical_search(scene->lexical, &query), ERR_OK);
+        assert_int_equal(lexical_search(scene->stage.lexical, &query), ERR_OK);
         assert_int_equal(scene->count, n);
         double odds = (PHRASES - (double)n + 0.5) / ((double)n + 0.5);
         double idf = fmax(log(odds), 0.05 * log(1 + odds)), average = (double)total / PHRASES;
@@ -346,7 +314,7 @@ static void lists_are_those_of_the_documents(void **state)
             have[at] = 32 | random_words(&chance);
             for (size_t j = 0; j < 5; j++)
                 if (have[at] >> j & 1) buf_addf(&text, "%s ", words[j]);
-            put(scene, at, NULL, buf_text(&text));
+            stage_put(&scene->stage, at, NULL, buf_text(&text));
             buf_fini(&text);
         }
         for (size_t j = 0; j < 5; j++) {
@@ -355,9 +323,10 @@ static void lists_are_those_of_the_documents(void **state)
             for (uint32_t i = 0; i < LISTED; i++)
                 count += have[i] >> j & 1;
             assert_int_equal(count_of(scene, words[j]), count);
-            assert_int_equal(lexical_has(scene->lexical, &term), count > 0);
+            assert_int_equal(lexical_has(scene->stage.lexical, &term), count > 0);
             for (uint32_t i = 0; i < LISTED; i++)
-                assert_int_equal(bitmap_has(lexical_matched(scene->lexical), i), have[i] >> j & 1);
+                assert_int_equal(bitmap_has(lexical_matched(scene->stage.lexical), i),
+                                 have[i] >> j & 1);
         }
     }
 }
