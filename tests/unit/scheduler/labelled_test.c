@@ -4,6 +4,7 @@
 #include "tests/support/redis.h"
 #include "tests/test.h"
 #include "tests/unit/scheduler/scene.h"
+#include "tests/unit/scheduler/signed_scene.h"
 
 #include "base/aigc.h"
 #include "base/buf.h"
@@ -25,10 +26,6 @@ enum {
     AT_ONCE = 20,
     CHOICES_MAX = 8
 };
-
-static struct policy_folder folder;
-static struct sign_keys keys;
-static struct fake_node *node;
 
 // ---- given -------------------------------------------------------------------------------------
 
@@ -55,36 +52,19 @@ static int given_a_governed_scheduler(void **state)
 {
     static const char producer[] = "\"producer\":\"001191110000000000000E10001\"";
     char labels[512];
-    assert_true(sodium_init() >= 0);
-    start_redis(state);
-    policy_folder_init(&folder);
-    policy_folder_add_label_key(&folder, &keys);
+    signed_scene_begin(state);
     snprintf(labels, sizeof labels,
              "\"visible\":{\"zh-Hans\":\"" LABEL "\",\"en\":\"Made by AI\"},\"place\":\"both\","
              "\"implicit\":true,\"waivable\":true,%s",
              producer);
-    policy_folder_put_base(&folder, "{}");
     put_region("aa", labels);
     put_region("bb", "\"place\":\"none\",\"implicit\":false,\"notice\":{\"en\":\"A machine.\"}");
     put_region("cc", "\"visible\":{\"en\":\"AI\"},\"place\":\"end\",\"implicit\":false");
     put_region("dd", "\"visible\":{\"en\":\"AI\"},\"place\":\"start\",\"implicit\":true");
     put_region("ee", "\"visible\":{\"en\":\"AI\"},\"place\":\"end\",\"implicit\":false,"
                      "\"notice\":{\"en\":\"A machine.\"}");
-    const char *const more[] = {"--policy",  folder.folder, "--policy-keys",
-                                folder.keys, "--label-key", folder.label_key,
-                                NULL};
-    start_scheduler_with("", more);
-    node = start_node(&(struct fake_node_options){
-        .credits = 64, .kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED | 1u << WIRE_RECOMMEND});
+    signed_scene_start(1u << WIRE_GENERATE | 1u << WIRE_EMBED | 1u << WIRE_RECOMMEND);
     return 0;
-}
-
-static int clear_it(void **state)
-{
-    fake_node_stop(node);
-    stop_scheduler();
-    policy_folder_fini(&folder);
-    return stop_redis(state);
 }
 
 // ---- what a client sees ------------------------------------------------------------------------
@@ -601,5 +581,5 @@ int main(void)
         cmocka_unit_test(what_came_of_a_stream_that_fails_is_labelled),
         cmocka_unit_test(what_cannot_be_labelled_is_denied),
     };
-    return cmocka_run_group_tests(tests, given_a_governed_scheduler, clear_it);
+    return cmocka_run_group_tests(tests, given_a_governed_scheduler, signed_scene_end);
 }

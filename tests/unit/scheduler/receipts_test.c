@@ -5,6 +5,7 @@
 #include "tests/support/redis.h"
 #include "tests/test.h"
 #include "tests/unit/scheduler/scene.h"
+#include "tests/unit/scheduler/signed_scene.h"
 
 #include "wire/message.h"
 
@@ -25,10 +26,6 @@
 #define REGION    "X-Qiao-Region: aa\r\n"
 #define ELSEWHERE "X-Qiao-Region: nowhere\r\n"
 
-static struct policy_folder folder;
-static struct sign_keys keys;
-static struct fake_node *node;
-
 #define OPEN \
     "\"allowed\":true,\"models\":\"any\",\"adapters\":\"any\",\"languages\":\"any\",\"gated\":"
 
@@ -42,27 +39,10 @@ static const char rules[] =
 
 static int given_a_governed_scheduler(void **state)
 {
-    assert_true(sodium_init() >= 0);
-    start_redis(state);
-    policy_folder_init(&folder);
-    policy_folder_add_label_key(&folder, &keys);
-    policy_folder_put_base(&folder, "{}");
+    signed_scene_begin(state);
     policy_folder_put_region(&folder, "aa", rules);
-    const char *const more[] = {"--policy",  folder.folder, "--policy-keys",
-                                folder.keys, "--label-key", folder.label_key,
-                                NULL};
-    start_scheduler_with("", more);
-    node = start_node(&(struct fake_node_options){
-        .credits = 64, .kinds = 1u << WIRE_GENERATE | 1u << WIRE_EMBED | 1u << WIRE_SCORE});
+    signed_scene_start(1u << WIRE_GENERATE | 1u << WIRE_EMBED | 1u << WIRE_SCORE);
     return 0;
-}
-
-static int clear_it(void **state)
-{
-    fake_node_stop(node);
-    stop_scheduler();
-    policy_folder_fini(&folder);
-    return stop_redis(state);
 }
 
 static char *chat_in(const char *headers, const char *rest)
@@ -337,5 +317,5 @@ int main(void)
         cmocka_unit_test(filings_are_public),
         cmocka_unit_test(nothing_is_answered_that_could_not_be_recorded),
     };
-    return cmocka_run_group_tests(tests, given_a_governed_scheduler, clear_it);
+    return cmocka_run_group_tests(tests, given_a_governed_scheduler, signed_scene_end);
 }
