@@ -20,7 +20,7 @@ import urllib.parse
 STATE, URL, BASE = pathlib.Path(sys.argv[1]), urllib.parse.urlparse(sys.argv[2]), int(sys.argv[3])
 KILLED, REPLACED = int(sys.argv[4]), int(sys.argv[5])
 CLIENTS, TURNS_OF_A_SESSION = 4, 6
-BEFORE_S, AFTER_S, LIMIT_S = 0.7, 0.5, 30
+BEFORE, AFTER, LIMIT_S = 5, 5, 120  # answered turns of each client, before a failover and after it
 
 
 def ask_redis(port, *words):
@@ -68,10 +68,12 @@ class Client(threading.Thread):
     def __init__(self, name):
         super().__init__()
         self.name_, self.stopping, self.answered, self.gap, self.again, self.refusals = name, False, {}, 0.0, 0, {}
+        self.count = 0
 
     def run(self):
-        latest, count = time.monotonic(), 0
+        latest = time.monotonic()
         while not self.stopping:
+            count = self.count
             session = f"{self.name_}-{count // TURNS_OF_A_SESSION}"
             text = f"turn {count} of {self.name_}"
             body = {"session": {"id": session, "turn_id": f"t{count}", "durability": "replicated"}, "max_tokens": 2,
@@ -92,7 +94,7 @@ class Client(threading.Thread):
             self.answered.setdefault(session, []).append((text, answer["choices"][0]["message"]["content"]))
             self.gap = max(self.gap, time.monotonic() - latest)
             latest = time.monotonic()
-            count += 1
+            self.count += 1
 
 
 def missing(client):
@@ -131,15 +133,21 @@ def fail_over(kill):
         restart(old - BASE)
 
 
+def await_turns(clients, more):
+    before = [client.count for client in clients]
+    await_that(f"each client has {more} turns answered: {before}", lambda: all(
+        client.answered is None or client.count >= count + more for client, count in zip(clients, before)), LIMIT_S)
+
+
 def play(number, kill):
     await_that("all are in step", in_step)
     clients = [Client(f"r{number}c{i}") for i in range(CLIENTS)]
     for client in clients:
         client.start()
-    time.sleep(BEFORE_S)
+    await_turns(clients, BEFORE)
     fail_over(kill)
     await_that("all are in step again", in_step)
-    time.sleep(AFTER_S)
+    await_turns(clients, AFTER)
     for client in clients:
         client.stopping = True
     for client in clients:

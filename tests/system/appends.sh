@@ -17,7 +17,7 @@ launch scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --keys "$sta
     --listen-nodes "tcp://127.0.0.1:$((port + 100))" --session-replicas "$replicas" --redis-master qiao \
     --redis-sentinel "127.0.0.1:$((base + 3)),127.0.0.1:$((base + 4)),127.0.0.1:$((base + 5))"
 launch node-1 "$bin/qiao-node" --engine echo --name echo --scheduler "tcp://127.0.0.1:$((port + 100))"
-check "the scheduler is ready" eventually 60 curl -sf -o /dev/null "$url/ready"
+check "the scheduler is ready" eventually 60 ready "$url"
 python3 "$root/tests/system/appends.py" "$state" "$url" "$base" "${1:-2}" "${2:-0}"
 kill "$(pid_of scheduler-1)" "$(pid_of node-1)"
 rm "$state/run/scheduler-1.pid" "$state/run/node-1.pid"

@@ -14,7 +14,8 @@ start_scheduler() { # start_scheduler NUMBER
 }
 url=http://127.0.0.1:$port
 second=http://127.0.0.1:$((port + 1))
-up() { curl -s -m 5 "$1/admin/status" | grep -q '"redis":"up"'; }
+up() { has '"redis":"up"' "$(curl -s -m 10 "$1/admin/status")"; }
+away() { has '"redis":"away"' "$(curl -s -m 10 "$1/admin/status")"; }
 ctl() { "$bin/qiaoctl" --url "$@"; }
 fact() { curl -s -m 5 "$1/admin/audit" | grep -o "\"$2\":\"\?[0-9a-z]*" | sed 's/.*:"\?//'; }
 written() { [ "$(fact "$1" waiting)" = 0 ]; }
@@ -29,6 +30,7 @@ check "the second scheduler is up" eventually 60 up "$second"
 for i in 1 2 3 4 5; do consent "$url" "somebody-$i"; done
 ctl "$url" drain no-such-node >/dev/null 2>&1 || true
 check "all is written" eventually 60 written "$url"
+check "at both schedulers" eventually 60 written "$second"
 check "an order to any scheduler seals" ctl "$second" audit seal
 check "the files are as they were sealed" ctl "$url" audit verify "$state/audit"
 ctl "$url" audit export "$state/audit" >"$state/records"
@@ -41,17 +43,17 @@ check "nobody is named" test "$(count somebody)" = 0
 for i in 1 2 3; do consent "$second" "somebody-$i"; done
 check "the second scheduler's are written" eventually 60 written "$second"
 chain=$(fact "$second" chain) records=$(fact "$second" records)
-kill -KILL "$(pid_of scheduler-2)"
+slay scheduler-2
 # As if it had been silent for a minute.
 redis-cli -p "$redis" HSET 'qiao:{audit}:chains' "$chain" "$records 1000" >/dev/null
 check "sealed after the kill" eventually 60 ctl "$url" audit seal
 lost="chain $chain has no END: what its scheduler noted after record $records may be missing"
-check "a killed scheduler's chain shows where it ends" grep -q "gap: $lost" <(ctl "$url" audit verify "$state/audit")
+check "a killed scheduler's chain shows where it ends" has "gap: $lost" "$(ctl "$url" audit verify "$state/audit")"
 
 for i in 1 2 3; do consent "$url" "somebody-$i"; done
 check "written before Redis ends" eventually 60 written "$url"
-kill -KILL "$(pid_of redis)"
-sleep 0.3
+slay redis
+check "Redis is away" eventually 60 away "$url"
 ctl "$url" drain another-node >/dev/null 2>&1 || true # waits for Redis, as a record
 start_redis
 check "Redis is back, and empty" eventually 60 up "$url"
@@ -66,8 +68,7 @@ root_of() { curl -s -m 5 "$url/v1/transparency" | grep -o '"root":"[0-9a-f]*' | 
 published=$(root_of)
 check "the published root is the newest file's" ctl "$url" audit verify "$state/audit" --root "$published"
 kill -TERM "$(pid_of scheduler-1)"
-gone() { ! kill -0 "$(pid_of scheduler-1)" 2>/dev/null; }
-check "the scheduler ends" eventually 60 gone
+check "the scheduler ends" eventually 60 gone "$(pid_of scheduler-1)"
 start_scheduler 1
 check "it is back" eventually 60 up "$url"
 check "sealed after the end" eventually 60 ctl "$url" audit seal

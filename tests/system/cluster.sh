@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # deploy/local: starts, answers in both languages, says what is wrong, stops and leaves nothing behind.
 . "$(dirname "$0")/lib.sh"
-says() { grep -q -- "$1" <<<"$output"; }
+says() { has "$1" "$output"; }
 
 cluster --nodes 2 --schedulers 2
 check "two answers and the way to go on were printed" grep -q "^ready: $url" "$state/start.log"
@@ -13,13 +13,15 @@ pids=$(cat "$state"/run/*.pid)
 
 output=$("$root/deploy/local" --state "$state" --port "$port" 2>&1 || true)
 check "a second start in the same place is refused" says "runs in"
-other=$(mktemp -d /tmp/qiao-system-XXXXXX)
+other=$(mktemp -d /tmp/qiao-system-XXXXXX) first=$port
+free_port
+free=$port port=$first
 output=$("$root/deploy/local" --detach --state "$other" --port "$port" 2>&1 || true)
 check "a taken port is named" says "port $port is taken"
-output=$("$root/deploy/local" --detach --state "$other" --port $((port + 1000)) --model /nowhere.gguf 2>&1 || true)
+output=$("$root/deploy/local" --detach --state "$other" --port $free --model /nowhere.gguf 2>&1 || true)
 check "a missing model is named" says "/nowhere.gguf"
 head -c 5000 "$root/models/assistant/qiao-mini.gguf" >"$other/cut.gguf"
-output=$("$root/deploy/local" --detach --state "$other" --port $((port + 1000)) --model "$other/cut.gguf" 2>&1 || true)
+output=$("$root/deploy/local" --detach --state "$other" --port "$free" --model "$other/cut.gguf" 2>&1 || true)
 check "a cut model is refused with the field" says "gguf:"
 check "nothing was left running by a start that failed" bash -c "! ls $other/run/*.pid 2>/dev/null"
 mkdir -p "$other/stale/run"
@@ -35,6 +37,6 @@ rm -rf "$other"
 
 check "the second scheduler answers as well" "$bin/qiaoctl" --url "http://127.0.0.1:$((port + 1))" chat --max-tokens 4 hello
 "$root/deploy/local" stop --state "$state"
-gone() { local pid; for pid in $pids; do kill -0 "$pid" 2>/dev/null && return 1; done; return 0; }
-check "every process has ended" eventually 60 gone
+all_gone() { local pid; for pid in $pids; do gone "$pid" || return 1; done; }
+check "every process has ended" eventually 60 all_gone
 check "no pid file is left" bash -c "! ls $state/run/*.pid 2>/dev/null"

@@ -9,8 +9,8 @@ encoder=$models/all-minilm-l6-v2-f16.gguf
 node() { # node NAME
     launch "$1" "$bin/qiao-node" --model "$encoder" --name "$1" --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))"
 }
-serves() { [ "$(curl -s -m 5 "$url/admin/nodes" | grep -o '"name":"node-[89]"' | wc -l)" = 2 ] &&
-    curl -s -m 5 -o /dev/null -f "$url/v1/embeddings" -d '{"input":"hello","model":"'"$1"'"}'; }
+serves() { [ "$(curl -s -m 10 "$url/admin/nodes" | grep -o '"name":"node-[89]"' | wc -l)" = 2 ] &&
+    curl -s -m 20 -o /dev/null -f "$url/v1/embeddings" -d '{"input":"hello","model":"'"$1"'"}'; }
 
 cluster --nodes 1
 node node-8

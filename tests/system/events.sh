@@ -5,7 +5,6 @@ source "$(dirname "$0")/lib.sh"
 cluster --nodes 1 --schedulers 2
 second=http://127.0.0.1:$((port + 1))
 
-ready() { [ "$(curl -s -o /dev/null -w '%{http_code}' "$1/ready")" = 200 ]; }
 call() { # call METHOD URL USER BODY: the status; the answer is in $state/body
     curl -s -m 20 -o "$state/body" -w '%{http_code}' -X "$1" "$2" -H "X-Qiao-User: $3" --data-binary "$4"
 }
@@ -27,7 +26,7 @@ kept() { # kept COUNT: events of all users together
     for name in $(redis keys '*:events'); do sum=$((sum + $(redis llen "$name"))); done
     [ $sum = "$1" ]
 }
-knows_items() { curl -s "$1/v1/items" | grep -Eq '"version":[1-9]'; }
+knows_items() { has '"count":2[,}]' "$(curl -s "$1/v1/items")"; }
 
 check "the other scheduler is ready" eventually 60 ready "$second"
 check "the catalogue is written" answers 200 '"stored":2' PUT "$url/v1/items" "" '{"id":"p1"}

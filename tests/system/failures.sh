@@ -4,7 +4,7 @@
 nodes_up() { [ "$("$bin/qiaoctl" --url "$url" nodes --json 2>/dev/null | grep -o '"uptime_seconds"' | wc -l)" -eq "$1" ]; }
 ask() { "$bin/qiaoctl" --url "$url" chat --temperature 0 --max-tokens 60 "$1"; }
 retries() { curl -s "$url/metrics" | awk '/^qiao_.*flight_retries_total/ {print int($2)}'; }
-ready_has() { curl -s "$url/ready" | grep -q "$1"; }
+ready_has() { has "$1" "$(curl -s "$url/ready")"; }
 
 cluster --nodes 2
 golden=$(ask "给我讲一个故事")
@@ -17,11 +17,11 @@ for victim in node-1 node-2; do
         (for j in $(seq 40); do ask "给我讲一个故事"; done >"$state/answer-$victim-$i" 2>"$state/error-$victim-$i") &
         askers+=($!)
     done
-    sleep 0.1
+    check "$victim has answers in the air" eventually 60 is_busy $victim
     command=$(tr '\0' '\n' <"/proc/$(pid_of $victim)/cmdline")
-    kill -9 "$(pid_of $victim)"
+    slay $victim
     killed=$(date +%s%N)
-    check "$victim is out within 1 s" eventually 1 nodes_up 1
+    check "$victim is out within a second of its end" eventually 1 nodes_up 1
     echo "   ($(((($(date +%s%N) - killed)) / 1000000)) ms)"
     wait "${askers[@]}" || true # not for the node that was started below, the time before
     whole=$(cat "$state"/answer-"$victim"-* | grep -cxF -- "$golden" || true)
@@ -37,7 +37,7 @@ check "a node that hangs is out" eventually 60 nodes_up 1
 kill -CONT "$(pid_of node-1)"
 check "and comes back when it wakes" eventually 60 nodes_up 2
 
-kill -9 "$(pid_of redis)"
+slay redis
 check "/ready says that Redis is away" eventually 60 ready_has '"redis": *"away"'
 check "a request without session is served" test "$(ask "给我讲一个故事")" = "$golden"
 status=$(curl -s -o "$state/body" -w '%{http_code}' "$url/v1/chat/completions" -H 'Content-Type: application/json' \

@@ -6,16 +6,14 @@ rerank.py ask URL FILE PROBE PID       PID: of a node to kill
 """
 import json
 import math
-import os
 import random
-import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 
+import exchange
 import reference
 
 QUERY = "how to bake bread"
@@ -39,7 +37,7 @@ def make(encoder, file):
 def post(url, path, body):
     request = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -99,11 +97,10 @@ def ask(url, file, probe, pid):
     status, answer = post(url, "/v1/rerank", {"model": other, "query": QUERY, "documents": TEXTS})
     check("a model that does not score says so", status == 400 and "does not score" in answer["error"]["message"], status, answer)
     many = [TEXTS[i % len(TEXTS)] for i in range(1000)]
-    killer = threading.Timer(0.3, lambda: os.kill(int(pid), signal.SIGKILL))
-    killer.start()
+    killer = exchange.Killer(url, "node-9", int(pid))
     begin = time.monotonic()
     got = scores(url, many, raw_scores=True)
-    killer.join()
+    check("a node was killed while it had a part of many texts", killer.wait())
     check(f"1,000 texts in {time.monotonic() - begin:.1f} s while a node is killed: none is lost or another's",
           all(number == raw[i % len(TEXTS)] for i, number in enumerate(got)))
 

@@ -10,8 +10,8 @@ PYTHONPATH=$root/tests/conformance python3 "$root/tests/system/rerank.py" make "
 node() { # node NAME
     launch "$1" "$bin/qiao-node" --model "$cross" --name "$1" --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))"
 }
-serves() { [ "$(curl -s -m 5 "$url/admin/nodes" | grep -o '"name":"node-[89]"' | wc -l)" = 2 ] &&
-    curl -s -m 5 -o /dev/null -f "$url/rerank" -d '{"query":"hello","texts":["hello"]}'; }
+serves() { [ "$(curl -s -m 10 "$url/admin/nodes" | grep -o '"name":"node-[89]"' | wc -l)" = 2 ] &&
+    curl -s -m 20 -o /dev/null -f "$url/rerank" -d '{"query":"hello","texts":["hello"]}'; }
 
 cluster --nodes 1
 node node-8

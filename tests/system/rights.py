@@ -3,14 +3,12 @@
 import http.client
 import json
 import re
-import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.parse
 
-from exchange import ask, check
+from exchange import Monitor, ask, await_that, check
 
 SECRET = "quince-and-marble"
 
@@ -22,28 +20,8 @@ def told(url, method, path, body=None, user=None, want=200):
     return json.loads(text) if text else None
 
 
-class Monitor(threading.Thread):
-    """Every command that Redis runs, from now on."""
-
-    def __init__(self, port):
-        super().__init__(daemon=True)
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.sendall(b"MONITOR\r\n")
-        self.seen = b""
-        self.start()
-        while b"+OK" not in self.seen:
-            time.sleep(0.01)
-
-    def run(self):
-        while True:
-            part = self.socket.recv(65536)
-            if not part:
-                return
-            self.seen += part
-
-    def reads(self, pattern):
-        time.sleep(0.2)
-        return sum(pattern in line.lower() and b" lua]" in line for line in self.seen.split(b"\r\n"))
+def reads(monitor, pattern):
+    return sum(pattern in line.lower() and b" lua]" in line for line in monitor.lines())
 
 
 def consents(url, user):
@@ -129,7 +107,7 @@ def personalization(url, second, redis_port):
     recommend(url, "ann")
     told(second, "POST", "/v1/chat/completions", body, "ann")
     told(url, "GET", "/api/recommend/ann?n=5")
-    on = monitor.reads(b'"lrange"')
+    on = reads(monitor, b'"lrange"')
     check("with personalization on the history is read", on >= 3, on)
     told(url, "PUT", "/v1/me/personalization", {"enabled": False}, "ann")
     recommend(url, "ann")
@@ -137,7 +115,7 @@ def personalization(url, second, redis_port):
     told(second, "POST", "/v1/chat/completions", body, "ann")
     told(url, "GET", "/api/recommend/ann?n=5")
     ask(url, "GET", "/v1/me/tags", None, "ann")
-    check("off, nothing of it is", monitor.reads(b'"lrange"') == on, on, monitor.reads(b'"lrange"'))
+    check("off, nothing of it is", reads(monitor, b'"lrange"') == on, on, reads(monitor, b'"lrange"'))
     told(url, "PUT", "/v1/me/personalization", {"enabled": True}, "ann")
 
 
@@ -149,9 +127,9 @@ def keys(redis_port, pattern="*"):
 def erase_amid(url, second):
     """Erase while an answer of a session is under way: the receipt, and what came of the answer after it."""
     parsed = urllib.parse.urlparse(second)
-    connection = http.client.HTTPConnection(parsed.hostname, parsed.port, timeout=30)
+    connection = http.client.HTTPConnection(parsed.hostname, parsed.port, timeout=120)
     body = {"session": "one", "messages": [{"role": "user", "content": "tell me a long story"}], "stream": True,
-            "temperature": 0, "max_tokens": 400}
+            "temperature": 0, "max_tokens": 400, "logit_bias": {"4093": -100, "4095": -100}}  # which would end it
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"X-Qiao-User": "ann"})
     answer = connection.getresponse()
     answer.readline()
@@ -194,11 +172,8 @@ def follow(url, second, redis_port, erasure):
     check("without an append-only file", receipt["stages"]["append_only_file"] == {"state": "none"}, receipt)
     check("and the snapshot may be older", receipt["stages"]["snapshot"]["state"] == "pending", receipt)
     subprocess.run(["redis-cli", "-p", str(redis_port), "bgsave"], check=True, capture_output=True)
-    for _ in range(100):
-        receipt = told(url, "GET", f"/v1/me/erasures/{erasure}", None, "ann")
-        if receipt["state"] == "complete":
-            break
-        time.sleep(0.1)
+    await_that("the erasure is complete", lambda: told(url, "GET", f"/v1/me/erasures/{erasure}", None, "ann")["state"] == "complete")
+    receipt = told(url, "GET", f"/v1/me/erasures/{erasure}", None, "ann")
     check("when Redis has written it anew all is complete", receipt["state"] == "complete"
           and receipt["stages"]["snapshot"]["state"] == "complete", receipt)
     told(url, "GET", f"/v1/me/erasures/{erasure}", None, "dan", want=404)
@@ -210,10 +185,7 @@ def main():
     url, second, redis_port, path = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     items = [json.loads(line) for line in open(path, encoding="utf-8")]
     told(url, "PUT", "/v1/items?wait=true", open(path, "rb").read())
-    for _ in range(100):
-        if told(second, "GET", "/v1/items")["count"] == len(items):
-            break
-        time.sleep(0.1)
+    await_that("the other scheduler has the catalogue", lambda: told(second, "GET", "/v1/items")["count"] == len(items))
     phones = [item["id"] for item in items if item["category"] == "phone"][:6]
     covers = [item["id"] for item in items if item["category"] == "cover"][:4]
     recommend(url, "zoe")

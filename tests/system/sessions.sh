@@ -15,7 +15,7 @@ words_of() { readarray -d '' -t words <"/proc/$(pid_of "$1")/cmdline"; }
 
 QIAO_SESSION_WAIT_MS=5000 cluster --nodes 1 --schedulers 2 # a replica on a slow machine, too, has a turn by then
 other=http://127.0.0.1:$((port + 1))
-check "both schedulers are ready" eventually 60 ready "$other"
+for at in "$url" "$other"; do check "$at is ready" eventually 60 ready "$at"; done
 
 check "a session goes on at another scheduler" test "$(say "$url" '"both"' 你好)$(say "$other" '{"id":"both","version":1}' 再见)" = 200200
 check "with the next version" grep -q '"session":{"id":"both","version":2}' "$state/body"
