@@ -14,7 +14,8 @@ set -x
 
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 free_port() { # a base port P such that P…P+299 are this test's, and no port of outgoing connections
-    local first=$((RANDOM % 41)) i base offset lock
+    local first=$((RANDOM % 41)) i base offset lock -
+    set +x
     for i in {0..40}; do # a slot is whose who holds its lock: the test, and what it started, for as long as that lives
         base=$((20000 + (first + i) % 41 * 300))
         (umask 0 && [ -e "/tmp/qiao-system-$base.lock" ] || : >"/tmp/qiao-system-$base.lock") 2>/dev/null || true

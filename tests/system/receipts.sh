@@ -25,7 +25,7 @@ launch scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nod
 launch node-1 "$bin/qiao-node" --model "$model" --name node-1 --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))"
 
 embed() {
-    curl -sf -m 10 -D "$state/head" -o "$state/body" "$url/v1/embeddings" -H 'X-Qiao-Region: aa' -d '{"input": "bamboo"}'
+    curl -sf -m 60 -D "$state/head" -o "$state/body" "$url/v1/embeddings" -H 'X-Qiao-Region: aa' -d '{"input": "bamboo"}'
 }
 check "an answer comes" eventually 60 embed
 sed -n 's/^X-Qiao-Receipt: //pI' "$state/head" | tr -d '\r' >"$state/receipt"

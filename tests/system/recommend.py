@@ -17,7 +17,7 @@ connections = {}
 
 def ask(url, method, path, body=None, user=None, region=None):
     parsed = urllib.parse.urlparse(url)
-    connection = connections.setdefault(url, http.client.HTTPConnection(parsed.hostname, parsed.port, timeout=20))
+    connection = connections.setdefault(url, http.client.HTTPConnection(parsed.hostname, parsed.port, timeout=120))
     headers = {"Content-Type": "application/json"}
     if user:
         headers["X-Qiao-User"] = user

@@ -5,10 +5,9 @@
 cluster --nodes 2 --governed cn,eu
 
 ask() { # ask REGION LANGUAGE TEXT: the answer's body
-    curl -s --max-time 20 "$url/v1/chat/completions" -H "X-Qiao-Region: $1" -H "Accept-Language: $2" \
+    curl -s --max-time 120 "$url/v1/chat/completions" -H "X-Qiao-Region: $1" -H "Accept-Language: $2" \
         -d "{\"messages\":[{\"role\":\"user\",\"content\":\"$3\"}],\"temperature\":0,\"max_tokens\":40}"
 }
-has() { grep -qF "$1" <<<"$2"; }
 has_not() { ! has "$@"; }
 notice_zh='您正在与人工智能系统对话' notice_en='You are talking to an AI system'
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import OpenAI from 'openai';
 
 const baseURL = process.env.QIAO_URL + '/v1';
-const client = new OpenAI({ baseURL, apiKey: 'unused', maxRetries: 0, timeout: 120000 });
+const client = new OpenAI({ baseURL, apiKey: 'unused', maxRetries: 0, timeout: 300000 });
 const question = [{ role: 'user', content: '你好，你是谁？' }];
 const model = (await client.models.list()).data[0].id;
 const greedy = { model, messages: question, temperature: 0, max_tokens: 40 };
@@ -174,7 +174,7 @@ test('a cancelled stream frees its place', async () => {
   for await (const chunk of stream) {
     if (chunk.choices[0]?.delta.content) { controller.abort(); break; }
   }
-  for (let i = 0; i < 100 && (await running()) > 0; i++) await new Promise((done) => setTimeout(done, 20));
+  for (let i = 0; i < 3000 && (await running()) > 0; i++) await new Promise((done) => setTimeout(done, 20));
   assert.equal(await running(), 0);
 });
 
