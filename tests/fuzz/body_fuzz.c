@@ -52,7 +52,8 @@ static enum err take_event(void *argument, size_t line, json_t *object)
     struct event event;
     size_t *taken = argument;
     must(line > 0);
-    enum err err = event_read(&event, object, &rules);
+    enum err err = event_name_members(object);
+    if (!err) err = event_read(&event, object, &rules);
     check(err);
     if (err) return err;
     must(event.type < EVENT_TYPES && (event.item || event.type == EVENT_SEARCH));
@@ -127,6 +128,12 @@ static void read_settings(const char *body, size_t size)
     enum err err = search_settings_read(&settings, object, param);
     check(err);
     if (!err) {
+        struct search_settings *again; // as another scheduler reads what was kept
+        json_t *kept = json_loads(settings->text, 0, NULL);
+        must(search_settings_read(&again, kept, param) == ERR_OK);
+        must(strcmp(again->text, settings->text) == 0);
+        search_settings_free(again);
+        json_decref(kept);
         struct buf title = {0}, text = {0};
         extract_text(settings, object, "zh", &title, &text);
         buf_fini(&title);
