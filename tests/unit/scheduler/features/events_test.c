@@ -554,6 +554,31 @@ static void what_came_with_an_older_consent_does_not_come_back(void **state)
     assert_int_equal(lists_of("vic"), 3 + 1); // bb's are gone
 }
 
+/* Lists are bounded; one that has ended makes room. */
+static void a_user_has_events_of_so_many_regions(void **state)
+{
+    (void)state;
+    if (!base) skip();
+    char region[16], home[HOME_SIZE], key[160];
+    struct event event = {.id = "1", .type = EVENT_VIEW, .item = "a", .time_ms = now_ms};
+    agree("wim", &all);
+    for (int i = 0; i < HOMES_MAX; i++) {
+        snprintf(region, sizeof region, "r%d", i);
+        put_in(region, "wim", "", &event, 1);
+        assert_int_equal(fates[0], EVENT_STORED);
+    }
+    assert_int_equal(put_in("more", "wim", "", &event, 1), ERR_OK);
+    assert_int_equal(fates[0], EVENT_CROWDED);
+    put_in("r7", "wim", "", &event, 1);
+    assert_int_equal(fates[0], EVENT_REPEATED);
+    assert_int_equal(look("wim", CONSENT_SEARCH).count, HOMES_MAX);
+    home_write(home, &keys, owner_of("wim"), "r3");
+    snprintf(key, sizeof key, "qiao:{u:%s}:events%s", owner_of("wim"), home);
+    store_loop_ask(base, store, "DEL", key, NULL);
+    put_in("more", "wim", "", &event, 1);
+    assert_int_equal(fates[0], EVENT_STORED);
+}
+
 /* What is over is not read, though nothing came since. */
 static void an_event_that_is_over_is_not_read(void **state)
 {
@@ -584,6 +609,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_stay_with_their_region),
         cmocka_unit_test(redis_cannot_tell_the_region),
+        cmocka_unit_test(a_user_has_events_of_so_many_regions),
         cmocka_unit_test(what_came_with_an_older_consent_does_not_come_back),
         cmocka_unit_test(an_event_that_is_over_is_not_read),
         cmocka_unit_test(nothing_is_kept_without_consent),
