@@ -52,9 +52,9 @@ static int given_scene(void **state)
 static int end_scene(void **state)
 {
     struct scene *scene = *state;
+    analyze_stops_free(scene->common);
     stage_end(&scene->stage);
     words_free(scene->words);
-    analyze_stops_free(scene->common);
     pinyin_free(scene->pinyin);
     mem_free(scene);
     return 0;
