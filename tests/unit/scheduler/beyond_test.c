@@ -20,7 +20,8 @@ static void put_shop(const char *headers)
                      "{\"fields\":{\"title\":3,\"text\":1},\"sortable\":[\"price\"]}"),
                  "200 OK", NULL);
     assert_parts(
-        ask("POST", "/v1/indexes/shop/documents?wait=true", headers,
+        ask_patiently(
+            "POST", "/v1/indexes/shop/documents?wait=true", headers,
             "{\"id\":\"short\",\"title\":\"cable cable cable\",\"price\":1}\n"
             "{\"id\":\"middle\",\"title\":\"cable cable\",\"text\":\"of two metres\",\"price\":2}\n"
             "{\"id\":\"long\",\"title\":\"cable\",\"text\":\"of two metres with two plugs in "
@@ -47,7 +48,7 @@ static void end(struct fake_node *node)
 
 static char *search(const char *body)
 {
-    return ask("POST", "/v1/indexes/shop/search", "", body);
+    return ask_patiently("POST", "/v1/indexes/shop/search", "", body);
 }
 
 static void the_first_documents_are_put_in_the_order_of_their_scores(void **state)
@@ -113,7 +114,8 @@ static void a_failure_of_the_index_is_not_told_as_that_of_a_model(void **state)
     if (!scene.redis.process) skip();
     start_scheduler("");
     put_shop("");
-    assert_parts(search("{\"q\":\"cable\",\"rerank\":true,\"min_version\":99,\"deadline_ms\":50}"),
+    assert_parts(ask("POST", "/v1/indexes/shop/search", "",
+                     "{\"q\":\"cable\",\"rerank\":true,\"min_version\":99,\"deadline_ms\":50}"),
                  " 503 ", "has not reached the version", "\"code\":\"unavailable\"", NULL);
     mem_free(ask("DELETE", "/v1/indexes/shop", "", ""));
     stop_scheduler();
@@ -163,9 +165,11 @@ static void what_is_scored_counts_against_the_limits(void **state)
         start_node(&(struct fake_node_options){.kinds = 1u << WIRE_SCORE, .name = "scorer"});
     static const char key[] = "Authorization: Bearer 0123456789abcdef\r\n";
     put_shop(key);
-    assert_parts(ask("POST", "/v1/indexes/shop/search", key, "{\"q\":\"cable\"}"), "200 OK", NULL);
-    assert_parts(ask("POST", "/v1/indexes/shop/search", key, "{\"q\":\"cable\",\"rerank\":true}"),
-                 " 413 ", "tokens", NULL);
+    assert_parts(ask_patiently("POST", "/v1/indexes/shop/search", key, "{\"q\":\"cable\"}"),
+                 "200 OK", NULL);
+    assert_parts(
+        ask_patiently("POST", "/v1/indexes/shop/search", key, "{\"q\":\"cable\",\"rerank\":true}"),
+        " 413 ", "tokens", NULL);
     assert_int_equal(fake_node_submits(node), 0);
     mem_free(ask("DELETE", "/v1/indexes/shop", key, ""));
     fake_node_stop(node);

@@ -208,15 +208,16 @@ static void queries_are_filtered_too(void **state)
     if (!scene.redis.process) skip();
     start(usual, "term no nasty\nterm veil cable\n", NULL);
     assert_parts(ask("PUT", "/v1/indexes/shop", "", "{\"fields\":{\"title\":1}}"), "200 OK", NULL);
-    assert_parts(ask("POST", "/v1/indexes/shop/documents?wait=true", "",
-                     "{\"id\":\"p\",\"title\":\"phone cable\"}\n"),
+    assert_parts(ask_patiently("POST", "/v1/indexes/shop/documents?wait=true", "",
+                               "{\"id\":\"p\",\"title\":\"phone cable\"}\n"),
                  "200 OK", NULL);
-    assert_parts(ask("POST", "/v1/indexes/shop/search", region, "{\"q\":\"phone\"}"), "200 OK",
-                 "\"id\":\"p\"", NULL);
-    assert_parts(ask("POST", "/v1/indexes/shop/search", region, "{\"q\":\"phone cable\"}"),
-                 "200 OK", "\"query\":\"phone *****\"", NULL);
-    assert_parts(ask("POST", "/v1/indexes/shop/search", region, "{\"q\":\"n-a-sty\"}"), " 403 ",
-                 "Not this.", "\"param\":\"q\",\"code\":\"content_filter\"", NULL);
+    assert_parts(ask_patiently("POST", "/v1/indexes/shop/search", region, "{\"q\":\"phone\"}"),
+                 "200 OK", "\"id\":\"p\"", NULL);
+    assert_parts(
+        ask_patiently("POST", "/v1/indexes/shop/search", region, "{\"q\":\"phone cable\"}"),
+        "200 OK", "\"query\":\"phone *****\"", NULL);
+    assert_parts(ask_patiently("POST", "/v1/indexes/shop/search", region, "{\"q\":\"n-a-sty\"}"),
+                 " 403 ", "Not this.", "\"param\":\"q\",\"code\":\"content_filter\"", NULL);
     assert_parts(ask("POST", "/v1/indexes/shop/suggest", region, "{\"q\":\"nasty\"}"), " 403 ",
                  "content_filter", NULL);
     assert_parts(ask("DELETE", "/v1/indexes/shop", "", ""), "204", NULL);
@@ -255,8 +256,9 @@ static void strikes_suspend_a_user(void **state)
                  " 200 ", "\"open\":true", "the user is not suspended", NULL);
     struct buf all = {0};
     buf_addf(&all, "%s%s", region, anna);
-    assert_parts(ask("POST", "/v1/indexes/shop/search", buf_text(&all), "{\"q\":\"phone\"}"),
-                 " 403 ", "Retry-After: ", "user_suspended", NULL);
+    assert_parts(
+        ask_patiently("POST", "/v1/indexes/shop/search", buf_text(&all), "{\"q\":\"phone\"}"),
+        " 403 ", "Retry-After: ", "user_suspended", NULL);
     assert_parts(ask("POST", "/admin/strikes/forgive", "", "{\"tenant\":\"local\"}"), " 400 ",
                  "'key' must be given", NULL);
     const char who[] = "{\"tenant\":\"local\",\"user\":\"anna\"}";
@@ -371,17 +373,20 @@ static void a_node_that_dies_changes_nothing(void **state)
     if (!scene.redis.process) skip();
     static const char answer[] = "He sees 壞 东 西 now";
     start(usual, "term veil 坏东西\n", answer);
-    fake_node_stop(node);
+    stop_node(node);
     for (uint32_t ids = 1; ids < 16; ids += 3) {
         struct fake_node *dying = start_node(
             &(struct fake_node_options){.answer = answer, .name = "dying", .die_after = ids});
+        fake_node_hang(dying, true); // until there is one that goes on
         int connection = begin("POST", chat_path, region,
                                "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
                                "\"stream\":true}");
+        wait_for_submits(dying, 1);
         node = start_node(&(struct fake_node_options){.answer = answer, .name = "other"});
+        fake_node_hang(dying, false);
         says(streamed(finish(connection, NULL)), "He sees ***** now");
         fake_node_stop(dying);
-        if (ids + 3 < 16) fake_node_stop(node);
+        if (ids + 3 < 16) stop_node(node);
     }
     stop();
 }

@@ -133,7 +133,7 @@ static void other_answers_say_it_in_a_header(void **state)
     (void)state;
     if (scene.redis.process == 0) skip();
     mem_free(ask("PUT", "/v1/indexes/things", "", "{}"));
-    char *answer = ask("POST", "/v1/indexes/things/search", REGION, "{\"q\":\"bamboo\"}");
+    char *answer = ask_patiently("POST", "/v1/indexes/things/search", REGION, "{\"q\":\"bamboo\"}");
     json_t *object = object_behind(answer, "X-Qiao-Receipt: ");
     struct receipt receipt = check_receipt(object);
     assert_string_equal(receipt.feature, "search");
@@ -148,10 +148,10 @@ static void a_search_says_which_model_had_a_part_in_it(void **state)
     if (scene.redis.process == 0) skip();
     struct digest model = digest_of("fake", 4);
     mem_free(ask("PUT", "/v1/indexes/judged", "", "{\"fields\":[\"title\"]}"));
-    mem_free(ask("POST", "/v1/indexes/judged/documents?wait=true", "",
-                 "{\"id\":\"a\",\"title\":\"bamboo\"}\n"));
-    char *answer =
-        ask("POST", "/v1/indexes/judged/search", REGION, "{\"q\":\"bamboo\",\"rerank\":true}");
+    mem_free(ask_patiently("POST", "/v1/indexes/judged/documents?wait=true", "",
+                           "{\"id\":\"a\",\"title\":\"bamboo\"}\n"));
+    char *answer = ask_patiently("POST", "/v1/indexes/judged/search", REGION,
+                                 "{\"q\":\"bamboo\",\"rerank\":true}");
     assert_null(strstr(answer, "degraded"));
     json_t *object = object_behind(answer, "X-Qiao-Receipt: ");
     struct receipt receipt = check_receipt(object);

@@ -132,10 +132,11 @@ static void who_is_not_known_and_has_no_item_that_is_gets_what_is_popular(void *
 static void put_items(void)
 {
     assert_parts(
-        ask("PUT", "/v1/items", "",
-            "{\"id\":\"p1\",\"price\":1}\n{\"id\":\"p2\",\"price\":2,\"regions\":[\"cn\"]}\n"
-            "{\"id\":\"p3\",\"price\":3}\n{\"id\":\"p4\",\"available\":false}\n"
-            "{\"id\":\"p5\",\"price\":5}\n"),
+        ask_until("PUT", "/v1/items", "",
+                  "{\"id\":\"p1\",\"price\":1}\n{\"id\":\"p2\",\"price\":2,\"regions\":[\"cn\"]}\n"
+                  "{\"id\":\"p3\",\"price\":3}\n{\"id\":\"p4\",\"available\":false}\n"
+                  "{\"id\":\"p5\",\"price\":5}\n",
+                  "\"visible\":true"),
         " 200 ", "\"visible\":true", NULL);
 }
 

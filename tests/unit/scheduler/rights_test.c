@@ -19,7 +19,8 @@ static void start(void)
 static void live(void)
 {
     assert_parts(
-        ask("PUT", "/v1/items?wait=true", "",
+        ask_patiently(
+            "PUT", "/v1/items?wait=true", "",
             "{\"id\":\"p1\",\"category\":\"a b/c\"}\n{\"id\":\"p2\",\"category\":\"手机\"}"),
         " 200 ", NULL);
     assert_parts(ask("PUT", "/v1/me/consents", ANN,
@@ -119,7 +120,7 @@ static void what_does_not_open_keeps_nothing_else_back(void **state)
     if (scene.redis.process == 0) skip();
     char owner[33];
     start();
-    assert_parts(ask("PUT", "/v1/items?wait=true", "", "{\"id\":\"p9\"}"), " 200 ", NULL);
+    assert_parts(ask_patiently("PUT", "/v1/items?wait=true", "", "{\"id\":\"p9\"}"), " 200 ", NULL);
     assert_parts(ask("PUT", "/v1/me/consents", "X-Qiao-User: odd\r\n",
                      "{\"consents\":{\"search\":true,\"assistant\":true}}"),
                  " 200 ", NULL);

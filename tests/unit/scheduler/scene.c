@@ -83,6 +83,18 @@ char *ask_patiently(const char *method, const char *path, const char *headers, c
     return answer;
 }
 
+char *ask_until(const char *method, const char *path, const char *headers, const char *body,
+                const char *part)
+{
+    char *answer = ask(method, path, headers, body);
+    for (int i = 0; i < TEST_LOOKS_MAX && !strstr(answer, part); i++) {
+        mem_free(answer);
+        usleep(TEST_LOOK_US);
+        answer = ask(method, path, headers, body);
+    }
+    return answer;
+}
+
 char *chat(const char *rest)
 {
     struct buf body = {0};

@@ -50,8 +50,11 @@ int begin(const char *method, const char *path, const char *headers, const char 
 /* The answer with its head, whole or up to where `until` stands in it (NULL: whole); mem_free() it. */
 char *finish(int fd, const char *until);
 char *ask(const char *method, const char *path, const char *headers, const char *body);
-/* The same, asked again while it is 503: until what was kept in Redis has been read. */
+/* The same, asked again while it is 503: until what was kept in Redis has been read, and what waits for it has had the time. */
 char *ask_patiently(const char *method, const char *path, const char *headers, const char *body);
+/* The same, asked again until `part` stands in the answer: what may be asked twice. */
+char *ask_until(const char *method, const char *path, const char *headers, const char *body,
+                const char *part);
 /* A chat with one message, "say it"; `rest` are further members of the body: ",\"n\":2". */
 char *chat(const char *rest);
 

@@ -27,12 +27,12 @@ static void drop_index(void)
 
 static char *put(const char *documents)
 {
-    return ask("POST", "/v1/indexes/shop/documents?wait=true", "", documents);
+    return ask_patiently("POST", "/v1/indexes/shop/documents?wait=true", "", documents);
 }
 
 static char *search(const char *body)
 {
-    return ask("POST", "/v1/indexes/shop/search", "", body);
+    return ask_patiently("POST", "/v1/indexes/shop/search", "", body);
 }
 
 // ---- giants ------------------------------------------------------------------------------------
