@@ -19,8 +19,8 @@ node() { # node REQUESTS
         --echo-delay-ms 3 --sequences 2 --requests "$1"
 }
 node 256
-ready() { curl -sf -o /dev/null --max-time 2 "$url/ready"; }
-check "ready" eventually 60 ready
+serves() { curl -sf -o /dev/null --max-time 20 "$url/ready"; } # though it has no Redis
+check "ready" eventually 60 serves
 
 load() { # load KEY CONCURRENCY SECONDS: into $state/KEY.json. Each time new prompts: cached ones would be free
     "$bin/qiao-load" --url "$url" --key "$1" --concurrency "$2" --duration "$3" --no-stream --prompt-tokens 8-8 \
@@ -30,16 +30,19 @@ figure() { # figure KEY EXPRESSION of its JSON, j
     python3 -c "import json, sys; j = json.load(open(sys.argv[1])); print(round($2))" "$state/$1.json"
 }
 drawn() { curl -s -H "Authorization: Bearer the-key-of-an-admin" "$url/metrics" | awk '/^qiao_completion_tokens_total/ {sum += $2} END {print sum + 0}'; }
+is_flooded() { has '"waiting":[1-9][0-9]' "$(curl -s -H "Authorization: Bearer the-key-of-an-admin" "$url/admin/nodes")"; }
 beside_flood() { # beside_flood KEY CONCURRENCY: what it has of what the flood has meanwhile, in percent
     local before after own flood
-    load the-key-that-floods 40 6 &
+    "$bin/qiao-load" --url "$url" --key the-key-that-floods --concurrency 40 --duration 600 --no-stream --prompt-tokens 8-8 \
+        --max-tokens 16-16 --seed $RANDOM --json "$state/the-key-that-floods.json" >/dev/null 2>"$state/the-key-that-floods.err" &
     flood=$!
-    sleep 0.5
+    check "the flood is there" eventually 60 is_flooded >&2
     before=$(drawn)
-    load "$1" "$2" 4
+    load "$1" "$2" 5
     after=$(drawn)
     own=$(figure "$1" "j['tokens']['completion']")
-    wait $flood
+    kill -INT $flood
+    wait $flood || true # it says when some failed
     echo $((100 * own / (after - before - own)))
 }
 
@@ -53,9 +56,9 @@ hurry=$(figure the-key-in-a-hurry "j['whole_answer_ms']['p90']")
 check "who is in a hurry waits for a place, not for the flood: $hurry ms, not $flood" test "$hurry" -le $((flood / 4))
 
 kill -TERM "$(pid_of node-1)"
-eventually 60 bash -c "! kill -0 $(pid_of node-1) 2>/dev/null"
+check "the node ends" eventually 60 gone "$(pid_of node-1)"
 node 40
-check "ready with a small room" eventually 60 ready
+check "ready with a small room" eventually 60 serves
 beside_flood the-key-of-a-few 3 >/dev/null
 refused=$(figure the-key-that-floods "j['requests']['failed']")
 failed=$(figure the-key-of-a-few "j['requests']['failed']")

@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -47,7 +48,6 @@ STATE, BIN, PORT = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 URLS = [f"http://127.0.0.1:{PORT}", f"http://127.0.0.1:{PORT + 1}"]
 REDIS = PORT + 200
 STREAMS = int(os.environ.get("STREAMS", "100"))
-HOLD_S = 1.5
 KERNEL = (16 << 10) + 4096  # bytes of a stream that may have left for the kernel: LEASH_KERNEL_BYTES, and what is around them
 
 
@@ -61,6 +61,18 @@ def check(what, good, why=""):
 def check_quietly(what, good):
     if not good:
         check(what, False)
+
+
+def heard():
+    """Both schedulers act on the latest change."""
+    epoch = int(redis(master(), "GET", "qiao:{gate}:epoch"))
+    seen = []
+
+    def all_have():
+        seen[:] = [ask("/admin/gate", url=url)[1]["epoch"] for url in URLS]
+        return seen == [epoch] * len(URLS)
+
+    check(f"both schedulers have heard of change {epoch}", eventually(60, all_have), str(seen))
 
 
 def eventually(seconds, function):
@@ -77,7 +89,7 @@ def ask(path, body=None, url=URLS[0], headers=None):
     request = urllib.request.Request(url + path, data=None if body is None else json.dumps(body).encode(),
                                      headers={"Content-Type": "application/json", **(headers or {})})
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -86,7 +98,7 @@ def ask(path, body=None, url=URLS[0], headers=None):
 def ctl(*words, good=True, url=URLS[0]):
     """qiaoctl gate …: its output; and whether it ended as it should."""
     done = subprocess.run([f"{BIN}/qiaoctl", "--url", url, "--region", "cn", "--feature", "assistant", "gate", *words],
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=120)
     if (done.returncode == 0) != good:
         check(f"gate {' '.join(words)} {'works' if good else 'is refused'}", False, done.stdout + done.stderr)
     return done.stdout + done.stderr
@@ -106,10 +118,24 @@ def pid(name):
 
 
 def redis(port, *words):
-    return subprocess.run(["redis-cli", "-p", str(port), *words], capture_output=True, text=True, timeout=10).stdout.strip()
+    return subprocess.run(["redis-cli", "-p", str(port), *words], capture_output=True, text=True, timeout=60).stdout.strip()
 
 
 # --- streams --------------------------------------------------------------------------------------
+
+SO_TIMESTAMPING, RX_SOFTWARE = 37, 1 << 3 | 1 << 4  # linux/net_tstamp.h
+
+
+def receive(link):
+    """What came, and when its last byte did: as the kernel says, since this thread may be late on a busy machine."""
+    got, notes, _, _ = link.recvmsg(65536, 256)
+    for _, kind, data in notes:
+        if kind == SO_TIMESTAMPING:
+            seconds, nanoseconds = struct.unpack_from("qq", data)
+            if seconds:
+                return got, seconds + nanoseconds / 1e9
+    return got, time.time()
+
 
 class Stream(threading.Thread):
     """A chat whose answer takes long: when content came, and how it ended."""
@@ -124,7 +150,8 @@ class Stream(threading.Thread):
         body = json.dumps({"stream": True, "max_tokens": 1200,
                            "messages": [{"role": "user", "content": "word " * 140}]}).encode()
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=60) as link:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=120) as link:
+                link.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE)
                 link.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Qiao-Region: cn\r\n"
                              + f"X-Qiao-User: {self.user}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
                 self.read(link)
@@ -134,8 +161,7 @@ class Stream(threading.Thread):
     def read(self, link):
         rest = b""
         while True:
-            got = link.recv(65536)
-            now = time.monotonic()
+            got, now = receive(link)
             if not got:
                 self.end = self.end or "closed"
                 return
@@ -163,17 +189,42 @@ def run_streams():
     for stream in streams:
         stream.start()
     check(f"{STREAMS} streams run over both schedulers",
-          eventually(20, lambda: all(len(stream.content) > 2 or stream.end for stream in streams))
+          eventually(60, lambda: all(len(stream.content) > 2 or stream.end for stream in streams))
           and not any(stream.end for stream in streams), str([(s.port, s.end, len(s.content)) for s in streams if s.end or len(s.content) < 3][:9]))
     return streams
 
 
-def suspend(url=URLS[0]):
+class Pulse(threading.Thread):
+    """What the machine itself takes for a request that needs nothing, the longest one."""
+
+    def __init__(self, url):
+        super().__init__(daemon=True)
+        self.url, self.stopping, self.longest = url, False, 0.0
+        self.start()
+
+    def run(self):
+        while not self.stopping:
+            begin = time.time()
+            ask("/health", url=self.url)
+            self.longest = max(self.longest, time.time() - begin)
+            time.sleep(0.01)
+
+    def stop(self):
+        self.stopping = True
+        self.join()
+        return self.longest
+
+
+def suspend(how="", url=URLS[0]):
     """When it was asked for and when it was answered, and what the answer says."""
-    begin = time.monotonic()
+    pulse = Pulse(url)
+    begin = time.time()
     status, answer = ask("/admin/gate/suspend", {"region": "cn", "feature": "assistant"}, url)
-    end = time.monotonic()
+    end = time.time()
+    own = pulse.stop()
     check("suspend is answered", status == 200, str(answer))
+    # By way of Redis, its replicas and the other scheduler: each may wait for the machine as long as the pulse did.
+    check(f"suspend holds after {end - begin:.3f} s{how}", end - begin <= 1.0 + 4 * own, f"and a request that needs nothing took {own:.3f} s")
     return begin, end, answer
 
 
@@ -218,11 +269,12 @@ def spring_2026():
     for forged in [record.replace('"pending"', '"live"'), '{"state":"live"}', record[65:].replace('"pending"', '"live"')]:
         redis(master(), "HSET", "qiao:{gate}:records", "cn/assistant", forged)
         redis(master(), "INCR", "qiao:{gate}:epoch")
-        time.sleep(0.5)
-        check("what was written into Redis opens nothing", code_of(chat()) == "region_not_approved")
+        heard()
+        for url in URLS:
+            check("what was written into Redis opens nothing", code_of(chat(url)) == "region_not_approved", code_of(chat(url)))
     redis(master(), "HSET", "qiao:{gate}:records", "cn/assistant", record)
     redis(master(), "INCR", "qiao:{gate}:epoch")
-    check("the record is back", eventually(3, lambda: code_of(chat()) == "pending"))
+    check("the record is back", eventually(60, lambda: code_of(chat()) == "pending"))
     flags = ask("/ofrep/v1/evaluate/flags", {"context": {"targetingKey": "anna", "region": "cn"}})[1]["flags"]
     check("no SDK is told that anything is open", not any(flag["value"] for flag in flags))
 
@@ -235,7 +287,7 @@ def approve():
 def go_live():
     ctl("roll", "100")
     ctl("live")
-    check("it is live at both schedulers", eventually(3, lambda: all(code_of(chat(url)) == "served" for url in URLS)))
+    check("it is live at both schedulers", eventually(60, lambda: all(code_of(chat(url)) == "served" for url in URLS)))
 
 
 def rollout():
@@ -243,7 +295,7 @@ def rollout():
     check("an approval alone opens nothing", code_of(chat()) == "not_in_rollout")
     ctl("roll", "30")
     users = [f"user-{number}" for number in range(60)]
-    time.sleep(0.4)
+    heard()
     inside = {user for user in users if code_of(chat(URLS[0], user)) == "served"}
     check("some users are in, the same at the other scheduler",
           0 < len(inside) < 60 and all((code_of(chat(URLS[1], user)) == "served") == (user in inside) for user in users), str(len(inside)))
@@ -251,11 +303,11 @@ def rollout():
     check("an SDK is told so", flag["value"] is True, str(flag))
     ctl("roll", "10", good=False)
     ctl("roll", "60")
-    time.sleep(0.4)
+    heard()
     more = {user for user in users if code_of(chat(URLS[1], user)) == "served"}
     check("who is in stays in", inside < more, f"{len(inside)} {len(more)}")
     ctl("pause")
-    time.sleep(0.4)
+    heard()
     check("also while it is paused", more == {user for user in users if code_of(chat(URLS[0], user)) == "served"})
     out = ctl("explain", "--user", sorted(set(users) - more)[0])
     check("explain says why", "not_in_rollout" in out and "60.00%" in out, out)
@@ -269,10 +321,9 @@ def master():
 def suspended_live():
     streams = run_streams()
     begin, end, answer = suspend()
-    check(f"suspend holds after {end - begin:.3f} s", end - begin <= 1.0)
     check("both schedulers said so", answer["holders"] == 2 and answer["acknowledged"] == 2, str(answer))
     for stream in streams:
-        stream.join(10)
+        stream.join(60)
     ends = {stream.end for stream in streams}
     check("each stream was told why", ends == {"suspended"}, str(ends))
     late = max(stream.bytes_after(end) for stream in streams)
@@ -282,20 +333,25 @@ def suspended_live():
     print(f"   suspend with {STREAMS} streams: {1000 * (end - begin):.0f} ms")
 
 
+def stands_still(name):
+    """A signal is not yet its effect."""
+    state = pathlib.Path(f"/proc/{pid(name)}/status")
+    check(f"{name} stands still", eventually(60, lambda: "State:\tT" in state.read_text()))
+
+
 def suspended_with_one_that_stands_still():
     ctl("submit")
     approve()
     go_live()
     streams = run_streams()
     os.kill(pid("scheduler-2"), signal.SIGSTOP)
-    begin, end, answer = suspend()
-    check(f"suspend holds after {end - begin:.3f} s, without the one that stands still", end - begin <= 1.0)
+    stands_still("scheduler-2")
+    begin, end, answer = suspend(", without the one that stands still")
     check("which was waited for", answer["holders"] == 2 and answer["acknowledged"] == 1, str(answer))
-    time.sleep(0.5)
-    before = time.monotonic()
+    before = time.time()
     os.kill(pid("scheduler-2"), signal.SIGCONT)
     for stream in streams:
-        stream.join(10)
+        stream.join(60)
     still = [stream for stream in streams if stream.port == PORT + 1]
     check("all streams end", all(stream.end for stream in streams))
     check("when it goes on it lets out no content", all(stream.bytes_after(before) <= KERNEL for stream in still)
@@ -313,11 +369,10 @@ def suspended_with_one_that_is_cut_off():
     go_live()
     streams = run_streams()
     os.kill(pid("pipe"), signal.SIGSTOP)
-    time.sleep(0.1)
-    begin, end, answer = suspend()
-    check(f"suspend holds after {end - begin:.3f} s, without the one that is cut off", end - begin <= 1.0)
+    stands_still("pipe")
+    begin, end, answer = suspend(", without the one that is cut off")
     for stream in streams:
-        stream.join(10)
+        stream.join(60)
     check("no content came after the answer", sum(stream.bytes_after(end) for stream in streams) == 0)
     far = [stream for stream in streams if stream.port == PORT + 1]
     check("the one that is cut off held its streams, and ended them", {stream.end for stream in far} == {"gate_unreachable"}
@@ -325,7 +380,7 @@ def suspended_with_one_that_is_cut_off():
     check("the other cut its own", {stream.end for stream in streams if stream not in far} == {"suspended"})
     check("nobody is let in there", code_of(chat(URLS[1])) == "gate_unreachable")
     os.kill(pid("pipe"), signal.SIGCONT)
-    check("nor when it is back", eventually(5, lambda: code_of(chat(URLS[1])) == "suspended"))
+    check("nor when it is back", eventually(60, lambda: code_of(chat(URLS[1])) == "suspended"))
     print(f"   suspend with a scheduler that is cut off: {1000 * (end - begin):.0f} ms")
 
 
@@ -336,17 +391,16 @@ def suspended_behind_an_old_master():
     go_live()
     streams = run_streams()
     os.kill(pid("redis-1"), signal.SIGSTOP)
-    check("another is master", eventually(15, lambda: master() != REDIS))
-    check("from which scheduler-1 has its lease", eventually(10, lambda: ask("/admin/gate")[1]["lease"]))
+    check("another is master", eventually(60, lambda: master() != REDIS))
+    check("from which scheduler-1 has its lease", eventually(60, lambda: ask("/admin/gate")[1]["lease"]))
     os.kill(pid("redis-1"), signal.SIGCONT)
     begin, end, answer = suspend()
-    check(f"suspend holds after {end - begin:.3f} s", end - begin <= 1.0, str(answer))
     for _ in range(20):
         check_quietly("the old master gives no lease", not ask("/admin/gate", url=URLS[1])[1]["lease"])
         check_quietly("and lets nobody in", code_of(chat(URLS[1])) in ("gate_unreachable", "suspended"))
         time.sleep(0.05)
     for stream in streams:
-        stream.join(15)
+        stream.join(60)
     check("no content came after the answer", sum(stream.bytes_after(end) for stream in streams) == 0,
           str([stream.bytes_after(end) for stream in streams if stream.bytes_after(end)][:5]))
     ends = {stream.end for stream in streams}

@@ -15,7 +15,7 @@ document base "" '{"filter": {"required": false}, "labels": {"implicit": false, 
 document cn base '{
   "features": {"assistant": {"allowed": true, "gated": true, "models": "any", "adapters": "any", "languages": "any"},
                "embeddings": {"allowed": true, "gated": true, "models": "any", "adapters": "any", "languages": "any"}},
-  "gate": {"evidence": ["filing", "assessment"], "signatures": 2, "evidence_days": 365, "hold_ms": 1500,
+  "gate": {"evidence": ["filing", "assessment"], "signatures": 2, "evidence_days": 365, "hold_ms": 3000,
            "approvers": [{"id": "ann", "key": "'"$(public ann)"'"}, {"id": "bo", "key": "'"$(public bo)"'"}]},
   "filter": {"required": false}, "labels": {"implicit": false, "place": "none"},
   "privacy": {"redact": [], "residency": "any"}, "limits": {"prompt_tokens": 0, "answer_tokens": 0, "user_requests_per_minute": 0},
@@ -36,9 +36,9 @@ launch scheduler-1 "$bin/qiao-scheduler" --listen "127.0.0.1:$port" --listen-nod
 launch scheduler-2 "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + 1))" --listen-nodes "tcp://127.0.0.1:$((port + 101))" \
     --redis-port $((base + 6))
 for i in 1 2 3; do
-    launch "node-$i" "$bin/qiao-node" --engine echo --echo-delay-ms 40 --sequences 100 --batch-tokens 1024 --name "echo-$i" \
+    launch "node-$i" "$bin/qiao-node" --engine echo --echo-delay-ms 80 --sequences 100 --batch-tokens 1024 --name "echo-$i" \
         --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
 done
-for i in 1 2; do check "scheduler-$i is ready" eventually 60 curl -sf -o /dev/null "http://127.0.0.1:$((port + i - 1))/ready"; done
+for i in 1 2; do check "scheduler-$i is ready" eventually 60 ready "http://127.0.0.1:$((port + i - 1))"; done
 
 python3 -u "$root/tests/system/gate.py" "$state" "$bin" "$port"

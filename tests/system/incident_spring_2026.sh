@@ -9,8 +9,13 @@ second=http://127.0.0.1:$((port + 1))
 redis() { redis-cli -p $((port + 200)) "$@"; }
 gate() { "$bin/qiaoctl" --url "$url" --region cn --feature assistant gate "$@" >"$state/gate.txt" 2>&1; }
 soon() { eventually 60 gate "$@"; } # a scheduler may not have heard of the step before yet
+heard() { # both schedulers act on the latest change
+    local epoch
+    epoch=$(redis GET 'qiao:{gate}:epoch')
+    has "\"epoch\":$epoch," "$(curl -s "$url/admin/gate")" && has "\"epoch\":$epoch," "$(curl -s "$second/admin/gate")"
+}
 code() { # code [URL [MODEL]]: what a chat meets
-    curl -s --max-time 20 "${1:-$url}/v1/chat/completions" -H 'X-Qiao-Region: cn' -H 'Accept-Language: en' \
+    curl -s --max-time 120 "${1:-$url}/v1/chat/completions" -H 'X-Qiao-Region: cn' -H 'Accept-Language: en' \
         -d "{\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}],\"max_tokens\":8${2:+,\"model\":\"$2\"}}" |
         python3 -c 'import json,sys; a=json.load(sys.stdin); print(a.get("error", {}).get("code", "served"))'
 }
@@ -27,6 +32,7 @@ refused() { ! "$@"; }
 put_record() { # put_record TEXT: into Redis by hand, with a new epoch, so that schedulers look
     redis HSET 'qiao:{gate}:records' cn/assistant "$1" >/dev/null
     redis INCR 'qiao:{gate}:epoch' >/dev/null
+    check "both schedulers have looked" eventually 60 heard
 }
 
 
@@ -34,7 +40,7 @@ check "what was approved is served" both served
 approved=$(redis HGET 'qiao:{gate}:records' cn/assistant)
 redis SAVE >/dev/null
 cp "$state/redis/dump.rdb" "$state/approved.rdb"
-gate suspend
+check "it is suspended" gate suspend
 check "and suspended it is not" both suspended
 suspended=$(redis HGET 'qiao:{gate}:records' cn/assistant)
 
@@ -66,10 +72,10 @@ evidence() { # evidence TYPE FROM UNTIL, in seconds
 now=$(date +%s)
 for type in algorithm_filing security_assessment; do soon evidence "$state/$type.txt" --type $type --reference demo; done
 check "without its filing nothing is signed" refused gate approve --sign-key "$state/keys/ann.key"
-sleep 0.3
+check "both schedulers have heard of it" eventually 60 heard
 try_filing() { # try_filing FROM UNTIL: in whatever way it is refused, it opens nothing
     evidence generative_ai_filing "$1" "$2" || return 0
-    sleep 0.3
+    eventually 60 heard
     gate approve --sign-key "$state/keys/ann.key" && gate approve --sign-key "$state/keys/bo.key" && gate roll 100
     never 1
 }
@@ -116,8 +122,7 @@ third=http://127.0.0.1:$((port + 2))
 setsid "$bin/qiao-scheduler" --listen "127.0.0.1:$((port + 2))" --listen-nodes "tcp://127.0.0.1:$((port + 102))" --redis-port $((port + 200)) \
     --session-key "$state/session.key" >"$state/log/scheduler-3.log" 2>&1 </dev/null &
 echo $! >"$state/run/scheduler-3.pid"
-has_node() { curl -s "$third/ready" | grep -q '"nodes":1'; }
-check "a scheduler without a policy finds the node" eventually 60 has_node
+check "a scheduler without a policy finds the node" eventually 60 ready "$third"
 check "and the node does nothing for it: it knows a newer epoch" test "$(code "$third")" = gate_unreachable
 kill -TERM "$(pid_of scheduler-3)"
 
@@ -134,13 +139,14 @@ check "another model is there" eventually 60 has_other
 check "and is not served: it was not approved" test "$(code "$url" "$(echo_model)")" = model_not_approved
 
 # --- an old Redis, put in the place of the one that knows better
-gate suspend
+check "it is suspended" gate suspend
 check "suspended again" both suspended
-kill -KILL "$(pid_of redis)"
+slay redis
 cp "$state/approved.rdb" "$state/redis/dump.rdb"
 setsid redis-server --port $((port + 200)) --bind 127.0.0.1 --dir "$state/redis" --save '' --appendonly no >>"$state/log/redis.log" 2>&1 </dev/null &
 echo $! >"$state/run/redis.pid"
 is_back() { redis PING 2>/dev/null | grep -q PONG; }
 check "an old Redis is there" eventually 60 is_back
 check "whose record says that it is live" grep -q '"live"' <(redis HGET 'qiao:{gate}:records' cn/assistant)
+for at in "$url" "$second"; do check "the scheduler at $at has found it" eventually 60 ready "$at"; done
 check "and opens nothing" never 4

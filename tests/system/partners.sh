@@ -11,7 +11,6 @@ cluster --nodes 1 --schedulers 2
 second=http://127.0.0.1:$((port + 1))
 
 redis() { redis-cli -p $((port + 200)) "$@"; }
-ready() { [ "$(curl -s -o /dev/null -w '%{http_code}' "$1/ready")" = 200 ]; }
 call() { # call METHOD URL USER BODY: the status; the answer is in $state/body
     curl -s -m 20 -o "$state/body" -w '%{http_code}' -X "$1" "$2" ${3:+-H "X-Qiao-User: $3"} --data-binary "$4"
 }
@@ -105,7 +104,7 @@ check "as an old feed is" ctl 1 'feed 6 is older than 7' events import "$state/p
 
 # A feed that is cut, at the other scheduler, and goes on.
 feed=$state/pay-8.ndjson
-for i in $(seq 60000); do printf '{"user":"p-bob","type":"view","item":"p%d","time":%d}\n' $((i % 7)) $((now - 70000 + i)); done >"$feed"
+seq 200000 | awk -v now="$now" '{ printf "{\"user\":\"p-bob\",\"type\":\"view\",\"item\":\"p%d\",\"time\":%d}\n", $1 % 7, now - 70000 + int($1 / 4) }' >"$feed"
 manifest "$feed" 8
 "$bin/qiaoctl" --url "$url" events import "$feed" --source pay >"$state/cut" 2>&1 &
 import=$!
@@ -114,14 +113,15 @@ begun() { [ "$(redis --raw hget 'qiao:{c:items:local}:feed:pay' number)" = 8 ] &
 check "a large feed is under way" eventually 60 begun
 kill -9 $import
 wait $import 2>/dev/null || true
-sleep 0.5
+idle() { has '^qiao_in_flight 0' "$(curl -s "$url/metrics" | grep in_flight)"; }
+check "what it had sent is taken" eventually 60 idle
 cut=$(done_lines)
-check "and cut before its end" test "$cut" -lt 60000
+check "and cut before its end" test "$cut" -lt 200000
 cp "$state/pay-2.ndjson" "$state/pay-9.ndjson"
 manifest "$state/pay-9.ndjson" 9
 check "the next one has to wait for it" ctl 1 'feed 8 is not complete' events import "$state/pay-9.ndjson" --source pay
 url=$second
-check "it goes on elsewhere" ctl 0 'feed 8 of pay is complete: 60000 lines, 60000 stored, 0 repeated' events import "$feed" --source pay
+check "it goes on elsewhere" ctl 0 'feed 8 of pay is complete: 200000 lines, 200000 stored, 0 repeated' events import "$feed" --source pay
 check "where it was" grep -q "goes on after line [1-9]" "$state/said"
 check "and nothing twice" seen bob 200
 

@@ -10,7 +10,12 @@ counter() { curl -s "$url/metrics" | awk -v name="qiao_scheduler_$1" '$1 == name
 
 cluster --nodes 3
 first=$(load 1)
-sleep 0.5 # the nodes have told by then
+told() { # the scheduler knows of all blocks that its nodes have
+    local cached
+    cached=$(curl -s "$url/admin/nodes" | grep -o '"kv_blocks_cached":[0-9]*' | awk -F: '{sum += $2} END {print sum + 0}')
+    [ "$cached" -ge 20 ] && [ "$(counter index_blocks)" -ge "$cached" ]
+}
+check "the nodes have told what they have" eventually 60 told
 second=$(load 1)
 check "of new prompts little is cached: $first %" test "$first" -le 50
 check "asked again they go where they are: $second % cached" test "$second" -ge 90
@@ -20,7 +25,7 @@ golden=$(ask "给我讲一个故事")
 for i in 1 2 3 4 5 6; do
     (for j in $(seq 60); do ask "给我讲一个故事"; done >"$state/answer-$i" 2>"$state/error-$i") &
 done
-sleep 0.3
+check "answers are under way" eventually 60 is_busy node-1
 node=$("$bin/qiaoctl" --url "$url" nodes --json | grep -o '"name": *"[^"]*"' | head -1 | cut -d'"' -f4)
 "$bin/qiaoctl" --url "$url" drain "$node" >/dev/null
 sleep 0.5

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""swap.py change FILE OUT [OLD NEW]: another model of the same shape (one bit of its last weight; an item's name) | ask URL SECONDS OUT:
-recommendations from eight clients without a pause; each answer's first item is counted, anything but an answer is told."""
+"""swap.py change FILE OUT [OLD NEW]: another model of the same shape (one bit of its last weight; an item's name) | ask URL OUT:
+recommendations from eight clients without a pause, until two items were each first in 100 answers, or anything but an answer came; OUT.begun
+stands there when the first item was."""
 import collections
 import json
 import sys
@@ -22,15 +23,19 @@ def change(path, out, *names):
     open(out, "wb").write(data)
 
 
-def ask(url, seconds, out):
+def ask(url, out):
     firsts, wrong, lock = collections.Counter(), collections.Counter(), threading.Lock()
-    until = time.time() + float(seconds)
+    until = time.monotonic() + 300
+
+    def is_over():
+        return wrong or len(firsts) > 1 and min(firsts.values()) >= 100 or time.monotonic() > until
+
     body = json.dumps({"model": "qiao-shop", "session": ["phone-bamboo-5"], "count": 1}).encode()
 
     def client():
-        while time.time() < until:
+        while not is_over():
             try:
-                with urllib.request.urlopen(url + "/v1/recommendations", body, timeout=10) as reply:
+                with urllib.request.urlopen(url + "/v1/recommendations", body, timeout=120) as reply:
                     answer = json.load(reply)
                 good = answer["basis"] == "session"
                 with lock:
@@ -43,6 +48,9 @@ def ask(url, seconds, out):
     clients = [threading.Thread(target=client) for _ in range(8)]
     for one in clients:
         one.start()
+    while not is_over() and sum(firsts.values()) < 100:
+        time.sleep(0.01)
+    open(out + ".begun", "w").close()
     for one in clients:
         one.join()
     with open(out, "w") as file:

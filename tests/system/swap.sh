@@ -22,9 +22,10 @@ ctl() { # ctl STATUS PATTERN ARGUMENTS…: what it says is in $state/said
     }
 }
 first() { # first URL ITEM: it is the first that is recommended
-    curl -s -m 5 "$1/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-5"],"count":1}' | grep -q "\"item\":\"$2\""
+    has "\"item\":\"$2\"" "$(curl -s -m 20 "$1/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-5"],"count":1}')"
 }
 nodes_of() { curl -s "$1/admin/nodes" | { grep -o '"name":"node-' || true; } | wc -l; }
+serves() { has '"qiao-shop"' "$(curl -s -m 20 "$1/ready")"; }
 has_nodes() { [ "$(nodes_of "$1")" = "$2" ]; }
 
 cp "$root/models/recommender/qiao-shop.gguf" "$state/shop.gguf"
@@ -32,6 +33,8 @@ node node-9 "$state/shop.gguf"
 node node-2 "$state/chat.gguf"
 check "three nodes are there" eventually 60 has_nodes "$url" 3
 check "at the other scheduler, too" eventually 60 has_nodes "$second" 3
+check "the recommender is there" eventually 60 serves "$url"
+check "and at the other scheduler" eventually 60 serves "$second"
 old=$(curl -s "$url/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-5"],"count":1}' | grep -o '"item":"[^"]*' | cut -d'"' -f4)
 new=${old:0:-1}X
 python3 "$swap" change "$state/shop.gguf" "$state/new.gguf" "$old" "$new"
@@ -45,11 +48,11 @@ check "a node that is not there is named" ctl 1 'not all of these nodes' models 
 check "nothing was copied" cmp "$state/shop.gguf" "$root/models/recommender/qiao-shop.gguf"
 
 # The recommender's only node, under load.
-python3 "$swap" ask "$url" 8 "$state/asked1" &
+python3 "$swap" ask "$url" "$state/asked1" &
 asking=$!
-python3 "$swap" ask "$second" 8 "$state/asked2" &
+python3 "$swap" ask "$second" "$state/asked2" &
 asking="$asking $!"
-sleep 2
+for one in 1 2; do check "recommendations are asked for" eventually 60 test -e "$state/asked$one.begun"; done
 check "a newer recommender is served" ctl 0 'node-9: serves qiao-shop' models load "$state/new.gguf" --to "$state/shop.gguf"
 check "with what the file is" grep -Eq 'qiao-shop, sasrec, 955 items, .*digest [0-9a-f]{32}, text pack' "$state/said"
 check "at once" first "$url" "$new"
@@ -71,38 +74,45 @@ check "and has left" eventually 60 has_nodes "$url" 3
 
 # The chat model, on two nodes, while answers are streamed.
 python3 "$swap" change "$state/chat.gguf" "$state/talk.gguf"
-"$bin/qiao-load" --url "$url,$second" --concurrency 6 --duration 14 --prompt-tokens 16-64 --max-tokens 64-128 --retries 0 --json "$state/load.json" \
+"$bin/qiao-load" --url "$url,$second" --concurrency 6 --duration 600 --prompt-tokens 16-64 --max-tokens 64-128 --retries 0 --json "$state/load.json" \
     >"$state/load" 2>&1 &
 loading=$!
-sleep 3
+answered() { [ "$(curl -s "$url/metrics" "$second/metrics" | awk '/^qiao_requests_total.route="chat",code="200"/ {sum += $2} END {print sum + 0}')" -ge "$1" ]; }
+check "answers are streamed" eventually 60 answered 50
 check "a newer chat model is served by both" ctl 0 'node-2: serves' models load "$state/talk.gguf" --to "$state/chat.gguf"
 check "by the other one, too" grep -q 'node-1: serves' "$state/said"
+check "and more of them" eventually 60 answered $(($(curl -s "$url/metrics" "$second/metrics" | awk '/^qiao_requests_total.route="chat",code="200"/ {sum += $2} END {print sum + 0}') + 60))
+kill -INT $loading
 wait $loading || { cat "$state/load" >&2; exit 1; }
 python3 - "$state/load.json" <<'P'
 import json, sys
 told = json.load(open(sys.argv[1]))
 requests = told["requests"]
 print(f"ok: no answer is lost: {requests['answered']} of {requests['started']}")
-assert requests["failed"] == 0 and requests["answered"] == requests["started"] > 100, told
+assert requests["failed"] == 0 and requests["answered"] > 100, told
 P
+is_current() { has '"current":true,"nodes":2,[^}]*'"$digest" "$(curl -s "$1/admin/status")"; }
 digest=$(grep -o 'digest [0-9a-f]*' "$state/said" | cut -d' ' -f2)
-check "it is the current one" bash -c "curl -s '$url/admin/status' | grep -q '\"current\":true,\"nodes\":2,[^}]*$digest'"
-check "at the other scheduler, too" bash -c "curl -s '$second/admin/status' | grep -q '\"current\":true,\"nodes\":2,[^}]*$digest'"
+check "it is the current one" eventually 60 is_current "$url"
+check "at the other scheduler, too" eventually 60 is_current "$second"
 
 # Another file while one is being loaded: the last one is served, after the others have left.
-lines() { grep -c "$1" "$state/log/node-2.log"; }
-served() { [ "$(lines node_ready)" = $(($(lines model_loaded) + 1)) ] && [ "$(lines model_loaded)" = "$1" ]; }
-loaded=$(lines model_loaded)
+lines() { grep -c "$1" "$state/log/node-2.log" || true; }
+served() { [ "$(lines node_ready)" = $(($(lines model_loaded) + 1)) ] && [ "$(lines model_loaded)" -gt "$1" ]; }
+settled() { # settled SAME: once more, the node finds the file that it has; it looks at one after the other
+    kill -HUP "$(pid_of node-2)"
+    [ "$(lines model_same)" -gt "$1" ]
+}
 for pause in 0.01 0.03; do
+    loaded=$(lines model_loaded) same=$(lines model_same)
     for file in first second; do
         cp "$state/talk.gguf" "$state/$file.gguf"
         mv "$state/$file.gguf" "$state/chat.gguf"
         kill -HUP "$(pid_of node-2)"
         [ $file = second ] || sleep $pause
     done
-    eventually 60 served $((loaded + 2)) || eventually 1 served $((loaded + 1)) || true # both were seen as one
-    check "no model that was loaded is left lying" served "$(lines model_loaded)"
-    loaded=$(lines model_loaded)
+    check "the node has loaded what there was" eventually 60 settled "$same"
+    check "no model that was loaded is left lying" eventually 60 served "$loaded"
 done
 
 # A file that a node does not read, and one that comes by itself.
@@ -113,12 +123,12 @@ check "the node says why it goes on with the old one" eventually 60 grep -q 'mod
 check "and does" first "$url" "$new"
 cp "$root/models/recommender/qiao-shop.gguf" "$state/watched.gguf"
 kill "$(pid_of node-9)"
-check "the node ends" eventually 60 bash -c "! kill -0 $(pid_of node-9) 2>/dev/null"
+check "the node ends" eventually 60 gone "$(pid_of node-9)"
 node node-9 "$state/watched.gguf" --watch
 check "it is back with the first one" eventually 60 first "$url" "$old"
 cp "$state/new.gguf" "$state/next.gguf"
 mv "$state/next.gguf" "$state/watched.gguf"
 check "a node that watches swaps by itself" eventually 60 first "$url" "$new"
 kill "$(pid_of node-9)"
-check "and ends while the old one still leaves" eventually 60 bash -c "! kill -0 $(pid_of node-9) 2>/dev/null"
+check "and ends while the old one still leaves" eventually 60 gone "$(pid_of node-9)"
 echo "swap: ok"

@@ -11,7 +11,7 @@ USERS, AGREED = 90, 60  # of those who agreed, the last five have personalizatio
 def call(method, url, body, user=None):
     headers = {"Content-Type": "application/json", **({"X-Qiao-User": user} if user else {})}
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=20) as reply:
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=120) as reply:
         return json.load(reply)
 
 

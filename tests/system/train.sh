@@ -4,7 +4,7 @@ source "$(dirname "$0")/lib.sh"
 cluster --nodes 1
 python=/usr/bin/python3
 
-knows() { curl -s -m 5 "$url/v1/recommendations" -d "{\"model\":\"$1\",\"session\":[\"$2\"]}" | grep -q '"basis":"session"'; }
+knows() { has '"basis":"session"' "$(curl -s -m 20 "$url/v1/recommendations" -d "{\"model\":\"$1\",\"session\":[\"$2\"]}")"; }
 ctl() { "$bin/qiaoctl" --url "$url" "$@" >"$state/said" 2>&1 || { cat "$state/said" >&2; return 1; }; }
 
 rare=$(python3 "$root/tests/system/train.py" fill "$url" "$root/models/recommender/items.ndjson")
@@ -18,7 +18,7 @@ if ! "$python" -c 'import torch' 2>/dev/null; then
     echo "skipped: no python3-torch"
     exit 0
 fi
-timeout 300 "$python" "$root/models/recommender/train.py" --events "$state/set/events.ndjson" --out "$state/own.gguf" --name own-shop \
+timeout 900 "$python" "$root/models/recommender/train.py" --events "$state/set/events.ndjson" --out "$state/own.gguf" --name own-shop \
     --report "$state/report.json" --epochs 2 --dim 16 --blocks 1 --context 20 >"$state/trained" 2>&1 || { tail "$state/trained" >&2; exit 1; }
 check "a model is trained, with a report" grep -q 'HR@10' "$state/report.json"
 launch node-9 "$bin/qiao-node" --model "$state/own.gguf" --name node-9 --threads 1 --scheduler "tcp://127.0.0.1:$((port + 100))"
