@@ -79,6 +79,7 @@ enum err service_new(struct service **out, const struct service_options *options
     else
         arena_init(&service->arena, bytes, ARENA_SIZE);
     if (!err) err = links_new(&service->links, service->events);
+    if (!err && options->silence_ms) links_set_silence(service->links, options->silence_ms);
     service->peers.links = service->links;
     for (size_t i = 0; !err && i < options->scheduler_count; i++)
         err = dial(service, options->schedulers[i], strlen(options->schedulers[i]), true);

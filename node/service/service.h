@@ -36,6 +36,7 @@ struct service_options {
     const char *const *schedulers; // URLs; at least one
     size_t scheduler_count;
     uint64_t gone_ms; // that a scheduler must be gone before its place is another's: DIALS_GONE_MS
+    uint32_t silence_ms;   // of a scheduler, before its link is closed; 0: LINK_SILENCE_MS
     uint32_t requests_max; // in the air, over all links; `hello.credits` bounds each link
     int reload_bell;       // an eventfd that is rung when a scheduler orders a new model; 0: none
     int pause_bell;        // see service_run(); 0: none

@@ -45,7 +45,7 @@ struct links {
     struct pipe **pipes; // of which it is an end; both ends may be down
     size_t pipe_count;
     size_t pipe_capacity;
-    uint64_t checked_ns;
+    uint64_t checked_ns, silence_ns;
 };
 
 struct parting {
@@ -272,10 +272,16 @@ enum err links_new(struct links **out, struct mailbox *inbox)
     links->inbox = inbox;
     links->owner = next_owner;
     links->serial = ++last_serial;
+    links->silence_ns = LINK_SILENCE_MS * CLOCK_MS;
     must(living_count < 2 * OWNERS_MAX);
     living[living_count++] = links;
     *out = links;
     return ERR_OK;
+}
+
+void links_set_silence(struct links *links, uint32_t ms)
+{
+    links->silence_ns = ms * CLOCK_MS;
 }
 
 void links_free(struct links *links)
@@ -431,13 +437,13 @@ void links_resume(struct links *links)
 
 void links_check(struct links *links, uint64_t now_ns)
 {
-    bool late = now_ns - links->checked_ns > LINK_SILENCE_MS / 2 * CLOCK_MS;
+    bool late = now_ns - links->checked_ns > links->silence_ns / 2;
     links->checked_ns = now_ns;
     for (size_t i = 0; i < links->pipe_count && !late; i++) {
         struct pipe *pipe = links->pipes[i];
         for (size_t side = 0; side < 2; side++) {
             struct end *end = &pipe->ends[side];
-            if (end->links == links && now_ns - end->heard_ns >= LINK_SILENCE_MS * CLOCK_MS)
+            if (end->links == links && now_ns - end->heard_ns >= links->silence_ns)
                 close_pipe(pipe, side, "silent");
         }
     }

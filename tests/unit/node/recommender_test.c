@@ -197,6 +197,7 @@ static void open_stage(struct stage *stage, struct service_options *options)
     const struct buf *pack = sasrec_pack(recommender_model(recommender));
     *options = (struct service_options){
         .engine = stage->engine,
+        .silence_ms = 60000, // a test that is busy lives
         .hello = {.protocol = WIRE_PROTOCOL,
                   .node = {"node", 4},
                   .instance = 5,

@@ -85,6 +85,7 @@ static void open_node(struct stage *stage, uint32_t delay_ms, const char *url)
     struct service_options options = {
         .engine = stage->engine,
         .shelf = stage->shelf,
+        .silence_ms = 60000, // a test that is busy lives
         .hello = {.protocol = WIRE_PROTOCOL,
                   .node = {"node-under-test", 15},
                   .instance = 42,
