@@ -328,6 +328,7 @@ static void an_attempt_that_died_is_taken_over_and_its_mark_with_it(void **state
     assert_int_equal(next.record.mark.paid, 60);
     assert_int_equal(next.record.mark.max_tokens, 9);
     assert_false(next.record.mark.has_base);
+    assert_soon_on(base, count_keys("qiao:{scheduler:*}") == 2); // both are known to live again
     idem_set(dead.ticket, &(struct idem_mark){.paid = 99}); // it was not dead, and comes too late
     release(&dead, 5);
     assert_int_equal(ask(here, "k6", "body", 8).err, ERR_CONFLICT);
