@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+from exchange import await_that
 from canary_scan import find_in_files, find_in_memory, find_in_redis, find_in_text, forms_of
 
 SECRETS = 1000
@@ -31,7 +32,7 @@ def check(what, holds, *seen):
 
 
 def ask(port, method, path, body=None, user=None):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     headers = {"Content-Type": "application/json"}
     if user:
         headers["X-Qiao-User"] = user
@@ -99,11 +100,24 @@ def redis(port, *words):
 
 def rewrite_files(port):
     """The append-only file and the snapshot of one server, written anew."""
-    for command, busy in (("bgrewriteaof", "aof_rewrite_in_progress:1"), ("bgsave", "rdb_bgsave_in_progress:1")):
-        redis(port, command)
-        until = time.time() + 20
-        while busy in redis(port, "info", "persistence") and time.time() < until:
-            time.sleep(0.05)
+    for command, good in (("bgrewriteaof", "aof_last_bgrewrite_status:ok"), ("bgsave", "rdb_last_bgsave_status:ok")):
+        await_that(f"Redis at {port} writes no file", lambda: not writes_files(port))
+        said = redis(port, command)
+        check(f"{command}: {said}", said.startswith("Background"))
+        await_that(f"{command} is done", lambda: not writes_files(port))
+        check("and good", good in redis(port, "info", "persistence"), redis(port, "info", "persistence"))
+
+
+def writes_files(port):
+    info = redis(port, "info", "persistence")
+    return any(f"{what}:1" in info for what in ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress"))
+
+
+def in_step(port):
+    """The replica has all that the master at `port` was told."""
+    offset = [next(line for line in redis(at, "info", "replication").splitlines() if line.startswith(name)).split(":")[1]
+              for at, name in ((port, "master_repl_offset"), (port + 1, "slave_repl_offset"))]
+    return offset[0] == offset[1]
 
 
 def plant(places, forms, marker):
@@ -113,7 +127,7 @@ def plant(places, forms, marker):
     with open(path, "wb") as file:
         file.write(b"".join(forms.values()))
     redis(port + 200, "set", "planted", marker)
-    time.sleep(0.3)
+    await_that("the replica has it", lambda: redis(port + 201, "get", "planted") != "")
     found = places.rest(forms)
     check("what is planted on disk is found in every form", {form for form, where, _ in found["disk"] if where == path} == set(forms),
           found["disk"], list(forms))
@@ -141,7 +155,8 @@ def find_in_the_air(places, forms, secret):
     half = json.dumps({"messages": [{"role": "user", "content": secret}]}, ensure_ascii=False).encode()
     with socket.create_connection(("127.0.0.1", places.port)) as client:
         client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + half)
-        time.sleep(0.3)
+        pid = places.pids["scheduler-1"]
+        await_that("the scheduler has read it", lambda: any(form == "utf-8" for form, _, _ in find_in_memory(pid, forms)))
         found = places.memory(forms)
     check("a secret that a scheduler reads is found in its memory", any(form == "utf-8" for form, _, _ in found["scheduler-1"]),
           found["scheduler-1"])
@@ -160,6 +175,19 @@ def erase(places):
         if receipt["stages"]["node_caches"]["state"] != "complete":
             sys.exit(f"not so: the nodes have dropped what they cached of user-{number}: {text}")
     print(f"ok: {USERS} users are erased, and the nodes have dropped what they cached of them")
+
+
+def at_rest(port):
+    """Nobody is connected who asks, and the files that Redis has left behind are gone."""
+    for at in (port, port + 1):
+        text = ask(at, "GET", "/metrics")[1].decode()
+        if "\nqiao_in_flight 0\n" not in text or "\nqiao_connections 1\n" not in text:  # this one
+            return False
+        nodes = json.loads(ask(at, "GET", "/admin/nodes")[1])["nodes"]
+        if any(node["in_flight"] or node["running"] or node["waiting"] for node in nodes):
+            return False
+    return all(int(line.split(":")[1]) == 0 for at in (port + 200, port + 201)
+               for line in redis(at, "info", "all").splitlines() if line.startswith("lazyfree_pending_objects"))
 
 
 def found_anywhere(found):
@@ -181,9 +209,10 @@ def main():
     check(f"{SECRETS} secrets are told ({time.time() - began:.1f} s)", not wrong, wrong[:5], len(wrong))
     find_in_the_air(places, forms, secrets[0])
     erase(places)
+    await_that("the replica is in step", lambda: in_step(port + 200))
     for server in (port + 200, port + 201):
         rewrite_files(server)
-    time.sleep(1)
+    await_that("nothing is under way", lambda: at_rest(port))
     began = time.time()
     rest, memory = found_anywhere(places.rest(forms)), found_anywhere(places.memory(forms))
     for name, hits in (rest | memory).items():

@@ -16,9 +16,8 @@ scheduler() { # scheduler NUMBER FLAGS…
         --listen-nodes "tcp://127.0.0.1:$((port + 99 + number))" "$@"
 }
 ctl() { "$bin/qiaoctl" --key "the key of operators" --url "$url" --sign-key "$state/keys/op.key" --policy-keys "$state/keys/op.pub" "$@"; }
-ready() { curl -sf -o /dev/null --max-time 2 "$1/ready"; }
 ask() { # ask MORE…: an answer to the one question
-    curl -sN --max-time 60 "$url/v1/chat/completions" "${region[@]}" -d \
+    curl -sN --max-time 300 "$url/v1/chat/completions" "${region[@]}" -d \
         "{\"messages\":[{\"role\":\"user\",\"content\":\"${text:-介绍一下远山手机 2}\"}],\"temperature\":0,\"max_tokens\":60$1}"
 }
 content() { python3 -c 'import json,sys; print(json.load(sys.stdin)["choices"][0]["message"]["content"], end="")'; }
@@ -46,14 +45,14 @@ PY
     ctl terms compile "$state/source" --out "$state/terms" >/dev/null
     ctl terms sign "$state/terms/big.terms" >/dev/null
 }
-has_serial() { ctl terms show --json | grep -q "\"serial\": *$1[,}]"; }
+has_serial() { has "\"serial\": *$1[,}]" "$(ctl terms show --json)"; }
 
 launch redis redis-server --port $((port + 200)) --save "" --dir "$state"
 keygen op
 document base "" '{
   "features": {"assistant": {"allowed": true, "gated": false, "models": "any", "languages": "any"}},
   "labels": {"place": "none", "implicit": false},
-  "filter": {"required": true, "bundle": "big", "max_age_days": 30, "window": 256, "strikes": 3, "strike_seconds": 60,
+  "filter": {"required": true, "bundle": "big", "max_age_days": 30, "window": 256, "strikes": 3, "strike_seconds": 3600,
              "suspend_seconds": 60, "refusal": {"en": "I cannot help with this.", "zh-Hans": "抱歉，我无法回答。"}},
   "privacy": {"redact": [], "residency": "any"},
   "audit": {"stops": []},
@@ -68,11 +67,12 @@ scheduler 2
 launch node-1 "$bin/qiao-node" --model "$root/models/assistant/qiao-mini.gguf" --name node-1 --threads 2 \
     --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
 check "both schedulers are ready" eventually 60 ready "$url"
-eventually 60 ready "$plain"
+check "the other one, too" eventually 60 ready "$plain"
 
 ask "" | content >"$state/free"
 check "an answer that holds no term is what the model says" test -s "$state/free"
-ask ',"stream":true' | streamed | cmp - "$state/free"
+ask ',"stream":true' | streamed >"$state/streamed"
+check "and streamed the same" cmp "$state/streamed" "$state/free"
 word=$(python3 -c 'import sys; text = open(sys.argv[1]).read(); at = len(text) // 2
 han = [i for i in range(len(text) - 2) if all("\u4e00" <= c <= "\u9fa5" for c in text[i:i + 3])]
 print(text[min(han, key=lambda i: abs(i - at)):][:3])' "$state/free")
@@ -128,7 +128,7 @@ check "a term that would be everywhere is refused by name" grep -q "'x' has fewe
 terms
 check "terms that the model does not say are back" eventually 60 has_serial "$serial"
 kill "$(pid_of scheduler-1)"
-while kill -0 "$(pid_of scheduler-1)" 2>/dev/null; do sleep 0.1; done
+check "the scheduler ends" eventually 60 gone "$(pid_of scheduler-1)"
 scheduler 1 --policy "$state/policy" --policy-keys "$state/keys/op.pub" --terms "$state/terms" --keys "$state/keys.json"
 check "with keys of one region" eventually 60 ready "$url"
 tokens() { # tokens URL FLAGS…: a second, of 16 streams

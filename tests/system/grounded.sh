@@ -63,7 +63,7 @@ check "and was not read" test "$(grep -c -i '"lrange"' "$state/monitor" || true)
 
 # A node that dies in the middle of the answer: another one goes on with the same prompt.
 send PUT "$url/v1/me/personalization" ann '{"enabled":true}' >/dev/null
-body='{"messages":[{"role":"user","content":"介绍一下远山手机 2"}],"temperature":0.9,"seed":7,"max_tokens":400,"logit_bias":{"4093":-100,"4095":-100},"stream":true,"context":["history","search:shop"]}'
+body='{"messages":[{"role":"user","content":"介绍一下远山手机 2"}],"temperature":0.9,"seed":7,"max_tokens":400,"logit_bias":'"$(endless)"',"stream":true,"context":["history","search:shop"]}'
 text() { grep -o '"content":"[^"]*"' "$1" | cut -d'"' -f4 | tr -d '\n'; }
 curl -sN -m 60 "$url/v1/chat/completions" -H "X-Qiao-User: ann" -d "$body" >"$state/whole"
 curl -sN -m 60 "$url/v1/chat/completions" -H "X-Qiao-User: ann" -d "$body" >"$state/broken" &

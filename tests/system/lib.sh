@@ -92,6 +92,13 @@ check() { # check WHAT COMMAND…
     [[ ${!#} != "$state"/* || ! -f ${!#} ]] || tail -c 2000 "${!#}" >&2 # a file that was looked into
     exit 1
 }
+endless() { # a logit_bias with which an answer of the bundled model goes on to its max_tokens
+    PYTHONPATH=$root/tests/conformance python3 - "$root/models/assistant/qiao-mini.gguf" <<'PY'
+import json, sys, reference
+tokens = reference.Model(sys.argv[1]).pairs["tokenizer.ggml.tokens"]
+print(json.dumps({str(tokens.index(end)): -100 for end in ("<|endoftext|>", "<|im_end|>")}))
+PY
+}
 ready() { # ready URL: the scheduler serves a model, and has its Redis
     has '"ready":true.*"redis":"up"' "$(curl -s -m 10 "$1/ready")"
 }

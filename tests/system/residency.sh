@@ -17,7 +17,7 @@ recommend() { post "$1" /v1/recommendations '{"model":"qiao-shop","count":3}'; }
 has() { grep -qF "$1" <<<"$2"; }
 has_not() { ! has "$@"; }
 redis() { redis-cli -p $((port + 200)) --raw "$@"; }
-serves() { post "$1" /v1/recommendations '{"model":"qiao-shop","session":["phone-bamboo-1"]}' | grep -q '"basis":"session"'; }
+serves() { has '"basis":"session"' "$(post "$1" /v1/recommendations '{"model":"qiao-shop","session":["phone-bamboo-1"]}')"; }
 check "cn has a recommender" eventually 60 serves cn
 check "eu has one" eventually 60 serves eu
 
@@ -26,9 +26,15 @@ check "an event comes under cn" has '"stored":1' "$(post cn /v1/events '{"events
 check "it lives as long as cn says" test "$(redis ttl "$(redis keys '*:events@*')")" -gt $((89 * 86400))
 check "Redis does not say where" test -z "$(redis keys '*cn*' | grep u: || true)"
 
-timeout 300 redis-cli -p $((port + 200)) monitor >"$state/monitor" &
+redis-cli -p $((port + 200)) monitor >"$state/monitor" &
 monitor=$!
 check "the monitor looks on" eventually 60 grep -q OK "$state/monitor"
+marks=0
+told() { # up to now: our own ECHO comes after what was asked before it
+    marks=$((marks + 1))
+    redis echo "mark-$marks-" >/dev/null
+    check "Redis has told all" eventually 60 grep -q "mark-$marks-" "$state/monitor"
+}
 reads() { grep -c -i '"lrange"' "$state/monitor" || true; }
 answer=$(recommend eu)
 check "under eu it is not used" has '"basis":"popular"' "$answer"
@@ -38,6 +44,7 @@ check "nor in a search" has '"degraded":["personal"]' "$answer"
 answer=$(post eu /v1/chat/completions '{"context":["history"],"messages":[{"role":"user","content":"Hi"}],"max_tokens":4}')
 check "nor in a chat, which says so" has '"skipped":"of another region"' "$answer"
 check "nor shown" has_not '"phone-bamboo-1"' "$(look eu /v1/me/events)"
+told
 check "it was not read" test "$(reads)" = 0
 answer=$(recommend cn)
 check "under cn it is used" has '"basis":"history"' "$answer"

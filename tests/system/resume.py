@@ -18,8 +18,7 @@ STATE = pathlib.Path(sys.argv[1])
 URLS = sys.argv[2:]
 KILLS = int(os.environ.get("KILLS", "6"))
 CUTS = int(os.environ.get("CUTS", "24"))
-# 4093 and 4095 would end the assistant's answer: it shall be long.
-LONG = {"max_tokens": 400, "logit_bias": {"4093": -100, "4095": -100}}
+LONG = {"max_tokens": 400, "logit_bias": json.loads(os.environ["ENDLESS"])}
 ASKED = {
     "greedy": {"temperature": 0, **LONG},
     "sampled": {"temperature": 1.3, **LONG},

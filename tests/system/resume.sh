@@ -4,4 +4,4 @@
 #   [CUTS=24] [KILLS=6] tests/system/resume.sh
 . "$(dirname "$0")/lib.sh"
 cluster --nodes 2 --schedulers 2
-python3 "$root/tests/system/resume.py" "$state" "$url" "http://127.0.0.1:$((port + 1))"
+ENDLESS=$(endless) python3 "$root/tests/system/resume.py" "$state" "$url" "http://127.0.0.1:$((port + 1))"

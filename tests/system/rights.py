@@ -2,6 +2,7 @@
 """What rights.sh asks: rights.py URL SECOND REDIS_PORT ITEMS"""
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -129,7 +130,7 @@ def erase_amid(url, second):
     parsed = urllib.parse.urlparse(second)
     connection = http.client.HTTPConnection(parsed.hostname, parsed.port, timeout=120)
     body = {"session": "one", "messages": [{"role": "user", "content": "tell me a long story"}], "stream": True,
-            "temperature": 0, "max_tokens": 400, "logit_bias": {"4093": -100, "4095": -100}}  # which would end it
+            "temperature": 0, "max_tokens": 400, "logit_bias": json.loads(os.environ["ENDLESS"])}
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"X-Qiao-User": "ann"})
     answer = connection.getresponse()
     answer.readline()

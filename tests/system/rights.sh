@@ -11,7 +11,7 @@ launch node-8 "$bin/qiao-node" --model "$root/models/recommender/qiao-shop.gguf"
 knows() { has '"basis":"session"' "$(curl -s -m 10 "$1/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-1"]}')"; }
 check "the recommender is there" eventually 60 knows "$url"
 check "at the other scheduler, too" eventually 60 knows "$second"
-python3 "$root/tests/system/rights.py" "$url" "$second" $((port + 200)) "$root/models/recommender/items.ndjson"
+ENDLESS=$(endless) python3 "$root/tests/system/rights.py" "$url" "$second" $((port + 200)) "$root/models/recommender/items.ndjson"
 check "nothing of what was said stands in a log" test "$(cat "$state"/log/*.log | grep -c 'quince-and-marble' || true)" = 0
 
 # An operator asks on a user's behalf.

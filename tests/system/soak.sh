@@ -12,6 +12,7 @@ seconds=$(awk -v minutes="${1:-0.4}" 'BEGIN { print int(minutes * 60) }')
 margin=$((seconds < 300 ? 8192 : 2048)) # KiB of the last third above the first, which in a short run is the warm-up
 watched=(scheduler-1 node-1 node-2)
 wrong=0
+bias=$(endless)
 
 check() { # as in lib.sh, but one thing that is not so does not hide the others
     local what=$1
@@ -24,6 +25,8 @@ field() { grep -o "\"$1\": *[0-9]*" | awk -F: '{ sum += $2 } END { print sum + 0
 memory() { awk -v name="$2:" '$1 == name { print $2 }' "/proc/$(pid_of "$1")/status"; } # memory PROCESS FIELD: KiB
 cpu() { awk '{ print $14 + $15 }' "/proc/$(pid_of "$1")/stat"; } # cpu PROCESS: ticks
 metric() { curl -s "$url/metrics" | awk -v what="$1" 'index($1, what) { sum += $2 } END { print sum + 0 }'; }
+elapsed_ms() { local begin=${EPOCHREALTIME/./}; "$@" >/dev/null; echo $(((${EPOCHREALTIME/./} - begin) / 1000)); } # elapsed_ms COMMAND…
+times() { awk -v one="$1" -v factor="$2" 'BEGIN { print one * factor }'; }
 golden() { "$bin/qiaoctl" --url "$url" chat --temperature 0 --max-tokens 60 "给我讲一个故事"; }
 under_way() { ((SECONDS < seconds)) && kill -0 $$ 2>/dev/null; }
 pause() { sleep "$(awk -v mean="$1" -v draw=$RANDOM 'BEGIN { print -mean * log((draw + 1) / 32769) }')"; }
@@ -43,10 +46,9 @@ load() { # load NAME FLAGS…: figures to $state/NAME.json
 long() { # long KIND TOKENS SECONDS: a line "KIND curl's-exit-status HTTP-status …" to $state/long.txt
     local code=0 said choices=$((1 + RANDOM % 8)) stream=false
     ((RANDOM % 2)) && stream=true
-    # 4093 and 4095 would end the assistant's answer.
     said=$(curl -s -o /dev/null -w '%{http_code} %{time_total}' --max-time "$3" "$url/v1/chat/completions" \
         -H 'Content-Type: application/json' -d "{\"n\":$choices,\"max_tokens\":$2,\"temperature\":1,\"stream\":$stream,
-            \"logit_bias\":{\"4093\":-100,\"4095\":-100},
+            \"logit_bias\":$bias,
             \"messages\":[{\"role\":\"user\",\"content\":\"给我讲一个故事 $((RANDOM % 50))\"}]}") || code=$?
     echo "$1 $code $said s, n=$choices at $SECONDS s" >>"$state/long.txt"
 }
@@ -91,12 +93,17 @@ export QIAO_KV_BYTES=3300K
 cluster --nodes 2
 unset QIAO_KV_BYTES
 before=$(golden)
+# Arrivals are by the clock: on a slow machine they are fewer, or they would pile up.
+own_ms=$(($(elapsed_ms golden) + $(elapsed_ms golden) + $(elapsed_ms golden)))
+slow=$(awk -v ms="$own_ms" 'BEGIN { print (ms > 600) ? ms / 600 : 1 }')
+fewer=$(awk -v slow="$slow" 'BEGIN { print 1 / slow }')
+echo "three answers take $own_ms ms: arrivals are $slow times as far apart"
 SECONDS=0
-load streams --rate 1.5 --prompt-tokens 8-400 --max-tokens 16-300 --seed 1 &
-load wholes --rate 4 --no-stream --prompt-tokens 8-200 --max-tokens 200-500 --temperature 2 --seed 2 &
-load hasty --rate 0.7 --timeout 0.02 --prompt-tokens 200-400 --max-tokens 300 --seed 3 &
-longs stayed 1.5 600 120 &
-longs leaver 2 900 0.2 &
+load streams --rate "$(times 1.5 "$fewer")" --prompt-tokens 8-400 --max-tokens 16-300 --seed 1 &
+load wholes --rate "$(times 4 "$fewer")" --no-stream --prompt-tokens 8-200 --max-tokens 200-500 --temperature 2 --seed 2 &
+load hasty --rate "$(times 0.7 "$fewer")" --timeout 0.02 --prompt-tokens 200-400 --max-tokens 300 --seed 3 &
+longs stayed "$(times 1.5 "$slow")" 600 400 &
+longs leaver "$(times 2 "$slow")" 900 0.2 &
 interval=$((seconds < 360 ? 1 : seconds / 180))
 while under_way; do
     sample >>"$state/samples"
@@ -105,8 +112,14 @@ done
 wait
 for name in "${watched[@]}"; do cpu "$name"; done >"$state/cpu"
 
-check "the cluster comes to rest" eventually 10 idle
-sleep 0.5 # for the nodes' last word
+crowd() { # on a fast machine answers have ended before others need their blocks: then many come at the same time
+    [ "$(nodes | field preemptions)" -eq 0 ] || return 0
+    for _ in 1 2 3 4 5 6; do long stayed 900 400 & done
+    wait
+    return 1
+}
+check "answers are preempted" eventually 3 crowd
+check "the cluster comes to rest" eventually 60 idle
 sample >>"$state/samples"
 table
 read -r _ _ _ _ _ _ _ held _ total preempted evicted _ _ left < <(tail -n 1 "$state/samples")
