@@ -8,10 +8,10 @@ node() { # node NAME FILE
     launch "$1" "$bin/qiao-node" --model "$2" --name "$1" --threads 1 \
         --scheduler "tcp://127.0.0.1:$((port + 100)),tcp://127.0.0.1:$((port + 101))"
 }
-recommends() { curl -s -m 5 "$url/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-3"]}' | grep -q '"basis":"session"'; }
+recommends() { has '"basis":"session"' "$(curl -s -m 20 "$url/v1/recommendations" -d '{"model":"qiao-shop","session":["phone-bamboo-3"]}')"; }
 
 encoder=${QIAO_SHARED:-$root/../shared}/data/models/all-minilm-l6-v2-f16.gguf
-embeds() { curl -s -m 5 -o /dev/null -f "$1/v1/embeddings" -d '{"input":"hello","model":"'"$name"'"}'; }
+embeds() { curl -s -m 20 -o /dev/null -f "$1/v1/embeddings" -d '{"input":"hello","model":"'"$name"'"}'; }
 
 if [ "${BACKEND:-memory}" = redisearch ]; then
     for index in shop texts many; do
