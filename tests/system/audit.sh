@@ -17,9 +17,9 @@ second=http://127.0.0.1:$((port + 1))
 up() { has '"redis":"up"' "$(curl -s -m 10 "$1/admin/status")"; }
 away() { has '"redis":"away"' "$(curl -s -m 10 "$1/admin/status")"; }
 ctl() { "$bin/qiaoctl" --url "$@"; }
-fact() { curl -s -m 5 "$1/admin/audit" | grep -o "\"$2\":\"\?[0-9a-z]*" | sed 's/.*:"\?//'; }
+fact() { curl -s -m 60 "$1/admin/audit" | grep -o "\"$2\":\"\?[0-9a-z]*" | sed 's/.*:"\?//'; }
 written() { [ "$(fact "$1" waiting)" = 0 ]; }
-consent() { curl -sf -m 5 -o /dev/null -X PUT "$1/v1/me/consents" -H "X-Qiao-User: $2" -d '{"consents":{"history":true,"search":false}}'; }
+consent() { curl -sf -m 60 -o /dev/null -X PUT "$1/v1/me/consents" -H "X-Qiao-User: $2" -d '{"consents":{"history":true,"search":false}}'; }
 
 start_redis
 start_scheduler 1
@@ -64,7 +64,7 @@ check "no record is missing, and none is there twice" test "$(count '"class":"CO
 check "but for the killed scheduler's there is no gap" test "$(wc -l <"$state/gaps")" = 1
 check "what came while Redis was away is there" test "$(count '"subject":"another-node"')" = 1
 
-root_of() { curl -s -m 5 "$url/v1/transparency" | grep -o '"root":"[0-9a-f]*' | sed 's/.*"//'; }
+root_of() { curl -s -m 60 "$url/v1/transparency" | grep -o '"root":"[0-9a-f]*' | sed 's/.*"//'; }
 published=$(root_of)
 check "the published root is the newest file's" ctl "$url" audit verify "$state/audit" --root "$published"
 kill -TERM "$(pid_of scheduler-1)"

@@ -49,10 +49,10 @@ check "evidence that was changed is not what was signed" refused verify "$state/
 
 check "with a drill: suspended, cut, opened again" holds "$url" cn --drill assistant --drill-keys "$state/keys/ann.key,$state/keys/bo.key"
 check "which is among the controls" grep -q '^pass *drill' "$state/run.txt"
-check "and leaves the feature open" grep -q '"state":"live"' <(ctl --json --region cn --feature assistant gate show)
+check "and leaves the feature open" has '"state":"live"' "$(ctl --json --region cn --feature assistant gate show)"
 check "so it is with what has no streams" holds "$url" cn --drill embeddings --drill-keys "$state/keys/ann.key,$state/keys/bo.key"
 check "whose users are denied" grep -q '^pass *drill *embeddings: 8 users were denied' "$state/run.txt"
-check "and which is open again" grep -q '"state":"live"' <(ctl --json --region cn --feature embeddings gate show)
+check "and which is open again" has '"state":"live"' "$(ctl --json --region cn --feature embeddings gate show)"
 check "a feature that nobody knows is none" fails_alone drill "$url" cn --drill teleport
 
 # --- as short as it goes: a folder of its own, and a key that ends with the run

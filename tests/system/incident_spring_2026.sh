@@ -114,7 +114,7 @@ check "the signed one is in force as before" eventually 60 "$bin/qiaoctl" --url 
 listens() { # does the process listen on a port?
     local inodes
     inodes=$(find "/proc/$1/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null | tr -dc '0-9\n')
-    awk '$4 == "0A" {print $10}' "/proc/$1/net/tcp" "/proc/$1/net/tcp6" 2>/dev/null | grep -qxF "$inodes"
+    grep -qxF "$inodes" <(awk '$4 == "0A" {print $10}' "/proc/$1/net/tcp" "/proc/$1/net/tcp6" 2>/dev/null)
 }
 check "a scheduler listens" listens "$(pid_of scheduler-1)"
 check "a node listens on nothing: there is no door but the schedulers'" refused listens "$(pid_of node-1)"
@@ -145,8 +145,8 @@ slay redis
 cp "$state/approved.rdb" "$state/redis/dump.rdb"
 setsid redis-server --port $((port + 200)) --bind 127.0.0.1 --dir "$state/redis" --save '' --appendonly no >>"$state/log/redis.log" 2>&1 </dev/null &
 echo $! >"$state/run/redis.pid"
-is_back() { redis PING 2>/dev/null | grep -q PONG; }
+is_back() { has PONG "$(redis PING 2>/dev/null)"; }
 check "an old Redis is there" eventually 60 is_back
-check "whose record says that it is live" grep -q '"live"' <(redis HGET 'qiao:{gate}:records' cn/assistant)
+check "whose record says that it is live" has '"live"' "$(redis HGET 'qiao:{gate}:records' cn/assistant)"
 for at in "$url" "$second"; do check "the scheduler at $at has found it" eventually 60 ready "$at"; done
 check "and opens nothing" never 4

@@ -23,7 +23,7 @@ ends_on() { # ends_on SIGNAL flags…: it gets ready, and ends with 0
     shift
     "${run[@]}" --scheduler "ipc://$state/nobody" "$@" 2>"$state/log" &
     echo $! >"$state/pid"
-    for _ in $(seq 200); do
+    for _ in $(seq 1200); do
         grep -q node_ready "$state/log" && break
         sleep 0.05
     done

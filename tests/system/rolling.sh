@@ -15,7 +15,7 @@ declare -A started # by name: the process, where it is a child of ours
 
 urls() { echo "http://127.0.0.1:$port,http://127.0.0.1:$((port + 1))"; }
 sees() { # sees SCHEDULER NODES: it is ready, with so many nodes that take requests
-    curl -sf -o /dev/null --max-time 2 "http://127.0.0.1:$((port + $1 - 1))/ready" &&
+    curl -sf -o /dev/null --max-time 20 "http://127.0.0.1:$((port + $1 - 1))/ready" &&
         [ "$("$bin/qiaoctl" --url "http://127.0.0.1:$((port + $1 - 1))" --json nodes | grep -o '"state":"ready"' | wc -l)" -eq "$2" ]
 }
 whole() { sees 1 3 && sees 2 3; }
