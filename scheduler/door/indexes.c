@@ -87,15 +87,19 @@ static enum err describe(void *argument, struct corpus *corpus, uint64_t version
 static void describe_vectors(struct index_errand *errand)
 {
     struct vectors_status status;
-    if (vectors_status(errand->door->vectors, errand->collection, &status) == ERR_OK)
-        buf_addf(
-            &errand->answer,
-            ",\"vectors\":{\"documents\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"version\":%" PRIu64
-            ",\"dimensions\":%u,\"shards\":%u,\"shards_held\":%u,\"copies\":%u,"
-            "\"shards_version\":%" PRIu64 ",\"whole\":%s}",
-            status.vectors, errand->count > status.vectors ? errand->count - status.vectors : 0,
-            status.version, status.size, status.shards, status.shards_held, status.copies,
-            status.shards_version, status.is_whole ? "true" : "false");
+    if (vectors_status(errand->door->vectors, errand->collection, &status) == ERR_OK) {
+        buf_add_text(&errand->answer, ",\"vectors\":{\"model\":");
+        json_write_string(&errand->answer, status.model);
+        buf_addf(&errand->answer,
+                 ",\"served\":%s,\"documents\":%" PRIu64 ",\"waiting\":%" PRIu64
+                 ",\"version\":%" PRIu64
+                 ",\"dimensions\":%u,\"shards\":%u,\"shards_held\":%u,\"copies\":%u,"
+                 "\"shards_version\":%" PRIu64 ",\"whole\":%s}",
+                 status.is_served ? "true" : "false", status.vectors,
+                 errand->count > status.vectors ? errand->count - status.vectors : 0,
+                 status.version, status.size, status.shards, status.shards_held, status.copies,
+                 status.shards_version, status.is_whole ? "true" : "false");
+    }
     buf_add_byte(&errand->answer, '}');
     errand->count = 0;
 }

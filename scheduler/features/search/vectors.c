@@ -407,6 +407,10 @@ enum err vectors_status(const struct vectors *vectors, const char *index,
     if (!entry || !entry->model)
         return err_note(ERR_NOT_FOUND,
                         "the index has no embedder, so its documents have no vectors");
+    const struct fleet_model *model =
+        fleet_find_model(vectors->options.fleet, entry->model, strlen(entry->model));
+    status->model = entry->model;
+    status->is_served = vectors_can_be_made_by(model) && model->node_count > 0;
     status->is_whole = entry->made.known && follower_is_whole(entry->follower);
     status->vectors = numbers_count(entry->numbers);
     status->version = follower_version(entry->follower);

@@ -117,7 +117,9 @@ enum err vectors_search(struct vectors *vectors, const struct vectors_query *que
 void vectors_cancel(struct vectors_ticket *ticket);
 
 struct vectors_status {
-    bool is_whole; // this scheduler knows all vectors, and Redis has said so lately
+    const char *model; // the embedder's. Borrowed until the settings change
+    bool is_served;    // a node makes vectors by it at present; else documents wait
+    bool is_whole;     // this scheduler knows all vectors, and Redis has said so lately
     uint64_t
         vectors; // documents that have one. Those that wait for theirs are the rest of the index' documents
     uint64_t version;     // of the collection of vectors

@@ -72,6 +72,8 @@ void vectors_answered(struct vectors *vectors);
 
 /* vectors_write.c. False: no settings of vectors. */
 bool vectors_read_made(struct vectors_made *made, const char *text, size_t size);
+/* NULL: no. */
+bool vectors_can_be_made_by(const struct fleet_model *model);
 bool vectors_made_by(const struct vectors_made *made, const struct fleet_model *model);
 /* With the writer's lock: see that the collection is what the index wants. */
 void vectors_write(struct vectors_entry *entry, uint64_t now_ns);

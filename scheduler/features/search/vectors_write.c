@@ -188,6 +188,12 @@ bool vectors_made_by(const struct vectors_made *made, const struct fleet_model *
            digest_equal(&made->adapter, &model->adapter) && made->size == model->vector_size;
 }
 
+bool vectors_can_be_made_by(const struct fleet_model *model)
+{
+    return model && model->kinds & 1u << WIRE_EMBED && model->vector_size > 0 &&
+           model->vector_size <= VECTOR_SIZE_MAX;
+}
+
 /* With the writer's lock: see that the collection is what the index wants. */
 void vectors_write(struct vectors_entry *entry, uint64_t now_ns)
 {
@@ -200,9 +206,7 @@ void vectors_write(struct vectors_entry *entry, uint64_t now_ns)
         if (version > 0) make(entry, NULL);
         return;
     }
-    bool served = model && model->kinds & 1u << WIRE_EMBED && model->vector_size > 0 &&
-                  model->vector_size <= VECTOR_SIZE_MAX;
-    if (!served) return; // its nodes come back, or others
+    if (!vectors_can_be_made_by(model)) return; // its nodes come back, or others
     bool full = entry->embedder && embedder_stats(entry->embedder)->full;
     if (!vectors_made_by(&entry->made, model) || full) {
         make(entry, model);

@@ -274,6 +274,27 @@ static void another_model_makes_all_vectors_anew(void **state)
     assert_int_equal(status.size, CAST_SIZE);
 }
 
+static bool is_served(void)
+{
+    struct vectors_status status;
+    assert_int_equal(vectors_status(cast_vectors(0), CAST_INDEX, &status), ERR_OK);
+    assert_string_equal(status.model, CAST_MODEL);
+    return status.is_served;
+}
+
+static void whether_a_node_makes_vectors_is_told(void **state)
+{
+    (void)state;
+    if (!there) skip();
+    given_index();
+    assert_true(is_served());
+    cast_node_down(0);
+    cast_node_down(1);
+    assert_soon_on(cast_base, !is_served());
+    cast_node_up(0, "one");
+    assert_soon_on(cast_base, is_served());
+}
+
 /* Redis answers 0. */
 static bool says_no(const char *verb, const char *key, const char *member)
 {
@@ -467,6 +488,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_went_while_nobody_was_there_is_dropped_without_a_gap,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_model_makes_all_vectors_anew, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(whether_a_node_makes_vectors_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_index_that_goes_takes_its_vectors_with_it, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(each_shard_is_on_two_nodes_while_nodes_come_and_go, set_up,
