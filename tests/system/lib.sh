@@ -67,6 +67,7 @@ end() {
     exit $code
 }
 trap end EXIT
+trap 'exit 143' TERM # by ctest's timeout: what was under way is shown
 
 launch() { # launch NAME COMMAND…: a process that ends with the test; what it says is in $state/log/NAME.log
     local name=$1
