@@ -54,6 +54,9 @@ end() {
     local code=$? file
     set +x
     "$root/deploy/local" stop --state "$state" >/dev/null 2>&1 || true
+    for file in "$state"/run/*.pid; do # of other names than a cluster's
+        [ ! -e "$file" ] || kill -KILL "$(cat "$file")" 2>/dev/null || true
+    done
     for file in "$state"/*.search.pid; do
         [ -e "$file" ] && stop_search_redis "$(basename "$file" .search.pid)"
     done

@@ -65,6 +65,7 @@ mkdir "$state/replica"
 redis-server --port 0 --unixsocket "$state/replica/socket" --dir "$state/replica" --save "" \
     --replicaof 127.0.0.1 $((port + 200)) >"$state/log/replica.log" 2>&1 </dev/null &
 replica=$!
+echo $replica >"$state/run/replica.pid"
 disown
 # Until a replica has acknowledged what came after its first copy, Redis sends it nothing: what a client writes is the sign that it does.
 streams() { [ "$(printf 'SET probe 1\nWAIT 1 100\n' | redis-cli -p $((port + 200)) | tail -n 1)" = 1 ]; }
