@@ -70,7 +70,7 @@ def scores(url, model, query, numbers):
 
 def search(url, query, **more):
     return call("POST", url + INDEX + "/search",
-                {"q": query, "hybrid": {"semantic_ratio": 1}, "limit": 20, "showRankingScoreDetails": True, **more})
+                {"q": query, "hybrid": {"semantic_ratio": 1}, "limit": 20, "showRankingScoreDetails": True, "deadline_ms": 10000, **more})
 
 
 def compare(url, model, numbers, **more):
