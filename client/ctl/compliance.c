@@ -168,21 +168,28 @@ bool trial_has_answer(struct trial *trial, enum verdict *verdict)
 
 // ---- before the controls -----------------------------------------------------------------------
 
-static bool get_rules(struct trial *trial)
+json_t *trial_rules_of(struct trial *trial, const char *region)
 {
-    char path[128];
+    char path[160];
     size_t i;
     json_t *rule;
-    snprintf(path, sizeof path, "/admin/policy/explain?region=%s&tenant=", trial->conf->region);
+    snprintf(path, sizeof path, "/admin/policy/explain?region=%s&tenant=", region);
     json_t *answer = trial_call(trial, "GET", path, NULL);
-    trial->rules = json_object();
+    if (!answer) return NULL;
+    json_t *rules = json_object();
     json_array_foreach(json_object_get(answer, "rules"), i, rule)
     {
         const char *name = json_string_value(json_object_get(rule, "rule"));
-        if (name) json_object_set(trial->rules, name, rule);
+        if (name) json_object_set(rules, name, rule);
     }
     json_decref(answer);
-    if (!answer) return false;
+    return rules;
+}
+
+static bool get_rules(struct trial *trial)
+{
+    trial->rules = trial_rules_of(trial, trial->conf->region);
+    if (!trial->rules) return false;
     trial->policy = trial_call(trial, "GET", "/admin/policy", NULL);
     if (trial->policy) trial->transparency = trial_call(trial, "GET", "/v1/transparency", NULL);
     return trial->transparency != NULL;

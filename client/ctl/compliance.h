@@ -81,6 +81,8 @@ json_t *trial_chat_body(const struct trial *trial, const char *text, const char 
 void trial_new_user(struct trial *trial, char out[TRIAL_USER_SIZE]);
 
 /* The value that the region's documents say; NULL: none of them does. Borrowed. */
+/* The rules of a region by their names, to be json_decref()ed; NULL: they cannot be had. */
+json_t *trial_rules_of(struct trial *trial, const char *region);
 const json_t *trial_rule(const struct trial *trial, const char *path);
 const json_t *trial_feature_rule(const struct trial *trial, const char *feature, const char *name);
 /* Whether a rule that is a flag holds; `strictest` where no document says it. */

@@ -18,6 +18,8 @@ enum {
     REPORT_LOOKS = 40      // until somebody has told of the probe
 };
 
+#define RESIDENCY "/privacy/residency" // the rule
+
 struct work {
     int inside, outside; // nodes
     long long tokens_inside, tokens_outside;
@@ -90,7 +92,7 @@ static int try_probe(struct trial *trial, const json_t *places, long long *token
 /* The regions whose nodes may see prompts, to be json_decref()ed: the region's own where no document says; NULL: any. */
 static json_t *places_of(struct trial *trial)
 {
-    const json_t *rule = trial_rule(trial, "/privacy/residency");
+    const json_t *rule = trial_rule(trial, RESIDENCY);
     if (!rule) return json_pack("[s]", trial->conf->region);
     return json_is_array(rule) ? json_deep_copy(rule) : NULL;
 }
@@ -129,38 +131,22 @@ static enum verdict check_nodes(struct trial *trial, const json_t *places)
     return judge_probes(trial, places, nodes.outside);
 }
 
-enum verdict control_residency(struct trial *trial)
-{
-    enum verdict verdict;
-    json_t *places = places_of(trial);
-    if (!places) return trial_say(trial, VERDICT_NOT_APPLICABLE, "the rules allow any node");
-    if (trial_has_answer(trial, &verdict)) verdict = check_nodes(trial, places);
-    json_decref(places);
-    return verdict;
-}
-
 // ---- conversations -----------------------------------------------------------------------------
 
 /* Whether the other region may use nodes that this one may not. */
 static bool is_wider(struct trial *trial, const char *region, const json_t *places)
 {
-    char path[160];
     size_t i;
-    json_t *rule, *place;
-    bool wider = false;
-    snprintf(path, sizeof path, "/admin/policy/explain?region=%s&tenant=", region);
-    json_t *answer = trial_call(trial, "GET", path, NULL);
-    json_array_foreach(json_object_get(answer, "rules"), i, rule)
+    json_t *place;
+    json_t *rules = trial_rules_of(trial, region);
+    const json_t *rule = json_object_get(rules, RESIDENCY), *value = json_object_get(rule, "value");
+    bool wider = rule && !json_is_array(value);
+    json_array_foreach((json_t *)(uintptr_t)value, i, place)
     {
-        const char *name = json_string_value(json_object_get(rule, "rule"));
-        const json_t *value = json_object_get(rule, "value");
-        size_t k;
-        if (!name || strcmp(name, "/privacy/residency") != 0) continue;
-        wider = !json_is_array(value);
-        json_array_foreach((json_t *)(uintptr_t)value, k, place) wider |=
-            !json_has_text(places, json_string_value(place) ? json_string_value(place) : "");
+        const char *name = json_string_value(place);
+        wider |= !json_has_text(places, name ? name : "");
     }
-    json_decref(answer);
+    json_decref(rules);
     return wider;
 }
 
@@ -208,12 +194,26 @@ static enum verdict check_sessions(struct trial *trial, const json_t *places)
                      denied, tried);
 }
 
-enum verdict control_residency_sessions(struct trial *trial)
+// ---- the controls ------------------------------------------------------------------------------
+
+/* Where the rules bind it to places, and it is answered at all. */
+static enum verdict within_places(struct trial *trial,
+                                  enum verdict (*check)(struct trial *trial, const json_t *places))
 {
     enum verdict verdict;
     json_t *places = places_of(trial);
     if (!places) return trial_say(trial, VERDICT_NOT_APPLICABLE, "the rules allow any node");
-    if (trial_has_answer(trial, &verdict)) verdict = check_sessions(trial, places);
+    if (trial_has_answer(trial, &verdict)) verdict = check(trial, places);
     json_decref(places);
     return verdict;
+}
+
+enum verdict control_residency(struct trial *trial)
+{
+    return within_places(trial, check_nodes);
+}
+
+enum verdict control_residency_sessions(struct trial *trial)
+{
+    return within_places(trial, check_sessions);
 }

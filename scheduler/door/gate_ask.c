@@ -2,6 +2,7 @@
 
 #include "scheduler/core/fleet.h"
 
+#include "base/buf.h"
 #include "base/hex.h"
 #include "base/rand.h"
 #include "base/sign.h"
@@ -26,11 +27,11 @@ enum err gate_ask_names(struct approval *out, const json_t *root)
     TRY(take(root, "region", out->region, sizeof out->region));
     TRY(take(root, "feature", out->feature, sizeof out->feature));
     if (feature_find(out->feature, &feature)) return ERR_OK;
-    char known[256] = "";
-    for (size_t i = 0, at = 0; i < FEATURE_COUNT && at < sizeof known; i++)
-        at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "",
-                               feature_name((enum feature)i));
-    return json_wrong("feature", "must be one of %s", known);
+    struct buf names = {0};
+    feature_list(&names);
+    enum err err = json_wrong("feature", "must be one of %s", buf_text(&names));
+    buf_fini(&names);
+    return err;
 }
 
 static enum err add_model(struct approval *out, const struct digest *digest)

@@ -75,19 +75,16 @@ static void write_gate(struct explanation *explanation, struct hurdles *hurdles)
     const struct gate *gate = explanation->door->gate;
     const struct rules *rules = hurdles->rules;
     const char *no_lease = gate_lease_note(gate, clock_now_ns()), *unreadable;
-    char name[GATE_NAME_MAX + 1], user[CONTEXT_NAME_MAX + CONTEXT_USER_MAX + 2] = "";
-    const char *feature = feature_name(hurdles->feature);
+    char name[GATE_NAME_MAX + 1], user[HURDLES_USER_SIZE];
     if (!rules->features[hurdles->feature].gated) {
         write_hurdle(explanation, hurdles, HURDLE_GATE);
         return;
     }
     write_check(explanation, "lease", no_lease ? REASON_GATE_UNREACHABLE : REASON_NONE,
                 no_lease ? no_lease : "it holds");
-    gate_record_name(name, rules->region, feature);
+    struct gate_ask ask = hurdles_gate_ask(hurdles, user);
+    gate_record_name(name, rules->region, ask.feature);
     const struct gate_record *record = gate_find(gate, name, &unreadable);
-    if (*hurdles->user) snprintf(user, sizeof user, "%s/%s", hurdles->tenant, hurdles->user);
-    struct gate_ask ask = {
-        .feature = feature, .os = hurdles->os, .user = user, .model = hurdles->model};
     for (size_t i = 0; i < GATE_CHECK_COUNT; i++) {
         struct gate_finding finding =
             gate_check((enum gate_check)i, record, rules, &ask, clock_wall_ms());

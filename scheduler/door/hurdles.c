@@ -84,19 +84,25 @@ static enum reason check_audit(struct hurdles *hurdles, struct buf *what)
                : REASON_AUDIT_NOT_POSSIBLE;
 }
 
+struct gate_ask hurdles_gate_ask(const struct hurdles *hurdles, char user[HURDLES_USER_SIZE])
+{
+    *user = '\0';
+    if (*hurdles->user) snprintf(user, HURDLES_USER_SIZE, "%s/%s", hurdles->tenant, hurdles->user);
+    return (struct gate_ask){.feature = feature_name(hurdles->feature),
+                             .os = hurdles->os,
+                             .user = user,
+                             .model = hurdles->model};
+}
+
 static enum reason check_gate(struct hurdles *hurdles, struct buf *what)
 {
-    char user[CONTEXT_NAME_MAX + CONTEXT_USER_MAX + 2] = "";
+    char user[HURDLES_USER_SIZE];
     hurdles->pass = (struct gate_pass){0};
     if (!rule_of(hurdles)->gated) {
         buf_add_text(what, "the region's policy asks for no approval of it");
         return REASON_NONE;
     }
-    if (*hurdles->user) snprintf(user, sizeof user, "%s/%s", hurdles->tenant, hurdles->user);
-    struct gate_ask ask = {.feature = feature_name(hurdles->feature),
-                           .os = hurdles->os,
-                           .user = user,
-                           .model = hurdles->model};
+    struct gate_ask ask = hurdles_gate_ask(hurdles, user);
     struct gate_finding finding = gate_decide(hurdles->door->gate, hurdles->rules, &ask,
                                               clock_now_ns(), clock_wall_ms(), &hurdles->pass);
     buf_add_text(what, finding.note);

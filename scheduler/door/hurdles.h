@@ -9,12 +9,13 @@
  *      HURDLE_FILTER     the terms that they require are in force, where the feature is filtered
  *
  * In the order in which a request meets them. govern.c denies by the first that does not let it pass (screen.c by the filter, whose terms it
- * then uses); ofrep.c and gate_admin.c tell of the same: so what is told is what is met.
+ * then uses); ofrep.c and gate_explain.c tell of the same: so what is told is what is met.
  *
  * Ownership: all is borrowed. Thread: the loop's. */
 #ifndef SCHEDULER_DOOR_HURDLES_H
 #define SCHEDULER_DOOR_HURDLES_H
 
+#include "scheduler/door/context.h"
 #include "scheduler/policy/gate.h"
 #include "scheduler/policy/reason.h"
 #include "scheduler/policy/rules.h"
@@ -22,9 +23,12 @@
 #include <stdbool.h>
 
 struct buf;
-struct context;
 struct digest;
 struct door;
+
+enum {
+    HURDLES_USER_SIZE = CONTEXT_NAME_MAX + CONTEXT_USER_MAX + 2 // of "TENANT/USER"
+};
 
 enum hurdle {
     HURDLE_POLICY,
@@ -48,6 +52,9 @@ struct hurdles {
 
 /* Of whoever asks. */
 struct hurdles hurdles_of(struct door *door, const struct context *context, enum feature feature);
+
+/* What the gate is asked for it. `user` is written, and borrowed as the rest is. */
+struct gate_ask hurdles_gate_ask(const struct hurdles *hurdles, char user[HURDLES_USER_SIZE]);
 
 const char *hurdle_name(enum hurdle hurdle);
 /* REASON_NONE: it lets pass. What was found, or what would be right, is added to `what`, and names no user; it may be nothing. */

@@ -146,8 +146,7 @@ static bool has_tag(const char *list, const char *tag)
 static void note_flags(void)
 {
     struct buf names = {0};
-    for (size_t i = 0; i < FEATURE_COUNT; i++)
-        buf_addf(&names, "%s%s", i ? ", " : "", feature_name((enum feature)i));
+    feature_list(&names);
     err_note(ERR_NOT_FOUND, "flags are named as features are: %s", buf_text(&names));
     buf_fini(&names);
 }

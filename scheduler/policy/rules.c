@@ -2,6 +2,8 @@
 
 #include "scheduler/policy/audit.h"
 
+#include "base/buf.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -27,6 +29,12 @@ bool feature_find(const char *name, enum feature *out)
         return true;
     }
     return false;
+}
+
+void feature_list(struct buf *out)
+{
+    for (size_t i = 0; i < FEATURE_COUNT; i++)
+        buf_addf(out, "%s%s", i ? ", " : "", features[i]);
 }
 
 void rules_preset(struct rules *rules)

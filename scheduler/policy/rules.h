@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
+
 enum feature {
     FEATURE_ASSISTANT,       // chats and completions
     FEATURE_GROUNDING,       // a chat's `context`
@@ -174,6 +176,8 @@ struct rules {
 /* "assistant", …; and back: false for none of them. */
 const char *feature_name(enum feature feature);
 bool feature_find(const char *name, enum feature *out);
+/* All names, parted by commas, for who has said another. */
+void feature_list(struct buf *out);
 
 /* The strictest rules: nothing is allowed, and everything is asked for. Texts, names and the residency are the region's to give. */
 void rules_preset(struct rules *rules);

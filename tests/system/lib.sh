@@ -109,6 +109,17 @@ ready() { # ready URL: the scheduler serves a model, and has its Redis
 is_busy() { # is_busy NODE: answers are under way there
     has "\"name\":\"$1\",\"region\":[^]]*\],[^}]*\"in_flight\":[1-9]" "$(curl -s -m 10 "$url/admin/nodes")"
 }
+watch_redis() { # what Redis is asked from now on stands in $state/monitor; told() as far as that is to be looked at; ended by `kill $monitor`
+    redis-cli -p $((port + 200)) monitor >"$state/monitor" &
+    monitor=$! marks=0
+    check "Redis tells what it runs" eventually 60 grep -q OK "$state/monitor"
+}
+told() { # up to now: our own ECHO comes after what was asked before it
+    marks=$((marks + 1))
+    redis-cli -p $((port + 200)) echo "mark-$marks-" >/dev/null
+    check "Redis has told all" eventually 60 grep -q "mark-$marks-" "$state/monitor"
+}
+reads() { grep -c -i '"lrange"' "$state/monitor" || true; } # of lists, such as histories
 eventually() { # eventually SECONDS COMMAND…: so many times ten tries; a machine that is slow has longer
     local tries=$(($1 * 10))
     shift
